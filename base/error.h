@@ -1,0 +1,66 @@
+/*
+ * Errors that a client will read.
+ *
+ * Plumbing returns 0 or a negative errno. A function whose failure a client will read returns -1
+ * and fills a `struct error` in the same expression:
+ *
+ *	return error_set(err, ERROR_NOT_FOUND, "process with pid %u not found", pid);
+ *
+ * The codes are the canonical ones of gRPC and Connect, with their numbers. HTTP endpoints map
+ * them to a status with error_http_status().
+ */
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
+
+enum error_code {
+	ERROR_OK = 0,
+	ERROR_CANCELED = 1,
+	ERROR_UNKNOWN = 2,
+	ERROR_INVALID_ARGUMENT = 3,
+	ERROR_DEADLINE_EXCEEDED = 4,
+	ERROR_NOT_FOUND = 5,
+	ERROR_ALREADY_EXISTS = 6,
+	ERROR_PERMISSION_DENIED = 7,
+	ERROR_RESOURCE_EXHAUSTED = 8,
+	ERROR_FAILED_PRECONDITION = 9,
+	ERROR_ABORTED = 10,
+	ERROR_OUT_OF_RANGE = 11,
+	ERROR_UNIMPLEMENTED = 12,
+	ERROR_INTERNAL = 13,
+	ERROR_UNAVAILABLE = 14,
+	ERROR_DATA_LOSS = 15,
+	ERROR_UNAUTHENTICATED = 16,
+};
+
+/* Longer texts are cut (a path may be 4096 bytes long; the message names its beginning). */
+#define ERROR_MESSAGE_BYTES 512
+
+struct error {
+	enum error_code code;
+	char message[ERROR_MESSAGE_BYTES]; /* UTF-8, never cut inside a character */
+};
+
+/* Sets code and text. Returns -1, always, so that it can be the operand of `return`. */
+int error_set(struct error *err, enum error_code code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* As error_set, with ": " and the text of `errnum` (positive or negative errno) appended. */
+int error_set_errno(struct error *err, enum error_code code, int errnum, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Puts context before the text that is there. Returns -1. */
+int error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The Connect name of a code ("not_found"). Borrowed, static. */
+const char *error_code_name(enum error_code code);
+
+/* The HTTP status Connect gives a code (connectrpc.com/docs/protocol, "Error codes"). */
+unsigned error_http_status(enum error_code code);
+
+/*
+ * The text of an errno, without strerror's locale and its static buffer: "no such file or
+ * directory". Lower case, as existing clients know the texts. Borrowed, static.
+ */
+const char *error_errno_text(int errnum);
+
+#endif
