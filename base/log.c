@@ -1,0 +1,61 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static _Atomic int max_level = LOG_LEVEL_INFO;
+static log_sink_fn *sink_fn;
+static void *sink_arg;
+
+void log_set_level(enum log_level level)
+{
+	max_level = (int)level;
+}
+
+bool log_enabled(enum log_level level)
+{
+	return (int)level <= max_level;
+}
+
+void log_set_sink(log_sink_fn *sink, void *arg)
+{
+	sink_fn = sink;
+	sink_arg = arg;
+}
+
+/* A line is a line: what a client put into a name must not begin another. */
+static void flatten(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+	char line[1024];
+	va_list ap;
+	int prefix = 0;
+	size_t n;
+
+	if (!log_enabled(level))
+		return;
+	/* sd-daemon(3): where stderr is the journal, a line may carry its priority. */
+	if (getenv("JOURNAL_STREAM"))
+		prefix = snprintf(line, sizeof(line), "<%d>", (int)level);
+	va_start(ap, format);
+	vsnprintf(line + prefix, sizeof(line) - (size_t)prefix - 1, format, ap);
+	va_end(ap);
+	flatten(line + prefix);
+	if (sink_fn)
+		sink_fn(level, line + prefix, sink_arg);
+	n = strlen(line);
+	line[n++] = '\n';
+	/* One write, so that lines of several threads do not mix. A full pipe loses the line. */
+	if (write(STDERR_FILENO, line, n) < 0)
+		return;
+}

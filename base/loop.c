@@ -1,0 +1,116 @@
+#include "base/loop.h"
+
+#include <time.h>
+
+#include "base/mem.h"
+
+void loop_init(struct loop *loop)
+{
+	struct event_config *config = event_config_new();
+
+	if (!config)
+		fatal("event_config_new failed");
+	/* The loop is never touched from other threads: they wake it through an eventfd. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	loop->base = event_base_new_with_config(config);
+	event_config_free(config);
+	if (!loop->base)
+		fatal("event_base_new failed");
+}
+
+void loop_clear(struct loop *loop)
+{
+	if (loop->base)
+		event_base_free(loop->base);
+	loop->base = NULL;
+}
+
+void loop_run(struct loop *loop)
+{
+	event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+void loop_stop(struct loop *loop)
+{
+	event_base_loopbreak(loop->base);
+}
+
+static void defer_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct defer *d = arg;
+
+	d->run(d->arg);
+}
+
+void defer_init(struct defer *d, struct loop *loop, void (*run)(void *arg), void *arg)
+{
+	d->run = run;
+	d->arg = arg;
+	if (event_assign(&d->event, loop->base, -1, 0, defer_fire, d) < 0)
+		fatal("event_assign failed");
+}
+
+void defer_schedule(struct defer *d)
+{
+	event_active(&d->event, EV_TIMEOUT, 1);
+}
+
+void defer_cancel(struct defer *d)
+{
+	event_del(&d->event);
+}
+
+bool defer_pending(const struct defer *d)
+{
+	return event_pending(&d->event, EV_TIMEOUT, NULL) != 0;
+}
+
+static void timer_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct timer *t = arg;
+
+	t->run(t->arg);
+}
+
+void timer_init(struct timer *t, struct loop *loop, void (*run)(void *arg), void *arg)
+{
+	t->run = run;
+	t->arg = arg;
+	if (evtimer_assign(&t->event, loop->base, timer_fire, t) < 0)
+		fatal("evtimer_assign failed");
+}
+
+void timer_set_ms(struct timer *t, uint64_t delay_ms)
+{
+	struct timeval tv;
+
+	/* A century is as good as for ever, and fits a timeval's arithmetic. */
+	if (delay_ms > 3155760000000u)
+		delay_ms = 3155760000000u;
+	tv.tv_sec = (time_t)(delay_ms / 1000);
+	tv.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000);
+	event_add(&t->event, &tv);
+}
+
+void timer_cancel(struct timer *t)
+{
+	event_del(&t->event);
+}
+
+bool timer_pending(const struct timer *t)
+{
+	return event_pending(&t->event, EV_TIMEOUT, NULL) != 0;
+}
+
+uint64_t clock_monotonic_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+uint64_t clock_monotonic_ms(void)
+{
+	return clock_monotonic_us() / 1000u;
+}

@@ -1,0 +1,202 @@
+#include "base/work.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+TAILQ_HEAD(work_list, work);
+
+struct workers {
+	const char *name;
+	unsigned max_threads;
+	pthread_mutex_t lock; /* over everything down to `stopping` */
+	pthread_cond_t wake;
+	pthread_cond_t ended; /* a thread has ended */
+	struct work_list queue;
+	struct work_list finished;
+	unsigned threads;
+	unsigned idle;	/* threads that wait for work */
+	unsigned woken; /* of those, how many have been signalled and have not looked yet */
+	bool stopping;
+	unsigned busy; /* loop only */
+	int eventfd;
+	struct event event;
+};
+
+/* Waits for work; NULL when the thread is to end. The lock is held. */
+static struct work *next_work(struct workers *w)
+{
+	struct timespec until;
+	struct work *work;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += WORK_IDLE_MS / 1000;
+	for (;;) {
+		work = TAILQ_FIRST(&w->queue);
+		if (work) {
+			TAILQ_REMOVE(&w->queue, work, link);
+			return work;
+		}
+		if (w->stopping || r == ETIMEDOUT)
+			return NULL;
+		w->idle++;
+		r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
+		w->idle--;
+		if (w->woken)
+			w->woken--;
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct workers *w = arg;
+	struct work *work;
+	bool first;
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&w->lock);
+	while ((work = next_work(w))) {
+		pthread_mutex_unlock(&w->lock);
+		work->run(work);
+		pthread_mutex_lock(&w->lock);
+		first = TAILQ_EMPTY(&w->finished);
+		TAILQ_INSERT_TAIL(&w->finished, work, link);
+		if (first && write(w->eventfd, &one, sizeof(one)) < 0)
+			fatal("eventfd: write failed");
+	}
+	w->threads--;
+	pthread_cond_signal(&w->ended);
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+/* Hands the finished work back, on the loop. */
+static void workers_collect(evutil_socket_t fd, short what, void *arg)
+{
+	struct workers *w = arg;
+	struct work_list done = TAILQ_HEAD_INITIALIZER(done);
+	struct work *work;
+	uint64_t count;
+
+	if (read(fd, &count, sizeof(count)) < 0)
+		return;
+	pthread_mutex_lock(&w->lock);
+	TAILQ_CONCAT(&done, &w->finished, link);
+	pthread_mutex_unlock(&w->lock);
+	while ((work = TAILQ_FIRST(&done))) {
+		TAILQ_REMOVE(&done, work, link);
+		w->busy--;
+		work->done(work);
+	}
+}
+
+struct workers *workers_new(struct loop *loop, const char *name, unsigned max_threads)
+{
+	struct workers *w = mem_zalloc(sizeof(*w));
+	pthread_condattr_t attr;
+
+	w->name = name;
+	w->max_threads = max_threads;
+	TAILQ_INIT(&w->queue);
+	TAILQ_INIT(&w->finished);
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->wake, &attr);
+	pthread_cond_init(&w->ended, NULL);
+	pthread_condattr_destroy(&attr);
+	w->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->eventfd < 0)
+		fatal("eventfd failed");
+	event_assign(&w->event, loop->base, w->eventfd, EV_READ | EV_PERSIST, workers_collect, w);
+	event_add(&w->event, NULL);
+	return w;
+}
+
+/* Starts one more thread. It takes no signals: those are the loop's. The lock is held. */
+static int start_thread(struct workers *w)
+{
+	sigset_t all, old;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, WORK_STACK_BYTES);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&thread, &attr, worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	if (r == 0)
+		w->threads++;
+	return r;
+}
+
+void work_submit(struct workers *w, struct work *work)
+{
+	int r = 0;
+
+	w->busy++;
+	pthread_mutex_lock(&w->lock);
+	TAILQ_INSERT_TAIL(&w->queue, work, link);
+	if (w->idle > w->woken) {
+		w->woken++;
+		pthread_cond_signal(&w->wake);
+	} else if (w->threads < w->max_threads) {
+		r = start_thread(w);
+	}
+	if (r && w->threads == 0)
+		fatal("workers '%s': no thread can be started (%d)", w->name, r);
+	pthread_mutex_unlock(&w->lock);
+}
+
+bool work_cancel(struct workers *w, struct work *work)
+{
+	struct work *queued;
+
+	pthread_mutex_lock(&w->lock);
+	TAILQ_FOREACH (queued, &w->queue, link)
+		if (queued == work)
+			break;
+	if (queued)
+		TAILQ_REMOVE(&w->queue, work, link);
+	pthread_mutex_unlock(&w->lock);
+	if (queued)
+		w->busy--;
+	return queued != NULL;
+}
+
+unsigned workers_busy(const struct workers *w)
+{
+	return w->busy;
+}
+
+void workers_free(struct workers *w)
+{
+	if (!w)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->stopping = true;
+	TAILQ_INIT(&w->queue);
+	pthread_cond_broadcast(&w->wake);
+	while (w->threads)
+		pthread_cond_wait(&w->ended, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+	event_del(&w->event);
+	close(w->eventfd);
+	pthread_cond_destroy(&w->ended);
+	pthread_cond_destroy(&w->wake);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}

@@ -1,0 +1,94 @@
+/* The leaf: errors, arenas, UTF-8. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+
+static void test_error_texts(void **state)
+{
+	struct error err;
+	char longest[2000];
+
+	assert_int_equal(error_set(&err, ERROR_NOT_FOUND, "pid %d", 7), -1);
+	assert_string_equal(err.message, "pid 7");
+	error_prefix(&err, "looking up");
+	assert_string_equal(err.message, "looking up: pid 7");
+	error_set_errno(&err, ERROR_INTERNAL, -2, "open");
+	assert_string_equal(err.message, "open: no such file or directory");
+
+	/* A text that is cut stays UTF-8. */
+	for (size_t i = 0; i + 2 < sizeof(longest); i += 2)
+		memcpy(longest + i, "\xc3\xa9", 3);
+	error_set(&err, ERROR_UNKNOWN, "%s", longest);
+	assert_true(utf8_valid(err.message, strlen(err.message)));
+}
+
+static void test_utf8(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+		bool valid;
+	} cases[] = {
+		{"", 0, true},
+		{"plain ascii, more than eight bytes", 34, true},
+		{"\0", 1, true},
+		{"\xc3\xa9", 2, true},
+		{"\xe2\x82\xac", 3, true},
+		{"\xf0\x9f\x98\x80", 4, true},
+		{"12345678\xf0\x9f\x98", 11, false}, /* cut */
+		{"\xc0\x80", 2, false},		     /* overlong NUL */
+		{"\xe0\x80\x80", 3, false},	     /* overlong */
+		{"\xed\xa0\x80", 3, false},	     /* surrogate */
+		{"\xf4\x90\x80\x80", 4, false},	     /* above U+10FFFF */
+		{"\x80", 1, false},		     /* continuation alone */
+		{"\xff", 1, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(utf8_valid(cases[i].bytes, cases[i].n), cases[i].valid);
+}
+
+static void test_utf8_sanitize(void **state)
+{
+	char out[64];
+	size_t n = utf8_sanitize(out, "a\xff\xc3\xa9\xe2\x82", 6);
+
+	assert_int_equal(n, 1 + 3 + 2 + 3 + 3);
+	assert_memory_equal(out, "a\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd", n);
+}
+
+static void test_arena_limit(void **state)
+{
+	struct arena a = {.limit_bytes = 8192};
+	size_t got = 0;
+
+	while (arena_try_alloc(&a, 100))
+		got += 100;
+	assert_true(got >= 4096 && got <= 8192);
+	assert_true(a.total_bytes <= 8192);
+	assert_null(arena_try_alloc(&a, SIZE_MAX / 4));
+	assert_string_equal(arena_printf(&a, "%s-%d", "x", 5), "x-5");
+	arena_clear(&a);
+	assert_int_equal(a.total_bytes, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_error_texts),
+		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_utf8_sanitize),
+		cmocka_unit_test(test_arena_limit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
