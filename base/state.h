@@ -1,0 +1,49 @@
+/*
+ * What the whole daemon shares and a host may change at run time: the global environment, the
+ * default user and working directory. /init writes it, processes and file operations read it.
+ * Loop only.
+ */
+#ifndef BASE_STATE_H
+#define BASE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/budget.h"
+#include "base/loop.h"
+
+struct user_db;
+struct workers;
+
+struct env_var {
+	char *name;
+	char *value;
+	bool internal; /* set by the daemon itself (E2B_SANDBOX, …): a client can't touch it */
+};
+
+struct state {
+	struct loop *loop;
+	struct workers *file_workers;	 /* calls on paths of the guest's */
+	struct workers *process_workers; /* clones, which wait for an exec */
+	struct user_db *users;
+	struct budget budget;
+
+	struct env_var *env; /* sorted by name */
+	size_t n_env;
+	char *default_user;    /* "root" until /init says otherwise */
+	char *default_workdir; /* NULL: the user's home */
+};
+
+/* Copies. An internal variable replaces any; another never replaces an internal one. */
+void state_env_set(struct state *state, const char *name, const char *value, bool internal);
+
+/* Removes the variables a client set; internal ones stay. */
+void state_env_clear_user(struct state *state);
+
+const char *state_env_get(const struct state *state, const char *name);
+
+/* Copies. */
+void state_set_default_user(struct state *state, const char *name);
+void state_set_default_workdir(struct state *state, const char *path);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * Users and groups, from /etc/passwd and /etc/group.
+ *
+ * In a static binary getpwnam would load NSS modules at run time, so the files are read here; a
+ * file is read again when its device, inode, size or mtime changed. passwd(5), group(5).
+ */
+#ifndef BASE_USER_H
+#define BASE_USER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+/* A larger passwd or group file is refused, and a longer line skipped. */
+#define USER_FILE_MAX_BYTES (16u * 1024 * 1024)
+
+/* NGROUPS_MAX of the kernel: more groups than this a process can't have. */
+#define USER_MAX_GROUPS 65536
+
+struct user {
+	const char *name;
+	uid_t uid;
+	gid_t gid;
+	const char *home;
+	const char *shell;
+	gid_t *groups; /* all of them, the primary one first */
+	size_t n_groups;
+};
+
+struct user_db;
+
+/* Reads nothing yet. The paths are copied; NULL: the files in /etc. */
+struct user_db *user_db_new(const char *passwd_path, const char *group_path);
+void user_db_free(struct user_db *db);
+
+/*
+ * Unprivileged operation: only this uid exists for user_find (by its name); every other name is
+ * unknown. Names of owners are still found.
+ */
+void user_db_restrict(struct user_db *db, uid_t uid);
+
+/*
+ * The user of this name with all supplementary groups, allocated in the arena. 0, or -1 with
+ * ERROR_UNAUTHENTICATED ("invalid username: …" as clients know it).
+ */
+int user_find(struct user_db *db, const char *name, struct arena *arena, struct user *ret,
+	      struct error *err);
+
+/* As user_find by number; -1 where there is none (ERROR_NOT_FOUND). */
+int user_find_uid(struct user_db *db, uid_t uid, struct arena *arena, struct user *ret,
+		  struct error *err);
+
+/* The name of an owner, or NULL. Borrowed until the next call that reads the files. */
+const char *user_name(struct user_db *db, uid_t uid);
+const char *user_group_name(struct user_db *db, gid_t gid);
+
+/*
+ * These functions touch files in /etc, which is the guest's root file system: they may be called
+ * on the loop (the files are small and cached) and, with a lock inside, on workers.
+ */
+
+#endif
