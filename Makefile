@@ -1,80 +1,205 @@
 # envd: build, test, measure. `make help` lists the targets.
 #
-# Sources are found, not listed: every .c in a module folder belongs to the daemon, but for main.c
-# every one also belongs to the tests, each tests/unit/test_X.c is one cmocka program, each
-# tests/fuzz/fuzz_X.c one fuzz target.
+# Sources are found, not listed: every .c in a module folder belongs to the daemon; all of them but
+# envd/main.c also to the tests. Each tests/unit/test_X.c is one cmocka program, each
+# tests/fuzz/fuzz_X.c one fuzz target with the corpus tests/fuzz/corpus/X/; other .c files in those
+# two folders are helpers, linked into every program there.
+#
+# Each variant has a folder of its own below build/, so that they never mix:
+#   release   static-pie, hardened, stripped: build/envd, its symbols in build/envd.debug
+#   asan      address and undefined-behaviour sanitizers: build/asan/envd
+#   tsan      thread sanitizer: build/tsan/envd
+#   fuzz      libFuzzer with asan: build/fuzz/fuzz_X
 
 VARIANT ?= release
 BUILD   := build/$(VARIANT)
 MODULES := base rpc pty fs watch envd
+PREFIX  ?= /usr
+SECONDS ?= 60
+V       ?= 0
+empty   :=
 
-CC      ?= gcc
-CSTD     = -std=gnu11
-WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-           -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wno-unused-parameter
-HARDEN   = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fstack-clash-protection
-OPT      = -O2 -g -ffunction-sections -fdata-sections
-LIBS     = -l:libevent_core.a -l:libprotobuf-c.a -l:libz.a -l:libmd.a -lpthread
-LDFLAGS_ = -Wl,--gc-sections -Wl,-z,relro,-z,now
+# A sub-make takes as many jobs as there are cores, unless the caller chose.
+SUBMAKE = +@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-ifeq ($(VARIANT),asan)
-OPT      = -O1 -g -fno-omit-frame-pointer
-HARDEN   = -fsanitize=address,undefined -fno-sanitize-recover=undefined
-LIBS     = -levent_core -lprotobuf-c -lz -lmd -lpthread
-LDFLAGS_ = -fsanitize=address,undefined
+# V=1 shows the commands, otherwise a line says what is made.
+Q   := $(if $(filter 1,$(V)),,@)
+say  = $(if $(filter 1,$(V))$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '%-7s %s\n' '$(1)' '$(2)')
+
+### compiler
+
+ifeq ($(origin CC),default)
+CC       := gcc
 endif
-ifeq ($(VARIANT),tsan)
-CC       = clang
-OPT      = -O1 -g -fno-omit-frame-pointer
-HARDEN   = -fsanitize=thread
-LIBS     = -levent_core -lprotobuf-c -lz -lmd -lpthread
-LDFLAGS_ = -fsanitize=thread
+CSTD     := -std=gnu11
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+            -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wno-unused-parameter
+STATIC   := -l:libevent_core.a -l:libprotobuf-c.a -l:libz.a -l:libmd.a -lpthread
+SHARED   := -levent_core -lprotobuf-c -lz -lmd -lpthread
+INSTRUMENT :=
+LINK     :=
+LIBS     := $(SHARED)
+
+ifeq ($(VARIANT),release)
+INSTRUMENT := -O2 -ffunction-sections -fdata-sections -fstack-protector-strong \
+            -fstack-clash-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
+            $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
+LINK     := -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+LIBS     := $(STATIC)
+else ifeq ($(VARIANT),asan)
+INSTRUMENT := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+            -fno-sanitize-recover=undefined
+LINK     := -fsanitize=address,undefined
+else ifeq ($(VARIANT),tsan)
+CC       := clang
+INSTRUMENT := -O1 -fno-omit-frame-pointer -fsanitize=thread
+LINK     := -fsanitize=thread
+else ifeq ($(VARIANT),fuzz)
+CC       := clang
+INSTRUMENT := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+            -fno-sanitize-recover=undefined -DFUZZING
+LINK     := -fsanitize=fuzzer,address,undefined
+else ifeq ($(VARIANT),lint-gcc)
+INSTRUMENT := -O2 -Werror
+else ifeq ($(VARIANT),lint-clang)
+CC       := clang
+INSTRUMENT := -O1 -Werror
+else
+$(error VARIANT is one of: release asan tsan fuzz)
 endif
 
-CPPFLAGS_ = -D_GNU_SOURCE -I. -I$(BUILD)/gen
-CFLAGS_   = $(CSTD) $(OPT) $(HARDEN) $(WARN) $(CFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -I. -I$(BUILD)/gen $(CPPFLAGS)
+ALL_CFLAGS   = $(CSTD) -g -fPIE -ffile-prefix-map=$(CURDIR)=. $(INSTRUMENT) $(CFLAGS)
+COMPILE      = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP
+
+### sources
 
 PROTO    := $(wildcard rpc/proto/*.proto)
 GEN_C    := $(PROTO:rpc/proto/%.proto=$(BUILD)/gen/%.pb-c.c)
 SRC      := $(wildcard $(MODULES:%=%/*.c))
 LIB_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out envd/main.c,$(SRC))) $(GEN_C:.c=.o)
-MAIN_OBJ := $(BUILD)/envd/main.o
-UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+MAIN_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter envd/main.c,$(SRC)))
 
-.PHONY: all unit clean help
-all: build/envd
+UNIT_SRC := $(wildcard tests/unit/*.c)
+UNIT     := $(patsubst tests/%.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRC)))
+UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(UNIT_SRC)))
 
-build/envd: $(BUILD)/envd-full
-	@objcopy --only-keep-debug $< build/envd.debug
-	@strip -o $@ $<
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(filter tests/fuzz/fuzz_%,$(FUZZ_SRC)))
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(FUZZ_SRC)))
 
-$(BUILD)/envd-full: $(LIB_OBJ) $(MAIN_OBJ)
-	$(CC) -static-pie $(LDFLAGS_) -o $@ $^ $(LIBS)
+ENVD     := $(if $(filter release,$(VARIANT)),build/envd,$(BUILD)/envd)
+
+### build
+
+.PHONY: all
+all: $(if $(MAIN_OBJ),$(ENVD),$(LIB_OBJ))
+
+build/envd: build/release/envd-unstripped
+	$(call say,STRIP,$@)
+	$(Q)objcopy --only-keep-debug $< build/envd.debug
+	$(Q)strip -o $@ $<
+	$(Q)objcopy --add-gnu-debuglink=build/envd.debug $@
+
+build/release/envd-unstripped: $(LIB_OBJ) $(MAIN_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -static-pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+build/asan/envd build/tsan/envd: $(LIB_OBJ) $(MAIN_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: rpc/proto/%.proto
 	@mkdir -p $(@D)
-	protoc-c --proto_path=rpc/proto --c_out=$(BUILD)/gen $<
+	$(call say,PROTO,$<)
+	$(Q)protoc-c --proto_path=rpc/proto --c_out=$(BUILD)/gen $<
 
-$(BUILD)/%.o: %.c | $(GEN_C)
+# What the daemon says of its own build: the commit, and the commit's date, so that the same
+# sources give the same bytes.
+$(BUILD)/gen/build_info.h: FORCE
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_) $(CFLAGS_) -fPIE -MMD -MP -c -o $@ $<
+	@scripts/build-info >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
-	$(CC) $(CPPFLAGS_) $(CSTD) $(OPT) $(HARDEN) -fPIE -MMD -MP -c -o $@ $<
+# Other flags or another compiler make the objects stale as a changed source does.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(COMPILE) $(WARN) $(LINK) $(LIBS)' >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags | $(GEN_C) $(BUILD)/gen/build_info.h
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) $(WARN) -c -o $@ $<
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -c -o $@ $<
 
 $(BUILD)/libenvd.a: $(LIB_OBJ)
-	@rm -f $@
-	ar crs $@ $^
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)ar crsD $@ $^
 
-$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libenvd.a
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_OBJ) $(BUILD)/libenvd.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_) $(CFLAGS_) -fPIE -pie -MMD -MP -MF $@.d $(LDFLAGS_) -o $@ $< $(BUILD)/libenvd.a $(LIBS) -lcmocka
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $< $(UNIT_OBJ) $(BUILD)/libenvd.a $(LIBS) -lcmocka
 
-# Runs every unit test; one that fails does not hide the others.
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(BUILD)/libenvd.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $< $(FUZZ_OBJ) $(BUILD)/libenvd.a $(LIBS)
+
+.PHONY: FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+### use
+
+# Serves this machine alone: loopback, and no web page gets an answer.
+.PHONY: run
+run:
+	@scripts/packages build
+	$(SUBMAKE) all
+	@scripts/run
+
+.PHONY: install
+install: build/envd
+	install -D -m 0755 build/envd $(DESTDIR)$(PREFIX)/bin/envd
+
+### tests: each ends with the line "N passed, N failed"
+
+.PHONY: unit unit-asan fuzz fuzz-replay
 unit: $(UNIT)
-	@failed=0; for t in $(UNIT); do $$t >$$t.log 2>&1 || { failed=1; echo "FAILED: $$t"; cat $$t.log; }; done; exit $$failed
+	@scripts/unit $(UNIT)
 
+unit-asan:
+	$(SUBMAKE) VARIANT=asan unit
+
+fuzz:
+	$(SUBMAKE) VARIANT=fuzz fuzz-programs
+	@scripts/fuzz $(SECONDS)
+
+fuzz-replay:
+	$(SUBMAKE) VARIANT=fuzz fuzz-programs
+	@scripts/fuzz replay
+
+.PHONY: fuzz-programs
+fuzz-programs: $(FUZZ)
+
+.PHONY: clean
 clean:
 	rm -rf build
 
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*.d)
+.PHONY: help
+help:
+	@sed -n 's/^#H //p' Makefile
+
+#H make              build/envd, static, and its symbols in build/envd.debug
+#H make run          build and serve on 127.0.0.1:49983, installing what a build needs
+#H make unit         unit tests; unit-asan: the same with sanitizers
+#H make fuzz         SECONDS=60 for each fuzz target; fuzz-replay: only the stored inputs
+#H make install      DESTDIR= PREFIX=/usr
+#H make clean        remove build/
+#H
+#H VARIANT=asan|tsan builds build/VARIANT/envd; V=1 shows the commands.
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
