@@ -75,7 +75,10 @@ COMPILE      = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP
 ### sources
 
 PROTO    := $(wildcard rpc/proto/*.proto)
-GEN_C    := $(PROTO:rpc/proto/%.proto=$(BUILD)/gen/%.pb-c.c)
+# libprotobuf-c has no code for protobuf's well-known types: it is generated as ours is.
+GEN_C    := $(PROTO:rpc/proto/%.proto=$(BUILD)/gen/%.pb-c.c) \
+            $(BUILD)/gen/google/protobuf/timestamp.pb-c.c
+PROTOC   := protoc-c --proto_path=rpc/proto --proto_path=/usr/include --c_out=$(BUILD)/gen
 SRC      := $(wildcard $(MODULES:%=%/*.c))
 LIB_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out envd/main.c,$(SRC))) $(GEN_C:.c=.o)
 MAIN_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter envd/main.c,$(SRC)))
@@ -112,7 +115,14 @@ build/asan/envd build/tsan/envd: $(LIB_OBJ) $(MAIN_OBJ)
 $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: rpc/proto/%.proto
 	@mkdir -p $(@D)
 	$(call say,PROTO,$<)
-	$(Q)protoc-c --proto_path=rpc/proto --c_out=$(BUILD)/gen $<
+	$(Q)$(PROTOC) $<
+
+$(BUILD)/gen/google/%.pb-c.c $(BUILD)/gen/google/%.pb-c.h: /usr/include/google/%.proto
+	@mkdir -p $(@D)
+	$(call say,PROTO,$<)
+	$(Q)$(PROTOC) $<
+
+.SECONDARY: $(GEN_C)
 
 # What the daemon says of its own build: the commit, and the commit's date, so that the same
 # sources give the same bytes.
