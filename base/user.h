@@ -53,9 +53,12 @@ int user_find(struct user_db *db, const char *name, struct arena *arena, struct 
 int user_find_uid(struct user_db *db, uid_t uid, struct arena *arena, struct user *ret,
 		  struct error *err);
 
-/* The name of an owner, or NULL. Borrowed until the next call that reads the files. */
-const char *user_name(struct user_db *db, uid_t uid);
-const char *user_group_name(struct user_db *db, gid_t gid);
+/*
+ * The name of an owner, copied into the arena, or NULL. (Not borrowed: another thread may read the
+ * files afresh meanwhile.)
+ */
+const char *user_name(struct user_db *db, uid_t uid, struct arena *arena);
+const char *user_group_name(struct user_db *db, gid_t gid, struct arena *arena);
 
 /*
  * These functions touch files in /etc, which is the guest's root file system: they may be called
