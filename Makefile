@@ -195,6 +195,15 @@ fuzz-replay:
 .PHONY: fuzz-programs
 fuzz-programs: $(FUZZ)
 
+# Boots guests in QEMU; PARTS="initramfs systemd" for some of it, PEER=/path/to/another/envd for the
+# figures that compare. Debian's own cargo is too old for the vsock device, cargo-web is not.
+.PHONY: test-vm
+test-vm:
+	@scripts/packages build vm
+	@command -v cargo >/dev/null || scripts/packages cargo
+	$(SUBMAKE) all
+	@python3 tests/vm/run.py $(if $(PEER),--peer '$(PEER)') $(PARTS)
+
 .PHONY: clean
 clean:
 	rm -rf build
@@ -207,6 +216,7 @@ help:
 #H make run          build and serve on 127.0.0.1:49983, installing what a build needs
 #H make unit         unit tests; unit-asan: the same with sanitizers
 #H make fuzz         SECONDS=60 for each fuzz target; fuzz-replay: only the stored inputs
+#H make test-vm      boot guests with envd in them: PARTS="initramfs …", PEER=another envd
 #H make install      DESTDIR= PREFIX=/usr
 #H make clean        remove build/
 #H

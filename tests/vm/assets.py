@@ -1,0 +1,144 @@
+"""What a guest is made of: the kernel and its modules from Debian's package, the host's side of
+the vsock device from crates.io, and the test's own static programs. Everything is kept in
+build/vm and made once."""
+
+import glob
+import lzma
+import os
+import re
+import shutil
+import subprocess
+
+from cpio import Cpio
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.path.join(TOP, "build", "vm")
+
+KERNEL_PACKAGE = "linux-image-cloud-amd64"
+VSOCK_DEVICE = ("vhost-device-vsock", "0.3.0")
+
+# The drivers that every guest needs; what they need themselves is read from the modules.
+VIRTIO_MODULES = ("virtio_pci", "vmw_vsock_virtio_transport", "virtio_net", "virtio_blk")
+
+
+class Missing(Exception):
+    """Something that a guest needs can't be had; the text says what and how to get it."""
+
+
+def progress(text):
+    print(f"  · {text}", flush=True)
+
+
+def run(argv, **kwargs):
+    """Runs a command that must succeed; its output is shown where it does not."""
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", timeout=1200, **kwargs)
+    if done.returncode:
+        raise Missing(f"{' '.join(argv)} failed ({done.returncode}):\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+def build_path(*names):
+    path = os.path.join(BUILD, *names)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path
+
+
+class Kernel:
+    """A kernel image and the modules beside it, taken out of the package, never installed."""
+
+    def __init__(self):
+        root = build_path("kernel")
+        if not glob.glob(f"{root}/boot/vmlinuz-*"):
+            self._unpack(root)
+        self.image = glob.glob(f"{root}/boot/vmlinuz-*")[0]
+        self.version = os.path.basename(self.image)[len("vmlinuz-"):]
+        modules = os.path.realpath(f"{root}/lib/modules")
+        if not os.path.isdir(modules):
+            modules = f"{root}/usr/lib/modules"
+        self._paths = {}
+        for path in glob.glob(f"{modules}/{self.version}/kernel/**/*.ko*", recursive=True):
+            name = os.path.basename(path).split(".ko")[0].replace("-", "_")
+            self._paths[name] = path
+
+    @staticmethod
+    def _unpack(root):
+        depends = run(["apt-cache", "depends", KERNEL_PACKAGE])
+        found = re.search(r"Depends: (linux-image-[0-9]\S+)", depends)
+        if not found:
+            raise Missing(f"apt knows no {KERNEL_PACKAGE}: run `apt-get update`")
+        progress(f"kernel: {found[1]}")
+        fetched = build_path("packages", "")
+        run(["apt-get", "-q", "download", found[1]], cwd=fetched)
+        package = max(glob.glob(f"{fetched}/{found[1]}_*.deb"), key=os.path.getmtime)
+        partial = f"{root}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        run(["dpkg", "-x", package, partial])
+        os.rename(partial, root)
+
+    def module(self, name):
+        """The bytes of a module, which newer packages compress; None where it is built in."""
+        path = self._paths.get(name.replace("-", "_"))
+        if path is None:
+            return None
+        with open(path, "rb") as source:
+            data = source.read()
+        return lzma.decompress(data) if path.endswith(".xz") else data
+
+    def modules(self, names):
+        """Pairs of name and bytes: the modules and those they depend on, in order of insertion."""
+        ordered = {}
+
+        def visit(name):
+            if name in ordered:
+                return
+            data = self.module(name)
+            if data is None:
+                return
+            found = re.search(rb"\0depends=([^\0]*)\0", data)
+            for needed in filter(None, found[1].decode().split(",") if found else []):
+                visit(needed)
+            ordered[name] = data
+
+        for name in names:
+            visit(name)
+        return list(ordered.items())
+
+
+def vsock_device():
+    """The path of vhost-device-vsock, built from crates.io where it is not there yet."""
+    name, version = VSOCK_DEVICE
+    root = build_path("cargo")
+    binary = f"{root}/bin/{name}"
+    if os.path.exists(binary):
+        return binary
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        raise Missing("no cargo: `apt-get install cargo-web` (Debian's `cargo` is too old)")
+    progress(f"vsock device: cargo install {name} {version} (a minute or two)")
+    run([cargo, "install", "--quiet", "--locked", "--version", version, "--root", root,
+         "--target-dir", build_path("cargo-target"), "-j2", name])
+    return binary
+
+
+def guest_program(name):
+    """A static program of the test's own, from guest/NAME.c."""
+    source, binary = f"{HERE}/guest/{name}.c", build_path("guest", name)
+    if not os.path.exists(binary) or os.path.getmtime(binary) < os.path.getmtime(source):
+        run([os.environ.get("CC", "gcc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
+             "-Werror", "-static", "-s", "-o", binary, source])
+    return binary
+
+
+def initramfs(kernel, modules=VIRTIO_MODULES):
+    """An archive with the loader as /init and the modules it inserts; the caller adds the rest."""
+    archive = Cpio()
+    archive.directory("dev")
+    archive.device("dev/console", 0o020600, 5, 1)
+    archive.copy("init", guest_program("loader"))
+    chosen = kernel.modules(modules)
+    for name, data in chosen:
+        archive.file(f"modules/{name}.ko", data, 0o644)
+    archive.file("modules/list", "".join(f"{name}.ko\n" for name, _ in chosen).encode(), 0o644)
+    return archive

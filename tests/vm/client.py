@@ -1,0 +1,96 @@
+"""A client of envd's over any connected socket: HTTP/1.1 and Connect's JSON, no more than the
+checks need."""
+
+import base64
+import http.client
+import json
+import struct
+
+
+class Connection(http.client.HTTPConnection):
+    """An HTTP connection over a stream that the caller has opened."""
+
+    def __init__(self, stream):
+        super().__init__("envd")
+        self.sock = stream
+
+
+def health(stream):
+    """The status of GET /health."""
+    connection = Connection(stream)
+    connection.request("GET", "/health")
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+class Client:
+    """Calls envd over streams that `connect` opens, one for each call."""
+
+    def __init__(self, connect, user="root"):
+        self._connect = connect
+        self._headers = {"Authorization": "Basic " + base64.b64encode(f"{user}:".encode()).decode()}
+
+    def request(self, method, path, body=None, headers=None):
+        """(status, headers, body) of a plain request."""
+        connection = Connection(self._connect())
+        connection.request(method, path, body, {**self._headers, **(headers or {})})
+        response = connection.getresponse()
+        data = response.read()
+        connection.close()
+        return response.status, response.headers, data
+
+    def unary(self, method, message):
+        """The answer of a unary RPC; an error is an exception."""
+        status, _, data = self.request("POST", f"/{method}", json.dumps(message),
+                                       {"Content-Type": "application/json"})
+        if status != 200:
+            raise RuntimeError(f"{method}: {status} {data.decode(errors='replace')}")
+        return json.loads(data)
+
+    def stream(self, method, message, timeout_ms=None):
+        """The messages of a server stream; a stream that ends in an error is an exception."""
+        connection = Connection(self._connect())
+        body = json.dumps(message).encode()
+        headers = {**self._headers, "Content-Type": "application/connect+json"}
+        if timeout_ms is not None:
+            headers["Connect-Timeout-Ms"] = str(timeout_ms)
+        connection.request("POST", f"/{method}", struct.pack(">BI", 0, len(body)) + body, headers)
+        response = connection.getresponse()
+        try:
+            while True:
+                head = response.read(5)
+                if len(head) < 5:
+                    raise RuntimeError(f"{method}: the stream broke off ({response.status})")
+                flags, size = struct.unpack(">BI", head)
+                data = json.loads(response.read(size))
+                if flags & 2:
+                    if "error" in data:
+                        raise RuntimeError(f"{method}: {data['error']}")
+                    return
+                yield data
+        finally:
+            connection.close()
+
+    def start(self, *argv, envs=None, cwd=None, tag=None, pty=None):
+        """The events of a process."""
+        message = {"process": {"cmd": argv[0], "args": list(argv[1:]), "envs": envs or {}}}
+        if cwd:
+            message["process"]["cwd"] = cwd
+        if tag:
+            message["tag"] = tag
+        if pty:
+            message["pty"] = {"size": {"cols": pty[0], "rows": pty[1]}}
+        for answer in self.stream("process.Process/Start", message):
+            yield answer["event"]
+
+    def command(self, *argv, **kwargs):
+        """(exit code, stdout, stderr) of a command that was run to its end."""
+        out, err, code = b"", b"", None
+        for event in self.start(*argv, **kwargs):
+            data = event.get("data", {})
+            out += base64.b64decode(data.get("stdout", "") or data.get("pty", ""))
+            err += base64.b64decode(data.get("stderr", ""))
+            if "end" in event:
+                code = event["end"].get("exitCode", 0)
+        return code, out.decode(errors="replace"), err.decode(errors="replace")

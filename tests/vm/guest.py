@@ -1,0 +1,226 @@
+"""One guest: QEMU, the vsock device beside it, its console and its end."""
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import assets
+
+TIMEOUT_S = 120  # of whatever a guest is waited for; emulated guests are slow, not lost
+CID = 3
+
+
+class GuestError(Exception):
+    """A guest did not do what was waited for."""
+
+
+def _die_with_parent():
+    """Between fork and exec: no guest outlives a runner that was killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def wait_for(what, condition, timeout_s=TIMEOUT_S, interval_s=0.02):
+    """Polls until the condition gives something true, and returns it."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise GuestError(f"timed out after {timeout_s} s waiting for {what}")
+        time.sleep(interval_s)
+
+
+class Console:
+    """The guest's serial line: every line with the time at which the host read it."""
+
+    def __init__(self, stream):
+        self.lines = []
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream):
+        for raw in stream:
+            text = raw.decode(errors="replace").rstrip("\r\n")
+            self.lines.append((time.monotonic(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc", "", text)))
+
+    def find(self, pattern):
+        """(time, match) of the first line that the pattern is found in, or None."""
+        for when, line in list(self.lines):
+            match = re.search(pattern, line)
+            if match:
+                return when, match
+        return None
+
+    def text(self):
+        return "\n".join(line for _, line in list(self.lines))
+
+
+class Qmp:
+    """QEMU's control socket, for as much of it as the test says."""
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(TIMEOUT_S)
+        self._socket.connect(path)
+        self._file = self._socket.makefile("rw")
+        self.events = []
+        self._receive()
+        self.command("qmp_capabilities")
+
+    def _receive(self):
+        try:
+            line = self._file.readline()
+        except OSError as error:
+            raise GuestError(f"QEMU's control socket: {error}") from error
+        if not line:
+            raise GuestError("QEMU closed its control socket")
+        return json.loads(line)
+
+    def command(self, name, **arguments):
+        self._file.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+        self._file.flush()
+        while True:
+            answer = self._receive()
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise GuestError(f"QMP {name}: {answer['error']['desc']}")
+            else:
+                return answer["return"]
+
+    def wait_event(self, name):
+        """The next event of that name, or the first that came while a command was answered."""
+        while True:
+            for event in self.events:
+                if event["event"] == name:
+                    self.events.remove(event)
+                    return event
+            answer = self._receive()
+            if "event" in answer:
+                self.events.append(answer)
+
+    def close(self):
+        self._file.close()
+        self._socket.close()
+
+
+class Guest:
+    """A guest that runs while the `with` block does.
+
+    append   words for the kernel's command line; behind "--", the program that the loader becomes
+    extra    more arguments for QEMU
+    vsock    whether it has the device; `uds` is then the host's socket, as Firecracker has it
+    """
+
+    def __init__(self, name, kernel, initrd, append, memory_mib=256, extra=(), vsock=True,
+                 accel="tcg"):
+        self.name = name
+        self.dir = assets.build_path("run", name, "")
+        shutil.rmtree(self.dir)
+        os.makedirs(self.dir)
+        self.uds = f"{self.dir}vsock"
+        self._vhost_socket = f"{self.dir}vhost"
+        self._qmp_path = f"{self.dir}qmp"
+        self._vsock = vsock
+        self._device = self._qemu = self.qmp = self.console = None
+        self._argv = [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-machine", "pc,memory-backend=memory", "-accel", accel, "-cpu", "max", "-smp", "1",
+            "-m", str(memory_mib),
+            "-object", f"memory-backend-memfd,id=memory,size={memory_mib}M,share=on",
+            "-serial", "stdio", "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
+            "-kernel", kernel.image, "-initrd", initrd, "-append", append, *extra]
+        self.started_at = None
+
+    def __enter__(self):
+        try:
+            if self._vsock:
+                self.start_vsock_device()
+                self._argv += ["-chardev", f"socket,id=vhost,path={self._vhost_socket}",
+                               "-device", "vhost-user-vsock-pci,chardev=vhost,id=vsock0"]
+            self.started_at = time.monotonic()
+            self._qemu = subprocess.Popen(
+                self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, preexec_fn=_die_with_parent)
+            self.console = Console(self._qemu.stdout)
+            wait_for("QEMU's control socket", self._control_socket, 20)
+            self.qmp = Qmp(self._qmp_path)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.stop()
+
+    def _control_socket(self):
+        if self._qemu.poll() is not None:
+            time.sleep(0.1)
+            raise GuestError(f"QEMU ended at once:\n{self.console.text()}")
+        return os.path.exists(self._qmp_path)
+
+    def start_vsock_device(self):
+        """Starts the host's side of the vsock device. One process serves one connection of
+        QEMU's, so a guest that is restored gets a new one."""
+        log = open(f"{self.dir}vsock.log", "ab")
+        self._device = subprocess.Popen(
+            [assets.vsock_device(), "--guest-cid", str(CID), "--socket", self._vhost_socket,
+             "--uds-path", self.uds],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+        log.close()
+        wait_for("the vsock device", lambda: os.path.exists(self._vhost_socket), 10)
+
+    def stop(self):
+        """Ends both processes, by their own pids, and waits for them."""
+        for process in (self._qemu, self._device):
+            if process is not None and process.poll() is None:
+                process.kill()
+            if process is not None:
+                process.wait()
+        if self.qmp is not None:
+            self.qmp.close()
+            self.qmp = None
+
+    def running(self):
+        return self._qemu.poll() is None
+
+    def wait_line(self, pattern, timeout_s=TIMEOUT_S):
+        """(time, match) of the console's first line with the pattern."""
+        def found():
+            hit = self.console.find(pattern)
+            if not hit and not self.running():
+                raise GuestError(f"the guest ended before it printed {pattern!r}")
+            return hit
+        return wait_for(f"{pattern!r} on the console of {self.name}", found, timeout_s, 0.005)
+
+    def wait_end(self, timeout_s=TIMEOUT_S):
+        """Waits for the guest to end by itself; gives the reason ("guest-shutdown", …)."""
+        reason = self.qmp.wait_event("SHUTDOWN")["data"]["reason"]
+        wait_for("QEMU's end", lambda: not self.running(), timeout_s)
+        return reason
+
+    def connect(self, port, timeout_s=TIMEOUT_S):
+        """A stream to a vsock port of the guest's, or None where nothing listens (yet)."""
+        stream = socket.socket(socket.AF_UNIX)
+        stream.settimeout(timeout_s)
+        try:
+            stream.connect(self.uds)
+            stream.sendall(f"CONNECT {port}\n".encode())
+            answer = b""
+            while not answer.endswith(b"\n"):
+                byte = stream.recv(1)
+                if not byte:
+                    raise ConnectionError("refused")
+                answer += byte
+            return stream
+        except OSError:
+            stream.close()
+            return None
