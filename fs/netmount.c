@@ -1,0 +1,39 @@
+#include "fs/netmount.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdint.h>
+#include <sys/vfs.h>
+
+#ifndef CIFS_SUPER_MAGIC
+#define CIFS_SUPER_MAGIC 0xFF534D42
+#endif
+#ifndef SMB2_SUPER_MAGIC
+#define SMB2_SUPER_MAGIC 0xFE534D42
+#endif
+
+/* f_type is a signed word of the machine: a magic number above INT32_MAX may come back negative. */
+bool fs_magic_is_network(long magic)
+{
+	switch ((uint32_t)magic) {
+	case NFS_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+	case FUSE_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int fs_path_is_network(const char *path, bool *ret)
+{
+	struct statfs st;
+
+	while (statfs(path, &st) < 0)
+		if (errno != EINTR)
+			return -errno;
+	*ret = fs_magic_is_network((long)st.f_type);
+	return 0;
+}
