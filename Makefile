@@ -16,6 +16,7 @@ BUILD   := build/$(VARIANT)
 MODULES := base rpc pty fs watch envd
 PREFIX  ?= /usr
 SECONDS ?= 60
+SUITES  ?= unit unit-asan fuzz-replay sdk conformance
 V       ?= 0
 empty   :=
 
@@ -175,9 +176,21 @@ run:
 install: build/envd
 	install -D -m 0755 build/envd $(DESTDIR)$(PREFIX)/bin/envd
 
-### tests: each ends with the line "N passed, N failed"
+### tests: each suite ends with the line "N passed, N failed"
+#
+# A suite is a target here, or a folder tests/X/ with a program `run` in it.
 
-.PHONY: unit unit-asan fuzz fuzz-replay
+# The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
+TOOLS    := $(CURDIR)/build/tools
+TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/go-cache \
+            GOFLAGS=-modcacherw GOTOOLCHAIN=local
+
+.PHONY: test unit unit-asan fuzz fuzz-replay fuzz-programs sdk conformance bench test-vm
+test:
+	@scripts/packages build test
+	@scripts/toolchain
+	@$(TOOL_ENV) scripts/test $(SUITES)
+
 unit: $(UNIT)
 	@scripts/unit $(UNIT)
 
@@ -185,6 +198,7 @@ unit-asan:
 	$(SUBMAKE) VARIANT=asan unit
 
 fuzz:
+	@scripts/packages build test
 	$(SUBMAKE) VARIANT=fuzz fuzz-programs
 	@scripts/fuzz $(SECONDS)
 
@@ -192,17 +206,66 @@ fuzz-replay:
 	$(SUBMAKE) VARIANT=fuzz fuzz-programs
 	@scripts/fuzz replay
 
-.PHONY: fuzz-programs
 fuzz-programs: $(FUZZ)
 
-# Boots guests in QEMU; PARTS="initramfs systemd" for some of it, PEER=/path/to/another/envd for the
-# figures that compare. Debian's own cargo is too old for the vsock device, cargo-web is not.
-.PHONY: test-vm
-test-vm:
-	@scripts/packages build vm
-	@command -v cargo >/dev/null || scripts/packages cargo
-	$(SUBMAKE) all
-	@python3 tests/vm/run.py $(if $(PEER),--peer '$(PEER)') $(PARTS)
+sdk conformance: all
+	@scripts/packages test
+	@scripts/toolchain
+	@$(TOOL_ENV) tests/$@/run
+
+# PEER=/path/to/another/envd is measured beside ours.
+bench: all
+	@scripts/packages test bench
+	@scripts/toolchain
+	@$(TOOL_ENV) PEER=$(PEER) tests/bench/run
+
+test-vm: all
+	@scripts/packages vm
+	@scripts/toolchain
+	@$(TOOL_ENV) tests/vm/run
+
+.PHONY: lock
+lock:
+	@scripts/lock
+
+### lint
+
+FORMATTED := $(shell find $(wildcard $(MODULES) tests) -name '*.[ch]' -not -path '*/gen/*')
+TIDIED    := $(SRC) $(UNIT_SRC) $(FUZZ_SRC)
+
+.PHONY: lint lint-all lint-format lint-includes lint-compile lint-tidy lint-cppcheck lint-shell
+lint:
+	@scripts/packages lint
+	$(SUBMAKE) -k -Otarget lint-all
+	@echo 'lint: clean'
+
+lint-all: lint-format lint-includes lint-shell lint-cppcheck lint-tidy
+	$(SUBMAKE) VARIANT=lint-gcc lint-compile
+
+lint-format:
+	@clang-format --dry-run --Werror $(FORMATTED)
+
+lint-includes:
+	@scripts/include-check
+
+lint-compile: $(TIDIED:%.c=$(BUILD)/%.o)
+
+lint-tidy:
+	$(SUBMAKE) VARIANT=lint-clang $(TIDIED:%.c=build/lint-clang/%.tidy)
+
+# The object comes first: it knows which headers the verdict depends on.
+build/lint-clang/%.tidy: %.c build/lint-clang/%.o .clang-tidy
+	$(call say,TIDY,$<)
+	$(Q)clang-tidy --quiet $< -- $(CSTD) $(ALL_CPPFLAGS) $(WARN) 2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
+
+lint-cppcheck:
+	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
+		--inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
+		-D_GNU_SOURCE -I. $(wildcard $(MODULES) tests/unit tests/fuzz)
+
+lint-shell:
+	@shellcheck $(shell grep -lE '^\#!.*sh$$' scripts/* .ci/* tests/*/* 2>/dev/null)
 
 .PHONY: clean
 clean:
@@ -214,8 +277,15 @@ help:
 
 #H make              build/envd, static, and its symbols in build/envd.debug
 #H make run          build and serve on 127.0.0.1:49983, installing what a build needs
+#H make test         every suite; installs what they need; $(SUITES) or SUITES="unit sdk"
 #H make unit         unit tests; unit-asan: the same with sanitizers
+#H make sdk          E2B's SDKs against build/envd
+#H make conformance  the Connect project's conformance suite
 #H make fuzz         SECONDS=60 for each fuzz target; fuzz-replay: only the stored inputs
+#H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, direction of includes
+#H make bench        figures, PEER=/path/to/another/envd beside ours
+#H make test-vm      the daemon in a microVM
+#H make lock         newest test clients into the lock files
 #H make test-vm      boot guests with envd in them: PARTS="initramfs …", PEER=another envd
 #H make install      DESTDIR= PREFIX=/usr
 #H make clean        remove build/

@@ -102,7 +102,7 @@ const char *error_errno_text(int errnum)
 	text = strerrordesc_np(errnum < 0 ? -errnum : errnum);
 	if (!text)
 		return "unknown error";
-	for (i = 0; text[i] && i < sizeof(lowered) - 1; i++)
+	for (i = 0; i < sizeof(lowered) - 1 && text[i]; i++)
 		lowered[i] = text[i];
 	lowered[i] = '\0';
 	/* "No such file" but not "RFS specific error": an abbreviation keeps its capitals. */

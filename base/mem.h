@@ -11,7 +11,7 @@
 
 void *mem_alloc(size_t n);
 void *mem_zalloc(size_t n);
-void *mem_realloc(void *p, size_t n);
+void *mem_realloc(void *old, size_t n);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *p, size_t n);
 

@@ -11,10 +11,10 @@
 bool utf8_valid(const char *p, size_t n);
 
 /*
- * Length in bytes (1 to 4) of the well-formed character at p, of which n > 0 bytes may be read;
- * 0 where the byte at p begins none.
+ * Length in bytes (1 to 4) of the well-formed character at s, of which n > 0 bytes may be read;
+ * 0 where the byte at s begins none.
  */
-size_t utf8_char(const char *p, size_t n);
+size_t utf8_char(const char *s, size_t n);
 
 /* The largest m <= n at which the string p of n bytes can be cut between two characters. */
 size_t utf8_floor(const char *p, size_t n);
