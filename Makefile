@@ -213,11 +213,18 @@ sdk conformance: all
 	@scripts/toolchain
 	@$(TOOL_ENV) tests/$@/run
 
-# PEER=/path/to/another/envd is measured beside ours.
-bench: all
-	@scripts/packages test bench
-	@scripts/toolchain
-	@$(TOOL_ENV) PEER=$(PEER) tests/bench/run
+BENCH_SRC := $(wildcard tests/bench/client/*.c)
+
+build/bench/client: $(BENCH_SRC) tests/bench/client/client.h
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CSTD) -D_GNU_SOURCE -O2 -g $(WARN) -static -o $@ $(BENCH_SRC)
+
+# Ours, the bare system and PEER=/path/to/another/envd in turn; ONLY=commands,idle for some of it.
+bench: all build/bench/client
+	@scripts/packages build bench
+	@tests/bench/peers
+	@tests/bench/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
 
 test-vm: all
 	@scripts/packages vm
@@ -287,6 +294,7 @@ help:
 #H make test-vm      the daemon in a microVM
 #H make lock         newest test clients into the lock files
 #H make test-vm      boot guests with envd in them: PARTS="initramfs …", PEER=another envd
+#H make bench        measure: PEER=another envd to compare with, ONLY=commands,streams,idle,…
 #H make install      DESTDIR= PREFIX=/usr
 #H make clean        remove build/
 #H

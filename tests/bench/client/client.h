@@ -1,0 +1,92 @@
+/*
+ * The load client of the benchmark: one program, one subcommand a kind of load.
+ *
+ * It is told requests as files of raw bytes and reads answers without decoding them, so that it
+ * never is what limits a figure. Each subcommand prints one line of `name=value` pairs; a load
+ * that went wrong (a refused request, an answer without the text it must hold) ends the program
+ * with a message and status 1, so that no figure is ever made of failures.
+ */
+#ifndef BENCH_CLIENT_H
+#define BENCH_CLIENT_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Says what went wrong (with errno's text where `errnum` is not 0) and exits with 1. */
+_Noreturn void die(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t now_ns(void);
+
+/* Allocates or dies. */
+void *xalloc(size_t n);
+
+/* A file read whole; dies where it can't be. */
+struct bytes {
+	char *data;
+	size_t n;
+};
+struct bytes read_file(const char *path);
+
+/* Durations of single requests, in nanoseconds. */
+struct samples {
+	uint64_t *ns;
+	size_t count, room;
+};
+void samples_add(struct samples *s, uint64_t ns);
+
+/* Prints `count= p50_us= p99_us= mean_us=` without a newline; sorts the samples. */
+void samples_print(struct samples *s);
+
+/* Where requests go: -a ADDRESS (127.0.0.1 unless given) and -p PORT. */
+struct target {
+	struct sockaddr_in address;
+};
+void target_init(struct target *t);
+void target_set_address(struct target *t, const char *text);
+void target_set_port(struct target *t, const char *text);
+
+/* A connected, blocking socket with TCP_NODELAY; dies where it is refused. */
+int target_connect(const struct target *t);
+
+/* Sends all n bytes of a blocking socket, or dies. */
+void send_all(int fd, const void *data, size_t n);
+
+/*
+ * One answer as it arrives. Small ones are kept whole (REPLY_BYTES, then only counted), and the
+ * end is known by Content-Length, by the last chunk at the end of what arrived, or by EOF.
+ */
+#define REPLY_BYTES (64 * 1024)
+
+struct reply {
+	char head[REPLY_BYTES + 1]; /* NUL-terminated up to `kept` */
+	size_t kept;
+	size_t total;	 /* bytes that arrived */
+	size_t expected; /* of head and body; 0 until known */
+	bool have_head, chunked, done;
+};
+void reply_reset(struct reply *r);
+
+/* One read of the socket, at most. 1 when the answer is complete, 0 when more is to come. */
+int reply_read(struct reply *r, int fd);
+
+/* Dies unless the status is 2xx and the kept bytes hold `text` (NULL: any). */
+void reply_check(const struct reply *r, const char *text);
+
+/* The subcommands, with their own argc and argv. */
+int cmd_load(int argc, char **argv);
+int cmd_fetch(int argc, char **argv);
+int cmd_push(int argc, char **argv);
+int cmd_hold(int argc, char **argv);
+int cmd_boot(int argc, char **argv);
+int cmd_spawn(int argc, char **argv);
+int cmd_pipe(int argc, char **argv);
+int cmd_produce(int argc, char **argv);
+int cmd_sink(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
+int cmd_burst(int argc, char **argv);
+
+#endif

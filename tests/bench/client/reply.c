@@ -1,0 +1,86 @@
+#include "client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* How much is taken off the socket at once when the bytes are only counted. */
+#define DISCARD_BYTES (4 * 1024 * 1024)
+
+void reply_reset(struct reply *r)
+{
+	r->head[0] = '\0';
+	r->kept = r->total = r->expected = 0;
+	r->have_head = r->chunked = r->done = false;
+}
+
+/* Learns from a complete head how the end will be known. */
+static void read_head(struct reply *r)
+{
+	char *end = strstr(r->head, "\r\n\r\n"), *field;
+	size_t head_bytes;
+
+	if (!end)
+		return;
+	r->have_head = true;
+	head_bytes = (size_t)(end - r->head) + 4;
+	*end = '\0';
+	field = strcasestr(r->head, "\r\ncontent-length:");
+	if (field)
+		r->expected = head_bytes + strtoull(field + 17, NULL, 10);
+	else if (strcasestr(r->head, "\r\ntransfer-encoding: chunked"))
+		r->chunked = true;
+	else if (strncmp(r->head + 8, " 204", 4) == 0)
+		r->expected = head_bytes;
+	*end = '\r';
+}
+
+/* Whether what was kept ends as a chunked body without trailers does. */
+static bool ends_chunked(const struct reply *r)
+{
+	static const char last[] = "\r\n0\r\n\r\n";
+	size_t n = sizeof(last) - 1;
+
+	return r->total == r->kept && r->kept >= n && memcmp(r->head + r->kept - n, last, n) == 0;
+}
+
+int reply_read(struct reply *r, int fd)
+{
+	size_t room = REPLY_BYTES - r->kept;
+	ssize_t n;
+
+	/* MSG_TRUNC on a TCP socket throws the bytes away without copying them (tcp(7)). */
+	if (room)
+		n = recv(fd, r->head + r->kept, room, 0);
+	else
+		n = recv(fd, NULL, DISCARD_BYTES, MSG_TRUNC);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n < 0)
+		die(errno, "recv");
+	if (n == 0) {
+		if (!r->have_head || (r->expected && r->total < r->expected))
+			die(0, "the connection ended after %zu bytes: %s", r->total, r->head);
+		r->done = true;
+		return 1;
+	}
+	if (room) {
+		r->kept += (size_t)n;
+		r->head[r->kept] = '\0';
+	}
+	r->total += (size_t)n;
+	if (!r->have_head)
+		read_head(r);
+	if (r->have_head)
+		r->done = r->expected ? r->total >= r->expected : r->chunked && ends_chunked(r);
+	return r->done;
+}
+
+void reply_check(const struct reply *r, const char *text)
+{
+	if (strncmp(r->head, "HTTP/1.1 2", 10) != 0)
+		die(0, "refused: %.600s", r->head);
+	if (text && !memmem(r->head, r->kept, text, strlen(text)))
+		die(0, "\"%s\" is not in the answer: %.600s", text, r->head);
+}

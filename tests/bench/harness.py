@@ -1,0 +1,193 @@
+"""What every group of figures uses: the daemons, the client, rounds taken in turn."""
+
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import table
+
+SUBJECTS = ("floor", "ours", "peer")
+
+
+class Failed(Exception):
+    """A figure that could not be taken."""
+
+
+class Daemon:
+    """An envd under test, on a port of its own of this network namespace's loopback."""
+
+    def __init__(self, name, path, port, log_dir):
+        self.name, self.path, self.port = name, path, port
+        self.log_path = os.path.join(log_dir, f"{name}.log")
+        self.process = None
+
+    def argv(self, *extra):
+        return [self.path, "-isnotfc", "-port", str(self.port), "-no-cgroups", *extra]
+
+    def start(self, *extra):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.argv(*extra), stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        deadline = time.monotonic() + 10
+        while not self.healthy():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                with open(self.log_path, encoding="utf-8", errors="replace") as log:
+                    raise Failed(f"{self.path} did not come up:\n{log.read()[-2000:]}")
+            time.sleep(0.01)
+
+    def healthy(self):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as r:
+                return r.status == 204
+        except OSError:
+            return False
+
+    def stop(self):
+        if not self.process:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(3)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def cpu_us(self):
+        """CPU time of all its threads, ended ones too (clock_getcpuclockid(3))."""
+        return time.clock_gettime_ns(~self.process.pid << 3 | 2) / 1e3
+
+    def memory_kib(self):
+        """Its private memory: (dirty, dirty and clean)."""
+        dirty = clean = 0
+        with open(f"/proc/{self.process.pid}/smaps_rollup", encoding="ascii") as f:
+            for line in f:
+                if line.startswith("Private_Dirty:"):
+                    dirty = int(line.split()[1])
+                elif line.startswith("Private_Clean:"):
+                    clean = int(line.split()[1])
+        return dirty, dirty + clean
+
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
+    def wakeups(self):
+        """How often one of its threads went to sleep of its own will, which it does each time it
+        was woken."""
+        count = 0
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{task}/status", encoding="utf-8") as f:
+                for line in f:
+                    if line.startswith("voluntary_ctxt_switches:"):
+                        count += int(line.split()[1])
+        return count
+
+    @contextlib.contextmanager
+    def peak_memory(self):
+        """Samples the dirty private memory meanwhile; gives a dict with `peak_kib`."""
+        result = {"peak_kib": 0}
+        over = threading.Event()
+
+        def sample():
+            while not over.wait(0.02):
+                result["peak_kib"] = max(result["peak_kib"], self.memory_kib()[0])
+
+        sampler = threading.Thread(target=sample)
+        sampler.start()
+        try:
+            yield result
+        finally:
+            over.set()
+            sampler.join()
+
+
+class Bench:
+    def __init__(self, client, work_dir, daemons, quick):
+        self.client_path, self.work_dir = client, work_dir
+        self.daemons = daemons  # by name: "ours", and "peer" where there is one
+        self.quick = quick
+        self.table = table.Table()
+        self.failures = []
+
+    def path(self, name):
+        return os.path.join(self.work_dir, name)
+
+    def file(self, name, data):
+        """Writes a file for the client (a request, a body); returns its path."""
+        with open(self.path(name), "wb") as f:
+            f.write(data)
+        return self.path(name)
+
+    def client(self, *args):
+        """Runs a load to its end; the figures it printed, as a dict of numbers."""
+        done = subprocess.run([self.client_path, *(str(a) for a in args)], check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        if done.returncode:
+            raise Failed(done.stderr.decode(errors="replace").strip())
+        return parse(done.stdout.decode())
+
+    @contextlib.contextmanager
+    def client_held(self, *args):
+        """Runs a load that holds something; gives what it printed, ends it in the end."""
+        process = subprocess.Popen([self.client_path, *(str(a) for a in args)],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            line = process.stdout.readline().decode()
+            if not line:
+                raise Failed(f"{args[0]}: no result")
+            yield parse(line)
+        finally:
+            process.stdin.close()
+            process.stdout.close()
+            process.wait()
+
+    def rounds(self, count, measure, floor=None):
+        """Measures floor, ours and peer in turn, `count` times, so that what disturbs the machine
+        disturbs all of them. `measure(daemon)` and `floor()` return dicts of numbers. Gives, by
+        figure and then by subject, the median of the rounds."""
+        results = {name: [] for name in SUBJECTS}
+        for _ in range(1 if self.quick else count):
+            if floor:
+                results["floor"].append(floor())
+            for name, daemon in self.daemons.items():
+                results[name].append(measure(daemon))
+        return Medians(results)
+
+    def row(self, name, unit, values, reach=None):
+        self.table.add(name, unit, {k: values.get(k) for k in SUBJECTS}, reach)
+
+    def run(self, title, groups):
+        """Takes the figures of a group; one that fails does not keep the others back."""
+        self.table.section(title)
+        for function in groups:
+            began = time.monotonic()
+            try:
+                function(self)
+            except (Failed, OSError, subprocess.SubprocessError) as e:
+                self.failures.append(f"{title}: {function.__name__}: {e}")
+            print(f"{title}: {function.__name__} ({time.monotonic() - began:.1f} s)",
+                  file=sys.stderr)
+
+
+class Medians:
+    def __init__(self, results):
+        self.results = results
+
+    def __getitem__(self, figure):
+        """{subject: median} of a figure; subjects that did not yield it are left out."""
+        out = {}
+        for name, rounds in self.results.items():
+            values = [r[figure] for r in rounds if figure in r]
+            if values:
+                out[name] = statistics.median(values)
+        return out
+
+
+def parse(text):
+    return {key: float(value) for key, value in (pair.split("=") for pair in text.split())}
