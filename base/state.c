@@ -71,6 +71,17 @@ const char *state_env_get(const struct state *state, const char *name)
 	return found ? state->env[at].value : NULL;
 }
 
+int state_find_user(struct state *state, const char *name, struct arena *arena, struct user *ret,
+		    struct error *err)
+{
+	if (name)
+		return user_find(state->users, name, arena, ret, err);
+	if (user_find(state->users, state->default_user, arena, ret, err) < 0)
+		return error_set(err, ERROR_UNAUTHENTICATED, "invalid default user: '%s'",
+				 state->default_user);
+	return 0;
+}
+
 void state_set_default_user(struct state *state, const char *name)
 {
 	char *copy = mem_strdup(name);

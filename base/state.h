@@ -9,10 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/arena.h"
 #include "base/budget.h"
+#include "base/error.h"
 #include "base/loop.h"
+#include "base/user.h"
 
-struct user_db;
 struct workers;
 
 struct env_var {
@@ -41,6 +43,12 @@ void state_env_set(struct state *state, const char *name, const char *value, boo
 void state_env_clear_user(struct state *state);
 
 const char *state_env_get(const struct state *state, const char *name);
+
+/*
+ * The user a request names, or the default user where `name` is NULL: as user_find.
+ */
+int state_find_user(struct state *state, const char *name, struct arena *arena, struct user *ret,
+		    struct error *err);
 
 /* Copies. */
 void state_set_default_user(struct state *state, const char *name);

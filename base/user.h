@@ -2,7 +2,11 @@
  * Users and groups, from /etc/passwd and /etc/group.
  *
  * In a static binary getpwnam would load NSS modules at run time, so the files are read here; a
- * file is read again when its device, inode, size or mtime changed. passwd(5), group(5).
+ * file is read again when its device, inode, size or times changed. passwd(5), group(5).
+ *
+ * These functions touch files in /etc, which is the guest's root file system: they may be called
+ * on the loop (the files are small and cached) and, with a lock inside, on workers. What they
+ * return lies in the caller's arena, so that a file read anew by another thread pulls nothing away.
  */
 #ifndef BASE_USER_H
 #define BASE_USER_H
@@ -14,17 +18,17 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* A larger passwd or group file is refused, and a longer line skipped. */
+/* A larger passwd or group file is refused (it counts as empty, and the log says so). */
 #define USER_FILE_MAX_BYTES (16u * 1024 * 1024)
 
-/* NGROUPS_MAX of the kernel: more groups than this a process can't have. */
+/* NGROUPS_MAX of the kernel: more groups than this a process can't have. Further ones are left. */
 #define USER_MAX_GROUPS 65536
 
 struct user {
 	const char *name;
 	uid_t uid;
 	gid_t gid;
-	const char *home;
+	const char *home; /* as the file has it: may be empty */
 	const char *shell;
 	gid_t *groups; /* all of them, the primary one first */
 	size_t n_groups;
@@ -44,7 +48,7 @@ void user_db_restrict(struct user_db *db, uid_t uid);
 
 /*
  * The user of this name with all supplementary groups, allocated in the arena. 0, or -1 with
- * ERROR_UNAUTHENTICATED ("invalid username: …" as clients know it).
+ * ERROR_UNAUTHENTICATED ("invalid username: 'x'").
  */
 int user_find(struct user_db *db, const char *name, struct arena *arena, struct user *ret,
 	      struct error *err);
@@ -54,15 +58,12 @@ int user_find_uid(struct user_db *db, uid_t uid, struct arena *arena, struct use
 		  struct error *err);
 
 /*
- * The name of an owner, copied into the arena, or NULL. (Not borrowed: another thread may read the
- * files afresh meanwhile.)
+ * The name of an owner, copied into the arena, or NULL where the number has none. A name that was
+ * found may be as old as USER_NAME_STALE_MS, so that a long listing does not stat(2) the file for
+ * each entry; a number without a name is looked up in the newest file.
  */
+#define USER_NAME_STALE_MS 100
 const char *user_name(struct user_db *db, uid_t uid, struct arena *arena);
 const char *user_group_name(struct user_db *db, gid_t gid, struct arena *arena);
-
-/*
- * These functions touch files in /etc, which is the guest's root file system: they may be called
- * on the loop (the files are small and cached) and, with a lock inside, on workers.
- */
 
 #endif

@@ -1,0 +1,391 @@
+#include "base/user.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+
+/*
+ * Times of files advance with the kernel's tick: a file written twice within one looks the same
+ * after both. One whose times are younger than this when it is read is read again next time.
+ */
+#define SETTLED_MS 100
+
+/* A line of passwd(5) or group(5); the strings lie in the file's text. */
+struct entry {
+	const char *name;
+	uint32_t id;
+	uint32_t gid;	     /* passwd: the primary group */
+	const char *home;    /* passwd */
+	const char *shell;   /* passwd */
+	const char *members; /* group: names with commas between them */
+};
+
+struct table {
+	const char *what; /* "passwd" or "group", for the log */
+	char *path;
+	bool (*parse)(char *line, struct entry *ret);
+	bool read;    /* the text is that of the file `st` tells of */
+	bool settled; /* and can't have changed without st changing */
+	struct stat st;
+	uint64_t checked_ms; /* when the file was last looked at */
+	char *text;
+	struct entry *entries; /* in the order of the file */
+	size_t n_entries;
+	struct entry **by_id; /* sorted by id, then by place in the file */
+};
+
+struct user_db {
+	pthread_mutex_t lock; /* over everything */
+	struct table users;
+	struct table groups;
+	bool restricted;
+	uid_t only_uid;
+};
+
+/* Takes the next field off a line: what lies before the colon, or all of it. */
+static char *next_field(char **line)
+{
+	char *field = *line;
+	char *colon;
+
+	if (!field)
+		return NULL;
+	colon = strchr(field, ':');
+	if (colon)
+		*colon++ = '\0';
+	*line = colon;
+	return field;
+}
+
+/* Decimal, all of it, and not the (uid_t)-1 that system calls take for "unchanged". */
+static bool parse_id(const char *text, uint32_t *ret)
+{
+	uint64_t id = 0;
+
+	if (!text || !*text)
+		return false;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return false;
+		id = id * 10 + (uint64_t)(*text - '0');
+		if (id >= UINT32_MAX)
+			return false;
+	}
+	*ret = (uint32_t)id;
+	return true;
+}
+
+/* Comments, and the `+` and `-` lines of NIS. */
+static bool name_is_special(const char *name)
+{
+	return *name == '\0' || *name == '#' || *name == '+' || *name == '-';
+}
+
+/* name:password:uid:gid:gecos:home:shell; the shell may be missing. */
+static bool parse_passwd(char *line, struct entry *ret)
+{
+	const char *uid, *gid;
+
+	ret->name = next_field(&line);
+	next_field(&line);
+	uid = next_field(&line);
+	gid = next_field(&line);
+	next_field(&line);
+	ret->home = next_field(&line);
+	ret->shell = next_field(&line);
+	if (!ret->home || name_is_special(ret->name))
+		return false;
+	if (!ret->shell)
+		ret->shell = "";
+	return parse_id(uid, &ret->id) && parse_id(gid, &ret->gid);
+}
+
+/* name:password:gid:members */
+static bool parse_group(char *line, struct entry *ret)
+{
+	const char *gid;
+
+	ret->name = next_field(&line);
+	next_field(&line);
+	gid = next_field(&line);
+	ret->members = next_field(&line);
+	if (name_is_special(ret->name))
+		return false;
+	if (!ret->members)
+		ret->members = "";
+	return parse_id(gid, &ret->id);
+}
+
+/* By id; of equal ones the first in the file comes first, as for getpwuid(3). */
+static int compare_ids(const void *a, const void *b)
+{
+	const struct entry *x = *(struct entry *const *)a;
+	const struct entry *y = *(struct entry *const *)b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+static void table_clear(struct table *t)
+{
+	free(t->text);
+	free(t->entries);
+	free(t->by_id);
+	t->text = NULL;
+	t->entries = NULL;
+	t->by_id = NULL;
+	t->n_entries = 0;
+	t->read = false;
+}
+
+/* Cuts the text into lines and the lines into entries. A line that makes no sense is skipped. */
+static void table_parse(struct table *t)
+{
+	char *line = t->text, *end, *next;
+	size_t room = 0, i;
+	struct entry entry;
+
+	for (; line; line = next) {
+		end = strchr(line, '\n');
+		next = end ? end + 1 : NULL;
+		if (end)
+			*end = '\0';
+		memset(&entry, 0, sizeof(entry));
+		if (!t->parse(line, &entry))
+			continue;
+		if (t->n_entries == room) {
+			room = room ? room * 2 : 32;
+			t->entries = mem_realloc(t->entries, room * sizeof(*t->entries));
+		}
+		t->entries[t->n_entries++] = entry;
+	}
+	t->by_id = mem_alloc(t->n_entries * sizeof(struct entry *));
+	for (i = 0; i < t->n_entries; i++)
+		t->by_id[i] = &t->entries[i];
+	qsort(t->by_id, t->n_entries, sizeof(struct entry *), compare_ids);
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       same_time(a->st_mtim, b->st_mtim) && same_time(a->st_ctim, b->st_ctim);
+}
+
+/* Whether a change from now on would give the file another ctime. */
+static bool time_is_past(struct timespec changed)
+{
+	struct timespec now;
+	int64_t age_ms;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	age_ms = (int64_t)(now.tv_sec - changed.tv_sec) * 1000 +
+		 (now.tv_nsec - changed.tv_nsec) / 1000000;
+	return age_ms > SETTLED_MS;
+}
+
+/* Reads the file again if it is another one than was read. The lock is held. */
+static void table_refresh(struct table *t)
+{
+	struct stat st;
+	int r;
+
+	t->checked_ms = clock_monotonic_ms();
+	if (stat(t->path, &st) < 0) {
+		table_clear(t);
+		return;
+	}
+	if (t->read && t->settled && same_file(&st, &t->st))
+		return;
+	table_clear(t);
+	t->st = st;
+	t->read = true;
+	t->settled = time_is_past(st.st_ctim);
+	r = fd_read_file(AT_FDCWD, t->path, USER_FILE_MAX_BYTES, &t->text, NULL);
+	if (r < 0)
+		log_error("%s: the %s file cannot be read: %s", t->path, t->what,
+			  error_errno_text(r));
+	else
+		table_parse(t);
+}
+
+static const struct entry *table_find_id(const struct table *t, uint32_t id)
+{
+	size_t low = 0, high = t->n_entries, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (t->by_id[middle]->id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < t->n_entries && t->by_id[low]->id == id ? t->by_id[low] : NULL;
+}
+
+static const struct entry *table_find_name(const struct table *t, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < t->n_entries; i++)
+		if (strcmp(t->entries[i].name, name) == 0)
+			return &t->entries[i];
+	return NULL;
+}
+
+/* Whether a list of names with commas between them has this one. */
+static bool members_have(const char *members, const char *name, size_t n)
+{
+	const char *end;
+
+	for (;; members = end + 1) {
+		end = strchrnul(members, ',');
+		if ((size_t)(end - members) == n && memcmp(members, name, n) == 0)
+			return true;
+		if (!*end)
+			return false;
+	}
+}
+
+/* The primary group, and each group that names the user as a member. */
+static void find_groups(const struct table *groups, struct arena *arena, struct user *user)
+{
+	size_t name_bytes = strlen(user->name);
+	size_t n = 1, i;
+
+	for (i = 0; i < groups->n_entries; i++)
+		if (members_have(groups->entries[i].members, user->name, name_bytes))
+			n++;
+	user->groups = arena_alloc(arena, n * sizeof(gid_t));
+	user->groups[0] = user->gid;
+	n = 1;
+	for (i = 0; i < groups->n_entries && n < USER_MAX_GROUPS; i++)
+		if (groups->entries[i].id != user->gid &&
+		    members_have(groups->entries[i].members, user->name, name_bytes))
+			user->groups[n++] = groups->entries[i].id;
+	user->n_groups = n;
+}
+
+/* Copies what is known of a user into the arena. The lock is held. */
+static void fill_user(struct user_db *db, const struct entry *entry, struct arena *arena,
+		      struct user *ret)
+{
+	table_refresh(&db->groups);
+	ret->name = arena_strdup(arena, entry->name);
+	ret->uid = entry->id;
+	ret->gid = entry->gid;
+	ret->home = arena_strdup(arena, entry->home);
+	ret->shell = arena_strdup(arena, entry->shell);
+	find_groups(&db->groups, arena, ret);
+}
+
+struct user_db *user_db_new(const char *passwd_path, const char *group_path)
+{
+	struct user_db *db = mem_zalloc(sizeof(*db));
+
+	pthread_mutex_init(&db->lock, NULL);
+	db->users.what = "passwd";
+	db->users.path = mem_strdup(passwd_path ? passwd_path : "/etc/passwd");
+	db->users.parse = parse_passwd;
+	db->groups.what = "group";
+	db->groups.path = mem_strdup(group_path ? group_path : "/etc/group");
+	db->groups.parse = parse_group;
+	return db;
+}
+
+void user_db_free(struct user_db *db)
+{
+	if (!db)
+		return;
+	table_clear(&db->users);
+	table_clear(&db->groups);
+	free(db->users.path);
+	free(db->groups.path);
+	pthread_mutex_destroy(&db->lock);
+	free(db);
+}
+
+void user_db_restrict(struct user_db *db, uid_t uid)
+{
+	pthread_mutex_lock(&db->lock);
+	db->restricted = true;
+	db->only_uid = uid;
+	pthread_mutex_unlock(&db->lock);
+}
+
+int user_find(struct user_db *db, const char *name, struct arena *arena, struct user *ret,
+	      struct error *err)
+{
+	const struct entry *entry;
+
+	pthread_mutex_lock(&db->lock);
+	table_refresh(&db->users);
+	entry = table_find_name(&db->users, name);
+	if (entry && db->restricted && entry->id != db->only_uid)
+		entry = NULL;
+	if (entry)
+		fill_user(db, entry, arena, ret);
+	pthread_mutex_unlock(&db->lock);
+	if (!entry)
+		return error_set(err, ERROR_UNAUTHENTICATED, "invalid username: '%s'", name);
+	return 0;
+}
+
+int user_find_uid(struct user_db *db, uid_t uid, struct arena *arena, struct user *ret,
+		  struct error *err)
+{
+	const struct entry *entry;
+
+	pthread_mutex_lock(&db->lock);
+	table_refresh(&db->users);
+	entry = table_find_id(&db->users, uid);
+	if (entry)
+		fill_user(db, entry, arena, ret);
+	pthread_mutex_unlock(&db->lock);
+	if (!entry)
+		return error_set(err, ERROR_NOT_FOUND, "no user has the uid %u", uid);
+	return 0;
+}
+
+/* The name of a number, from what was read lately or from the newest file. */
+static const char *find_name(struct user_db *db, struct table *t, uint32_t id, struct arena *arena)
+{
+	const struct entry *entry = NULL;
+	const char *name;
+
+	pthread_mutex_lock(&db->lock);
+	if (t->read && clock_monotonic_ms() - t->checked_ms < USER_NAME_STALE_MS)
+		entry = table_find_id(t, id);
+	if (!entry) {
+		table_refresh(t);
+		entry = table_find_id(t, id);
+	}
+	name = entry ? arena_strdup(arena, entry->name) : NULL;
+	pthread_mutex_unlock(&db->lock);
+	return name;
+}
+
+const char *user_name(struct user_db *db, uid_t uid, struct arena *arena)
+{
+	return find_name(db, &db->users, uid, arena);
+}
+
+const char *user_group_name(struct user_db *db, gid_t gid, struct arena *arena)
+{
+	return find_name(db, &db->groups, gid, arena);
+}
