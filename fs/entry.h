@@ -75,9 +75,12 @@ char *fs_path_name(const char *path, struct arena *arena);
 const char *fs_text(const char *s, struct arena *arena);
 
 /*
- * Reduces an entry to what clients know that fail on newer fields (rpc.md: User-Agent
- * "connect-python"): name, type and path.
+ * An old client fails on fields that it does not know (rpc.md): it is known by its User-Agent, its
+ * entries are reduced to name, type and path, and the answer says so in a field of its head.
  */
+#define FS_LEGACY_USER_AGENT "connect-python"
+#define FS_LEGACY_HEADER     "X-E2B-Legacy-SDK"
+
 void fs_entry_make_legacy(Filesystem__EntryInfo *info);
 
 #endif
