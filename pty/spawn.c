@@ -1,0 +1,236 @@
+#include "pty/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pty/clone.h"
+#include "pty/pty.h"
+#include "pty/spawn_child.h"
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+static struct spawn_defaults defaults;
+static bool limits_saved;
+/* Over the closing of a pidfd that spawn_kill may be using. */
+static pthread_mutex_t pidfd_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t inspect_once = PTHREAD_ONCE_INIT;
+
+void spawn_init(void)
+{
+	unsigned i;
+	int fd;
+
+	for (i = 0; i < RLIM_NLIMITS; i++)
+		if (getrlimit((int)i, &defaults.limits[i]) < 0)
+			fatal("getrlimit(%u) failed", i);
+	limits_saved = true;
+	/* Ignored, as a parent may leave it, it would have the kernel reap our children. */
+	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR)
+		fatal("signal failed");
+	/* A pipe's end that gets one of these numbers could not be moved there in a child. */
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	fd_close(&fd);
+}
+
+/* Asks the kernel: the C library does not tell of the two signals that it keeps for itself. */
+static bool is_ignored(unsigned sig)
+{
+	/* The kernel's struct sigaction begins with the handler on every architecture. */
+	union {
+		uintptr_t handler;
+		char bytes[64];
+	} action = {0};
+
+	return syscall(SYS_rt_sigaction, sig, NULL, &action, sizeof(uint64_t)) == 0 &&
+	       action.handler == (uintptr_t)SIG_IGN;
+}
+
+/* What main has made of the process by the time of the first spawn, and won't change any more. */
+static void inspect_process(void)
+{
+	struct rlimit now;
+	unsigned i;
+
+	defaults.privileged = geteuid() == 0;
+	for (i = 1; i < _NSIG; i++)
+		if (is_ignored(i))
+			defaults.ignored |= (uint64_t)1 << (i - 1);
+	for (i = 0; limits_saved && i < RLIM_NLIMITS; i++)
+		if (getrlimit((int)i, &now) == 0 &&
+		    memcmp(&now, &defaults.limits[i], sizeof(now)) != 0)
+			defaults.changed_limits |= (uint32_t)1 << i;
+}
+
+void spawn_prepare(struct spawn *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->cgroup_fd = s->cgroup_procs_fd = -1;
+	s->stdin_fd = s->stdout_fd = s->stderr_fd = -1;
+	s->pidfd = -1;
+}
+
+/* A pipe whose daemon's end, 0 to read or 1 to write, does not block. */
+static int make_pipe(int own_end, int *ret_own, int *ret_child)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	if (fcntl(fds[own_end], F_SETFL, (own_end == 1 ? O_WRONLY : O_RDONLY) | O_NONBLOCK) < 0)
+		fatal("fcntl of a pipe failed");
+	*ret_own = fds[own_end];
+	*ret_child = fds[!own_end];
+	return 0;
+}
+
+/* The daemon's ends in `s`, the child's in `fds` (-1 where it gets none). */
+static int make_stdio(struct spawn *s, int fds[3])
+{
+	int r = 0;
+
+	if (s->pty) {
+		r = pty_open(s->uid, s->cols, s->rows, &s->stdin_fd, &fds[0]);
+		s->stdout_fd = s->stdin_fd;
+		fds[1] = fds[2] = fds[0];
+		return r;
+	}
+	if (s->stdin_pipe)
+		r = make_pipe(1, &s->stdin_fd, &fds[0]);
+	if (r == 0)
+		r = make_pipe(0, &s->stdout_fd, &fds[1]);
+	if (r == 0)
+		r = make_pipe(0, &s->stderr_fd, &fds[2]);
+	return r;
+}
+
+static void close_child_ends(int fds[3])
+{
+	if (fds[1] == fds[0])
+		fds[1] = fds[2] = -1;
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
+	fd_close(&fds[2]);
+}
+
+static void close_own_ends(struct spawn *s)
+{
+	if (s->stdout_fd == s->stdin_fd)
+		s->stdout_fd = -1;
+	fd_close(&s->stdin_fd);
+	fd_close(&s->stdout_fd);
+	fd_close(&s->stderr_fd);
+}
+
+/* The code of a failure of the system: limits that were reached are told from the rest. */
+static enum error_code code_of(int errnum)
+{
+	switch (errnum) {
+	case EMFILE:
+	case ENFILE:
+	case EAGAIN:
+	case ENOMEM:
+	case ENOSPC: /* no terminal left */
+		return ERROR_RESOURCE_EXHAUSTED;
+	default:
+		return ERROR_INTERNAL;
+	}
+}
+
+/* What a child's report means to the client. */
+static int explain(const struct spawn *s, enum spawn_step step, int errnum, struct error *err)
+{
+	static const char *const doing[] = {
+		[SPAWN_CGROUP] = "enter the cgroup of",
+		[SPAWN_STDIO] = "set up input and output of",
+		[SPAWN_TERMINAL] = "set up the terminal of",
+		[SPAWN_USER] = "become the user of",
+	};
+
+	if (step == SPAWN_CWD && errnum == ENOENT)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "cwd '%s' does not exist", s->cwd);
+	if (step == SPAWN_CWD)
+		return error_set_errno(err, ERROR_INVALID_ARGUMENT, errnum,
+				       "cwd '%s' cannot be entered", s->cwd);
+	if (step == SPAWN_EXEC)
+		return error_set_errno(err, ERROR_INVALID_ARGUMENT, errnum,
+				       "error starting process '%s'", s->argv[0]);
+	return error_set_errno(err, code_of(errnum), errnum, "cannot %s '%s'", doing[step],
+			       s->argv[0]);
+}
+
+void spawn_kill(struct spawn *s)
+{
+	int pidfd;
+
+	pthread_mutex_lock(&pidfd_lock);
+	/* The kernel writes it, from within the clone. */
+	pidfd = *(volatile int *)&s->pidfd;
+	if (pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	pthread_mutex_unlock(&pidfd_lock);
+}
+
+/* Waits for a child that ends by itself, having reported. */
+static void reap(struct spawn *s)
+{
+	siginfo_t info;
+
+	while (waitid((idtype_t)P_PIDFD, (id_t)s->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	pthread_mutex_lock(&pidfd_lock);
+	fd_close(&s->pidfd);
+	pthread_mutex_unlock(&pidfd_lock);
+}
+
+/* Clones, with the child on a stack that lies in this frame. */
+static pid_t clone_child(struct spawn *s, struct spawn_child *report)
+{
+	_Alignas(16) char stack[SPAWN_STACK_BYTES];
+	struct clone_child child = {
+		.run = spawn_child_main,
+		.arg = report,
+		.stack = stack,
+		.stack_bytes = sizeof(stack),
+		.cgroup_fd = s->cgroup_procs_fd >= 0 ? -1 : s->cgroup_fd,
+		.pidfd = &s->pidfd,
+	};
+	char *cmd = s->argv[0];
+	pid_t pid = clone_vfork(&child);
+
+	/* A script's name took its place, on the stack that ends here. */
+	s->argv[0] = cmd;
+	return pid;
+}
+
+int spawn_run(struct spawn *s, struct error *err)
+{
+	struct spawn_child report = {.spawn = s, .defaults = &defaults, .fds = {-1, -1, -1}};
+	int r;
+
+	pthread_once(&inspect_once, inspect_process);
+	r = make_stdio(s, report.fds);
+	if (r == 0)
+		r = s->pid = clone_child(s, &report);
+	close_child_ends(report.fds);
+	if (r < 0) {
+		close_own_ends(s);
+		return error_set_errno(err, code_of(-r), r, "cannot start '%s'", s->argv[0]);
+	}
+	if (report.failed_at == SPAWN_STARTED)
+		return 0;
+	reap(s);
+	close_own_ends(s);
+	return explain(s, report.failed_at, report.failed_errno, err);
+}
