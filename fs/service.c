@@ -1,0 +1,30 @@
+#include "fs/service.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "fs/service_impl.h"
+
+struct fs_service *fs_service_new(struct state *state, const struct fs_auth *auth)
+{
+	struct fs_service *svc = mem_zalloc(sizeof(*svc));
+
+	svc->state = state;
+	if (auth)
+		svc->auth = *auth;
+	return svc;
+}
+
+void fs_service_free(struct fs_service *svc)
+{
+	free(svc);
+}
+
+void fs_service_register(struct fs_service *svc, struct router *router)
+{
+	rpc_register(router, &fs_rpc_stat, 1, svc);
+	rpc_register(router, &fs_rpc_make_dir, 1, svc);
+	rpc_register(router, &fs_rpc_move, 1, svc);
+	rpc_register(router, &fs_rpc_list_dir, 1, svc);
+	rpc_register(router, &fs_rpc_remove, 1, svc);
+}

@@ -1,0 +1,77 @@
+/*
+ * What the files of the service share: the service itself, and the frame of a unary method that
+ * does its work on a worker.
+ */
+#ifndef FS_SERVICE_IMPL_H
+#define FS_SERVICE_IMPL_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/state.h"
+#include "base/user.h"
+#include "base/work.h"
+#include "fs/entry.h"
+#include "fs/service.h"
+#include "rpc/call.h"
+
+struct fs_service {
+	struct state *state;
+	struct fs_auth auth;
+};
+
+/*
+ * A unary method, embedded at the front of the method's own state:
+ *
+ *	static void stat_open(struct rpc_call *call, const ProtobufCMessage *request)
+ *	{
+ *		struct stat_call *c = fs_rpc_new(call, sizeof(*c));
+ *
+ *		if (c && fs_rpc_path(&c->rpc, request->path, &c->path) == 0)
+ *			fs_rpc_submit(&c->rpc, stat_run, stat_done);
+ *	}
+ *
+ * Between submit and done everything here belongs to the worker, the arena too.
+ */
+struct fs_rpc {
+	struct work work;
+	struct rpc_call *call; /* a reference */
+	struct state *state;
+	struct user user;
+	struct arena arena;
+	struct fs_owners owners;
+	struct error err; /* code ERROR_OK: none */
+	void (*run)(struct fs_rpc *rpc);
+	void (*done)(struct fs_rpc *rpc);
+};
+
+/*
+ * Begins: zeroed memory of `bytes` with the struct at its front, the user found. NULL where there
+ * is no such user; the call has failed then.
+ */
+void *fs_rpc_new(struct rpc_call *call, size_t bytes);
+
+/* Resolves a path of the request. On -1 the call has failed and the state is freed. */
+int fs_rpc_path(struct fs_rpc *rpc, const char *path, char **ret);
+
+/* Calls `run` on a worker, then `done` on the loop, which ends with fs_rpc_end. */
+void fs_rpc_submit(struct fs_rpc *rpc, void (*run)(struct fs_rpc *), void (*done)(struct fs_rpc *));
+
+/*
+ * Answers with `message`, or with rpc->err where that is set, and frees the state. `entry`, which
+ * may be NULL, is the message's EntryInfo: it is reduced for an old client.
+ */
+void fs_rpc_end(struct fs_rpc *rpc, const ProtobufCMessage *message, Filesystem__EntryInfo *entry);
+
+/* Whether the client is an old one, whose entries are reduced, and a field of the head that says so. */
+bool fs_rpc_is_legacy(struct rpc_call *call);
+void fs_rpc_say_legacy(struct rpc_call *call);
+
+void fs_rpc_free(struct fs_rpc *rpc);
+
+extern const struct rpc_method fs_rpc_stat;
+extern const struct rpc_method fs_rpc_make_dir;
+extern const struct rpc_method fs_rpc_move;
+extern const struct rpc_method fs_rpc_list_dir;
+extern const struct rpc_method fs_rpc_remove;
+
+#endif
