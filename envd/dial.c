@@ -102,12 +102,14 @@ static void connected(struct dial *d)
 /* Makes one try. */
 static void try_now(struct dial *d)
 {
-	d->fd = socket(d->target.addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	d->fd = socket(d->target.address.storage.ss_family,
+		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (d->fd < 0) {
 		fail(d, -errno);
 		return;
 	}
-	if (connect(d->fd, (struct sockaddr *)&d->target.addr, d->target.addr_bytes) == 0)
+	if (connect(d->fd, (struct sockaddr *)&d->target.address.storage,
+		    d->target.address.bytes) == 0)
 		connected(d);
 	else if (errno == EINPROGRESS)
 		set_state(d, DIAL_CONNECTING);

@@ -6,17 +6,16 @@
 #define ENVD_DIAL_H
 
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "base/loop.h"
+#include "envd/address.h"
 
 #define DIAL_RETRY_MS	 25 /* between two tries */
 #define DIAL_REPLY_BYTES 32 /* of a host proxy's one-line reply */
 
 /* Where to, for any number of dials. */
 struct dial_target {
-	struct sockaddr_storage addr;
-	socklen_t addr_bytes;
+	struct address address;
 	/*
 	 * For the unix socket of a host's vsock proxy (Firecracker's docs/vsock.md): the guest's
 	 * port, asked for with "CONNECT <port>\n" and granted with "OK <host's port>\n". 0: none.

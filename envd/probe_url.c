@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/loop.h"
+#include "envd/address.h"
 #include "envd/probe.h"
 
 /* Copies n bytes that fit in PROBE_URL_BYTES, as the caller has checked for the whole URL. */
@@ -90,26 +90,6 @@ int probe_url_parse(const char *text, struct probe_url *ret)
 	return parse_authority(text, authority, ret);
 }
 
-/* An address and its length, of either family. 0, or -EINVAL where the text is none. */
-static int parse_address(const char *text, in_port_t port, struct sockaddr_storage *ret)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
-
-	memset(ret, 0, sizeof(*ret));
-	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(port);
-		return 0;
-	}
-	if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons(port);
-		return 0;
-	}
-	return -EINVAL;
-}
-
 /* The milliseconds that are left until the deadline, none of them negative. */
 static int left_ms(uint64_t deadline_ms)
 {
@@ -131,14 +111,12 @@ static int wait_event(int fd, short events, uint64_t deadline_ms)
 }
 
 /* Connects within the deadline. 0 or -errno. */
-static int connect_until(int fd, const struct sockaddr_storage *addr, uint64_t deadline_ms)
+static int connect_until(int fd, const struct address *addr, uint64_t deadline_ms)
 {
-	socklen_t n = addr->ss_family == AF_INET ? sizeof(struct sockaddr_in)
-						 : sizeof(struct sockaddr_in6);
 	socklen_t size = sizeof(int);
 	int rc, failure;
 
-	if (connect(fd, (const struct sockaddr *)addr, n) == 0)
+	if (connect(fd, (const struct sockaddr *)&addr->storage, addr->bytes) == 0)
 		return 0;
 	if (errno != EINPROGRESS)
 		return -errno;
@@ -215,10 +193,11 @@ static unsigned read_status(int fd, uint64_t deadline_ms)
 }
 
 /* One request to one address. */
-static bool answers(const struct sockaddr_storage *addr, const struct probe_url *url,
-		    unsigned status, uint64_t deadline_ms)
+static bool answers(const struct address *addr, const struct probe_url *url, unsigned status,
+		    uint64_t deadline_ms)
 {
-	FD_AUTO int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	FD_AUTO int fd =
+		socket(addr->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	return fd >= 0 && connect_until(fd, addr, deadline_ms) == 0 &&
 	       send_request(fd, url, deadline_ms) == 0 && read_status(fd, deadline_ms) == status;
@@ -228,12 +207,12 @@ static bool answers(const struct sockaddr_storage *addr, const struct probe_url 
 static bool hosts_line_answers(char *line, const struct probe_url *url, unsigned status,
 			       uint64_t deadline_ms)
 {
-	struct sockaddr_storage addr;
+	struct address addr;
 	char *save = NULL, *address, *name;
 
 	line[strcspn(line, "#\n")] = '\0';
 	address = strtok_r(line, " \t", &save);
-	if (!address || parse_address(address, url->port, &addr) < 0)
+	if (!address || address_parse_ip(address, url->port, &addr) < 0)
 		return false;
 	while ((name = strtok_r(NULL, " \t", &save)))
 		if (strcasecmp(name, url->name) == 0)
@@ -244,19 +223,19 @@ static bool hosts_line_answers(char *line, const struct probe_url *url, unsigned
 bool probe_url(const struct probe_url *url, unsigned status, unsigned timeout_ms)
 {
 	uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
-	struct sockaddr_storage addr;
+	struct address addr;
 	char line[1024];
 	bool ready = false;
 	FILE *hosts;
 
-	if (parse_address(url->name, url->port, &addr) == 0)
+	if (address_parse_ip(url->name, url->port, &addr) == 0)
 		return answers(&addr, url, status, deadline_ms);
 	if (strcasecmp(url->name, "localhost") == 0) {
 		/* Whatever /etc/hosts says, or where it is not there (RFC 6761 section 6.3). */
-		parse_address("127.0.0.1", url->port, &addr);
+		address_parse_ip("127.0.0.1", url->port, &addr);
 		if (answers(&addr, url, status, deadline_ms))
 			return true;
-		parse_address("::1", url->port, &addr);
+		address_parse_ip("::1", url->port, &addr);
 		return answers(&addr, url, status, deadline_ms);
 	}
 	hosts = fopen("/etc/hosts", "re");

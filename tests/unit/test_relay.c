@@ -334,14 +334,13 @@ static void on_dialled(struct dial *d, int fd, void *arg)
 
 static void proxy_init(struct proxy *p, unsigned port)
 {
-	struct sockaddr_un *addr = (struct sockaddr_un *)&p->target.addr;
+	char path[64];
 
 	memset(p, 0, sizeof(*p));
 	loop_init(&p->loop);
-	addr->sun_family = AF_UNIX;
-	snprintf(addr->sun_path, sizeof(addr->sun_path), "/tmp/test_relay.%d", getpid());
-	unlink(addr->sun_path);
-	p->target.addr_bytes = sizeof(*addr);
+	snprintf(path, sizeof(path), "/tmp/test_relay.%d", getpid());
+	unlink(path);
+	assert_int_equal(address_parse_unix(path, &p->target.address), 0);
 	p->target.proxy_port = port;
 	p->listener = p->peer = p->fd = -1;
 }
@@ -349,8 +348,9 @@ static void proxy_init(struct proxy *p, unsigned port)
 static void proxy_listen(struct proxy *p)
 {
 	p->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_int_equal(
-		bind(p->listener, (struct sockaddr *)&p->target.addr, p->target.addr_bytes), 0);
+	assert_int_equal(bind(p->listener, (struct sockaddr *)&p->target.address.storage,
+			      p->target.address.bytes),
+			 0);
 	assert_int_equal(listen(p->listener, 8), 0);
 }
 
@@ -367,7 +367,7 @@ static void proxy_clear(struct proxy *p)
 	fd_close(&p->listener);
 	fd_close(&p->peer);
 	fd_close(&p->fd);
-	unlink(((struct sockaddr_un *)&p->target.addr)->sun_path);
+	unlink(((struct sockaddr_un *)&p->target.address.storage)->sun_path);
 	loop_clear(&p->loop);
 }
 
