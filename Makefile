@@ -92,12 +92,12 @@ FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(filter tests/fuzz/fuzz_%,$(FUZZ_SRC)))
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(FUZZ_SRC)))
 
-ENVD     := $(if $(filter release,$(VARIANT)),build/envd,$(BUILD)/envd)
+DAEMON   := $(if $(filter release,$(VARIANT)),build/envd,$(BUILD)/envd)
 
 ### build
 
 .PHONY: all
-all: $(if $(MAIN_OBJ),$(ENVD),$(LIB_OBJ))
+all: $(if $(MAIN_OBJ),$(DAEMON),$(LIB_OBJ))
 
 build/envd: build/release/envd-unstripped
 	$(call say,STRIP,$@)

@@ -1,0 +1,51 @@
+// What the tests share. The daemon is already serving when they run (daemon.py).
+
+import { after, afterEach, before } from 'node:test'
+
+import { Sandbox } from 'e2b'
+
+// Above the kernel's PID_MAX_LIMIT.
+export const NO_SUCH_PID = 4194304 + 1
+
+// For a file of tests: the SDK's sandbox as `context.sandbox`; what a test left running is killed
+// after it.
+export function useSandbox() {
+  const context = {}
+  before(async () => {
+    context.sandbox = await Sandbox.create()
+  })
+  afterEach(async () => {
+    for (const { pid } of await context.sandbox.commands.list()) {
+      await context.sandbox.commands.kill(pid)
+    }
+  })
+  after(() => context.sandbox.kill())
+  return context
+}
+
+// A callback that collects chunks, and lets a test wait for what it expects in them.
+export class Output {
+  constructor() {
+    this.chunks = []
+    this.collect = this.collect.bind(this)
+  }
+
+  collect(chunk) {
+    this.chunks.push(Buffer.from(chunk))
+    this.wake?.()
+  }
+
+  toString() {
+    return Buffer.concat(this.chunks).toString()
+  }
+
+  async expect(text, ms = 30_000) {
+    const deadline = AbortSignal.timeout(ms)
+    while (!this.toString().includes(text)) {
+      await new Promise((resolve, reject) => {
+        this.wake = resolve
+        deadline.onabort = () => reject(new Error(`no ${JSON.stringify(text)} in ${this}`))
+      })
+    }
+  }
+}
