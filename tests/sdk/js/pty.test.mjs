@@ -40,11 +40,11 @@ test('size and resize', async () => {
 
 test('interrupt and end of file', async () => {
   const { handle, out, send } = await open()
-  await send("sh -c 'echo beg''un; exec sleep 60'\n")
+  const program = 'trap "exit 9" INT; echo beg""un; while :; do sleep 0.02; done'
+  await send(`bash -c '${program}'; echo status=$?\n`)
   await out.expect('begun\r\n')
   await send('\x03')
-  await send('echo status=$?\n')
-  await out.expect('status=130\r\n')
+  await out.expect('status=9\r\n')
   await send('cat\n')
   await send('a line\n')
   await out.expect('a line\r\na line\r\n')

@@ -208,11 +208,11 @@ class TestPty:
         await pty.resize(handle.pid, PtySize(rows=40, cols=111))
         await pty.send_stdin(handle.pid, b"stty size\n")
         await out.expect("40 111\r\n")
-        await pty.send_stdin(handle.pid, b"sh -c 'echo beg''un; exec sleep 60'\n")
+        await pty.send_stdin(handle.pid, b"bash -c 'trap \"exit 9\" INT; echo beg''un; "
+                                 b"while :; do sleep 0.02; done'; echo status=$?\n")
         await out.expect("begun\r\n")
         await pty.send_stdin(handle.pid, b"\x03")
-        await pty.send_stdin(handle.pid, b"echo status=$?\n")
-        await out.expect("status=130\r\n")
+        await out.expect("status=9\r\n")
         await pty.send_stdin(handle.pid, b"exit 6\n")
         with pytest.raises(CommandExitException) as raised:
             await handle.wait()

@@ -9,6 +9,7 @@ from e2b import CommandExitException, NotFoundException, SandboxException
 from e2b.sandbox.commands.command_handle import PtySize
 
 NO_SUCH_PID = 4194304 + 1
+PROMPT = "prompt> "
 
 
 class Terminal:
@@ -44,10 +45,11 @@ class Terminal:
 
 @pytest.fixture
 def terminal(sandbox):
-    """A terminal that shows what commands print and nothing else: no prompt, no echo."""
+    """A terminal without echo, whose prompt is PROMPT."""
     terminal = Terminal(sandbox)
-    terminal.send("PS1=; bind 'set enable-bracketed-paste off'; stty -echo; echo rea''dy\n")
+    terminal.send("PS1='pro''mpt> '; bind 'set enable-bracketed-paste off'; stty -echo; echo rea''dy\n")
     terminal.expect("ready\r\n")
+    terminal.expect(PROMPT)
     return terminal
 
 
@@ -114,6 +116,7 @@ def test_interrupt(terminal):
     terminal.send("sh -c 'echo begun; exec sleep 60'\n")
     terminal.expect("begun\r\n")
     terminal.send("\x03")
+    terminal.expect(PROMPT)
     terminal.send("echo status $?\n")
     terminal.expect("status 130\r\n")
 
@@ -168,12 +171,13 @@ def test_large_output(terminal):
     terminal.send("seq 400000; echo e''nd\n")
     terminal.expect("1\r\n")
     text = b"1\r\n"
-    while not text.endswith(b"end\r\n"):
+    end = b"end\r\n" + PROMPT.encode()
+    while not text.endswith(end):
         if terminal.output:
             text, terminal.output = text + terminal.output, b""
             continue
         terminal.output = next(terminal.events)[2]
-    assert text == b"".join(b"%d\r\n" % i for i in range(1, 400001)) + b"end\r\n"
+    assert text == b"".join(b"%d\r\n" % i for i in range(1, 400001)) + end
 
 
 def test_output_before_the_end_is_not_lost(sandbox):
