@@ -22,8 +22,8 @@
  *	if (json_finish(&in, &err) < 0)
  *		return 400, err.message
  *
- * Where a value is expected, in.token tells what it is (JSON_NULL, JSON_STRING, …). Every value
- * is taken by one json_get_…, json_open_… or json_skip; scalars need not be.
+ * Where a value begins, in.token tells what it is (JSON_NULL, JSON_STRING, …). An object or an
+ * array is opened or skipped; a scalar needs nothing.
  */
 #ifndef RPC_JSON_H
 #define RPC_JSON_H
@@ -39,8 +39,9 @@
 #define JSON_MAX_DEPTH 10000
 
 enum json_token {
-	JSON_ERROR, /* from here on always */
+	JSON_BEGIN, /* before the first json_next */
 	JSON_END,   /* the text is over, as it should be */
+	JSON_ERROR, /* from here on always */
 	JSON_OBJECT,
 	JSON_OBJECT_END,
 	JSON_ARRAY,
@@ -62,11 +63,9 @@ struct json_text {
 
 enum json_state {
 	JSON_STATE_VALUE,
-	JSON_STATE_NAME,	/* after a comma in an object */
-	JSON_STATE_FIRST_NAME,	/* after { */
-	JSON_STATE_FIRST_VALUE, /* after [ */
-	JSON_STATE_AFTER_VALUE,
-	JSON_STATE_OVER,
+	JSON_STATE_FIRST_NAME,	/* after an opening brace */
+	JSON_STATE_FIRST_VALUE, /* after an opening bracket */
+	JSON_STATE_AFTER_VALUE, /* the outermost one too */
 };
 
 struct json_lexer {
@@ -76,10 +75,9 @@ struct json_lexer {
 
 	/* The rest is the lexer's own. */
 	enum json_state state;
-	const char *begin, *p, *end;
-	const char *error; /* NULL, or what is wrong */
-	struct json_text error_name;
-	const char *error_at;
+	const char *begin, *p, *end; /* p: of the first byte behind the token */
+	const char *error;	     /* what is wrong */
+	size_t error_offset;
 	unsigned depth;
 	uint8_t in_object[(JSON_MAX_DEPTH + 7) / 8]; /* a bit for each level: object or array */
 };
@@ -178,6 +176,7 @@ void json_put_object_end(struct json_writer *out);
 void json_put_array(struct json_writer *out);
 void json_put_array_end(struct json_writer *out);
 void json_put_name(struct json_writer *out, const char *name);
+void json_put_name_bytes(struct json_writer *out, const char *p, size_t n);
 
 /*
  * Strings: `"`, `\\` and control characters are escaped, each byte that is not UTF-8 becomes
@@ -196,10 +195,7 @@ void json_put_uint(struct json_writer *out, uint64_t value);
 void json_put_double(struct json_writer *out, double value);
 void json_put_float(struct json_writer *out, float value);
 
-/* With so many digits behind the point: for figures like a percentage. */
-void json_put_fixed(struct json_writer *out, double value, unsigned digits);
-
-/* Text that is JSON already. */
+/* A value that is JSON already. */
 void json_put_raw(struct json_writer *out, const char *p, size_t n);
 
 #endif
