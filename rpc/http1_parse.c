@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/arena.h"
+#include "rpc/header_value.h"
 #include "rpc/http_chars.h"
 
 static int refuse(const char **why, int status, const char *text)
@@ -92,7 +93,7 @@ static int parse_target(char *target, struct arena *arena, struct http_head *hea
 
 	if (!strcmp(head->method, "CONNECT"))
 		return refuse(why, 501, "CONNECT is for proxies");
-	if (!strcmp(target, "*") ? strcmp(head->method, "OPTIONS") : *target != '/')
+	if (*target != '/' && (strcmp(target, "*") || strcmp(head->method, "OPTIONS")))
 		path = absolute_path(target);
 	if (!path)
 		return refuse(why, 400, "bad request target");
@@ -153,23 +154,6 @@ struct framing {
 	bool close, keep_alive, expect;
 };
 
-/* Whether the list has that member, in any case. */
-static bool list_has(const char *list, const char *member)
-{
-	size_t n = strlen(member);
-
-	for (const char *p = list; *p; p += strcspn(p, ",")) {
-		size_t m;
-
-		p += strspn(p, ", \t");
-		m = strcspn(p, ", \t");
-		if (m == n && !strncasecmp(p, member, n) &&
-		    (p[m + strspn(p + m, " \t")] == ',' || !p[m + strspn(p + m, " \t")]))
-			return true;
-	}
-	return false;
-}
-
 /* Records a field that decides about the framing. 0, or -status. */
 static int note_field(const struct http_field *field, struct framing *f, const char **why)
 {
@@ -192,8 +176,8 @@ static int note_field(const struct http_field *field, struct framing *f, const c
 	case 10:
 		if (memcmp(name, "connection", 10))
 			break;
-		f->close |= list_has(value, "close");
-		f->keep_alive |= list_has(value, "keep-alive");
+		f->close |= header_list_has(value, "close");
+		f->keep_alive |= header_list_has(value, "keep-alive");
 		break;
 	case 14:
 		if (memcmp(name, "content-length", 14))
