@@ -91,6 +91,7 @@ UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(UNIT_SR
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(filter tests/fuzz/fuzz_%,$(FUZZ_SRC)))
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(FUZZ_SRC)))
+LLHTTP_OBJ := $(patsubst %,$(BUILD)/llhttp/%.o,api http llhttp)
 
 DAEMON   := $(if $(filter release,$(VARIANT)),build/envd,$(BUILD)/envd)
 
@@ -155,9 +156,15 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_OBJ) $(BUILD)/libenvd.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $< $(UNIT_OBJ) $(BUILD)/libenvd.a $(LIBS) -lcmocka
 
-$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(BUILD)/libenvd.a
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(LLHTTP_OBJ) $(BUILD)/libenvd.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $< $(FUZZ_OBJ) $(BUILD)/libenvd.a $(LIBS)
+	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $< $(FUZZ_OBJ) $(LLHTTP_OBJ) $(BUILD)/libenvd.a $(LIBS)
+
+# What the request parser is compared with (tests/fuzz/oracle.h).
+$(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -O1 -fPIE -I/usr/share/include/llhttp -c -o $@ $<
 
 .PHONY: FORCE
 .SECONDARY:

@@ -6,7 +6,6 @@
 /* Where in the framing the next byte stands. */
 enum chunked_state {
 	CHUNKED_SIZE,	       /* in the hex digits, or before the first */
-	CHUNKED_SIZE_SPACE,    /* behind the digits, after white space */
 	CHUNKED_EXTENSION,     /* behind a ';' */
 	CHUNKED_SIZE_LF,       /* behind the CR of the size line */
 	CHUNKED_DATA,	       /* `size` bytes */
@@ -43,28 +42,20 @@ static int size_byte(struct http1_chunked *c, char b, const char **why)
 		c->state = CHUNKED_SIZE_LF;
 	else if (b == ';')
 		c->state = CHUNKED_EXTENSION;
-	else if (http_is_space(b))
-		c->state = CHUNKED_SIZE_SPACE;
 	else
 		return refuse(why, 400, "bad chunk size");
 	return 0;
 }
 
-/* Takes a byte between the digits of the size and the CR of its line. */
+/* Takes a byte behind the ';' of an extension; what it says is nobody's business. */
 static int extension_byte(struct http1_chunked *c, char b, const char **why)
 {
 	if (++c->extensions_bytes > HTTP1_EXTENSIONS_MAX_BYTES)
 		return refuse(why, 400, "chunk extensions too large");
-	if (c->state == CHUNKED_SIZE_SPACE) {
-		if (b == ';')
-			c->state = CHUNKED_EXTENSION;
-		else if (!http_is_space(b))
-			return refuse(why, 400, "bad chunk size");
-	} else if (b == '\r') {
+	if (b == '\r')
 		c->state = CHUNKED_SIZE_LF;
-	} else if (!http_is_value(b)) {
+	else if (!http_is_value(b))
 		return refuse(why, 400, "control character in a chunk extension");
-	}
 	return 0;
 }
 
@@ -107,7 +98,6 @@ static int framing_byte(struct http1_chunked *c, char b, const char **why)
 	switch ((enum chunked_state)c->state) {
 	case CHUNKED_SIZE:
 		return size_byte(c, b, why);
-	case CHUNKED_SIZE_SPACE:
 	case CHUNKED_EXTENSION:
 		return extension_byte(c, b, why);
 	case CHUNKED_SIZE_LF:

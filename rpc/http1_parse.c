@@ -27,6 +27,8 @@ int http1_scan_head(struct http1_scan *scan, const char *p, size_t n, const char
 			return refuse(why, 400, "line without CR");
 		scan->line = scan->scanned_bytes = line_end + 1;
 		if (line_end - line > 1) {
+			if (scan->n_lines == 0 && !http_is_token(p[line]))
+				return refuse(why, 400, "not an HTTP request");
 			if (++scan->n_lines > HTTP_MAX_FIELDS + 1)
 				return refuse(why, 431, "too many header fields");
 		} else if (scan->n_lines > 0) {
@@ -38,11 +40,11 @@ int http1_scan_head(struct http1_scan *scan, const char *p, size_t n, const char
 		}
 	}
 	scan->scanned_bytes = max;
-	if (max == HTTP_HEAD_MAX_BYTES)
-		return refuse(why, 431, "request head too large");
 	if (scan->n_lines == 0 && scan->line < max && p[scan->line] != '\r' &&
 	    !http_is_token(p[scan->line]))
 		return refuse(why, 400, "not an HTTP request");
+	if (max == HTTP_HEAD_MAX_BYTES)
+		return refuse(why, 431, "request head too large");
 	return 0;
 }
 

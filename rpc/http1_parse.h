@@ -43,8 +43,7 @@
  *
  *	a chunk size that is not 1 to 16 hex digits,
  *	or above INT64_MAX                              400     RFC 9112 section 7.1
- *	white space behind a chunk size, but for that
- *	before the ';' of an extension                  400     RFC 9112 section 7.1.1
+ *	white space behind a chunk size                 400     RFC 9112 section 7.1.1
  *	a control character but HTAB in an extension    400     RFC 9112 section 7.1.1
  *	more than HTTP1_EXTENSIONS_MAX_BYTES of
  *	extensions above the bytes of data              400     RFC 9112 section 7.1.1

@@ -63,7 +63,7 @@ static void test_taken(void **state)
 		{"3\r\nabc\r\nA\r\n0123456789\r\n000\r\n\r\n", "abc0123456789"},
 		{"00000000000000a\r\n\r\n\r\n\r\n\r\n\r\n\r\n0\r\n\r\n", "\r\n\r\n\r\n\r\n\r\n"},
 		{"3;\r\nabc\r\n0;x\r\n\r\n", "abc"},
-		{"3 \t ;name=\"va;l\\\"ue\" ; b\r\nabc\r\n0\r\n\r\n", "abc"},
+		{"3;name=\"va;l\\\"ue\" ; b\r\nabc\r\n0\r\n\r\n", "abc"},
 		{"1\r\na\r\n0\r\nTrailer: x\r\nGrpc-Status:0\r\ne:\r\n\r\n", "a"},
 	};
 
@@ -120,6 +120,7 @@ static void test_refused(void **state)
 		{"letter", B("g\r\n")},
 		{"size ends in LF", B("3\nabc\r\n")},
 		{"size ends in CR", B("3\rabc\r\n")},
+		{"space before an extension", B("3 ;a\r\nabc\r\n")},
 		{"digit behind a space", B("3 3\r\n")},
 		{"above INT64_MAX", B("8000000000000000\r\n")},
 		{"above UINT64_MAX", B("10000000000000003\r\n")},
