@@ -276,7 +276,8 @@ build/lint-clang/%.tidy: %.c build/lint-clang/%.o .clang-tidy
 lint-cppcheck:
 	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
 		--inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
-		-D_GNU_SOURCE -I. $(wildcard $(MODULES) tests/unit tests/fuzz)
+		-D_GNU_SOURCE -I. --include=/usr/include/$$(gcc -print-multiarch)/sys/queue.h \
+		$(wildcard $(MODULES) tests/unit tests/fuzz)
 
 lint-shell:
 	@shellcheck $(shell grep -lE '^\#!.*sh$$' scripts/* .ci/* tests/*/* 2>/dev/null)

@@ -288,7 +288,7 @@ static int listener_open(struct listener *l)
 /* Says where a listener is; the kernel chose the port where it was given as 0. */
 static void announce(const struct listener *l)
 {
-	struct sockaddr_storage bound;
+	struct sockaddr_in6 bound = {0}; /* an IPv4 address has its port at the same place */
 	socklen_t size = sizeof(bound);
 	const char *colon = strrchr(l->text, ':');
 
@@ -297,8 +297,7 @@ static void announce(const struct listener *l)
 		log_info("bridge: %s leads to %s port %u", l->text, l->bridge->to, l->bridge->port);
 	else
 		log_info("bridge: %.*s:%u leads to %s port %u", (int)(colon - l->text), l->text,
-			 ntohs(((struct sockaddr_in *)&bound)->sin_port), l->bridge->to,
-			 l->bridge->port);
+			 ntohs(bound.sin6_port), l->bridge->to, l->bridge->port);
 }
 
 static void on_signal(evutil_socket_t sig, short what, void *arg)

@@ -96,7 +96,8 @@ bool probe_process(const char *name)
 	if (!proc)
 		return false;
 	while (!found && (entry = readdir(proc)))
-		if (isdigit((unsigned char)entry->d_name[0]) && atol(entry->d_name) != getpid())
+		if (isdigit((unsigned char)entry->d_name[0]) &&
+		    strtol(entry->d_name, NULL, 10) != getpid())
 			found = process_named(dirfd(proc), entry->d_name, name);
 	closedir(proc);
 	return found;
