@@ -47,6 +47,15 @@ void *mem_realloc(void *old, size_t n)
 	return p;
 }
 
+void *mem_dup(const void *p, size_t n)
+{
+	void *copy = mem_alloc(n);
+
+	if (n)
+		memcpy(copy, p, n);
+	return copy;
+}
+
 char *mem_strndup(const char *p, size_t n)
 {
 	char *copy = mem_alloc(n + 1);

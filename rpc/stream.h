@@ -31,9 +31,11 @@
 #include "base/arena.h"
 #include "rpc/http_head.h"
 
+struct budget;
 struct evbuffer;
 struct loop;
 struct stream;
+struct workers;
 
 #define STREAM_HIGH_BYTES (64 * 1024)
 #define STREAM_LOW_BYTES  (16 * 1024)
@@ -82,6 +84,9 @@ struct arena *stream_arena(struct stream *s);
 
 struct loop *stream_loop(const struct stream *s);
 
+/* The daemon's budget, for a handler that gathers what a client sends. */
+struct budget *stream_budget(const struct stream *s);
+
 /* Numbers the requests since the start, for the log. */
 uint64_t stream_id(const struct stream *s);
 
@@ -117,6 +122,9 @@ void stream_header(struct stream *s, const char *name, const char *value);
 void stream_headerf(struct stream *s, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* As stream_header, in the place of all fields of that name that were added and not sent yet. */
+void stream_header_set(struct stream *s, const char *name, const char *value);
+
 /*
  * Sends the head. `length_bytes` is the body's length, or STREAM_LENGTH_UNKNOWN; the body must
  * have just that length (fewer bytes at stream_finish cut the connection, more are dropped). For
@@ -149,12 +157,13 @@ void stream_send_file(struct stream *s, int fd, off_t offset, uint64_t length);
 
 /*
  * Takes the rest of the body straight into the file, from `offset` on, in the place of `body`
- * callbacks. Borrows fd until `done` or the ending. `done(s, result)` comes from the loop: the
+ * callbacks, written by the workers. Borrows fd for the call (it is duplicated). `done(s, result)` comes from the loop: the
  * number of bytes written when the body has ended (body_end does not come), or -errno of a write
  * that failed (the rest of the body is then read and dropped).
  */
 typedef void stream_body_done_fn(struct stream *s, int64_t result);
-void stream_body_to_fd(struct stream *s, int fd, off_t offset, stream_body_done_fn *done);
+void stream_body_to_fd(struct stream *s, struct workers *workers, int fd, off_t offset,
+		       stream_body_done_fn *done);
 
 /* Ends the response: the last bytes, the trailers. What is left of the body is read and dropped. */
 void stream_finish(struct stream *s);
