@@ -67,6 +67,9 @@ struct rpc_method {
 	/* The code of a NUL inside a string of the request (details 14, 80); 0: invalid_argument. */
 	enum error_code nul_code;
 
+	/* RPC_CLIENT_STREAM: the code of a message that can't be read (details 67); 0: its own. */
+	enum error_code malformed_code;
+
 	/*
 	 * The call begins. `request` is the decoded message, borrowed from the call's arena (it
 	 * lives as long as the call); NULL for RPC_CLIENT_STREAM, whose messages come one by one.
