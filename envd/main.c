@@ -1,8 +1,39 @@
-/* The daemon: options, listeners, services, the loop. */
-#include "base/log.h"
+/* The program: its flags, and which of its parts is meant. */
+#include <stdio.h>
+#include <string.h>
 
-int main(void)
+#include "envd/cmd.h"
+#include "envd/daemon.h"
+#include "envd/options.h"
+#include "envd/version.h"
+
+int main(int argc, char **argv)
 {
-	log_info("envd: no service is built in yet");
-	return 1;
+	struct options options;
+
+	if (argc > 1 && strcmp(argv[1], "ready") == 0)
+		return cmd_ready(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "bridge") == 0)
+		return cmd_bridge(argc - 1, argv + 1);
+	switch (options_parse(&options, argc, argv)) {
+	case OPTIONS_HELP:
+		return 0;
+	case OPTIONS_WRONG:
+		return 2;
+	case OPTIONS_OK:
+		break;
+	}
+	if (options.version) {
+		puts(VERSION_REFERENCE);
+		return 0;
+	}
+	if (options.commit) {
+		puts(version_commit());
+		return 0;
+	}
+	if (options.build) {
+		puts(version_build());
+		return 0;
+	}
+	return daemon_serve(&options);
 }

@@ -1,0 +1,269 @@
+#include "envd/daemon.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/state.h"
+#include "base/user.h"
+#include "base/work.h"
+#include "envd/ctl_health.h"
+#include "envd/gate.h"
+#include "envd/options.h"
+#include "fs/service.h"
+#include "rpc/router.h"
+#include "rpc/server.h"
+
+/* Calls that may hang on a guest's file system; and clones, which may hang on its programs. */
+#define FILE_WORKERS	64
+#define PROCESS_WORKERS 64
+
+/* A device whose module is still to be loaded is tried for again, at 1, 3, 7, … seconds. */
+#define VSOCK_RETRY_LAST_S 60
+
+/* After SIGTERM, connections that do not end by themselves are cut. */
+#define SHUTDOWN_MS 5000
+
+struct daemon {
+	const struct options *options;
+	struct loop loop;
+	struct state state;
+	struct gate gate;
+	struct router *router;
+	struct server *server;
+	struct fs_service *fs;
+
+	struct event on_term, on_int, on_usr1;
+	struct timer shutdown_timer;
+	struct timer vsock_timer;
+	unsigned vsock_waited_s;
+	bool ending;
+};
+
+/* ---- what it may use ---- */
+
+/*
+ * A small heap that gives back what it does not use: one arena, for threads allocate little, and
+ * big pieces straight from the kernel.
+ */
+static void limit_heap(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	mallopt(M_TOP_PAD, 16 * 1024);
+}
+
+/*
+ * All descriptors there are, for the daemon alone (children get what it was started with). Each
+ * connection costs one and each process about four; a sixteenth stays in reserve.
+ */
+static void share_descriptors(struct budget *budget)
+{
+	struct rlimit limit;
+	size_t all;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warn("RLIMIT_NOFILE can't be raised: %s", error_errno_text(errno));
+	getrlimit(RLIMIT_NOFILE, &limit);
+	all = limit.rlim_cur > 1u << 20 ? 1u << 20 : (size_t)limit.rlim_cur;
+	if (budget->limit[BUDGET_CONNECTIONS] > all / 2)
+		budget->limit[BUDGET_CONNECTIONS] = all / 2;
+	if (budget->limit[BUDGET_PROCESSES] > all * 7 / 16 / 4)
+		budget->limit[BUDGET_PROCESSES] = all * 7 / 16 / 4;
+}
+
+/* Without root there is one user: the one who started the daemon. */
+static int serve_invoking_user(struct daemon *d)
+{
+	struct arena arena = {0};
+	struct user user;
+	struct error err;
+	int r;
+
+	r = user_find_uid(d->state.users, geteuid(), &arena, &user, &err);
+	if (r == 0) {
+		state_set_default_user(&d->state, user.name);
+		user_db_restrict(d->state.users, geteuid());
+		log_info("not root: serving user '%s' alone", user.name);
+	} else {
+		log_error("not root, and uid %u has no name: %s", (unsigned)geteuid(), err.message);
+	}
+	arena_clear(&arena);
+	return r;
+}
+
+/* ---- listening ---- */
+
+static void retry_vsock(void *arg)
+{
+	struct daemon *d = arg;
+	struct listen_spec spec;
+	struct error err;
+
+	listen_spec_vsock(d->options->port, &spec);
+	if (server_listen(d->server, &spec, &err) == 0) {
+		log_info("listening on %s", spec.text);
+	} else if (d->vsock_waited_s < VSOCK_RETRY_LAST_S) {
+		timer_set_ms(&d->vsock_timer, (d->vsock_waited_s + 1) * 1000);
+		d->vsock_waited_s = d->vsock_waited_s * 2 + 1;
+	} else {
+		log_info("no vsock: %s", err.message);
+	}
+}
+
+/* The default set: TCP on all interfaces, and vsock where the machine has it. */
+static int listen_default(struct daemon *d, char *names, size_t names_bytes)
+{
+	struct listen_spec tcp, vsock;
+	struct error err;
+
+	listen_spec_tcp_any(d->options->port, &tcp);
+	if (server_listen(d->server, &tcp, &err) < 0) {
+		fprintf(stderr, "envd: %s\n", err.message);
+		return -1;
+	}
+	listen_spec_vsock(d->options->port, &vsock);
+	if (access("/dev/vsock", F_OK) == 0 && server_listen(d->server, &vsock, &err) == 0) {
+		snprintf(names, names_bytes, "%s, %s", tcp.text, vsock.text);
+	} else {
+		snprintf(names, names_bytes, "%s", tcp.text);
+		d->vsock_waited_s = 1;
+		timer_set_ms(&d->vsock_timer, 1000);
+	}
+	return 0;
+}
+
+/* Opens what was asked for; says so in one line, or what is wrong in one. */
+static int listen_all(struct daemon *d)
+{
+	char names[OPTIONS_MAX_LISTEN * 64] = "";
+	struct error err;
+	size_t at = 0;
+	unsigned i;
+
+	if (d->options->n_listen == 0 && listen_default(d, names, sizeof(names)) < 0)
+		return -1;
+	for (i = 0; i < d->options->n_listen; i++) {
+		if (server_listen(d->server, &d->options->listen[i], &err) < 0) {
+			fprintf(stderr, "envd: %s\n", err.message);
+			return -1;
+		}
+		if (at < sizeof(names))
+			at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",
+					       i ? ", " : "", d->options->listen[i].text);
+	}
+	log_info("listening on %s", names);
+	return 0;
+}
+
+/* ---- signals ---- */
+
+static void stop_loop(void *arg)
+{
+	struct daemon *d = arg;
+
+	loop_stop(&d->loop);
+}
+
+/* SIGTERM: no new connections, streams end with `unavailable`, processes live on. */
+static void on_end_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->ending) {
+		loop_stop(&d->loop);
+		return;
+	}
+	d->ending = true;
+	log_info("ending: %s", strsignal((int)signal_number));
+	timer_set_ms(&d->shutdown_timer, SHUTDOWN_MS);
+	server_shutdown(d->server, stop_loop, d);
+}
+
+/* SIGUSR1: what there is, in the log. */
+static void on_state_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+	struct daemon *d = arg;
+	const struct budget *b = &d->state.budget;
+	int kind;
+
+	log_info("state: %zu connections, %llu requests since the start, %u file and %u process "
+		 "workers busy",
+		 server_connections(d->server), server_requests(d->server),
+		 workers_busy(d->state.file_workers), workers_busy(d->state.process_workers));
+	for (kind = 0; kind < BUDGET_KINDS; kind++)
+		log_info("state: budget of %s: %zu used, %zu at most so far, limit %zu",
+			 budget_kind_name((enum budget_kind)kind), b->used[kind], b->peak[kind],
+			 b->limit[kind]);
+}
+
+static void watch_signal(struct daemon *d, struct event *event, int number,
+			 event_callback_fn callback)
+{
+	evsignal_assign(event, d->loop.base, number, callback, d);
+	event_add(event, NULL);
+}
+
+/* ---- the parts ---- */
+
+static void build(struct daemon *d)
+{
+	loop_init(&d->loop);
+	d->state.loop = &d->loop;
+	budget_init(&d->state.budget);
+	share_descriptors(&d->state.budget);
+	d->state.file_workers = workers_new(&d->loop, "files", FILE_WORKERS);
+	d->state.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
+	d->state.users = user_db_new(NULL, NULL);
+	state_set_default_user(&d->state, "root");
+	d->gate.state = &d->state;
+	d->gate.cors = d->options->cors;
+	d->router = router_new();
+	d->server = server_new(&d->loop, &d->state.budget, d->router, gate_check, &d->gate);
+	if (d->options->any_vsock_peer)
+		server_allow_any_vsock_peer(d->server);
+	timer_init(&d->shutdown_timer, &d->loop, stop_loop, d);
+	timer_init(&d->vsock_timer, &d->loop, retry_vsock, d);
+}
+
+/* What is served. */
+static void start_services(struct daemon *d)
+{
+	state_env_set(&d->state, "E2B_SANDBOX", d->options->is_not_fc ? "false" : "true", true);
+	ctl_health_register(d->router);
+	d->fs = fs_service_new(&d->state, NULL);
+	fs_service_register(d->fs, d->router);
+}
+
+int daemon_serve(const struct options *options)
+{
+	struct daemon *d = mem_zalloc(sizeof(*d));
+
+	d->options = options;
+	limit_heap();
+	signal(SIGPIPE, SIG_IGN);
+	if (options->verbose)
+		log_set_level(LOG_LEVEL_DEBUG);
+	build(d);
+	/* Listen before anything else: what connects meanwhile waits in the kernel's queue. */
+	if (listen_all(d) < 0 || (geteuid() != 0 && serve_invoking_user(d) < 0))
+		return 1;
+	start_services(d);
+	watch_signal(d, &d->on_term, SIGTERM, on_end_signal);
+	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
+	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
+	loop_run(&d->loop);
+	server_free(d->server); /* removes unix sockets; all else goes with the process */
+	return 0;
+}

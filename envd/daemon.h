@@ -1,0 +1,12 @@
+/*
+ * The daemon: what main has put together, for as long as it runs.
+ */
+#ifndef ENVD_DAEMON_H
+#define ENVD_DAEMON_H
+
+struct options;
+
+/* Serves until a signal ends it. Returns the exit status. */
+int daemon_serve(const struct options *options);
+
+#endif

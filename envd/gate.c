@@ -1,0 +1,101 @@
+#include "envd/gate.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/state.h"
+#include "base/user.h"
+#include "rpc/call.h"
+#include "rpc/header_value.h"
+#include "rpc/stream.h"
+
+#define EXPOSED_HEADERS                                                                            \
+	"Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin, Location, Cache-Control, "            \
+	"X-Content-Type-Options"
+
+static bool cors_allows_method(const char *method)
+{
+	static const char *const methods[] = {"HEAD", "GET", "POST", "PUT", "PATCH", "DELETE"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(methods); i++)
+		if (strcmp(methods[i], method) == 0)
+			return true;
+	return false;
+}
+
+/* details 8: a preflight is answered on any path, before anything is checked. */
+static void reply_preflight(struct stream *s, const char *origin, const char *method)
+{
+	const char *headers = stream_header_in(s, "access-control-request-headers");
+
+	stream_header(s, "Vary",
+		      "Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
+	if (origin && cors_allows_method(method)) {
+		stream_header(s, "Access-Control-Allow-Origin", "*");
+		stream_header(s, "Access-Control-Allow-Methods", method);
+		if (headers && *headers)
+			stream_header(s, "Access-Control-Allow-Headers", headers);
+		stream_header(s, "Access-Control-Max-Age", "7200");
+	}
+	stream_reply(s, 204, NULL, NULL, 0);
+}
+
+/* The cross-origin rules. False: the request was answered. */
+static bool check_origin(const struct gate *gate, struct stream *s)
+{
+	const char *origin = stream_header_in(s, "origin");
+	const char *method = stream_head_in(s)->method, *wanted;
+
+	if (!gate->cors) {
+		if (origin)
+			stream_reply_error(s, 403, "requests of web pages are refused (-cors off)");
+		return !origin;
+	}
+	wanted = stream_header_in(s, "access-control-request-method");
+	if (wanted && *wanted && strcmp(method, "OPTIONS") == 0) {
+		reply_preflight(s, origin, wanted);
+		return false;
+	}
+	stream_header(s, "Vary", "Origin");
+	if (origin && cors_allows_method(method)) {
+		stream_header(s, "Access-Control-Allow-Origin", "*");
+		stream_header(s, "Access-Control-Expose-Headers", EXPOSED_HEADERS);
+	}
+	return true;
+}
+
+/* details 2: a name that nobody has is refused on every path. False: the request was answered. */
+static bool check_user(const struct gate *gate, struct stream *s)
+{
+	const char *authorization = stream_header_in(s, "authorization"), *name;
+	struct user user;
+	struct error err;
+
+	if (!authorization)
+		return true;
+	name = header_basic_user(stream_arena(s), authorization);
+	if (!name)
+		return true;
+	if (user_find(gate->state->users, name, stream_arena(s), &user, &err) < 0) {
+		rpc_refuse(s, &err);
+		return false;
+	}
+	stream_set_user(s, name);
+	return true;
+}
+
+bool gate_check(struct stream *s, void *arg)
+{
+	const struct gate *gate = arg;
+
+	if (!check_origin(gate, s))
+		return false;
+	if (gate->token_allows && !gate->token_allows(s, gate->token_arg)) {
+		stream_reply_error(s, 401,
+				   "unauthorized access, please provide a valid access "
+				   "token or method signing if supported");
+		return false;
+	}
+	return check_user(gate, s);
+}

@@ -1,0 +1,26 @@
+/*
+ * The gate: what every request meets before the router. In this order (details 1): cross-origin
+ * rules and preflights, the access token, the user of HTTP Basic.
+ */
+#ifndef ENVD_GATE_H
+#define ENVD_GATE_H
+
+#include <stdbool.h>
+
+struct state;
+struct stream;
+
+/* Whether the request may pass as far as the token is concerned: envd/auth.c. NULL: all may. */
+typedef bool gate_token_fn(const struct stream *s, void *arg);
+
+struct gate {
+	struct state *state;
+	bool cors; /* false: whatever has an Origin is refused, and no CORS field is sent */
+	gate_token_fn *token_allows;
+	void *token_arg;
+};
+
+/* A server_gate_fn; `arg` is the struct gate. */
+bool gate_check(struct stream *s, void *arg);
+
+#endif

@@ -1,0 +1,197 @@
+#include "envd/options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum flag_kind {
+	FLAG_BOOL,
+	FLAG_STRING,
+	FLAG_PORT,
+	FLAG_LISTEN,
+	FLAG_ON_OFF,
+	FLAG_SCOPE,
+};
+
+struct flag {
+	const char *name;
+	enum flag_kind kind;
+	size_t offset;
+	const char *value_name; /* for the usage */
+	const char *text;
+};
+
+#define FLAG(name, kind, member, value_name, text)                                                 \
+	{                                                                                          \
+		name, kind, offsetof(struct options, member), value_name, text                     \
+	}
+
+static const struct flag flags[] = {
+	FLAG("build", FLAG_BOOL, build, NULL, "print how this binary was built"),
+	FLAG("cgroup-root", FLAG_STRING, cgroup_root, "directory",
+	     "cgroup2 hierarchy (default /sys/fs/cgroup)"),
+	FLAG("commit", FLAG_BOOL, commit, NULL, "print the source commit"),
+	FLAG("cors", FLAG_ON_OFF, cors, "on|off",
+	     "answer cross-origin requests; off refuses whatever has an Origin (default on)"),
+	FLAG("isnotfc", FLAG_BOOL, is_not_fc, NULL,
+	     "run outside of Firecracker: no metadata service, no log export"),
+	FLAG("kill-scope", FLAG_SCOPE, kill_scope, "scope",
+	     "what a KILL reaches: leader, session or tree (default session)"),
+	FLAG("listen", FLAG_LISTEN, listen, "address",
+	     "tcp:ADDR:PORT, vsock:PORT or unix:PATH instead of the default set; repeatable"),
+	FLAG("no-cgroups", FLAG_BOOL, no_cgroups, NULL, "leave cgroups alone"),
+	FLAG("port", FLAG_PORT, port, "number", "TCP and vsock port (default 49983)"),
+	FLAG("resume-handover", FLAG_BOOL, resume_handover, NULL,
+	     "internal: take over from an outgoing envd"),
+	FLAG("verbose", FLAG_BOOL, verbose, NULL, "write the log to stdout too, in full"),
+	FLAG("version", FLAG_BOOL, version, NULL, "print the version"),
+	FLAG("vsock-any", FLAG_BOOL, any_vsock_peer, NULL,
+	     "accept vsock peers other than the host"),
+};
+
+static void usage(void)
+{
+	size_t i;
+
+	fputs("Usage: envd [flags]\n"
+	      "       envd ready …     wait until the guest is ready (envd ready -h)\n"
+	      "       envd bridge …    reach a guest over vsock (envd bridge -h)\n",
+	      stderr);
+	for (i = 0; i < ARRAY_LEN(flags); i++)
+		fprintf(stderr, "  -%s%s%s\n    \t%s\n", flags[i].name,
+			flags[i].value_name ? " " : "",
+			flags[i].value_name ? flags[i].value_name : "", flags[i].text);
+}
+
+/* What strconv.ParseBool takes. */
+static int parse_bool(const char *text, bool *ret)
+{
+	static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
+	static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(yes); i++) {
+		if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
+			*ret = strcmp(text, yes[i]) == 0;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int parse_port(const char *text, unsigned *ret)
+{
+	char *end;
+	unsigned long value;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoul(text, &end, 0);
+	if (errno || *end || value < 1 || value > 65535)
+		return -EINVAL;
+	*ret = (unsigned)value;
+	return 0;
+}
+
+static int parse_listen(struct options *o, const char *text)
+{
+	struct error err;
+
+	if (o->n_listen == OPTIONS_MAX_LISTEN)
+		return -EINVAL;
+	if (listen_parse(text, &o->listen[o->n_listen], &err) < 0)
+		return -EINVAL;
+	o->n_listen++;
+	return 0;
+}
+
+/* Stores the value of a flag. 0 or -EINVAL. */
+static int store(struct options *o, const struct flag *flag, const char *text)
+{
+	void *at = (char *)o + flag->offset;
+
+	switch (flag->kind) {
+	case FLAG_BOOL:
+		return parse_bool(text, at);
+	case FLAG_STRING:
+		*(const char **)at = text;
+		return *text ? 0 : -EINVAL;
+	case FLAG_PORT:
+		return parse_port(text, at);
+	case FLAG_LISTEN:
+		return parse_listen(o, text);
+	case FLAG_ON_OFF:
+		*(bool *)at = strcmp(text, "on") == 0;
+		return strcmp(text, "on") == 0 || strcmp(text, "off") == 0 ? 0 : -EINVAL;
+	case FLAG_SCOPE:
+		*(const char **)at = text;
+		return strcmp(text, "leader") == 0 || strcmp(text, "session") == 0 ||
+				       strcmp(text, "tree") == 0
+			       ? 0
+			       : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+static const struct flag *find_flag(const char *name, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(flags); i++)
+		if (strlen(flags[i].name) == n && memcmp(flags[i].name, name, n) == 0)
+			return &flags[i];
+	return NULL;
+}
+
+static enum options_result wrong(const char *what, const char *name)
+{
+	fprintf(stderr, "envd: %s: -%s\n", what, name);
+	usage();
+	return OPTIONS_WRONG;
+}
+
+enum options_result options_parse(struct options *o, int argc, char **argv)
+{
+	const struct flag *flag;
+	const char *name, *equals, *value;
+	int i;
+
+	*o = (struct options){
+		.port = OPTIONS_DEFAULT_PORT,
+		.cgroup_root = "/sys/fs/cgroup",
+		.kill_scope = "session",
+		.cors = true,
+	};
+	for (i = 1; i < argc; i++) {
+		name = argv[i];
+		if (name[0] != '-' || name[1] == '\0')
+			break;
+		name += name[1] == '-' ? 2 : 1;
+		if (*name == '\0')
+			break; /* "--" */
+		equals = strchr(name, '=');
+		flag = find_flag(name, equals ? (size_t)(equals - name) : strlen(name));
+		if (!flag && (strcmp(name, "h") == 0 || strcmp(name, "help") == 0)) {
+			usage();
+			return OPTIONS_HELP;
+		}
+		if (!flag)
+			return wrong("no such flag", name);
+		value = equals ? equals + 1 : NULL;
+		if (!value && flag->kind == FLAG_BOOL)
+			value = "true";
+		if (!value && i + 1 < argc)
+			value = argv[++i];
+		if (!value)
+			return wrong("flag needs a value", flag->name);
+		if (store(o, flag, value) < 0)
+			return wrong("bad value of flag", flag->name);
+	}
+	return OPTIONS_OK;
+}

@@ -1,0 +1,42 @@
+/*
+ * The command line, in the form of Go's flag package, which image builders know from the reference:
+ * one dash or two, `-port 1` or `-port=1`, `-verbose` or `-verbose=false`, numbers also as 0x….
+ */
+#ifndef ENVD_OPTIONS_H
+#define ENVD_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "rpc/listen.h"
+
+#define OPTIONS_DEFAULT_PORT 49983
+#define OPTIONS_MAX_LISTEN   16
+
+struct options {
+	bool is_not_fc;
+	unsigned port;
+	const char *cgroup_root;
+	bool no_cgroups;
+	bool verbose;
+	bool version, commit, build; /* print and leave */
+	bool resume_handover;
+
+	/* Ours. */
+	struct listen_spec listen[OPTIONS_MAX_LISTEN]; /* in the place of the default set */
+	unsigned n_listen;
+	bool cors;
+	bool any_vsock_peer;
+	const char *kill_scope; /* "leader", "session", "tree" */
+};
+
+enum options_result {
+	OPTIONS_OK,
+	OPTIONS_HELP,  /* usage was printed; leave with 0 */
+	OPTIONS_WRONG, /* the mistake and the usage were printed; leave with 2 */
+};
+
+/* Reads argv. Borrows its strings. What follows the first non-flag is ignored, as there. */
+enum options_result options_parse(struct options *o, int argc, char **argv);
+
+#endif
