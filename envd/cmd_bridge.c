@@ -23,8 +23,10 @@
 
 #define BRIDGE_LISTENERS_MAX 8
 #define BRIDGE_LINKS_MAX     4096 /* connections at a time; more wait in the listener's queue */
-#define BRIDGE_ACCEPT_TURN   64	  /* accepted before others get a turn */
-#define BRIDGE_PAUSE_MS	     100  /* without accepting, where descriptors ran out */
+#define BRIDGE_LINK_FDS	     6	  /* of a busy one: two sockets, a pipe for each direction */
+#define BRIDGE_RESERVED_FDS  (16 + 2 * RELAY_IDLE_PIPES)
+#define BRIDGE_ACCEPT_TURN   64	 /* accepted before others get a turn */
+#define BRIDGE_PAUSE_MS	     100 /* without accepting, where descriptors ran out */
 #define BRIDGE_PORT	     49983
 #define BRIDGE_WAIT_MS	     10000
 
@@ -57,7 +59,7 @@ struct bridge {
 	uint64_t wait_ms;
 	struct dial_target target;
 	LIST_HEAD(, link) links;
-	size_t n_links;
+	size_t n_links, max_links;
 	struct timer pause;
 	struct event signals[2];
 };
@@ -135,7 +137,7 @@ static void link_new(struct bridge *b, int client)
 /* The only place that decides whether connections are accepted. */
 static void update_listeners(struct bridge *b)
 {
-	bool open = b->n_links < BRIDGE_LINKS_MAX && !timer_pending(&b->pause);
+	bool open = b->n_links < b->max_links && !timer_pending(&b->pause);
 
 	for (size_t i = 0; i < b->n_listeners; i++) {
 		if (open)
@@ -155,7 +157,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 	struct listener *listener = arg;
 	struct bridge *b = listener->bridge;
 
-	for (int i = 0; i < BRIDGE_ACCEPT_TURN && b->n_links < BRIDGE_LINKS_MAX; i++) {
+	for (int i = 0; i < BRIDGE_ACCEPT_TURN && b->n_links < b->max_links; i++) {
 		int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (client >= 0) {
@@ -305,17 +307,30 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	loop_stop(&((struct bridge *)arg)->loop);
 }
 
+/*
+ * Accepts no more than there are descriptors for: connections that were accepted and have none
+ * left to reach the guest with would wait for each other.
+ */
+static void limit_links(struct bridge *b)
+{
+	struct rlimit files;
+	rlim_t links = 1;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		fatal("getrlimit failed");
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (files.rlim_cur > BRIDGE_RESERVED_FDS + BRIDGE_LINK_FDS)
+		links = (files.rlim_cur - BRIDGE_RESERVED_FDS) / BRIDGE_LINK_FDS;
+	b->max_links = links < BRIDGE_LINKS_MAX ? (size_t)links : BRIDGE_LINKS_MAX;
+}
+
 /* Listens, and relays until a signal ends it. The exit status. */
 static int serve(struct bridge *b)
 {
-	struct rlimit files;
-	int rc = 0;
+	int rc;
 
-	/* Two descriptors a connection, two more and two pipes while both directions are busy. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	limit_links(b);
 	for (size_t i = 0; i < b->n_listeners; i++) {
 		rc = listener_open(&b->listeners[i]);
 		if (rc < 0) {
