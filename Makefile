@@ -16,7 +16,7 @@ BUILD   := build/$(VARIANT)
 MODULES := base rpc pty fs watch envd
 PREFIX  ?= /usr
 SECONDS ?= 60
-SUITES  ?= unit unit-asan fuzz-replay sdk conformance
+SUITES  ?= unit unit-asan fuzz-replay cmd sdk conformance
 V       ?= 0
 empty   :=
 
@@ -192,7 +192,7 @@ TOOLS    := $(CURDIR)/build/tools
 TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/go-cache \
             GOFLAGS=-modcacherw GOTOOLCHAIN=local
 
-.PHONY: test unit unit-asan fuzz fuzz-replay fuzz-programs sdk conformance bench test-vm
+.PHONY: test unit unit-asan fuzz fuzz-replay fuzz-programs cmd sdk conformance bench test-vm
 test:
 	@scripts/packages build test
 	@scripts/toolchain
@@ -215,7 +215,7 @@ fuzz-replay:
 
 fuzz-programs: $(FUZZ)
 
-sdk conformance: all
+cmd sdk conformance: all
 	@scripts/packages test
 	@scripts/toolchain
 	@$(TOOL_ENV) tests/$@/run
@@ -233,10 +233,13 @@ bench: all build/bench/client
 	@tests/bench/peers
 	@tests/bench/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
 
+# PARTS="initramfs systemd" boots some of the guests, PEER=/path/to/another/envd is compared with.
+# The vsock device needs a newer cargo than Debian 12's own: cargo-web is one.
 test-vm: all
-	@scripts/packages vm
+	@scripts/packages test vm
+	@command -v cargo >/dev/null || scripts/packages cargo
 	@scripts/toolchain
-	@$(TOOL_ENV) tests/vm/run
+	@$(TOOL_ENV) tests/vm/run $(if $(PEER),--peer '$(PEER)') $(PARTS)
 
 .PHONY: lock
 lock:
@@ -294,12 +297,12 @@ help:
 #H make run          build and serve on 127.0.0.1:49983, installing what a build needs
 #H make test         every suite; installs what they need; $(SUITES) or SUITES="unit sdk"
 #H make unit         unit tests; unit-asan: the same with sanitizers
+#H make cmd          envd ready and envd bridge
 #H make sdk          E2B's SDKs against build/envd
 #H make conformance  the Connect project's conformance suite
 #H make fuzz         SECONDS=60 for each fuzz target; fuzz-replay: only the stored inputs
 #H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, direction of includes
 #H make bench        figures, PEER=/path/to/another/envd beside ours
-#H make test-vm      the daemon in a microVM
 #H make lock         newest test clients into the lock files
 #H make test-vm      boot guests with envd in them: PARTS="initramfs …", PEER=another envd
 #H make bench        measure: PEER=another envd to compare with, ONLY=commands,streams,idle,…
