@@ -16,9 +16,7 @@ BUILD   := build/$(VARIANT)
 MODULES := base rpc pty fs watch envd
 PREFIX  ?= /usr
 SECONDS ?= 60
-SUITES  ?= unit unit-asan fuzz-replay cmd sdk conformance
 V       ?= 0
-empty   :=
 
 # A sub-make takes as many jobs as there are cores, unless the caller chose.
 SUBMAKE = +@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -185,25 +183,30 @@ install: build/envd
 
 ### tests: each suite ends with the line "N passed, N failed"
 #
-# A suite is a target here, or a folder tests/X/ with a program `run` in it.
+# A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
+# make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
+FOLDERS  := $(filter-out bench compare vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
+SUITES   ?= unit unit-asan fuzz-replay $(FOLDERS) $(patsubst %,%-asan,$(filter sdk http,$(FOLDERS)))
 
 # The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
 TOOLS    := $(CURDIR)/build/tools
 TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/go-cache \
             GOFLAGS=-modcacherw GOTOOLCHAIN=local
 
-.PHONY: test unit unit-asan fuzz fuzz-replay fuzz-programs cmd sdk conformance bench test-vm
+.PHONY: test
 test:
 	@scripts/packages build test
 	@scripts/toolchain
 	@$(TOOL_ENV) scripts/test $(SUITES)
 
+.PHONY: unit unit-asan
 unit: $(UNIT)
 	@scripts/unit $(UNIT)
 
 unit-asan:
 	$(SUBMAKE) VARIANT=asan unit
 
+.PHONY: fuzz fuzz-replay fuzz-programs
 fuzz:
 	@scripts/packages build test
 	$(SUBMAKE) VARIANT=fuzz fuzz-programs
@@ -215,10 +218,19 @@ fuzz-replay:
 
 fuzz-programs: $(FUZZ)
 
-cmd sdk conformance: all
+.PHONY: $(FOLDERS) $(FOLDERS:%=%-asan)
+$(FOLDERS): all
 	@scripts/packages test
 	@scripts/toolchain
-	@$(TOOL_ENV) tests/$@/run
+	@$(TOOL_ENV) ENVD=$${ENVD:-build/envd} tests/$@/run
+
+$(FOLDERS:%=%-asan):
+	@scripts/packages test
+	@scripts/toolchain
+	$(SUBMAKE) VARIANT=asan all
+	@$(TOOL_ENV) ENVD=build/asan/envd tests/$(@:%-asan=%)/run
+
+.PHONY: bench test-vm
 
 BENCH_SRC := $(wildcard tests/bench/client/*.c)
 
@@ -233,13 +245,10 @@ bench: all build/bench/client
 	@tests/bench/peers
 	@tests/bench/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
 
-# PARTS="initramfs systemd" boots some of the guests, PEER=/path/to/another/envd is compared with.
-# The vsock device needs a newer cargo than Debian 12's own: cargo-web is one.
 test-vm: all
-	@scripts/packages test vm
-	@command -v cargo >/dev/null || scripts/packages cargo
+	@scripts/packages vm
 	@scripts/toolchain
-	@$(TOOL_ENV) tests/vm/run $(if $(PEER),--peer '$(PEER)') $(PARTS)
+	@$(TOOL_ENV) tests/vm/run
 
 .PHONY: lock
 lock:
@@ -291,22 +300,22 @@ clean:
 
 .PHONY: help
 help:
-	@sed -n 's/^#H //p' Makefile
+	@sed -n 's/^\#H \{0,1\}//p' Makefile
 
 #H make              build/envd, static, and its symbols in build/envd.debug
 #H make run          build and serve on 127.0.0.1:49983, installing what a build needs
-#H make test         every suite; installs what they need; $(SUITES) or SUITES="unit sdk"
+#H make install      DESTDIR= PREFIX=/usr
+#H
+#H make test         every suite, installing what they need; SUITES="unit sdk" for some
 #H make unit         unit tests; unit-asan: the same with sanitizers
+#H make sdk          E2B's SDKs against build/envd; sdk-asan: against the daemon with sanitizers
 #H make cmd          envd ready and envd bridge
-#H make sdk          E2B's SDKs against build/envd
 #H make conformance  the Connect project's conformance suite
 #H make fuzz         SECONDS=60 for each fuzz target; fuzz-replay: only the stored inputs
-#H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, direction of includes
-#H make bench        figures, PEER=/path/to/another/envd beside ours
-#H make lock         newest test clients into the lock files
 #H make test-vm      boot guests with envd in them: PARTS="initramfs …", PEER=another envd
+#H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, direction of includes
 #H make bench        measure: PEER=another envd to compare with, ONLY=commands,streams,idle,…
-#H make install      DESTDIR= PREFIX=/usr
+#H make lock         newest test clients into the lock files
 #H make clean        remove build/
 #H
 #H VARIANT=asan|tsan builds build/VARIANT/envd; V=1 shows the commands.
