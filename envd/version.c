@@ -6,17 +6,11 @@
 #include <stdio.h>
 #include <zlib.h>
 
-/* The Makefile gives both, from git. */
-#ifndef ENVD_COMMIT
-#define ENVD_COMMIT "unknown"
-#endif
-#ifndef ENVD_COMMIT_DATE
-#define ENVD_COMMIT_DATE "unknown"
-#endif
+#include "build_info.h" /* written by scripts/build-info */
 
 const char *version_commit(void)
 {
-	return ENVD_COMMIT;
+	return BUILD_COMMIT;
 }
 
 const char *version_build(void)
@@ -26,7 +20,7 @@ const char *version_build(void)
 	snprintf(text, sizeof(text),
 		 "envd in C %s (%s), compatible with %s; glibc %s, libevent %s, protobuf-c %s, "
 		 "zlib %s",
-		 ENVD_COMMIT, ENVD_COMMIT_DATE, VERSION_REFERENCE, gnu_get_libc_version(),
+		 BUILD_COMMIT, BUILD_DATE, VERSION_REFERENCE, gnu_get_libc_version(),
 		 event_get_version(), protobuf_c_version(), zlibVersion());
 	return text;
 }
