@@ -18,6 +18,8 @@
 #include "envd/gate.h"
 #include "envd/options.h"
 #include "fs/service.h"
+#include "pty/service.h"
+#include "pty/spawn.h"
 #include "rpc/router.h"
 #include "rpc/server.h"
 
@@ -39,6 +41,7 @@ struct daemon {
 	struct router *router;
 	struct server *server;
 	struct fs_service *fs;
+	struct pty_service *pty;
 
 	struct event on_term, on_int, on_usr1;
 	struct timer shutdown_timer;
@@ -206,6 +209,7 @@ static void on_state_signal(evutil_socket_t signal_number, short what, void *arg
 		log_info("state: budget of %s: %zu used, %zu at most so far, limit %zu",
 			 budget_kind_name((enum budget_kind)kind), b->used[kind], b->peak[kind],
 			 b->limit[kind]);
+	pty_service_dump(d->pty);
 }
 
 static void watch_signal(struct daemon *d, struct event *event, int number,
@@ -240,10 +244,16 @@ static void build(struct daemon *d)
 /* What is served. */
 static void start_services(struct daemon *d)
 {
+	enum kill_scope scope;
+
 	state_env_set(&d->state, "E2B_SANDBOX", d->options->is_not_fc ? "false" : "true", true);
 	ctl_health_register(d->router);
 	d->fs = fs_service_new(&d->state, NULL);
 	fs_service_register(d->fs, d->router);
+	d->pty = pty_service_new(&d->state);
+	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)
+		pty_service_set_kill_scope(d->pty, scope);
+	pty_service_register(d->pty, d->router);
 }
 
 int daemon_serve(const struct options *options)
@@ -251,6 +261,7 @@ int daemon_serve(const struct options *options)
 	struct daemon *d = mem_zalloc(sizeof(*d));
 
 	d->options = options;
+	spawn_init();
 	limit_heap();
 	signal(SIGPIPE, SIG_IGN);
 	if (options->verbose)

@@ -1,0 +1,54 @@
+#include "pty/ending.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+
+/* Go's syscall.Signal has names for these on Linux; any other is "signal N". */
+static const char *const signal_names[] = {
+	[SIGHUP] = "hangup",
+	[SIGINT] = "interrupt",
+	[SIGQUIT] = "quit",
+	[SIGILL] = "illegal instruction",
+	[SIGTRAP] = "trace/breakpoint trap",
+	[SIGABRT] = "aborted",
+	[SIGBUS] = "bus error",
+	[SIGFPE] = "floating point exception",
+	[SIGKILL] = "killed",
+	[SIGUSR1] = "user defined signal 1",
+	[SIGSEGV] = "segmentation fault",
+	[SIGUSR2] = "user defined signal 2",
+	[SIGPIPE] = "broken pipe",
+	[SIGALRM] = "alarm clock",
+	[SIGTERM] = "terminated",
+};
+
+static void signal_text(int signal, bool dumped, char text[ENDING_TEXT_BYTES])
+{
+	const char *suffix = dumped ? " (core dumped)" : "";
+	size_t i = (size_t)signal;
+
+	if (i < ARRAY_LEN(signal_names) && signal_names[i])
+		snprintf(text, ENDING_TEXT_BYTES, "signal: %s%s", signal_names[i], suffix);
+	else
+		snprintf(text, ENDING_TEXT_BYTES, "signal: signal %d%s", signal, suffix);
+}
+
+void ending_event(const struct ending *ending, char text[ENDING_TEXT_BYTES],
+		  Process__ProcessEvent__EndEvent *ret)
+{
+	process__process_event__end_event__init(ret);
+	ret->exited = ending->code == CLD_EXITED;
+	if (ret->exited)
+		snprintf(text, ENDING_TEXT_BYTES, "exit status %d", ending->status);
+	else
+		signal_text(ending->status, ending->code == CLD_DUMPED, text);
+	ret->exit_code = ret->exited ? ending->status : -1;
+	ret->status = text;
+	if (ret->exited && ending->status == 0)
+		return;
+	ret->opt_error_case = PROCESS__PROCESS_EVENT__END_EVENT__OPT_ERROR_ERROR;
+	ret->error = text;
+}

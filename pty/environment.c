@@ -1,0 +1,87 @@
+#include "pty/environment.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct variable {
+	char *text; /* NAME=VALUE */
+	size_t name_bytes;
+	size_t place; /* in the order of precedence */
+};
+
+struct environment {
+	struct arena *arena;
+	struct variable *variables;
+	size_t n;
+};
+
+static void add(struct environment *env, const char *name, const char *value)
+{
+	struct variable *v = &env->variables[env->n];
+
+	v->text = arena_printf(env->arena, "%s=%s", name, value);
+	v->name_bytes = strcspn(v->text, "=");
+	v->place = env->n++;
+}
+
+static int compare_names(const struct variable *x, const struct variable *y)
+{
+	size_t n = x->name_bytes < y->name_bytes ? x->name_bytes : y->name_bytes;
+	int order = memcmp(x->text, y->text, n);
+
+	if (order != 0)
+		return order;
+	return x->name_bytes < y->name_bytes ? -1 : x->name_bytes > y->name_bytes;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct variable *x = a, *y = b;
+	int order = compare_names(x, y);
+
+	if (order != 0)
+		return order;
+	return x->place < y->place ? -1 : 1;
+}
+
+/* Sorted, the last of equal names is the one that counts. */
+static char **without_duplicates(struct environment *env)
+{
+	char **texts = arena_alloc(env->arena, (env->n + 1) * sizeof(char *));
+	struct variable *v = env->variables;
+	size_t i, n = 0;
+
+	qsort(v, env->n, sizeof(*v), compare);
+	for (i = 0; i < env->n; i++)
+		if (i + 1 == env->n || compare_names(&v[i], &v[i + 1]) != 0)
+			texts[n++] = v[i].text;
+	texts[n] = NULL;
+	return texts;
+}
+
+char **environment_new(const struct state *state, const struct user *user,
+		       const Process__ProcessConfig *config, const char *cwd, struct arena *arena,
+		       const char **ret_path)
+{
+	size_t most = 5 + state->n_env + (config ? config->n_envs : 0), i;
+	struct environment env = {.arena = arena};
+	const char *path = getenv("PATH");
+	char **texts;
+
+	env.variables = arena_alloc(arena, most * sizeof(*env.variables));
+	add(&env, "PATH", path ? path : "");
+	add(&env, "HOME", user->home);
+	add(&env, "USER", user->name);
+	add(&env, "LOGNAME", user->name);
+	for (i = 0; i < state->n_env; i++)
+		add(&env, state->env[i].name, state->env[i].value);
+	for (i = 0; config && i < config->n_envs; i++)
+		add(&env, config->envs[i]->key, config->envs[i]->value);
+	add(&env, "PWD", cwd);
+	texts = without_duplicates(&env);
+	*ret_path = NULL;
+	for (i = 0; texts[i]; i++)
+		if (strncmp(texts[i], "PATH=", 5) == 0)
+			*ret_path = texts[i] + 5;
+	return texts;
+}

@@ -1,0 +1,42 @@
+/*
+ * The messages of a process' stream. Start and Connect answer with messages of one shape (one
+ * field, the event), so the same ones are sent to both, and can be encoded once for all.
+ */
+#ifndef PTY_MESSAGE_H
+#define PTY_MESSAGE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "pty/ending.h"
+
+/* Which output a chunk came from. */
+enum output_kind {
+	OUTPUT_STDOUT,
+	OUTPUT_STDERR,
+	OUTPUT_PTY,
+};
+
+/* A message and all of its parts. */
+struct message {
+	Process__StartResponse response;
+	Process__ProcessEvent event;
+	union {
+		Process__ProcessEvent__StartEvent start;
+		Process__ProcessEvent__DataEvent data;
+		Process__ProcessEvent__EndEvent end;
+		Process__ProcessEvent__KeepAlive keepalive;
+	};
+	char text[ENDING_TEXT_BYTES];
+};
+
+/* Each fills in *m, which may not be moved then, and returns what to send: a part of it. */
+const ProtobufCMessage *message_start(struct message *m, pid_t pid);
+const ProtobufCMessage *message_end(struct message *m, const struct ending *ending);
+const ProtobufCMessage *message_keepalive(struct message *m);
+
+/* Borrows the bytes, too. */
+const ProtobufCMessage *message_data(struct message *m, enum output_kind kind, uint8_t *data,
+				     size_t n);
+
+#endif

@@ -1,0 +1,152 @@
+#include "pty/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/state.h"
+#include "pty/message.h"
+#include "pty/tap.h"
+
+/* Where chunks are read to. One is enough: it is encoded before the next is read. Loop only. */
+static uint8_t chunk[PROC_PIPE_CHUNK_BYTES];
+
+static void output_readable(evutil_socket_t fd, short what, void *arg)
+{
+	proc_output_readable(arg);
+}
+
+void output_init(struct output *o, struct proc *p, enum output_kind kind, int fd)
+{
+	o->proc = p;
+	o->kind = kind;
+	o->fd = fd;
+	if (event_assign(&o->event, p->daemon->loop->base, fd, EV_READ | EV_PERSIST,
+			 output_readable, o) < 0)
+		fatal("event_assign failed");
+}
+
+void output_update(struct output *o)
+{
+	struct proc *p = o->proc;
+	bool read = !o->ended && p->state != PROC_ENDED && p->full_taps == 0;
+
+	if (read == o->reading)
+		return;
+	o->reading = read;
+	if (read)
+		event_add(&o->event, NULL);
+	else
+		event_del(&o->event);
+}
+
+/*
+ * Nobody will write any more. A pipe is closed; a terminal is not, for its master's closing would
+ * hang up a leader that goes on without it.
+ */
+static void output_end(struct output *o)
+{
+	o->ended = true;
+	output_update(o);
+	if (o->kind != OUTPUT_PTY)
+		fd_close(&o->fd);
+}
+
+void output_close(struct output *o)
+{
+	o->ended = true;
+	output_update(o);
+	fd_close(&o->fd);
+}
+
+static size_t chunk_bytes(const struct output *o)
+{
+	return o->kind == OUTPUT_PTY ? PROC_PTY_CHUNK_BYTES : PROC_PIPE_CHUNK_BYTES;
+}
+
+/*
+ * Reads one chunk. A terminal gives a few KiB at a time, which are put together.
+ * Returns the bytes; 0 at the end; -EAGAIN where there is nothing now.
+ */
+static ssize_t read_chunk(struct output *o)
+{
+	size_t room = chunk_bytes(o), have = 0;
+	ssize_t n;
+
+	do {
+		n = read(o->fd, chunk + have, room - have);
+		if (n > 0)
+			have += (size_t)n;
+	} while ((n > 0 && o->kind == OUTPUT_PTY && have < room) || (n < 0 && errno == EINTR));
+	if (have > 0)
+		return (ssize_t)have;
+	if (n < 0 && errno == EAGAIN)
+		return -EAGAIN;
+	/* EIO: the last one who had the terminal open closed it. */
+	if (n < 0 && errno != EIO)
+		log_error("process %d: reading its output: %s", (int)o->proc->pid,
+			  error_errno_text(errno));
+	return 0;
+}
+
+/* Gives a pipe that is always full more room. The kernel may refuse, and then it stays as it is. */
+static void widen_if_busy(struct output *o, size_t n)
+{
+	if (o->wide || o->kind == OUTPUT_PTY)
+		return;
+	o->full_chunks = n == PROC_PIPE_CHUNK_BYTES ? o->full_chunks + 1 : 0;
+	if (o->full_chunks < PROC_WIDEN_AFTER_CHUNKS)
+		return;
+	o->wide = true;
+	fcntl(o->fd, F_SETPIPE_SZ, PROC_WIDE_PIPE_BYTES);
+}
+
+/* One chunk to the readers: its size, 0 at the end, -EAGAIN where there is none. */
+static ssize_t pass_chunk(struct output *o)
+{
+	ssize_t n = read_chunk(o);
+	struct message message;
+
+	if (n == 0)
+		output_end(o);
+	if (n <= 0)
+		return n;
+	o->total_bytes += (uint64_t)n;
+	if (o->proc->n_taps > 0)
+		taps_send(o->proc, message_data(&message, o->kind, chunk, (size_t)n));
+	return n;
+}
+
+void output_pump(struct output *o)
+{
+	unsigned chunks;
+	ssize_t n;
+
+	for (chunks = 0; chunks < PROC_CHUNKS_A_TURN; chunks++) {
+		if (o->ended || o->proc->full_taps > 0)
+			return;
+		n = pass_chunk(o);
+		if (n <= 0)
+			return;
+		widen_if_busy(o, (size_t)n);
+		/* What gave less than it could have is empty; its end is told by the loop. */
+		if ((size_t)n < chunk_bytes(o) && !o->proc->exited)
+			return;
+	}
+}
+
+void output_rest(struct output *o)
+{
+	size_t taken = 0;
+	ssize_t n;
+
+	while (!o->ended && taken < PROC_REST_MAX_BYTES) {
+		n = pass_chunk(o);
+		if (n <= 0)
+			break;
+		taken += (size_t)n;
+	}
+}

@@ -1,0 +1,214 @@
+#include "pty/proc_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "pty/proc.h"
+
+#define FIRST_BUCKETS 64
+
+static size_t bucket(const struct proc_table *t, pid_t pid)
+{
+	/* Pids are handed out in sequence, so their low bits spread well. */
+	return (size_t)pid & (t->n_buckets - 1);
+}
+
+/* Twice the buckets, once there are as many entries. */
+static void grow(struct proc_table *t)
+{
+	struct retained_exit *exit;
+	struct proc *p;
+	size_t i;
+
+	t->n_buckets *= 2;
+	free(t->by_pid);
+	free(t->retained_by_pid);
+	t->by_pid = mem_zalloc(t->n_buckets * sizeof(struct proc *));
+	t->retained_by_pid = mem_zalloc(t->n_buckets * sizeof(struct retained_exit *));
+	TAILQ_FOREACH (p, &t->live, link) {
+		i = bucket(t, p->pid);
+		p->hash_next = t->by_pid[i];
+		t->by_pid[i] = p;
+	}
+	TAILQ_FOREACH (exit, &t->retained, link) {
+		i = bucket(t, exit->pid);
+		exit->hash_next = t->retained_by_pid[i];
+		t->retained_by_pid[i] = exit;
+	}
+}
+
+static void forget(struct proc_table *t, struct retained_exit *exit)
+{
+	struct retained_exit **at = &t->retained_by_pid[bucket(t, exit->pid)];
+
+	while (*at != exit)
+		at = &(*at)->hash_next;
+	*at = exit->hash_next;
+	TAILQ_REMOVE(&t->retained, exit, link);
+	t->n_retained--;
+	if (exit->tag)
+		TAILQ_REMOVE(&t->tagged, exit, tag_link);
+	free(exit->tag);
+	free(exit);
+}
+
+/* One timer for all: it goes off for the oldest, and is set for the next. */
+static void expire(void *arg)
+{
+	struct proc_table *t = arg;
+	uint64_t now = clock_monotonic_ms();
+	struct retained_exit *oldest;
+
+	while ((oldest = TAILQ_FIRST(&t->retained)) && oldest->until_ms <= now)
+		forget(t, oldest);
+	if (oldest)
+		timer_set_ms(&t->expiry, oldest->until_ms - now);
+}
+
+static struct retained_exit *find_exit(struct proc_table *t, pid_t pid)
+{
+	struct retained_exit *exit = t->retained_by_pid[bucket(t, pid)];
+
+	while (exit && exit->pid != pid)
+		exit = exit->hash_next;
+	return exit;
+}
+
+static struct retained_exit *find_exit_tag(struct proc_table *t, const char *tag)
+{
+	struct retained_exit *exit;
+
+	/* Two that lived at once may both have had it: the later end comes first. */
+	TAILQ_FOREACH (exit, &t->tagged, tag_link)
+		if (strcmp(exit->tag, tag) == 0)
+			return exit;
+	return NULL;
+}
+
+static void retain(struct proc_table *t, const struct proc *p)
+{
+	struct retained_exit *exit = mem_zalloc(sizeof(*exit));
+	size_t i = bucket(t, p->pid);
+
+	if (t->n_retained == PROC_RETAIN_MAX)
+		forget(t, TAILQ_FIRST(&t->retained));
+	exit->pid = p->pid;
+	exit->ending = p->ending;
+	exit->until_ms = clock_monotonic_ms() + PROC_RETAIN_MS;
+	if (p->tag) {
+		exit->tag = mem_strdup(p->tag);
+		TAILQ_INSERT_HEAD(&t->tagged, exit, tag_link);
+	}
+	exit->hash_next = t->retained_by_pid[i];
+	t->retained_by_pid[i] = exit;
+	TAILQ_INSERT_TAIL(&t->retained, exit, link);
+	t->n_retained++;
+	if (!timer_pending(&t->expiry))
+		timer_set_ms(&t->expiry, PROC_RETAIN_MS);
+}
+
+/* Gives up the references to what ended in the turn before. */
+static void bury(void *arg)
+{
+	struct proc_table *t = arg;
+	struct proc *p;
+
+	while ((p = TAILQ_FIRST(&t->ended))) {
+		TAILQ_REMOVE(&t->ended, p, link);
+		proc_unref(p);
+	}
+}
+
+void proc_table_init(struct proc_table *t, struct loop *loop)
+{
+	memset(t, 0, sizeof(*t));
+	TAILQ_INIT(&t->live);
+	TAILQ_INIT(&t->ended);
+	TAILQ_INIT(&t->retained);
+	TAILQ_INIT(&t->tagged);
+	t->n_buckets = FIRST_BUCKETS / 2;
+	grow(t);
+	timer_init(&t->expiry, loop, expire, t);
+	defer_init(&t->bury, loop, bury, t);
+}
+
+void proc_table_clear(struct proc_table *t)
+{
+	struct retained_exit *exit;
+	struct proc *p;
+
+	while ((p = TAILQ_FIRST(&t->live))) {
+		TAILQ_REMOVE(&t->live, p, link);
+		proc_abandon(p);
+	}
+	bury(t);
+	while ((exit = TAILQ_FIRST(&t->retained)))
+		forget(t, exit);
+	timer_cancel(&t->expiry);
+	defer_cancel(&t->bury);
+	free(t->by_pid);
+	free(t->retained_by_pid);
+}
+
+void proc_table_add(struct proc_table *t, struct proc *p)
+{
+	struct retained_exit *exit;
+	size_t i;
+
+	exit = find_exit(t, p->pid);
+	if (exit)
+		forget(t, exit);
+	while (p->tag && (exit = find_exit_tag(t, p->tag)))
+		forget(t, exit);
+	if (t->n_live + t->n_retained >= t->n_buckets)
+		grow(t);
+	i = bucket(t, p->pid);
+	p->hash_next = t->by_pid[i];
+	t->by_pid[i] = p;
+	TAILQ_INSERT_TAIL(&t->live, p, link);
+	t->n_live++;
+}
+
+void proc_table_retire(struct proc_table *t, struct proc *p)
+{
+	struct proc **at = &t->by_pid[bucket(t, p->pid)];
+
+	while (*at != p)
+		at = &(*at)->hash_next;
+	*at = p->hash_next;
+	TAILQ_REMOVE(&t->live, p, link);
+	t->n_live--;
+	retain(t, p);
+	TAILQ_INSERT_TAIL(&t->ended, p, link);
+	defer_schedule(&t->bury);
+}
+
+struct proc *proc_table_find(struct proc_table *t, pid_t pid)
+{
+	struct proc *p = t->by_pid[bucket(t, pid)];
+
+	while (p && p->pid != pid)
+		p = p->hash_next;
+	return p;
+}
+
+struct proc *proc_table_find_tag(struct proc_table *t, const char *tag)
+{
+	struct proc *p;
+
+	for (p = TAILQ_LAST(&t->live, proc_list); p; p = TAILQ_PREV(p, proc_list, link))
+		if (p->tag && strcmp(p->tag, tag) == 0)
+			return p;
+	return NULL;
+}
+
+const struct retained_exit *proc_table_exit(struct proc_table *t, pid_t pid)
+{
+	return find_exit(t, pid);
+}
+
+const struct retained_exit *proc_table_exit_tag(struct proc_table *t, const char *tag)
+{
+	return find_exit_tag(t, tag);
+}

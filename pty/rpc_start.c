@@ -1,0 +1,239 @@
+/*
+ * Start: begins a process and streams its events.
+ *
+ *	open ── everything is prepared, a worker clones ──► done ── the process has its first tap
+ *
+ * The process' deadline is that of the call (Connect-Timeout-Ms), and holds from the beginning.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/state.h"
+#include "base/work.h"
+#include "pty/environment.h"
+#include "pty/rpc.h"
+#include "pty/spawn.h"
+
+/*
+ * More than any kernel takes for arguments and environment together (fs/exec.c: three quarters of
+ * 8 MiB, counting a pointer for each).
+ */
+#define START_MAX_ARGUMENT_BYTES (6u * 1024 * 1024)
+
+/* A start on its way: from the request to the process. */
+struct start {
+	struct work work;
+	struct spawn spawn;
+	struct pty_service *svc;
+	struct rpc_call *call;		      /* a reference, for the request lies in it */
+	struct tap *tap;		      /* NULL: the client has gone */
+	const Process__StartRequest *request; /* in the call's arena */
+	struct arena arena;		      /* what the spawn borrows */
+	enum kill_scope scope;
+	int result; /* of spawn_run */
+	struct error err;
+	bool has_deadline;
+	bool deadline_passed;
+	uint64_t deadline_ms; /* by clock_monotonic_ms */
+	struct timer deadline;
+};
+
+static void start_free(struct start *start)
+{
+	timer_cancel(&start->deadline);
+	arena_clear(&start->arena);
+	rpc_call_unref(start->call);
+	free(start);
+}
+
+/* The header, else what the daemon was started with. */
+static int choose_scope(struct start *start, struct error *err)
+{
+	const char *text = rpc_call_header(start->call, "x-envd-kill-scope");
+
+	start->scope = start->svc->kill_scope;
+	if (text && kill_scope_parse(text, &start->scope) < 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "X-Envd-Kill-Scope is leader, session or tree, not '%s'", text);
+	return 0;
+}
+
+/* cmd and args, NULL-terminated, with the spare element in front that spawn.h asks for. */
+static char **make_argv(const Process__ProcessConfig *config, struct arena *arena)
+{
+	size_t n_args = config ? config->n_args : 0, i;
+	char **argv = (char **)arena_alloc(arena, (n_args + 3) * sizeof(char *)) + 1;
+
+	/* execve(2) takes them without const, and writes nothing. */
+	argv[-1] = NULL;
+	argv[0] = (char *)(uintptr_t)(config ? config->cmd : "");
+	for (i = 0; i < n_args; i++)
+		argv[1 + i] = (char *)(uintptr_t)config->args[i];
+	argv[1 + n_args] = NULL;
+	return argv;
+}
+
+static size_t strings_bytes(char *const *strings)
+{
+	size_t bytes = 0;
+
+	for (; *strings; strings++)
+		bytes += strlen(*strings) + 1 + sizeof(*strings);
+	return bytes;
+}
+
+static int prepare_spawn(struct start *start, struct error *err)
+{
+	const Process__StartRequest *request = start->request;
+	const Process__ProcessConfig *config = request->process;
+	bool has_cwd = config && config->opt_cwd_case == PROCESS__PROCESS_CONFIG__OPT_CWD_CWD;
+	struct state *state = start->svc->state;
+	struct spawn *s = &start->spawn;
+	struct user user;
+	char *cwd;
+
+	spawn_prepare(s);
+	if (state_find_user(state, rpc_call_user(start->call), &start->arena, &user, err) < 0 ||
+	    path_resolve(has_cwd ? config->cwd : "", &user, state->default_workdir, &start->arena,
+			 &cwd, err) < 0)
+		return -1;
+	s->cwd = cwd;
+	s->uid = user.uid;
+	s->gid = user.gid;
+	s->groups = user.groups;
+	s->n_groups = user.n_groups;
+	s->argv = make_argv(config, &start->arena);
+	s->envp = environment_new(state, &user, config, cwd, &start->arena, &s->path);
+	if (strings_bytes(s->argv) + strings_bytes(s->envp) > START_MAX_ARGUMENT_BYTES)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "argument list too long");
+	s->pty = request->pty != NULL;
+	if (s->pty && request->pty->size) {
+		s->cols = (uint16_t)request->pty->size->cols;
+		s->rows = (uint16_t)request->pty->size->rows;
+	}
+	s->stdin_pipe =
+		!s->pty && (request->opt_stdin_case != PROCESS__START_REQUEST__OPT_STDIN_STDIN ||
+			    request->stdin);
+	return 0;
+}
+
+static void start_run(struct work *work)
+{
+	struct start *start = container_of(work, struct start, work);
+
+	start->result = spawn_run(&start->spawn, &start->err);
+}
+
+/* There is a process now: it is listed, read, and killed when its time is over. */
+static void begin(struct start *start)
+{
+	struct pty_service *svc = start->svc;
+	uint64_t now = clock_monotonic_ms();
+	struct proc *p;
+
+	p = proc_new(&svc->table, svc->state, &start->spawn, start->request, start->scope);
+	if (start->tap)
+		tap_attach(start->tap, p);
+	else
+		proc_update(p);
+	if (!start->has_deadline)
+		return;
+	if (start->deadline_passed || now >= start->deadline_ms)
+		proc_pass_deadline(p);
+	else
+		proc_set_deadline(p, start->deadline_ms - now);
+}
+
+static void start_done(struct work *work)
+{
+	struct start *start = container_of(work, struct start, work);
+
+	if (start->tap)
+		start->tap->start = NULL;
+	if (start->result == 0) {
+		begin(start);
+	} else {
+		budget_give(&start->svc->state->budget, BUDGET_PROCESSES, 1);
+		if (start->tap) {
+			rpc_fail(start->call, &start->err);
+			tap_close(start->tap);
+		}
+	}
+	start_free(start);
+}
+
+/* Its time is over before its program was even loaded. */
+static void start_deadline(void *arg)
+{
+	struct start *start = arg;
+
+	start->deadline_passed = true;
+	spawn_kill(&start->spawn);
+}
+
+static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	struct pty_service *svc = rpc_call_service(call);
+	struct start *start = mem_zalloc(sizeof(*start));
+	int64_t timeout_ms = rpc_call_connect_timeout_ms(call);
+	struct error err;
+
+	start->svc = svc;
+	start->call = rpc_call_ref(call);
+	start->request = (const Process__StartRequest *)message;
+	start->work.run = start_run;
+	start->work.done = start_done;
+	timer_init(&start->deadline, svc->state->loop, start_deadline, start);
+	if (choose_scope(start, &err) < 0 || prepare_spawn(start, &err) < 0) {
+		rpc_fail(call, &err);
+		start_free(start);
+		return;
+	}
+	if (!budget_take(&svc->state->budget, BUDGET_PROCESSES, 1)) {
+		error_set(&err, ERROR_RESOURCE_EXHAUSTED, "too many processes");
+		rpc_fail(call, &err);
+		start_free(start);
+		return;
+	}
+	start->tap = tap_new(call, true);
+	start->tap->start = start;
+	if (timeout_ms >= 0) {
+		start->has_deadline = true;
+		start->deadline_ms = clock_monotonic_ms() + (uint64_t)timeout_ms;
+		timer_set_ms(&start->deadline, (uint64_t)timeout_ms);
+	}
+	work_submit(svc->state->process_workers, &start->work);
+}
+
+/* A spawn that no worker has begun is taken back; one that is under way goes on without a reader. */
+static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
+{
+	struct tap *tap = rpc_call_data(call);
+	struct start *start = tap ? tap->start : NULL;
+
+	if (!tap)
+		return;
+	tap_close(tap);
+	if (!start)
+		return;
+	start->tap = NULL;
+	if (!work_cancel(start->svc->state->process_workers, &start->work))
+		return;
+	budget_give(&start->svc->state->budget, BUDGET_PROCESSES, 1);
+	start_free(start);
+}
+
+const struct rpc_method rpc_start_method = {
+	.service = "process.Process",
+	.name = "Start",
+	.kind = RPC_SERVER_STREAM,
+	.input = &process__start_request__descriptor,
+	.output = &process__start_response__descriptor,
+	.open = start_open,
+	.writable = rpc_tap_writable,
+	.keepalive = rpc_tap_keepalive,
+	.cancel = start_cancel,
+};

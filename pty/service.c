@@ -1,0 +1,101 @@
+#include "pty/service.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/state.h"
+#include "pty/rpc.h"
+
+struct pty_service *pty_service_new(struct state *state)
+{
+	struct pty_service *svc = mem_zalloc(sizeof(*svc));
+
+	svc->state = state;
+	svc->kill_scope = KILL_SCOPE_SESSION;
+	proc_table_init(&svc->table, state->loop);
+	return svc;
+}
+
+void pty_service_free(struct pty_service *svc)
+{
+	if (!svc)
+		return;
+	proc_table_clear(&svc->table);
+	free(svc);
+}
+
+void pty_service_register(struct pty_service *svc, struct router *router)
+{
+	static const struct rpc_method *const methods[] = {
+		&rpc_start_method,	 &rpc_connect_method,	   &rpc_list_method,
+		&rpc_update_method,	 &rpc_stream_input_method, &rpc_send_input_method,
+		&rpc_send_signal_method, &rpc_close_stdin_method,
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(methods); i++)
+		rpc_register(router, methods[i], 1, svc);
+}
+
+void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope)
+{
+	svc->kill_scope = scope;
+}
+
+void pty_service_dump(const struct pty_service *svc)
+{
+	uint64_t now = clock_monotonic_ms();
+	const struct proc *p;
+
+	log_info("processes: %zu live, %zu exits retained", svc->table.n_live,
+		 svc->table.n_retained);
+	TAILQ_FOREACH (p, &svc->table.live, link)
+		log_info("process %d: %s%s%s, up %ju s, %u readers (%u full), %ju + %ju bytes out, "
+			 "%zu bytes of input waiting",
+			 (int)p->pid, p->is_pty ? "terminal" : "pipes",
+			 p->state == PROC_DRAINING ? ", exited" : "", p->killed ? ", killed" : "",
+			 (uintmax_t)(now - p->started_ms) / 1000, p->n_taps, p->full_taps,
+			 (uintmax_t)p->outputs[0].total_bytes, (uintmax_t)p->outputs[1].total_bytes,
+			 p->input.queued_bytes);
+}
+
+struct proc *rpc_find_process(struct pty_service *svc, const Process__ProcessSelector *selector,
+			      struct error *err)
+{
+	struct proc *p;
+
+	switch (selector ? selector->selector_case : PROCESS__PROCESS_SELECTOR__SELECTOR__NOT_SET) {
+	case PROCESS__PROCESS_SELECTOR__SELECTOR_PID:
+		p = proc_table_find(&svc->table, (pid_t)selector->pid);
+		if (!p)
+			error_set(err, ERROR_NOT_FOUND, "process with pid %u not found",
+				  selector->pid);
+		return p;
+	case PROCESS__PROCESS_SELECTOR__SELECTOR_TAG:
+		p = proc_table_find_tag(&svc->table, selector->tag);
+		if (!p)
+			error_set(err, ERROR_NOT_FOUND, "process with tag %s not found",
+				  selector->tag);
+		return p;
+	default:
+		error_set(err, ERROR_UNIMPLEMENTED, "the request selects no process");
+		return NULL;
+	}
+}
+
+void rpc_tap_writable(struct rpc_call *call)
+{
+	struct tap *tap = rpc_call_data(call);
+
+	if (tap)
+		tap_writable(tap);
+}
+
+void rpc_tap_keepalive(struct rpc_call *call)
+{
+	struct tap *tap = rpc_call_data(call);
+
+	if (tap)
+		tap_keepalive(tap);
+}

@@ -1,0 +1,206 @@
+#include "pty/tap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "pty/message.h"
+#include "pty/proc.h"
+
+struct tap *tap_new(struct rpc_call *call, bool owner)
+{
+	struct tap *tap = mem_zalloc(sizeof(*tap));
+
+	tap->call = call;
+	tap->owner = owner;
+	rpc_call_set_data(call, tap);
+	return tap;
+}
+
+static void tap_note_taken(struct tap *tap)
+{
+	tap->pending_bytes = rpc_call_pending_bytes(tap->call);
+	tap->took_ms = clock_monotonic_ms();
+}
+
+/* The call's answer to a message; the first FULL begins a time of waiting. */
+static void tap_flow(struct tap *tap, enum rpc_flow flow)
+{
+	if (flow != RPC_FULL || tap->full)
+		return;
+	tap->full = true;
+	tap->proc->full_taps++;
+	tap_note_taken(tap);
+}
+
+void tap_attach(struct tap *tap, struct proc *p)
+{
+	struct message message;
+
+	tap->proc = p;
+	TAILQ_INSERT_TAIL(&p->taps, tap, link);
+	p->n_taps++;
+	tap_flow(tap, rpc_send(tap->call, message_start(&message, p->pid)));
+	proc_update(p);
+}
+
+/* Takes the tap from its process and frees it. */
+static void tap_free(struct tap *tap)
+{
+	struct proc *p = tap->proc;
+
+	if (p) {
+		TAILQ_REMOVE(&p->taps, tap, link);
+		p->n_taps--;
+		if (tap->full)
+			p->full_taps--;
+	}
+	rpc_call_set_data(tap->call, NULL);
+	free(tap);
+}
+
+void tap_close(struct tap *tap)
+{
+	struct proc *p = tap->proc;
+
+	tap_free(tap);
+	if (p)
+		proc_update(p);
+}
+
+void tap_writable(struct tap *tap)
+{
+	if (!tap->full)
+		return;
+	tap->full = false;
+	tap->proc->full_taps--;
+	/* There is most likely something to read: no need to ask the loop first. */
+	proc_pump(tap->proc);
+}
+
+void tap_keepalive(struct tap *tap)
+{
+	struct message message;
+
+	/* `start` comes first, however long the program's file system takes. */
+	if (!tap->proc)
+		return;
+	tap_flow(tap, rpc_send(tap->call, message_keepalive(&message)));
+	proc_update(tap->proc);
+}
+
+/* To several: encoded once for each encoding that one of them has. */
+static void send_shared(struct proc *p, const ProtobufCMessage *message)
+{
+	struct rpc_frame *frames[RPC_ENCODINGS] = {NULL};
+	struct tap *tap;
+	unsigned encoding;
+
+	TAILQ_FOREACH (tap, &p->taps, link) {
+		encoding = rpc_call_encoding(tap->call);
+		if (!frames[encoding])
+			frames[encoding] = rpc_frame_new(encoding, message);
+		tap_flow(tap, rpc_send_frame(tap->call, frames[encoding]));
+	}
+	for (encoding = 0; encoding < RPC_ENCODINGS; encoding++)
+		rpc_frame_unref(frames[encoding]);
+}
+
+void taps_send(struct proc *p, const ProtobufCMessage *message)
+{
+	struct tap *tap = TAILQ_FIRST(&p->taps);
+
+	if (p->n_taps == 1)
+		tap_flow(tap, rpc_send(tap->call, message));
+	else if (p->n_taps > 1)
+		send_shared(p, message);
+}
+
+void taps_end(struct proc *p)
+{
+	struct message message;
+	struct tap *tap;
+
+	taps_send(p, message_end(&message, &p->ending));
+	while ((tap = TAILQ_FIRST(&p->taps))) {
+		rpc_finish(tap->call);
+		tap_free(tap);
+	}
+}
+
+/* gRPC's own deadline is another (grpc-timeout): its stream ends as any other does. */
+static bool is_connect(const struct rpc_call *call)
+{
+	const char *type = rpc_call_header(call, "content-type");
+
+	return !type || strncmp(type, "application/grpc", strlen("application/grpc")) != 0;
+}
+
+void taps_pass_deadline(struct proc *p)
+{
+	struct error err;
+	struct tap *tap;
+
+	TAILQ_FOREACH (tap, &p->taps, link)
+		if (tap->owner && is_connect(tap->call))
+			break;
+	if (!tap)
+		return;
+	error_set(&err, ERROR_DEADLINE_EXCEEDED, "context deadline exceeded");
+	rpc_fail(tap->call, &err);
+	tap_free(tap);
+}
+
+void taps_update(struct proc *p)
+{
+	bool watch = p->state != PROC_ENDED && p->full_taps > 0 && p->n_taps > 1;
+	struct tap *tap;
+
+	if (watch == timer_pending(&p->stall))
+		return;
+	if (!watch) {
+		timer_cancel(&p->stall);
+		return;
+	}
+	/* The time in which it held up only itself does not count against a tap. */
+	TAILQ_FOREACH (tap, &p->taps, link)
+		if (tap->full)
+			tap_note_taken(tap);
+	timer_set_ms(&p->stall, TAP_STALL_CHECK_MS);
+}
+
+/* Whether a full tap has taken nothing for too long. */
+static bool tap_is_stalled(struct tap *tap)
+{
+	size_t pending = rpc_call_pending_bytes(tap->call);
+
+	if (pending < tap->pending_bytes)
+		tap_note_taken(tap);
+	/* Keepalives were added. */
+	tap->pending_bytes = pending;
+	return clock_monotonic_ms() - tap->took_ms >= TAP_STALL_MS;
+}
+
+void taps_check_stall(void *arg)
+{
+	struct proc *p = arg;
+	struct tap *tap, *next;
+	struct error err;
+
+	for (tap = TAILQ_FIRST(&p->taps); tap && p->n_taps > 1; tap = next) {
+		next = TAILQ_NEXT(tap, link);
+		if (!tap->full || !tap_is_stalled(tap))
+			continue;
+		log_info("process %d: a reader took nothing for %d ms and is cut off", (int)p->pid,
+			 TAP_STALL_MS);
+		error_set(&err, ERROR_RESOURCE_EXHAUSTED,
+			  "nothing was read for %d seconds while others waited for the output",
+			  TAP_STALL_MS / 1000);
+		rpc_fail(tap->call, &err);
+		tap_free(tap);
+	}
+	if (p->full_taps > 0 && p->n_taps > 1)
+		timer_set_ms(&p->stall, TAP_STALL_CHECK_MS);
+	proc_update(p);
+}
