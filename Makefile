@@ -92,6 +92,12 @@ FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(filter tests/fuzz/fuzz_%,$(FU
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(FUZZ_SRC)))
 LLHTTP_OBJ := $(patsubst %,$(BUILD)/llhttp/%.o,api http llhttp)
 
+# Messages for the tests of the codecs.
+TEST_PROTO := $(wildcard tests/proto/*.proto)
+TEST_GEN_C := $(TEST_PROTO:%.proto=$(BUILD)/gen/%.pb-c.c) \
+            $(patsubst %,$(BUILD)/gen/google/protobuf/%.pb-c.c,any duration empty wrappers)
+TEST_GEN_OBJ := $(TEST_GEN_C:.c=.o)
+
 DAEMON   := $(if $(filter release,$(VARIANT)),build/envd,$(BUILD)/envd)
 
 ### build
@@ -118,12 +124,15 @@ $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: rpc/proto/%.proto
 	$(call say,PROTO,$<)
 	$(Q)$(PROTOC) $<
 
+$(BUILD)/gen/tests/%.pb-c.c $(BUILD)/gen/tests/%.pb-c.h: tests/%.proto
+	@mkdir -p $(@D)
+	$(call say,PROTO,$<)
+	$(Q)$(PROTOC) --proto_path=. $<
+
 $(BUILD)/gen/google/%.pb-c.c $(BUILD)/gen/google/%.pb-c.h: /usr/include/google/%.proto
 	@mkdir -p $(@D)
 	$(call say,PROTO,$<)
 	$(Q)$(PROTOC) $<
-
-.SECONDARY: $(GEN_C)
 
 # What the daemon says of its own build: the commit, and the commit's date, so that the same
 # sources give the same bytes.
@@ -145,19 +154,22 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -c -o $@ $<
 
+$(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC)): | $(TEST_GEN_C)
+
 $(BUILD)/libenvd.a: $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@
 	$(Q)ar crsD $@ $^
 
-$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_OBJ) $(BUILD)/libenvd.a
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_OBJ) $(TEST_GEN_OBJ) $(BUILD)/libenvd.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $< $(UNIT_OBJ) $(BUILD)/libenvd.a $(LIBS) -lcmocka
+	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(LLHTTP_OBJ) $(BUILD)/libenvd.a
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(TEST_GEN_OBJ) $(LLHTTP_OBJ) \
+		$(BUILD)/libenvd.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $< $(FUZZ_OBJ) $(LLHTTP_OBJ) $(BUILD)/libenvd.a $(LIBS)
+	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # What the request parser is compared with (tests/fuzz/oracle.h).
 $(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c

@@ -10,7 +10,6 @@
  * proto3 JSON is https://protobuf.dev/programming-guides/json/ with lowerCamelCase names and the
  * well-known types Timestamp, Duration, Any and the wrappers. A oneof member is written even when
  * it is zero or empty: `oneof opt_x { T x = n; }` is how our protos spell `optional T x`.
- * (-0 and NaN are floats that are not zero.)
  */
 #ifndef RPC_CODEC_H
 #define RPC_CODEC_H
