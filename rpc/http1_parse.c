@@ -15,6 +15,13 @@ static int refuse(const char **why, int status, const char *text)
 
 /* ---- the end of the head ---- */
 
+/* Whether the n bytes there are begin a line that is neither a request line nor empty. */
+static bool starts_badly(const struct http1_scan *scan, const char *p, size_t n)
+{
+	return scan->n_lines == 0 && scan->line < n && !http_is_token(p[scan->line]) &&
+	       p[scan->line] != '\r' && p[scan->line] != '\n';
+}
+
 int http1_scan_head(struct http1_scan *scan, const char *p, size_t n, const char **why)
 {
 	size_t max = n < HTTP_HEAD_MAX_BYTES ? n : HTTP_HEAD_MAX_BYTES;
@@ -23,12 +30,12 @@ int http1_scan_head(struct http1_scan *scan, const char *p, size_t n, const char
 	while ((lf = memchr(p + scan->scanned_bytes, '\n', max - scan->scanned_bytes))) {
 		size_t line = scan->line, line_end = (size_t)(lf - p);
 
+		if (starts_badly(scan, p, max))
+			return refuse(why, 400, "not an HTTP request");
 		if (line_end == line || lf[-1] != '\r')
 			return refuse(why, 400, "line without CR");
 		scan->line = scan->scanned_bytes = line_end + 1;
 		if (line_end - line > 1) {
-			if (scan->n_lines == 0 && !http_is_token(p[line]))
-				return refuse(why, 400, "not an HTTP request");
 			if (++scan->n_lines > HTTP_MAX_FIELDS + 1)
 				return refuse(why, 431, "too many header fields");
 		} else if (scan->n_lines > 0) {
@@ -40,8 +47,7 @@ int http1_scan_head(struct http1_scan *scan, const char *p, size_t n, const char
 		}
 	}
 	scan->scanned_bytes = max;
-	if (scan->n_lines == 0 && scan->line < max && p[scan->line] != '\r' &&
-	    !http_is_token(p[scan->line]))
+	if (starts_badly(scan, p, max))
 		return refuse(why, 400, "not an HTTP request");
 	if (max == HTTP_HEAD_MAX_BYTES)
 		return refuse(why, 431, "request head too large");

@@ -1,0 +1,314 @@
+/*
+ * A whole connection, without its socket: the input is all that a client sends before it closes
+ * its side. What comes back must not depend on how the input was cut, nor on how fast the client
+ * reads; and every request ends exactly once.
+ */
+#include <event2/buffer.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/budget.h"
+#include "base/loop.h"
+#include "rpc/http1.h"
+#include "rpc/router.h"
+#include "rpc/server.h"
+#include "rpc/stream.h"
+#include "tests/fuzz/fuzz.h"
+
+#define MAX_INPUT_BYTES 2048
+#define BIG_BYTES	(200 * 1024)
+#define CHUNK_BYTES	16
+
+/* ---- what is served ---- */
+
+struct request {
+	struct stream *stream;
+	struct evbuffer *body;
+	struct defer unhold;
+	size_t sent;
+};
+
+static struct loop loop;
+static struct budget budget;
+static struct server *server;
+static size_t n_open; /* requests without an ending */
+
+static struct request *request_new(struct stream *s, const struct stream_handler *handler)
+{
+	struct request *r = mem_zalloc(sizeof(*r));
+
+	r->stream = s;
+	r->body = evbuffer_new();
+	stream_set_handler(s, handler, r);
+	n_open++;
+	return r;
+}
+
+static void request_free(struct request *r)
+{
+	if (r->unhold.run)
+		defer_cancel(&r->unhold);
+	evbuffer_free(r->body);
+	free(r);
+	CHECK(n_open > 0);
+	n_open--;
+}
+
+static void on_gone(struct stream *s)
+{
+	request_free(stream_data(s));
+}
+
+/* /gather, and /held: the body comes back as a whole. */
+static void gather_body(struct stream *s, struct evbuffer *data)
+{
+	struct request *r = stream_data(s);
+
+	CHECK(evbuffer_get_length(data) > 0);
+	CHECK(!r->unhold.run || !defer_pending(&r->unhold));
+	evbuffer_add_buffer(r->body, data);
+}
+
+static void gather_end(struct stream *s)
+{
+	struct request *r = stream_data(s);
+
+	stream_head(s, 200, (int64_t)evbuffer_get_length(r->body));
+	stream_send(s, r->body);
+	stream_finish(s);
+	request_free(r);
+}
+
+static const struct stream_handler gather_handler = {
+	.body = gather_body,
+	.body_end = gather_end,
+	.gone = on_gone,
+};
+
+static void open_gather(struct stream *s, void *arg)
+{
+	request_new(s, &gather_handler);
+}
+
+static void unhold(void *arg)
+{
+	struct request *r = arg;
+
+	stream_unhold(r->stream);
+}
+
+static void open_held(struct stream *s, void *arg)
+{
+	struct request *r = request_new(s, &gather_handler);
+
+	defer_init(&r->unhold, &loop, unhold, r);
+	defer_schedule(&r->unhold);
+	stream_hold(s);
+}
+
+/* /chunks: the body comes back while it comes, in chunks of one size, and a trailer. */
+static void chunks_body(struct stream *s, struct evbuffer *data)
+{
+	struct request *r = stream_data(s);
+	char piece[CHUNK_BYTES];
+
+	evbuffer_add_buffer(r->body, data);
+	while (evbuffer_get_length(r->body) >= CHUNK_BYTES) {
+		evbuffer_remove(r->body, piece, CHUNK_BYTES);
+		stream_send_bytes(s, piece, CHUNK_BYTES);
+	}
+}
+
+static void chunks_end(struct stream *s)
+{
+	struct request *r = stream_data(s);
+
+	stream_send(s, r->body);
+	stream_header(s, "X-Trailer", "yes");
+	stream_finish(s);
+	request_free(r);
+}
+
+static const struct stream_handler chunks_handler = {
+	.body = chunks_body,
+	.body_end = chunks_end,
+	.gone = on_gone,
+};
+
+static void open_chunks(struct stream *s, void *arg)
+{
+	request_new(s, &chunks_handler);
+	stream_head(s, 200, STREAM_LENGTH_UNKNOWN);
+}
+
+/* /big: more than may wait at once, produced as it is taken. */
+static void big_produce(struct stream *s)
+{
+	static const char zeros[4096];
+	struct request *r = stream_data(s);
+
+	while (r->sent < BIG_BYTES) {
+		r->sent += sizeof(zeros);
+		if (stream_send_bytes(s, zeros, sizeof(zeros)) == STREAM_FULL)
+			return;
+		CHECK(stream_pending_bytes(s) <= STREAM_HIGH_BYTES);
+	}
+	stream_finish(s);
+	request_free(r);
+}
+
+static const struct stream_handler big_handler = {
+	.writable = big_produce,
+	.gone = on_gone,
+};
+
+static void open_big(struct stream *s, void *arg)
+{
+	request_new(s, &big_handler);
+	stream_head(s, 200, BIG_BYTES);
+	big_produce(s);
+}
+
+/* /early: the answer does not wait for the body. */
+static void open_early(struct stream *s, void *arg)
+{
+	stream_reply(s, 403, "text/plain", "no", 2);
+}
+
+static bool allow_all(struct stream *s, void *arg)
+{
+	return true;
+}
+
+static void build_server(void)
+{
+	static const struct {
+		const char *path;
+		router_fn *open;
+	} routes[] = {
+		{"/gather", open_gather}, {"/held", open_held},	  {"/chunks", open_chunks},
+		{"/big", open_big},	  {"/early", open_early},
+	};
+	struct router *router = router_new();
+
+	loop_init(&loop);
+	budget_init(&budget);
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		router_add(router, "GET", routes[i].path, routes[i].open, NULL);
+		router_add(router, "HEAD", routes[i].path, routes[i].open, NULL);
+		router_add(router, "POST", routes[i].path, routes[i].open, NULL);
+	}
+	server = server_new(&loop, &budget, router, allow_all, NULL);
+}
+
+/* ---- the client ---- */
+
+struct client {
+	struct http1 http;
+	struct evbuffer *got;
+	bool broken; /* the connection was cut, with what was still to be written */
+	uint32_t random;
+	bool slow; /* reads little at a time */
+};
+
+static void on_wake(void *arg)
+{
+}
+
+static size_t next_random(struct client *c, size_t below)
+{
+	c->random = c->random * 1664525 + 1013904223;
+	return (c->random >> 8) % below;
+}
+
+/* Lets the engine do all it can, and reads what it wrote. */
+static void run(struct client *c)
+{
+	size_t before, n;
+
+	do {
+		before = evbuffer_get_length(c->http.in);
+		http1_process(&c->http);
+		event_base_loop(loop.base, EVLOOP_NONBLOCK);
+		http1_process(&c->http);
+		n = evbuffer_get_length(c->http.out);
+		if (c->slow && n > 0)
+			n = 1 + next_random(c, n);
+		evbuffer_remove_buffer(c->http.out, c->got, n);
+		if (n > 0)
+			http1_drained(&c->http);
+	} while (!http1_finished(&c->http) && (n > 0 || before != evbuffer_get_length(c->http.in)));
+}
+
+/* Sends the input in pieces of at most `max_piece` bytes, then closes. */
+static void talk(struct client *c, const uint8_t *data, size_t n, size_t max_piece)
+{
+	size_t at = 0;
+
+	c->got = evbuffer_new();
+	http1_init(&c->http, server, on_wake, NULL);
+	while (at < n && !http1_finished(&c->http) && http1_wants_input(&c->http)) {
+		size_t piece = max_piece > 1 ? 1 + next_random(c, max_piece) : 1;
+
+		if (piece > n - at)
+			piece = n - at;
+		evbuffer_add(c->http.in, data + at, piece);
+		at += piece;
+		run(c);
+	}
+	if (!http1_finished(&c->http)) {
+		http1_eof(&c->http);
+		run(c);
+	}
+	c->broken = c->http.state == HTTP1_BROKEN;
+	CHECK(c->broken || http1_finished(&c->http) || c->http.stream);
+	http1_clear(&c->http);
+	CHECK(n_open == 0);
+	CHECK(budget.used[BUDGET_STREAMS] == 0);
+}
+
+/* The answers, without what the clock says (or what a body has in its likeness). */
+static char *answers(struct client *c, size_t *ret_n)
+{
+	size_t n = *ret_n = evbuffer_get_length(c->got);
+	char *p = (char *)evbuffer_pullup(c->got, -1), *at = p;
+
+	while (at && (at = memmem(at, n - (size_t)(at - p), "\r\nDate: ", 8))) {
+		at += 8;
+		for (size_t i = 0; i < 29 && at + i < p + n; i++)
+			at[i] = 'x';
+	}
+	return p;
+}
+
+static void compare(struct client *a, struct client *b)
+{
+	size_t a_n, b_n, n;
+	char *a_p = answers(a, &a_n), *b_p = answers(b, &b_n);
+
+	n = a_n < b_n ? a_n : b_n;
+	CHECK(a->broken == b->broken);
+	CHECK(a->broken || a_n == b_n);
+	CHECK(n == 0 || !memcmp(a_p, b_p, n));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct client whole = {0}, bytewise = {0}, slow = {.slow = true};
+
+	if (!server)
+		build_server();
+	if (n == 0 || n > MAX_INPUT_BYTES)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		slow.random = slow.random * 31 + data[i];
+	talk(&whole, data, n, n);
+	talk(&bytewise, data, n, 1);
+	talk(&slow, data, n, 40);
+	compare(&whole, &bytewise);
+	compare(&whole, &slow);
+	evbuffer_free(whole.got);
+	evbuffer_free(bytewise.got);
+	evbuffer_free(slow.got);
+	return 0;
+}
