@@ -1,7 +1,7 @@
 /*
  * PID 1 mode (-init): with it a kernel, an image and this one file are a sandbox.
  *
- * PID 1 itself stays a small loop around sigwaitinfo(2): it prepares the machine, starts the
+ * PID 1 itself stays a small loop around sigtimedwait(2): it prepares the machine, starts the
  * daemon as its child, reaps what is orphaned, passes signals on and ends the machine in order.
  * The daemon is a process like any other below it, so its own children are its own to reap, and a
  * daemon that dies is started again instead of taking the kernel with it.
@@ -10,6 +10,14 @@
 #define ENVD_PID1_H
 
 #include <stdbool.h>
+
+#define PID1_STOP_DAEMON_MS    3000 /* for the daemon to end its streams */
+#define PID1_STOP_MS	       5000 /* for everything else, between SIGTERM and SIGKILL */
+#define PID1_KILL_MS	       3000 /* for what was killed to be gone */
+#define PID1_RESTART_MS	       100  /* until a daemon that died is started again, doubled … */
+#define PID1_RESTART_MAX_MS    5000 /* … up to this while it does not live for … */
+#define PID1_RESTART_SETTLE_MS 10000
+#define PID1_EXEC_WORDS	       64 /* of the command of -init-exec */
 
 /* How the machine ends (-init-halt). */
 enum pid1_halt {
@@ -24,16 +32,27 @@ struct pid1_options {
 	const char *exec; /* a command to start once the daemon listens; borrowed, or NULL */
 };
 
-/* The value of -init-halt. 0, or -EINVAL. */
+/* The value of -init-halt: auto, poweroff, reboot or halt. 0, or -EINVAL. */
 int pid1_halt_parse(const char *text, enum pid1_halt *ret);
 
 /*
  * Becomes PID 1: call it where -init was given, first of all, with one thread and no descriptor
- * but 0, 1 and 2. It returns in the daemon, the child; in PID 1 it never returns.
+ * but 0, 1 and 2. It returns in the daemon, the child; in PID 1 it never returns. Where the
+ * process is not the first of its PID namespace it says so and exits with 2.
  */
 void pid1_run(const struct pid1_options *options);
 
-/* The daemon listens: the command of -init-exec may start. Without -init it does nothing. */
+/* The daemon listens: the command of -init-exec may start. Only where pid1_run has returned. */
 void pid1_listening(void);
+
+/*
+ * The machine's first minute (pid1_setup.c): descriptors 0 to 2, the usual mounts where they are
+ * missing, loopback, the hostname, limits, PATH, the controllers of the root cgroup. What can't be
+ * had is logged and done without: a sandbox with less is still a sandbox.
+ */
+void pid1_setup(void);
+
+/* Its last: what is written is written, and file systems are left clean. */
+void pid1_unmount(void);
 
 #endif

@@ -1,0 +1,180 @@
+/* What a service manager hears, and how the machine of PID 1 mode is told to end. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "envd/notify.h"
+#include "envd/pid1.h"
+
+/* The manager's socket under the name, '@' for an abstract one; it waits for 5 s at most. */
+static int manager_open(const char *name)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_sec = 5};
+	size_t bytes = strlen(name);
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+	memcpy(addr.sun_path, name, bytes);
+	if (name[0] == '@')
+		addr.sun_path[0] = '\0';
+	else
+		unlink(name);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes)),
+			 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+static void assert_told(int manager, const char *expected)
+{
+	char text[256];
+	ssize_t n = recv(manager, text, sizeof(text) - 1, 0);
+
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_string_equal(text, expected);
+}
+
+static void assert_silent(int manager)
+{
+	char text[256];
+
+	assert_int_equal(recv(manager, text, sizeof(text), MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static void test_ready_and_stopping(void **state)
+{
+	static const char *const prefixes[] = {"/tmp/", "@"};
+
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+		struct notify n;
+		struct loop loop;
+		char name[64];
+		int manager;
+
+		snprintf(name, sizeof(name), "%stest_notify.%d", prefixes[i], getpid());
+		manager = manager_open(name);
+		setenv("NOTIFY_SOCKET", name, 1);
+		unsetenv("WATCHDOG_USEC");
+		loop_init(&loop);
+		notify_init(&n);
+		assert_null(getenv("NOTIFY_SOCKET"));
+		assert_silent(manager);
+		notify_ready(&n, &loop);
+		assert_told(manager, "READY=1");
+		/* Nobody asked for a watchdog: there is no timer. */
+		assert_false(n.timer_set_up);
+		notify_stopping(&n);
+		assert_told(manager, "STOPPING=1");
+		notify_clear(&n);
+		loop_clear(&loop);
+		close(manager);
+		unlink(name);
+	}
+}
+
+static void test_watchdog(void **state)
+{
+	char name[64], pid[16];
+	struct notify n;
+	struct loop loop;
+	int manager;
+
+	snprintf(name, sizeof(name), "@test_notify.%d", getpid());
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	manager = manager_open(name);
+	setenv("NOTIFY_SOCKET", name, 1);
+	setenv("WATCHDOG_USEC", "40000", 1);
+	setenv("WATCHDOG_PID", pid, 1);
+	loop_init(&loop);
+	notify_init(&n);
+	assert_null(getenv("WATCHDOG_USEC"));
+	assert_null(getenv("WATCHDOG_PID"));
+	assert_int_equal(n.watchdog_ms, 40);
+	notify_ready(&n, &loop);
+	assert_told(manager, "READY=1");
+	for (int i = 0; i < 3; i++) {
+		/* The loop sleeps until the timer, and no longer than the manager's patience. */
+		event_base_loop(loop.base, EVLOOP_ONCE);
+		assert_told(manager, "WATCHDOG=1");
+	}
+	notify_stopping(&n);
+	assert_told(manager, "STOPPING=1");
+	assert_false(timer_pending(&n.timer));
+	notify_clear(&n);
+	loop_clear(&loop);
+	close(manager);
+}
+
+/* A period meant for another process, and names that lead nowhere. */
+static void test_not_for_us(void **state)
+{
+	static const char *const names[] = {"", "/", "relative", "@", NULL};
+	char longest[200] = "/";
+	struct notify n;
+	struct loop loop;
+
+	loop_init(&loop);
+	setenv("NOTIFY_SOCKET", "@test_notify.absent", 1);
+	setenv("WATCHDOG_USEC", "40000", 1);
+	setenv("WATCHDOG_PID", "1", 1);
+	notify_init(&n);
+	assert_int_equal(n.watchdog_ms, 0);
+	notify_ready(&n, &loop);
+	notify_clear(&n);
+
+	memset(longest + 1, 'x', sizeof(longest) - 2);
+	longest[sizeof(longest) - 1] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		setenv("NOTIFY_SOCKET", names[i] ? names[i] : longest, 1);
+		notify_init(&n);
+		assert_int_equal(n.fd, -1);
+		notify_ready(&n, &loop);
+		notify_stopping(&n);
+		notify_clear(&n);
+	}
+	loop_clear(&loop);
+}
+
+static void test_halt_parse(void **state)
+{
+	enum pid1_halt halt = PID1_HALT_HALT;
+
+	assert_int_equal(pid1_halt_parse("auto", &halt), 0);
+	assert_int_equal(halt, PID1_HALT_AUTO);
+	assert_int_equal(pid1_halt_parse("poweroff", &halt), 0);
+	assert_int_equal(halt, PID1_HALT_POWEROFF);
+	assert_int_equal(pid1_halt_parse("reboot", &halt), 0);
+	assert_int_equal(halt, PID1_HALT_REBOOT);
+	assert_int_equal(pid1_halt_parse("halt", &halt), 0);
+	assert_int_equal(halt, PID1_HALT_HALT);
+	assert_int_equal(pid1_halt_parse("", &halt), -EINVAL);
+	assert_int_equal(pid1_halt_parse("Reboot", &halt), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ready_and_stopping),
+		cmocka_unit_test(test_watchdog),
+		cmocka_unit_test(test_not_for_us),
+		cmocka_unit_test(test_halt_parse),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
