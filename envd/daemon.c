@@ -16,7 +16,9 @@
 #include "base/work.h"
 #include "envd/ctl_health.h"
 #include "envd/gate.h"
+#include "envd/notify.h"
 #include "envd/options.h"
+#include "envd/pid1.h"
 #include "fs/service.h"
 #include "pty/service.h"
 #include "pty/spawn.h"
@@ -47,6 +49,7 @@ struct daemon {
 	struct timer shutdown_timer;
 	struct timer vsock_timer;
 	unsigned vsock_waited_s;
+	struct notify notify;
 	bool ending;
 };
 
@@ -190,6 +193,7 @@ static void on_end_signal(evutil_socket_t signal_number, short what, void *arg)
 	}
 	d->ending = true;
 	log_info("ending: %s", strsignal((int)signal_number));
+	notify_stopping(&d->notify);
 	timer_set_ms(&d->shutdown_timer, SHUTDOWN_MS);
 	server_shutdown(d->server, stop_loop, d);
 }
@@ -263,6 +267,7 @@ int daemon_serve(const struct options *options)
 	d->options = options;
 	spawn_init();
 	limit_heap();
+	notify_init(&d->notify);
 	signal(SIGPIPE, SIG_IGN);
 	if (options->verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
@@ -274,6 +279,9 @@ int daemon_serve(const struct options *options)
 	watch_signal(d, &d->on_term, SIGTERM, on_end_signal);
 	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
 	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
+	notify_ready(&d->notify, &d->loop);
+	if (options->init)
+		pid1_listening();
 	loop_run(&d->loop);
 	server_free(d->server); /* removes unix sockets; all else goes with the process */
 	return 0;

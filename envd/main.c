@@ -5,6 +5,7 @@
 #include "envd/cmd.h"
 #include "envd/daemon.h"
 #include "envd/options.h"
+#include "envd/pid1.h"
 #include "envd/version.h"
 
 int main(int argc, char **argv)
@@ -35,5 +36,7 @@ int main(int argc, char **argv)
 		puts(version_build());
 		return 0;
 	}
+	if (options.init)
+		pid1_run(&options.pid1);
 	return daemon_serve(&options);
 }

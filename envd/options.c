@@ -16,6 +16,7 @@ enum flag_kind {
 	FLAG_LISTEN,
 	FLAG_ON_OFF,
 	FLAG_SCOPE,
+	FLAG_HALT,
 };
 
 struct flag {
@@ -38,6 +39,12 @@ static const struct flag flags[] = {
 	FLAG("commit", FLAG_BOOL, commit, NULL, "print the source commit"),
 	FLAG("cors", FLAG_ON_OFF, cors, "on|off",
 	     "answer cross-origin requests; off refuses whatever has an Origin (default on)"),
+	FLAG("init", FLAG_BOOL, init, NULL, "be process 1: mount, reap, end the machine in order"),
+	FLAG("init-exec", FLAG_STRING, pid1.exec, "command",
+	     "with -init: start this, split at blanks, once envd listens"),
+	FLAG("init-halt", FLAG_HALT, pid1.halt, "how",
+	     "with -init: how the machine ends, poweroff, reboot or halt (default auto:\n"
+	     "    \tSIGTERM and SIGPWR power off, SIGINT reboots)"),
 	FLAG("isnotfc", FLAG_BOOL, is_not_fc, NULL,
 	     "run outside of Firecracker: no metadata service, no log export"),
 	FLAG("kill-scope", FLAG_SCOPE, kill_scope, "scope",
@@ -135,6 +142,8 @@ static int store(struct options *o, const struct flag *flag, const char *text)
 				       strcmp(text, "tree") == 0
 			       ? 0
 			       : -EINVAL;
+	case FLAG_HALT:
+		return pid1_halt_parse(text, at);
 	}
 	return -EINVAL;
 }

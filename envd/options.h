@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "envd/pid1.h"
 #include "rpc/listen.h"
 
 #define OPTIONS_DEFAULT_PORT 49983
@@ -28,6 +29,8 @@ struct options {
 	bool cors;
 	bool any_vsock_peer;
 	const char *kill_scope; /* "leader", "session", "tree" */
+	bool init;		/* be PID 1 */
+	struct pid1_options pid1;
 };
 
 enum options_result {

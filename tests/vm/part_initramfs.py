@@ -17,8 +17,8 @@ def build(context):
 
 def run(context):
     checks = context.checks
-    checks.section("initramfs guest: kernel, modules, envd")
+    checks.section("initramfs guest: kernel, modules, envd as PID 1")
     initrd = build(context)
-    with context.guest("initramfs", initrd, "console=ttyS0 panic=-1 -- /envd -isnotfc") as vm:
+    with context.guest("initramfs", initrd, "console=ttyS0 panic=-1 -- /envd -init -isnotfc") as vm:
         stream = guest.wait_for("envd on vsock", lambda: vm.connect(PORT), interval_s=0.005)
         checks.equal("GET /health over vsock", client.health(stream), 204)
