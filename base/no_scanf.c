@@ -1,0 +1,21 @@
+/*
+ * libevent parses addresses with sscanf in functions that this daemon never calls, and the C
+ * library's reads every form of number there is. Defined here under the names that its headers
+ * give it (glibc's stdio.h for C99 and for C23), it keeps that out of the static binary: 70 KB.
+ *
+ * C11 7.21.6.7: EOF is the answer where the input failed before the first conversion.
+ */
+#include <stdio.h>
+
+int no_scanf_c99(const char *text, const char *format, ...) __asm__("__isoc99_sscanf");
+int no_scanf_c23(const char *text, const char *format, ...) __asm__("__isoc23_sscanf");
+
+int no_scanf_c99(const char *text, const char *format, ...)
+{
+	return EOF;
+}
+
+int no_scanf_c23(const char *text, const char *format, ...)
+{
+	return EOF;
+}
