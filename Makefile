@@ -154,7 +154,7 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -c -o $@ $<
 
-$(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC)): | $(TEST_GEN_C)
+$(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC)) $(TEST_GEN_OBJ): | $(TEST_GEN_C)
 
 $(BUILD)/libenvd.a: $(LIB_OBJ)
 	$(call say,AR,$@)
