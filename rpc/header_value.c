@@ -179,20 +179,27 @@ static const char *skip_space(const char *p)
 	return p;
 }
 
+/* A token of MIME (RFC 2045 section 5.1) may have braces, which one of HTTP has not. */
+static bool is_mime_token(char c)
+{
+	return http_is_token(c) || c == '{' || c == '}';
+}
+
 /* Takes a token off *p, in lower case where `lower`. NULL where there is none. */
 static char *take_token(struct arena *arena, const char **p, bool lower)
 {
 	const char *end = *p;
 	char *token;
 
-	while (http_is_token(*end))
+	while (is_mime_token(*end))
 		end++;
 	if (end == *p)
 		return NULL;
 	token = arena_strndup(arena, *p, (size_t)(end - *p));
 	*p = end;
 	for (char *c = token; lower && *c; c++)
-		*c = (char)http_token_lower[(unsigned char)*c];
+		if (http_is_token(*c))
+			*c = (char)http_token_lower[(unsigned char)*c];
 	return token;
 }
 

@@ -122,6 +122,7 @@ static void test_params(void **state)
 		{"text/plain", 0, "text/plain", "charset", NULL},
 		{" Text/HTML\t;  Charset = UTF-8 ", 0, "text/html", "charset", "UTF-8"},
 		{"form-data; name=\"file\"; filename=x", 0, "form-data", "name", "file"},
+		{"form-data; filename={x}; name=file", 0, "form-data", "filename", "{x}"},
 		{"a/b;", 0, "a/b", "x", NULL},
 		{"a/b; x=1;", 0, "a/b", "x", "1"},
 		{"a/b; x=\"\"", 0, "a/b", "x", ""},
