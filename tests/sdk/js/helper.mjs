@@ -15,8 +15,13 @@ export function useSandbox() {
     context.sandbox = await Sandbox.create()
   })
   afterEach(async () => {
-    for (const { pid } of await context.sandbox.commands.list()) {
-      await context.sandbox.commands.kill(pid)
+    const { commands } = context.sandbox
+    for (const { pid } of await commands.list()) {
+      await commands.kill(pid)
+    }
+    // A process that was told to end is listed until it has.
+    while ((await commands.list()).length > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
     }
   })
   after(() => context.sandbox.kill())

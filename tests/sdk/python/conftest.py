@@ -3,6 +3,7 @@
 A test that needs a daemon with other flags takes the fixture `other_daemon`.
 """
 
+import asyncio
 import time
 
 import pytest
@@ -60,6 +61,9 @@ def sandbox():
     yield sandbox
     for process in sandbox.commands.list():
         sandbox.commands.kill(process.pid)
+    # A process that was told to end is listed until it has.
+    while sandbox.commands.list():
+        time.sleep(0.01)
 
 
 @pytest_asyncio.fixture
@@ -69,6 +73,8 @@ async def async_sandbox():
     yield sandbox
     for process in await sandbox.commands.list():
         await sandbox.commands.kill(process.pid)
+    while await sandbox.commands.list():
+        await asyncio.sleep(0.01)
 
 
 def pytest_addoption(parser):
