@@ -355,14 +355,21 @@ static void http1_body_over(struct http1 *h)
 	stream_deliver_body_end(h->stream);
 }
 
-/* Framing that can't be trusted: the client is answered 400 if it still can be, and closed. */
+/*
+ * Framing that can't be trusted, so the connection ends: behind the response, where that is
+ * complete; by a break, where it has begun; else with 400.
+ */
 static void http1_bad_body(struct http1 *h, int status, const char *why)
 {
-	bool answered = h->stream->head_sent;
+	bool begun = h->stream->head_sent;
 
 	evbuffer_drain(h->in, evbuffer_get_length(h->in));
 	http1_release(h);
-	if (answered) {
+	if (h->response_done) {
+		h->response_done = false;
+		h->linger = true;
+		http1_set_state(h, HTTP1_LAST);
+	} else if (begun) {
 		h->abort = true;
 		http1_set_state(h, HTTP1_BROKEN);
 	} else {
@@ -423,6 +430,21 @@ static bool http1_take_body(struct http1 *h)
 	return true;
 }
 
+/*
+ * The client's sending side has ended, and all that came before was taken: a body that is not
+ * whole never will be, and streams that count a half-close as the client's going are over.
+ */
+static void http1_check_eof(struct http1 *h)
+{
+	if (!h->eof || !h->stream || h->response_done)
+		return;
+	if (h->state == HTTP1_BODY ? !h->stream->held : h->stream->gone_on_half_close) {
+		h->abort = true;
+		http1_set_state(h, HTTP1_BROKEN);
+		stream_deliver_gone(h->stream);
+	}
+}
+
 /* The response is complete. Goes on to the next request, or to the connection's end. */
 static void http1_settle(struct http1 *h)
 {
@@ -432,7 +454,7 @@ static void http1_settle(struct http1 *h)
 		return;
 	if (h->file.left)
 		return;
-	if (body_open && h->keep_alive && h->drained <= HTTP1_DRAIN_MAX_BYTES)
+	if (body_open && h->keep_alive && !h->eof && h->drained <= HTTP1_DRAIN_MAX_BYTES)
 		return; /* the rest of the body is dropped as it comes */
 	http1_release(h);
 	h->response_done = false;
@@ -464,26 +486,17 @@ void http1_process(struct http1 *h)
 			more = false;
 		}
 	}
-	if (h->eof && (h->state == HTTP1_IDLE || h->state == HTTP1_HEAD))
+	http1_check_eof(h);
+	if (h->eof &&
+	    (h->state == HTTP1_HEAD || (h->state == HTTP1_IDLE && evbuffer_get_length(h->in) == 0)))
 		http1_set_state(h, HTTP1_LAST);
 	h->processing = false;
 }
 
 void http1_eof(struct http1 *h)
 {
-	struct stream *s = h->stream;
-
-	h->processing = true;
 	h->eof = true;
-	if (h->state == HTTP1_BODY || (h->state == HTTP1_RESPONSE && s->gone_on_half_close)) {
-		if (!h->response_done) {
-			h->abort = true;
-			http1_set_state(h, HTTP1_BROKEN);
-			stream_deliver_gone(s);
-		}
-	}
-	h->keep_alive = false;
-	h->processing = false;
+	http1_process(h);
 }
 
 void http1_broken(struct http1 *h)

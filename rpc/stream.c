@@ -253,14 +253,18 @@ enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
 {
 	size_t admitted = stream_admit(s, n);
 
-	if (admitted) {
-		if (evbuffer_add_reference(s->carrier->send_begin(s, admitted), p, admitted,
-					   release, arg) < 0)
+	if (admitted == n && n > 0) {
+		if (evbuffer_add_reference(s->carrier->send_begin(s, n), p, n, release, arg) < 0)
 			fatal("evbuffer_add_reference failed");
 		s->carrier->send_end(s);
-	} else {
-		release(p, n, arg);
+		return stream_flow_now(s);
 	}
+	/* The evbuffer would release what is left of the piece, not the piece. */
+	if (admitted) {
+		evbuffer_add(s->carrier->send_begin(s, admitted), p, admitted);
+		s->carrier->send_end(s);
+	}
+	release(p, n, arg);
 	return stream_flow_now(s);
 }
 
