@@ -39,6 +39,8 @@ int codec_decode(enum rpc_codec codec, const ProtobufCMessageDescriptor *type, c
 
 	if (!message)
 		return -1;
+	if (n == 0)
+		p = ""; /* where it was NULL */
 	r = codec == RPC_CODEC_JSON ? json_decode(&d, message, p, n)
 				    : proto_decode(&d, message, p, n);
 	if (r < 0)

@@ -27,7 +27,7 @@
 static int decode_message(struct decoder *d, struct json_lexer *in, ProtobufCMessage *message,
 			  const ProtobufCFieldDescriptor *field);
 
-/* Decodes a text that is not long, and puts a NUL behind it: its length, or -1. */
+/* Decodes a text that is not long and has no NUL, and puts one behind it: its length, or -1. */
 static int short_text(const struct json_text *text, char out[SHORT_BYTES])
 {
 	size_t n;
@@ -36,7 +36,7 @@ static int short_text(const struct json_text *text, char out[SHORT_BYTES])
 		return -1;
 	n = json_text_decode(text, out);
 	out[n] = '\0';
-	return (int)n;
+	return strlen(out) == n ? (int)n : -1;
 }
 
 /* ---- scalars ---- */
@@ -316,14 +316,14 @@ static int decode_map(struct decoder *d, struct json_lexer *in, ProtobufCMessage
 	return in->token == JSON_ERROR ? -1 : 0;
 }
 
-/* Whether the n bytes at p are the field's name: in the proto's spelling, or in JSON's. */
+/* Whether the n bytes at p, none a NUL, name the field in the proto's spelling or in JSON's. */
 static bool name_matches(const char *field, const char *p, size_t n)
 {
 	size_t i = 0;
 
-	if (strncmp(field, p, n) == 0 && field[n] == '\0')
+	if (strlen(field) == n && memcmp(field, p, n) == 0)
 		return true;
-	while (i < n && p[i] && json_name_next(&field) == p[i])
+	while (i < n && json_name_next(&field) == p[i])
 		i++;
 	return i == n && *field == '\0';
 }

@@ -153,6 +153,7 @@ static void test_scalars(void **state)
 		{SCALARS, "{\"withTwo\":true,\"ends1\":true}", NULL},
 		{SCALARS, "{\"with__two\":true,\"ends_1\":true}",
 		 "{\"withTwo\":true,\"ends1\":true}"},
+		{SCALARS, "{\"text\\u0000\":\"x\",\"color\":\"COLOR_RED\\u0000\"}", "{}"},
 		{SCALARS,
 		 "{\"AnInt32\":1,\"anint32\":1,\"an_Int32\":1,\"anInt3\":1,\"anInt322\":1}", "{}"},
 	};
