@@ -29,29 +29,6 @@ int address_parse_ip(const char *text, in_port_t port, struct address *ret)
 	return -EINVAL;
 }
 
-int address_parse_tcp(const char *text, struct address *ret)
-{
-	const char *colon = strrchr(text, ':');
-	char ip[INET6_ADDRSTRLEN];
-	unsigned port;
-	size_t n;
-
-	if (!colon || args_number(colon + 1, 0, 65535, &port) < 0)
-		return -EINVAL;
-	n = (size_t)(colon - text);
-	if (n > 2 && text[0] == '[' && text[n - 1] == ']') {
-		text++;
-		n -= 2;
-	} else if (memchr(text, ':', n)) {
-		return -EINVAL; /* an IPv6 address needs its brackets */
-	}
-	if (n >= sizeof(ip))
-		return -EINVAL;
-	memcpy(ip, text, n);
-	ip[n] = '\0';
-	return address_parse_ip(ip, (in_port_t)port, ret);
-}
-
 int address_parse_unix(const char *path, struct address *ret)
 {
 	struct sockaddr_un *addr = (struct sockaddr_un *)&ret->storage;

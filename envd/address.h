@@ -16,9 +16,6 @@ struct address {
 /* An IPv4 or IPv6 address without brackets. 0 or -EINVAL. */
 int address_parse_ip(const char *text, in_port_t port, struct address *ret);
 
-/* ADDR:PORT or [ADDR]:PORT; the port may be 0. 0 or -EINVAL. */
-int address_parse_tcp(const char *text, struct address *ret);
-
 /* A path. 0, -EINVAL where it is empty, -ENAMETOOLONG where no socket can have it. */
 int address_parse_unix(const char *path, struct address *ret);
 

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "envd/cmd.h"
 #include "envd/dial.h"
 #include "envd/relay.h"
+#include "rpc/listen.h"
 
 #define BRIDGE_LISTENERS_MAX 8
 #define BRIDGE_LINKS_MAX     4096 /* connections at a time; more wait in the listener's queue */
@@ -34,9 +34,8 @@ struct bridge;
 
 struct listener {
 	struct bridge *bridge;
-	const char *text; /* as it was given; borrowed */
-	struct address address;
-	int fd;
+	struct listen_spec spec;
+	int fd; /* -1 while it is not open */
 	struct event event;
 };
 
@@ -166,7 +165,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 		}
 		/* A loop that is told of it at once again would do nothing else. */
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			log_warn("bridge: %s: %s", listener->text, error_errno_text(errno));
+			log_warn("bridge: %s: %s", listener->spec.text, error_errno_text(errno));
 			timer_set_ms(&b->pause, BRIDGE_PAUSE_MS);
 		}
 		break;
@@ -174,22 +173,20 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 	update_listeners(b);
 }
 
-/* tcp:ADDR:PORT or unix:PATH. 0 or -errno. */
+/* What envd's own -listen takes. 0 or -errno. */
 static int add_listener(struct bridge *b, const char *text)
 {
 	struct listener *l = &b->listeners[b->n_listeners];
+	struct error err;
 
 	if (b->n_listeners == BRIDGE_LISTENERS_MAX)
 		return -E2BIG;
+	if (listen_parse(text, &l->spec, &err) < 0)
+		return -EINVAL;
 	l->bridge = b;
-	l->text = text;
 	l->fd = -1;
 	b->n_listeners++;
-	if (strncmp(text, "tcp:", 4) == 0)
-		return address_parse_tcp(text + 4, &l->address);
-	if (strncmp(text, "unix:", 5) == 0)
-		return address_parse_unix(text + 5, &l->address);
-	return -EINVAL;
+	return 0;
 }
 
 /* vsock:CID or uds:PATH. 0 or -errno. */
@@ -230,9 +227,8 @@ static int parse_arguments(struct bridge *b, char **argv)
 			break;
 		}
 		if (rc < 0)
-			return args_refuse(&args, rc == -E2BIG		? "too many listeners"
-						  : rc == -ENAMETOOLONG ? "too long a path"
-									: "not a valid value");
+			return args_refuse(&args, rc == -E2BIG ? "too many listeners"
+							       : "not a valid value");
 	}
 	if (key < 0)
 		return -EINVAL;
@@ -244,62 +240,17 @@ static int parse_arguments(struct bridge *b, char **argv)
 	return b->n_listeners ? 0 : add_listener(b, "tcp:127.0.0.1:49983");
 }
 
-/*
- * Removes a socket that nobody listens on any more. Whatever else has that name stays, and the
- * bind then says so.
- */
-static void remove_stale(const struct address *address)
+/* Opens one listener and says where it is. 0, or -1 with an error. */
+static int listener_open(struct listener *l, struct error *err)
 {
-	const struct sockaddr_un *addr = (const struct sockaddr_un *)&address->storage;
-	FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-
-	if (fd >= 0 && lstat(addr->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-	    connect(fd, (const struct sockaddr *)addr, address->bytes) < 0 && errno == ECONNREFUSED)
-		unlink(addr->sun_path);
-}
-
-/* Opens one listener; its descriptor stays -1 where that fails. 0 or -errno. */
-static int listener_open(struct listener *l)
-{
-	int family = l->address.storage.ss_family, on = 1, rc;
-	mode_t mask;
-
-	l->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	l->fd = listen_open(&l->spec, err);
 	if (l->fd < 0)
-		return -errno;
-	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (family == AF_UNIX)
-		remove_stale(&l->address);
-	/* A unix socket is its owner's alone: who connects runs commands in the guest. */
-	mask = umask(0177);
-	rc = bind(l->fd, (struct sockaddr *)&l->address.storage, l->address.bytes) < 0 ? -errno : 0;
-	umask(mask);
-	if (rc == 0 && listen(l->fd, SOMAXCONN) < 0)
-		rc = -errno;
-	if (rc < 0) {
-		fd_close(&l->fd);
-		return rc;
-	}
+		return -1;
 	if (event_assign(&l->event, l->bridge->loop.base, l->fd, EV_READ | EV_PERSIST,
 			 on_acceptable, l) < 0)
 		fatal("event_assign failed");
+	log_info("bridge: %s leads to %s port %u", l->spec.text, l->bridge->to, l->bridge->port);
 	return 0;
-}
-
-/* Says where a listener is; the kernel chose the port where it was given as 0. */
-static void announce(const struct listener *l)
-{
-	struct sockaddr_in6 bound = {0}; /* an IPv4 address has its port at the same place */
-	socklen_t size = sizeof(bound);
-	const char *colon = strrchr(l->text, ':');
-
-	if (l->address.storage.ss_family == AF_UNIX ||
-	    getsockname(l->fd, (struct sockaddr *)&bound, &size) < 0)
-		log_info("bridge: %s leads to %s port %u", l->text, l->bridge->to, l->bridge->port);
-	else
-		log_info("bridge: %.*s:%u leads to %s port %u", (int)(colon - l->text), l->text,
-			 ntohs(bound.sin6_port), l->bridge->to, l->bridge->port);
 }
 
 static void on_signal(evutil_socket_t sig, short what, void *arg)
@@ -328,19 +279,15 @@ static void limit_links(struct bridge *b)
 /* Listens, and relays until a signal ends it. The exit status. */
 static int serve(struct bridge *b)
 {
-	int rc;
+	struct error err;
 
 	limit_links(b);
 	for (size_t i = 0; i < b->n_listeners; i++) {
-		rc = listener_open(&b->listeners[i]);
-		if (rc < 0) {
-			fprintf(stderr, "envd bridge: %s: %s\n", b->listeners[i].text,
-				error_errno_text(rc));
+		if (listener_open(&b->listeners[i], &err) < 0) {
+			fprintf(stderr, "envd bridge: %s\n", err.message);
 			return 1;
 		}
 	}
-	for (size_t i = 0; i < b->n_listeners; i++)
-		announce(&b->listeners[i]);
 	update_listeners(b);
 	loop_run(&b->loop);
 	return 0;
@@ -359,8 +306,8 @@ static void bridge_clear(struct bridge *b)
 			continue;
 		event_del(&l->event);
 		fd_close(&l->fd);
-		if (l->address.storage.ss_family == AF_UNIX)
-			unlink(((struct sockaddr_un *)&l->address.storage)->sun_path);
+		if (l->spec.kind == LISTEN_UNIX)
+			unlink(((struct sockaddr_un *)&l->spec.address)->sun_path);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(b->signals); i++)
 		event_del(&b->signals[i]);

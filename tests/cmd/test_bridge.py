@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from unittest import mock
 
 import pytest
 
@@ -66,10 +67,13 @@ def bridge(background, tmp_path):
     """Starts a bridge to tmp_path/vsock and gives the TCP port that it listens on."""
 
     def start(*args):
-        process = background("bridge", "--listen", "tcp:127.0.0.1:0", "--to",
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        process = background("bridge", "--listen", f"tcp:127.0.0.1:{port}", "--to",
                              f"uds:{tmp_path}/vsock", *args)
-        line = process.stderr.readline()
-        port = int(re.search(r"tcp:127\.0\.0\.1:(\d+) leads to uds:", line)[1])
+        assert process.stderr.readline() == (
+            f"bridge: tcp:127.0.0.1:{port} leads to uds:{tmp_path}/vsock port 49983\n"
+            if "--port" not in args else mock.ANY)
         process.port = port
         return process
 
@@ -299,7 +303,7 @@ def test_a_taken_address(envd, tmp_path):
         text = f"tcp:127.0.0.1:{server.getsockname()[1]}"
         done = envd("bridge", "--listen", text, "--to", f"uds:{tmp_path}/vsock")
     assert done.returncode == 1
-    assert done.stderr == f"envd bridge: {text}: address already in use\n"
+    assert done.stderr == f"envd bridge: {text}: the address is in use\n"
     occupied = tmp_path / "file"
     occupied.write_text("kept")
     done = envd("bridge", "--listen", f"unix:{occupied}", "--to", f"uds:{tmp_path}/vsock")
@@ -311,8 +315,8 @@ def test_a_taken_address(envd, tmp_path):
     [], ["--to", "tcp:127.0.0.1:80"], ["--to", "vsock:x"], ["--to", "uds:"],
     ["--to", "uds:" + "x" * 108], ["--to", "vsock:3", "--listen", "tcp:127.0.0.1"],
     ["--to", "vsock:3", "--listen", "tcp:::1:80"], ["--to", "vsock:3", "--listen", "tcp:host:80"],
-    ["--to", "vsock:3", "--listen", "vsock:80"], ["--to", "vsock:3", "--port", "0"],
-    ["--to", "vsock:3", "--wait", "long"], ["--to", "vsock:3"] + ["--listen", "tcp:[::1]:0"] * 9,
+    ["--to", "vsock:3", "--listen", "vsock:x"], ["--to", "vsock:3", "--port", "0"],
+    ["--to", "vsock:3", "--wait", "long"], ["--to", "vsock:3"] + ["--listen", "tcp:[::1]:80"] * 9,
 ])
 def test_wrong_arguments(envd, args):
     done = envd("bridge", *args)
