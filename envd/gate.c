@@ -15,7 +15,8 @@
 
 static bool cors_allows_method(const char *method)
 {
-	static const char *const methods[] = {"HEAD", "GET", "POST", "PUT", "PATCH", "DELETE"};
+	static const char *const methods[] = {"HEAD",  "GET",	 "POST",   "PUT",
+					      "PATCH", "DELETE", "OPTIONS"};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(methods); i++)

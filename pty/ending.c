@@ -23,6 +23,22 @@ static const char *const signal_names[] = {
 	[SIGPIPE] = "broken pipe",
 	[SIGALRM] = "alarm clock",
 	[SIGTERM] = "terminated",
+	[SIGSTKFLT] = "stack fault",
+	[SIGCHLD] = "child exited",
+	[SIGCONT] = "continued",
+	[SIGSTOP] = "stopped (signal)",
+	[SIGTSTP] = "stopped",
+	[SIGTTIN] = "stopped (tty input)",
+	[SIGTTOU] = "stopped (tty output)",
+	[SIGURG] = "urgent I/O condition",
+	[SIGXCPU] = "CPU time limit exceeded",
+	[SIGXFSZ] = "file size limit exceeded",
+	[SIGVTALRM] = "virtual timer expired",
+	[SIGPROF] = "profiling timer expired",
+	[SIGWINCH] = "window changed",
+	[SIGIO] = "I/O possible",
+	[SIGPWR] = "power failure",
+	[SIGSYS] = "bad system call",
 };
 
 static void signal_text(int signal, bool dumped, char text[ENDING_TEXT_BYTES])

@@ -8,8 +8,10 @@
 
 #include "base/mem.h"
 #include "rpc/call_impl.h"
+#include "rpc/header_value.h"
 
 #define CHARSET "; charset=utf-8"
+#define UPPER	"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 static const struct {
 	const char *type; /* in lower case */
@@ -39,8 +41,6 @@ bool rpc_accepts_gzip(const char *list)
 		n = strcspn(list, ", ");
 		if (n == 4 && memcmp(list, "gzip", 4) == 0)
 			return true;
-		if (n == 8 && memcmp(list, "identity", 8) == 0)
-			return false;
 		list += n;
 	}
 	return false;
@@ -75,15 +75,40 @@ int rpc_parse_timeout_ms(const char *text, int64_t *ret, struct error *err)
 	return 0;
 }
 
+/*
+ * A content type as the table spells it: in lower case, with its one parameter in one form. The
+ * answer has it in the same form (details 56). NULL where it is malformed or has other parameters.
+ */
+static const char *canonical_type(struct arena *arena, const char *content_type)
+{
+	struct header_params params;
+
+	if (!content_type || header_params_parse(arena, content_type, &params) < 0)
+		return NULL;
+	if (params.n_params == 0)
+		return params.type;
+	if (params.n_params == 1 && strcmp(params.params[0].name, "charset") == 0 &&
+	    strcasecmp(params.params[0].value, "utf-8") == 0)
+		return arena_printf(arena, "%s" CHARSET, params.type);
+	return NULL;
+}
+
 /* The row of this content type that fits the kind of method, or -1. */
-static int find_type(const char *content_type, bool unary)
+static int find_type(struct arena *arena, const char *content_type, bool unary)
 {
 	size_t i;
 
 	for (i = 0; content_type && i < ARRAY_LEN(types); i++)
-		if (strcasecmp(types[i].type, content_type) == 0 &&
+		if (strcmp(types[i].type, content_type) == 0 &&
 		    (unary ? types[i].unary : types[i].stream))
 			return (int)i;
+	/* Most clients write it as the table does; the others are read with more trouble. */
+	if (content_type && content_type[strcspn(content_type, UPPER "; \"")]) {
+		const char *canonical = canonical_type(arena, content_type);
+
+		if (canonical && strcmp(canonical, content_type) != 0)
+			return find_type(arena, canonical, unary);
+	}
 	return -1;
 }
 
@@ -108,15 +133,13 @@ static void reply_unsupported(struct stream *s, bool unary)
 static struct rpc_call *call_new(struct stream *s, const struct rpc_route *route, size_t type)
 {
 	struct rpc_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
-	const char *content_type = stream_header_in(s, "content-type");
 
 	call->stream = s;
 	call->method = route->method;
 	call->service = route->service;
 	call->protocol = types[type].protocol;
 	call->codec = types[type].codec;
-	/* The answer's is the request's, letter by letter: a client compares. */
-	call->content_type = content_type ? content_type : types[type].type;
+	call->content_type = types[type].type; /* the request's: a client compares */
 	call->timeout_ms = -1;
 	return call;
 }
@@ -158,7 +181,7 @@ void rpc_call_open(struct stream *s, void *arg)
 		stream_reply(s, 405, NULL, NULL, 0);
 		return;
 	}
-	type = find_type(stream_header_in(s, "content-type"), unary);
+	type = find_type(stream_arena(s), stream_header_in(s, "content-type"), unary);
 	if (type < 0)
 		reply_unsupported(s, unary);
 	else
@@ -170,9 +193,9 @@ void rpc_refuse(struct stream *s, const struct error *err)
 	static const struct rpc_method no_method = {.kind = RPC_UNARY};
 	struct rpc_route route = {&no_method, NULL};
 	const char *content_type = stream_header_in(s, "content-type");
-	int type = find_type(content_type, false);
+	int type = find_type(stream_arena(s), content_type, false);
 
 	if (type < 0)
-		type = find_type("application/json", true);
+		type = find_type(stream_arena(s), "application/json", true);
 	rpc_call_end(call_new(s, &route, (size_t)type), err);
 }

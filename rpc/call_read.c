@@ -76,9 +76,13 @@ static int too_large(struct error *err)
 static int read_message(struct rpc_call *call, const void *p, size_t n, bool compressed,
 			struct arena *arena, ProtobufCMessage **ret, struct error *err)
 {
+	enum rpc_codec codec = call->codec;
 	char *inflated = NULL;
 	int r;
 
+	/* An empty envelope is the default message in either codec (details 65): as in protobuf. */
+	if (n == 0 && call->protocol->enveloped)
+		codec = RPC_CODEC_PROTO;
 	/* An empty body that is said to be compressed is an empty message (as connect-go has it). */
 	if (compressed && n) {
 		r = gzip_decompress(p, n, RPC_MESSAGE_MAX_BYTES, &inflated, &n);
@@ -89,8 +93,7 @@ static int read_message(struct rpc_call *call, const void *p, size_t n, bool com
 		p = inflated;
 	}
 	arena->limit_bytes = arena->total_bytes + RPC_DECODED_MAX_BYTES;
-	r = codec_decode(call->codec, call->method->input, p, n, call->method->nul_code, arena, ret,
-			 err);
+	r = codec_decode(codec, call->method->input, p, n, call->method->nul_code, arena, ret, err);
 	arena->limit_bytes = 0;
 	free(inflated);
 	return r;

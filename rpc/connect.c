@@ -18,7 +18,7 @@ static int accept_common(struct rpc_call *call, struct error *err)
 {
 	const char *version = rpc_call_header(call, "connect-protocol-version");
 
-	if (version && strcmp(version, "1") != 0)
+	if (version && *version && strcmp(version, "1") != 0)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "connect-protocol-version must be \"1\": got \"%s\"", version);
 	return rpc_parse_timeout_ms(rpc_call_header(call, "connect-timeout-ms"), &call->timeout_ms,

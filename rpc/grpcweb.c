@@ -135,7 +135,8 @@ static void each_trailer(struct rpc_call *call, const struct error *err,
 	for (field = call->trailers; field; field = field->next)
 		put(arg, field->name, field->value);
 	put(arg, "grpc-status", arena_printf(arena, "%d", err ? (int)err->code : 0));
-	put(arg, "grpc-message", err ? encode_message(arena, err->message) : "");
+	if (err)
+		put(arg, "grpc-message", encode_message(arena, err->message));
 	if (err && call->details)
 		put(arg, "grpc-status-details-bin", encode_details(call, arena, err));
 }

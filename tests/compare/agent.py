@@ -227,7 +227,8 @@ class Case:
         if len(body) > 2000:
             self.say(f"<{len(body)} bytes, {hashlib.sha256(body).hexdigest()[:12]}>")
         elif body:
-            self.say(repr(self.text(body)))
+            # A message that is refused before it is understood: the reason is each one's own.
+            self.say(re.sub(r"^'(\d{3} [A-Z][\w ]+)[:\\'].*", r"'\1…'", repr(self.text(body))))
 
     def show(self, answer, body=True):
         if answer is None:
