@@ -3,19 +3,19 @@
  * library's reads every form of number there is. Defined here under the names that its headers
  * give it (glibc's stdio.h for C99 and for C23), it keeps that out of the static binary: 70 KB.
  *
- * C11 7.21.6.7: EOF is the answer where the input failed before the first conversion.
+ * Nothing of ours may call it, then: whoever does is told at once.
  */
-#include <stdio.h>
+#include "base/mem.h"
 
-int no_scanf_c99(const char *text, const char *format, ...) __asm__("__isoc99_sscanf");
-int no_scanf_c23(const char *text, const char *format, ...) __asm__("__isoc23_sscanf");
+_Noreturn int no_scanf_c99(const char *text, const char *format, ...) __asm__("__isoc99_sscanf");
+_Noreturn int no_scanf_c23(const char *text, const char *format, ...) __asm__("__isoc23_sscanf");
 
 int no_scanf_c99(const char *text, const char *format, ...)
 {
-	return EOF;
+	fatal("sscanf is not linked in: '%s'", format);
 }
 
 int no_scanf_c23(const char *text, const char *format, ...)
 {
-	return EOF;
+	fatal("sscanf is not linked in: '%s'", format);
 }

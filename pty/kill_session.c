@@ -50,8 +50,8 @@ static bool is_member(int proc_fd, const char *name, pid_t leader)
 {
 	char path[32], text[512];
 	FD_AUTO int fd = -1;
-	int session;
 	char *p, state;
+	long session;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%.16s/stat", name);
@@ -63,8 +63,12 @@ static bool is_member(int proc_fd, const char *name, pid_t leader)
 		return false;
 	text[n] = '\0';
 	p = strrchr(text, ')');
-	if (!p || sscanf(p + 1, " %c %*d %*d %d", &state, &session) != 2)
+	if (!p || p[1] != ' ' || p[2] == '\0')
 		return false;
+	state = p[2];
+	strtol(p + 3, &p, 10); /* ppid */
+	strtol(p, &p, 10);     /* pgrp */
+	session = strtol(p, &p, 10);
 	return session == leader && state != 'Z' && state != 'X';
 }
 
