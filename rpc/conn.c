@@ -9,7 +9,10 @@
  */
 #include <errno.h>
 #include <event2/buffer.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -114,6 +117,14 @@ static int conn_read(struct conn *c)
 	else
 		http1_eof(&c->http);
 	return -1;
+}
+
+/* What a secret body was read through must not keep it. */
+static void conn_wipe(struct conn *c)
+{
+	if (c->http.secret)
+		explicit_bzero(c->server->scratch, SERVER_SCRATCH_BYTES);
+	c->http.secret = false;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -271,6 +282,7 @@ static void conn_update(struct conn *c)
 	for (turn = 0; turn < WRITES_A_TURN; turn++) {
 		c->again = false;
 		http1_process(&c->http);
+		conn_wipe(c);
 		if (conn_has_output(c) && conn_write(c) > 0)
 			http1_drained(&c->http);
 		else if (!c->again)
@@ -317,6 +329,30 @@ void conn_close_idle(struct server *server)
 		if (!c->updating && c->http.state == HTTP1_IDLE && !conn_has_output(c))
 			conn_free(c);
 	}
+}
+
+/*
+ * The peer has ten seconds to acknowledge what is sent to it: probes go out when nothing else does
+ * (tcp(7)). On other kinds of sockets these options do not exist, and their peers are known to be
+ * gone at once.
+ */
+void conn_suspect_all(struct server *server)
+{
+	static const struct {
+		int name, value;
+	} options[] = {
+		{TCP_KEEPIDLE, 1},
+		{TCP_KEEPINTVL, 3},
+		{TCP_KEEPCNT, 3},
+		{TCP_USER_TIMEOUT, SERVER_SUSPECT_MS},
+	};
+	struct conn *c;
+	size_t i;
+
+	TAILQ_FOREACH (c, &server->conns, link)
+		for (i = 0; i < ARRAY_LEN(options); i++)
+			setsockopt(c->fd, IPPROTO_TCP, options[i].name, &options[i].value,
+				   sizeof(int));
 }
 
 void conn_shutdown_all(struct server *server)

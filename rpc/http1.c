@@ -344,6 +344,7 @@ static void http1_pass(struct http1 *h, size_t n)
 		evbuffer_drain(h->in, n);
 		return;
 	}
+	h->secret |= h->stream->secret;
 	evbuffer_remove_buffer(h->in, piece, n);
 	stream_deliver_body(h->stream, piece);
 }

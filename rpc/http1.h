@@ -70,6 +70,7 @@ struct http1 {
 	bool reserve;	 /* one of the server's reserve connections */
 	bool linger;	 /* the client may still be sending: see http1_lingers */
 	bool abort;	 /* the end must be seen as a break: RST */
+	bool secret;	 /* a secret body came by: what it was read through is to be wiped */
 	bool processing; /* inside http1_process or another call of the connection's */
 };
 

@@ -198,4 +198,7 @@ void json_put_float(struct json_writer *out, float value);
 /* A value that is JSON already. */
 void json_put_raw(struct json_writer *out, const char *p, size_t n);
 
+/* Bytes behind the whole value: the newline that a plain endpoint's answer ends with, a NUL. */
+void json_append(struct json_writer *out, const char *p, size_t n);
+
 #endif

@@ -162,6 +162,11 @@ void json_put_raw(struct json_writer *out, const char *p, size_t n)
 	writer_add(out, p, n);
 }
 
+void json_append(struct json_writer *out, const char *p, size_t n)
+{
+	writer_add(out, p, n);
+}
+
 static void writer_word(struct json_writer *out, const char *word)
 {
 	json_put_raw(out, word, strlen(word));

@@ -243,9 +243,10 @@ static void report_end(void *arg)
 		server->done(server->done_arg);
 }
 
-void server_close_idle(struct server *server)
+void server_suspect_connections(struct server *server)
 {
 	conn_close_idle(server);
+	conn_suspect_all(server);
 }
 
 void server_shutdown(struct server *server, void (*done)(void *arg), void *arg)

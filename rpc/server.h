@@ -52,8 +52,12 @@ void server_allow_any_vsock_peer(struct server *server);
  */
 void server_shutdown(struct server *server, void (*done)(void *arg), void *arg);
 
-/* Closes the connections on which no request is in work. */
-void server_close_idle(struct server *server);
+/*
+ * After a resume the peers may be gone without a word: closes the connections on which no request
+ * is in work, and gives the peers of the others SERVER_SUSPECT_MS to acknowledge bytes.
+ */
+#define SERVER_SUSPECT_MS (10 * 1000)
+void server_suspect_connections(struct server *server);
 
 /* How many connections are open, and how many requests were begun since the start. */
 size_t server_connections(const struct server *server);

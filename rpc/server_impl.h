@@ -65,6 +65,7 @@ void conn_new(struct server *server, int fd, bool reserve);
 
 /* Ends all of them: at once, where no request is in work, or in order (conn.c). */
 void conn_close_idle(struct server *server);
+void conn_suspect_all(struct server *server);
 void conn_shutdown_all(struct server *server);
 void conn_free_all(struct server *server);
 

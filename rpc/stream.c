@@ -120,6 +120,11 @@ void stream_gone_on_half_close(struct stream *s)
 		s->carrier->update(s);
 }
 
+void stream_set_secret(struct stream *s)
+{
+	s->secret = true;
+}
+
 void stream_hold(struct stream *s)
 {
 	if (s->ended || s->held)
@@ -324,7 +329,7 @@ void stream_reply_error(struct stream *s, unsigned status, const char *message)
 	json_put_name(&out, "message");
 	json_put_string(&out, message);
 	json_put_object_end(&out);
-	json_put_raw(&out, "\n", 1);
+	json_append(&out, "\n", 1);
 	stream_reply(s, status, "application/json; charset=utf-8", out.data, out.n);
 	json_writer_clear(&out);
 }

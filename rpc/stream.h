@@ -111,6 +111,12 @@ void *stream_data(const struct stream *s);
  */
 void stream_gone_on_half_close(struct stream *s);
 
+/*
+ * The body holds a secret: the memory of the connection that it came through is wiped. The handler
+ * wipes what was handed to it.
+ */
+void stream_set_secret(struct stream *s);
+
 /* Rule 3. Held once, unheld once: these do not count. */
 void stream_hold(struct stream *s);
 void stream_unhold(struct stream *s);

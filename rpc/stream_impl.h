@@ -63,6 +63,7 @@ struct stream {
 	bool full;	   /* FULL was said and `writable` is owed */
 	bool sending_file; /* the same, for stream_send_file */
 	bool gone_on_half_close;
+	bool secret;	 /* its body is not to stay in any buffer */
 	bool body_ended; /* body_end was delivered */
 	bool ended;	 /* rule 4: finish, reset or gone */
 };
