@@ -1,0 +1,55 @@
+/*
+ * The body of POST /init, read: http.md's table of fields; details 16 and 17.
+ */
+#ifndef ENVD_INIT_REQUEST_H
+#define ENVD_INIT_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+/* More is 413. CA bundles are the largest thing in it. */
+#define INIT_BODY_MAX_BYTES (4u * 1024 * 1024)
+#define INIT_MAX_VARS	    4096
+#define INIT_MAX_MOUNTS	    64
+
+struct init_var {
+	const char *name;
+	const char *value;
+};
+
+struct init_mount {
+	const char *nfs_target; /* "host:/export" */
+	const char *path;
+};
+
+/* Absent fields are NULL, or false. All strings lie in the arena, the token in the body itself. */
+struct init_request {
+	bool has_timestamp;
+	int64_t timestamp_ns; /* since 1970 */
+	const char *token;    /* in the body */
+	size_t token_bytes;
+	bool has_vars;
+	struct init_var *vars;
+	size_t n_vars;
+	const char *default_user;
+	const char *default_workdir;
+	const char *hyperloop_ip;
+	const char *ca_bundle;
+	const char *lifecycle_id;
+	bool has_mounts;
+	struct init_mount *mounts;
+	size_t n_mounts;
+};
+
+/*
+ * Reads the n bytes; an empty body is an empty request. 0, or -1 with ERROR_INVALID_ARGUMENT. The
+ * body must live as long as the request: the token is not copied.
+ */
+int init_request_parse(const char *body, size_t n, struct arena *arena, struct init_request *ret,
+		       struct error *err);
+
+#endif

@@ -1,0 +1,265 @@
+/* The control API's pure parts: /init's body, the metadata service's answers, metrics, the clock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "envd/ca_bundle.h"
+#include "envd/clock.h"
+#include "envd/http_client.h"
+#include "envd/init_request.h"
+#include "envd/metrics.h"
+#include "envd/mmds.h"
+#include "envd/mounts.h"
+
+static int parse(struct arena *arena, const char *body, struct init_request *ret)
+{
+	struct error err;
+
+	return init_request_parse(body, strlen(body), arena, ret, &err);
+}
+
+static void test_init_refused(void **state)
+{
+	static const char *const bodies[] = {
+		"{",
+		"[]",
+		"1",
+		"\"\"",
+		"{} x",
+		"null x",
+		"{\"timestamp\":1}",
+		"{\"timestamp\":\"yesterday\"}",
+		"{\"timestamp\":\"\"}",
+		"{\"accessToken\":\"\"}",
+		"{\"accessToken\":\"a\\u0062\"}",
+		"{\"accessToken\":1}",
+		"{\"envVars\":[]}",
+		"{\"envVars\":{\"A\":1}}",
+		"{\"defaultUser\":{}}",
+		"{\"volumeMounts\":{}}",
+		"{\"volumeMounts\":[1]}",
+		"{\"volumeMounts\":[{\"path\":1}]}",
+	};
+	struct arena arena = {0};
+	struct init_request r;
+
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
+		if (parse(&arena, bodies[i], &r) == 0)
+			fail_msg("taken: %s", bodies[i]);
+	arena_clear(&arena);
+}
+
+static void test_init_taken(void **state)
+{
+	struct arena arena = {0};
+	struct init_request r;
+
+	assert_int_equal(parse(&arena, "", &r), 0);
+	assert_int_equal(parse(&arena, " null ", &r), 0);
+	assert_int_equal(parse(&arena, "{}", &r), 0);
+	assert_false(r.has_vars || r.has_mounts || r.has_timestamp || r.token);
+	assert_int_equal(
+		parse(&arena,
+		      "{\"ACCESSTOKEN\":\"ab\",\"envvars\":{\"A\":null,\"B\":\"2\"},"
+		      "\"timestamp\":\"1970-01-01T00:00:01.5Z\",\"other\":[{}],"
+		      "\"defaultUser\":null,\"defaultWorkdir\":\"/w\",\"lifecycleID\":\"l\","
+		      "\"volumeMounts\":[{\"nfs_target\":\"h:/e\",\"path\":\"/m\"},null]}",
+		      &r),
+		0);
+	assert_int_equal(r.token_bytes, 2);
+	assert_memory_equal(r.token, "ab", 2);
+	assert_int_equal(r.n_vars, 2);
+	assert_string_equal(r.vars[0].value, "");
+	assert_string_equal(r.vars[1].value, "2");
+	assert_true(r.has_timestamp);
+	assert_int_equal(r.timestamp_ns, 1500000000);
+	assert_null(r.default_user);
+	assert_string_equal(r.default_workdir, "/w");
+	assert_int_equal(r.n_mounts, 2);
+	assert_string_equal(r.mounts[0].nfs_target, "h:/e");
+	assert_string_equal(r.mounts[1].path, "");
+	arena_clear(&arena);
+}
+
+static void test_mmds_answers(void **state)
+{
+	static const char good[] = "{\"instanceID\":\"i\",\"envID\":\"e\",\"x\":{\"y\":[1]},"
+				   "\"address\":\"http://10.0.0.1:1\",\"accessTokenHash\":null}";
+	struct mmds_answer a;
+	char text[1024];
+
+	assert_int_equal(mmds_parse(good, strlen(good), &a), 0);
+	assert_string_equal(a.instance_id, "i");
+	assert_string_equal(a.env_id, "e");
+	assert_string_equal(a.address, "http://10.0.0.1:1");
+	assert_string_equal(a.token_hash, "");
+	assert_true(mmds_parse("{", 1, &a) < 0);
+	assert_true(mmds_parse("", 0, &a) < 0);
+	memset(text, 'a', sizeof(text));
+	memcpy(text, "{\"envID\":\"", 10);
+	memcpy(text + sizeof(text) - 3, "\"}", 3);
+	assert_true(mmds_parse(text, strlen(text), &a) < 0);
+}
+
+static void test_http_answers(void **state)
+{
+	static const struct {
+		const char *bytes;
+		int at_end, result, status;
+		const char *body;
+	} cases[] = {
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", 0, 1, 200, "ab"},
+		{"HTTP/1.1 200 OK\r\ncontent-length:2\r\n\r\na", 0, 0, 200, NULL},
+		{"HTTP/1.1 200 OK\r\ncontent-length:2\r\n\r\na", 1, -71, 200, NULL},
+		{"HTTP/1.0 404 No\r\n\r\nxyz", 0, 0, 404, NULL},
+		{"HTTP/1.0 404 No\r\n\r\nxyz", 1, 1, 404, "xyz"},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+		 "chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+		 0, 1, 200, "abc"},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", 0, 0, 200,
+		 NULL},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n0\r\n\r\n", 0, -71,
+		 200, NULL},
+		{"HTTP/1.1 200", 0, 0, 0, NULL},
+		{"SSH-2.0\r\n\r\n", 0, -71, 0, NULL},
+		{"", 1, -71, 0, NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[256], *body = NULL;
+		size_t n = 0;
+		int status = 0, r;
+
+		strcpy(text, cases[i].bytes);
+		r = http_client_parse(text, strlen(text), cases[i].at_end, &status, &body, &n);
+		if (r != cases[i].result)
+			fail_msg("case %zu: %d", i, r);
+		if (r == 1) {
+			assert_int_equal(status, cases[i].status);
+			assert_int_equal(n, strlen(cases[i].body));
+			assert_memory_equal(body, cases[i].body, n);
+		}
+	}
+}
+
+static void test_urls(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"https://10.0.0.1",
+		"http://host/",
+		"http://10.0.0.1:0",
+		"http://10.0.0.1:x",
+		"http://10.0.0.1:99999",
+		"http://[fd00::1",
+		"http:///x",
+	};
+	struct http_url url;
+
+	assert_int_equal(http_url_parse("http://10.0.0.1", &url), 0);
+	assert_int_equal(url.port, 80);
+	assert_string_equal(url.path, "/");
+	assert_int_equal(http_url_parse("http://[fd00::1]:8080/a/b?c", &url), 0);
+	assert_string_equal(url.host, "fd00::1");
+	assert_int_equal(url.port, 8080);
+	assert_string_equal(url.path, "/a/b?c");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (http_url_parse(bad[i], &url) == 0)
+			fail_msg("taken: %s", bad[i]);
+}
+
+static void test_metrics(void **state)
+{
+	struct metrics_cpu before, after;
+	struct metrics_memory memory;
+
+	metrics_parse_cpu("cpu  10 0 10 70 10 0 0 0 5 0\ncpu0 1 1\ncpu1 1 1\nintr 1\n", &before);
+	assert_int_equal(before.count, 2);
+	assert_int_equal(before.total, 100);
+	assert_int_equal(before.busy, 20);
+	metrics_parse_cpu("cpu  60 0 10 110 20 0 0 0 5 0\ncpu0 1 1\ncpu1 1 1\nintr 1\n", &after);
+	assert_true(metrics_cpu_percent(&before, &after) == 50.0);
+	assert_true(metrics_cpu_percent(&after, &after) == 0.0);
+	metrics_parse_memory("MemTotal:  100 kB\nMemFree: 1 kB\nMemAvailable: 40 kB\nCached: 7 kB\n"
+			     "SwapCached: 9 kB\nSReclaimable: 3 kB\n",
+			     &memory);
+	assert_int_equal(memory.total_bytes, 102400);
+	assert_int_equal(memory.available_bytes, 40960);
+	assert_int_equal(memory.cache_bytes, 10240);
+}
+
+static void test_clock(void **state)
+{
+	const int64_t host = 1700000000000000000, ms = 1000000;
+
+	assert_false(clock_is_off(host, host));
+	assert_false(clock_is_off(host - 50 * ms, host));
+	assert_true(clock_is_off(host - 51 * ms, host));
+	assert_false(clock_is_off(host + 5000 * ms, host));
+	assert_true(clock_is_off(host + 5001 * ms, host));
+}
+
+static void test_ca_bundle(void **state)
+{
+	char directory[] = "/tmp/envd-ca-XXXXXX", path[64], missing[64], *text, *one;
+	struct error err;
+	FILE *f;
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/bundle.crt", directory);
+	snprintf(missing, sizeof(missing), "%s/none.crt", directory);
+	f = fopen(path, "w");
+	fputs("SYSTEM\n", f);
+	fclose(f);
+	one = ca_bundle_normalize("ONE\n\n\n");
+	assert_string_equal(one, "ONE\n");
+	assert_int_equal(ca_bundle_install(path, one, NULL, &err), 0);
+	assert_int_equal(ca_bundle_install(path, one, NULL, &err), 0);
+	assert_int_equal(ca_bundle_install(path, "TWO\n", one, &err), 0);
+	assert_int_equal(fd_read_file(-1, path, 4096, &text, NULL), 0);
+	assert_string_equal(text, "SYSTEM\nTWO\n");
+	assert_int_equal(ca_bundle_install(missing, one, NULL, &err), -1);
+	assert_int_equal(err.code, ERROR_INVALID_ARGUMENT);
+	free(text);
+	free(one);
+	unlink(path);
+	assert_int_equal(rmdir(directory), 0);
+}
+
+static void test_mounts_ledger(void **state)
+{
+	struct mounts *m = mounts_new();
+
+	assert_true(mounts_wanted(m, "/m", NULL));
+	mounts_remember(m, "/m", NULL);
+	assert_false(mounts_wanted(m, "/m", NULL));
+	assert_false(mounts_wanted(m, "/m", ""));
+	assert_true(mounts_wanted(m, "/m", "a"));
+	mounts_remember(m, "/m", "a");
+	assert_false(mounts_wanted(m, "/m", "a"));
+	assert_true(mounts_wanted(m, "/m", "b"));
+	assert_true(mounts_wanted(m, "/m", NULL));
+	mounts_free(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_init_refused),  cmocka_unit_test(test_init_taken),
+		cmocka_unit_test(test_mmds_answers),  cmocka_unit_test(test_http_answers),
+		cmocka_unit_test(test_urls),	      cmocka_unit_test(test_metrics),
+		cmocka_unit_test(test_clock),	      cmocka_unit_test(test_ca_bundle),
+		cmocka_unit_test(test_mounts_ledger),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
