@@ -9,13 +9,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/state.h"
 #include "base/user.h"
 #include "base/work.h"
-#include "envd/ctl_health.h"
+#include "envd/auth.h"
+#include "envd/control.h"
 #include "envd/gate.h"
+#include "envd/log_export.h"
 #include "envd/notify.h"
 #include "envd/options.h"
 #include "envd/pid1.h"
@@ -40,6 +43,7 @@ struct daemon {
 	struct loop loop;
 	struct state state;
 	struct gate gate;
+	struct control control;
 	struct router *router;
 	struct server *server;
 	struct fs_service *fs;
@@ -245,14 +249,38 @@ static void build(struct daemon *d)
 	timer_init(&d->vsock_timer, &d->loop, retry_vsock, d);
 }
 
+/* Every line of the log: to stdout as JSON where -verbose asks, and to the platform. */
+static void log_line(enum log_level level, const char *text, void *arg)
+{
+	struct daemon *d = arg;
+	char *json;
+
+	if (d->options->verbose) {
+		json = log_export_format(level, text);
+		fd_write_all(STDOUT_FILENO, json, strlen(json));
+		free(json);
+	}
+	if (d->control.log_export)
+		log_export_line(level, text, d->control.log_export);
+}
+
+static const char *read_token(void *arg, size_t *ret_bytes)
+{
+	return token_bytes(arg, ret_bytes);
+}
+
 /* What is served. */
 static void start_services(struct daemon *d)
 {
+	struct fs_auth fs_auth = {.token = read_token, .arg = &d->control.token};
 	enum kill_scope scope;
 
-	state_env_set(&d->state, "E2B_SANDBOX", d->options->is_not_fc ? "false" : "true", true);
-	ctl_health_register(d->router);
-	d->fs = fs_service_new(&d->state, NULL);
+	control_init(&d->control, &d->state, d->server, d->options->is_not_fc);
+	d->gate.token_allows = auth_allows;
+	d->gate.token_arg = &d->control.token;
+	log_set_sink(log_line, d);
+	control_register(&d->control, d->router);
+	d->fs = fs_service_new(&d->state, &fs_auth);
 	fs_service_register(d->fs, d->router);
 	d->pty = pty_service_new(&d->state);
 	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)
