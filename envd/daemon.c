@@ -61,12 +61,13 @@ struct daemon {
 
 /*
  * A small heap that gives back what it does not use: one arena, for threads allocate little, and
- * big pieces straight from the kernel.
+ * big pieces straight from the kernel. What two chunks of output take stays, or each pair of them
+ * would have the heap grow and shrink.
  */
 static void limit_heap(void)
 {
 	mallopt(M_ARENA_MAX, 1);
-	mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	mallopt(M_TOP_PAD, 16 * 1024);
 }
