@@ -193,6 +193,11 @@ run:
 .PHONY: install
 install: build/envd
 	install -D -m 0755 build/envd $(DESTDIR)$(PREFIX)/bin/envd
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/bin/envd,$(PREFIX)/bin/envd,' systemd/envd.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/envd.service
+	install -D -m 0644 systemd/50-envd.preset \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-envd.preset
 
 ### tests: each suite ends with the line "N passed, N failed"
 #
@@ -317,7 +322,7 @@ help:
 
 #H make              build/envd, static, and its symbols in build/envd.debug
 #H make run          build and serve on 127.0.0.1:49983, installing what a build needs
-#H make install      DESTDIR= PREFIX=/usr
+#H make install      DESTDIR= PREFIX=/usr: the binary, its systemd unit and preset
 #H
 #H make test         every suite, installing what they need; SUITES="unit sdk" for some
 #H make unit         unit tests; unit-asan: the same with sanitizers
