@@ -95,7 +95,7 @@ static void retain(struct proc_table *t, const struct proc *p)
 		forget(t, TAILQ_FIRST(&t->retained));
 	exit->pid = p->pid;
 	exit->ending = p->ending;
-	exit->until_ms = clock_monotonic_ms() + PROC_RETAIN_MS;
+	exit->until_ms = clock_monotonic_ms() + t->retain_ms;
 	if (p->tag) {
 		exit->tag = mem_strdup(p->tag);
 		TAILQ_INSERT_HEAD(&t->tagged, exit, tag_link);
@@ -105,7 +105,7 @@ static void retain(struct proc_table *t, const struct proc *p)
 	TAILQ_INSERT_TAIL(&t->retained, exit, link);
 	t->n_retained++;
 	if (!timer_pending(&t->expiry))
-		timer_set_ms(&t->expiry, PROC_RETAIN_MS);
+		timer_set_ms(&t->expiry, t->retain_ms);
 }
 
 /* Gives up the references to what ended in the turn before. */
@@ -123,6 +123,8 @@ static void bury(void *arg)
 void proc_table_init(struct proc_table *t, struct loop *loop)
 {
 	memset(t, 0, sizeof(*t));
+	t->retain_ms = PROC_RETAIN_MS;
+	t->stall_ms = TAP_STALL_MS;
 	TAILQ_INIT(&t->live);
 	TAILQ_INIT(&t->ended);
 	TAILQ_INIT(&t->retained);

@@ -33,6 +33,8 @@ struct retained_exit {
 };
 
 struct proc_table {
+	unsigned retain_ms;    /* PROC_RETAIN_MS, but in tests */
+	unsigned stall_ms;     /* TAP_STALL_MS, likewise */
 	struct proc_list live; /* in the order of their start */
 	size_t n_live;
 	struct proc_list ended; /* whose reference the table gives up in the next turn */

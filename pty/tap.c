@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "pty/message.h"
 #include "pty/proc.h"
+#include "pty/proc_table.h"
 
 struct tap *tap_new(struct rpc_call *call, bool owner)
 {
@@ -167,7 +168,7 @@ void taps_update(struct proc *p)
 	TAILQ_FOREACH (tap, &p->taps, link)
 		if (tap->full)
 			tap_note_taken(tap);
-	timer_set_ms(&p->stall, TAP_STALL_CHECK_MS);
+	timer_set_ms(&p->stall, p->table->stall_ms / TAP_STALL_CHECKS);
 }
 
 /* Whether a full tap has taken nothing for too long. */
@@ -179,7 +180,7 @@ static bool tap_is_stalled(struct tap *tap)
 		tap_note_taken(tap);
 	/* Keepalives were added. */
 	tap->pending_bytes = pending;
-	return clock_monotonic_ms() - tap->took_ms >= TAP_STALL_MS;
+	return clock_monotonic_ms() - tap->took_ms >= tap->proc->table->stall_ms;
 }
 
 void taps_check_stall(void *arg)
@@ -192,15 +193,15 @@ void taps_check_stall(void *arg)
 		next = TAILQ_NEXT(tap, link);
 		if (!tap->full || !tap_is_stalled(tap))
 			continue;
-		log_info("process %d: a reader took nothing for %d ms and is cut off", (int)p->pid,
-			 TAP_STALL_MS);
+		log_info("process %d: a reader took nothing for %u ms and is cut off", (int)p->pid,
+			 p->table->stall_ms);
 		error_set(&err, ERROR_RESOURCE_EXHAUSTED,
-			  "nothing was read for %d seconds while others waited for the output",
-			  TAP_STALL_MS / 1000);
+			  "nothing was read for %u ms while others waited for the output",
+			  p->table->stall_ms);
 		rpc_fail(tap->call, &err);
 		tap_free(tap);
 	}
 	if (p->full_taps > 0 && p->n_taps > 1)
-		timer_set_ms(&p->stall, TAP_STALL_CHECK_MS);
+		timer_set_ms(&p->stall, p->table->stall_ms / TAP_STALL_CHECKS);
 	proc_update(p);
 }

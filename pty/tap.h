@@ -17,8 +17,10 @@
 struct proc;
 struct start;
 
-#define TAP_STALL_MS	   5000
-#define TAP_STALL_CHECK_MS 500
+#define TAP_STALL_MS 5000
+
+/* How often a full tap is looked at, in its time. */
+#define TAP_STALL_CHECKS 10
 
 struct tap {
 	struct rpc_call *call;
