@@ -1,0 +1,266 @@
+/* The parts of a process that stand alone: the texts of its end, its environment, its input. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "pty/ending.h"
+#include "pty/environment.h"
+#include "pty/input.h"
+
+static void test_ending(void **state)
+{
+	static const struct {
+		int code, status;
+		int exit_code;
+		const char *text;
+	} cases[] = {
+		{CLD_EXITED, 0, 0, "exit status 0"},
+		{CLD_EXITED, 255, 255, "exit status 255"},
+		{CLD_KILLED, SIGHUP, -1, "signal: hangup"},
+		{CLD_KILLED, SIGKILL, -1, "signal: killed"},
+		{CLD_KILLED, SIGTERM, -1, "signal: terminated"},
+		{CLD_KILLED, SIGINT, -1, "signal: interrupt"},
+		{CLD_DUMPED, SIGSEGV, -1, "signal: segmentation fault (core dumped)"},
+		{CLD_DUMPED, SIGABRT, -1, "signal: aborted (core dumped)"},
+		{CLD_KILLED, SIGXCPU, -1, "signal: signal 24"},
+		{CLD_KILLED, 34, -1, "signal: signal 34"},
+		{CLD_DUMPED, 64, -1, "signal: signal 64 (core dumped)"},
+	};
+	Process__ProcessEvent__EndEvent end;
+	char text[ENDING_TEXT_BYTES];
+	struct ending ending;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		ending = (struct ending){cases[i].code, cases[i].status};
+		ending_event(&ending, text, &end);
+		assert_string_equal(end.status, cases[i].text);
+		assert_int_equal(end.exit_code, cases[i].exit_code);
+		assert_int_equal(end.exited, cases[i].code == CLD_EXITED);
+		if (cases[i].exit_code == 0) {
+			assert_int_equal(end.opt_error_case, 0);
+			continue;
+		}
+		assert_int_equal(end.opt_error_case,
+				 PROCESS__PROCESS_EVENT__END_EVENT__OPT_ERROR_ERROR);
+		assert_string_equal(end.error, cases[i].text);
+	}
+}
+
+static void test_environment(void **state)
+{
+	static const char *const expected[] = {
+		"A=B=C",	 "GLOBAL=request", "HOME=/home/u", "KEPT=global", "LOGNAME=logname",
+		"PATH=/request", "PWD=/cwd",	   "USER=u",	   "X-Y.z=1",
+	};
+	static const char *const given[][2] = {
+		{"GLOBAL", "request"}, {"PATH", "/request"}, {"LOGNAME", "logname"},
+		{"PWD", "/elsewhere"}, {"A=B", "C"},	     {"X-Y.z", "1"},
+	};
+	Process__ProcessConfig__EnvsEntry entries[ARRAY_LEN(given)], *envs[ARRAY_LEN(given)];
+	Process__ProcessConfig config = PROCESS__PROCESS_CONFIG__INIT;
+	struct user user = {.name = "u", .home = "/home/u"};
+	struct state shared = {0};
+	struct arena arena = {0};
+	const char *path;
+	char **texts;
+	size_t i;
+
+	state_env_set(&shared, "GLOBAL", "global", false);
+	state_env_set(&shared, "KEPT", "global", false);
+	state_env_set(&shared, "PATH", "/global", false);
+	for (i = 0; i < ARRAY_LEN(given); i++) {
+		process__process_config__envs_entry__init(&entries[i]);
+		entries[i].key = given[i][0];
+		entries[i].value = given[i][1];
+		envs[i] = &entries[i];
+	}
+	config.n_envs = ARRAY_LEN(given);
+	config.envs = envs;
+	texts = environment_new(&shared, &user, &config, "/cwd", &arena, &path);
+	for (i = 0; i < ARRAY_LEN(expected); i++)
+		assert_string_equal(texts[i], expected[i]);
+	assert_null(texts[i]);
+	assert_string_equal(path, "/request");
+
+	/* The daemon's own PATH, and without one an empty one. */
+	state_env_clear_user(&shared);
+	setenv("PATH", "/daemon", 1);
+	environment_new(&shared, &user, NULL, "/cwd", &arena, &path);
+	assert_string_equal(path, "/daemon");
+	unsetenv("PATH");
+	environment_new(&shared, &user, NULL, "/cwd", &arena, &path);
+	assert_string_equal(path, "");
+	free(shared.env);
+	arena_clear(&arena);
+}
+
+/* ---- input ---- */
+
+struct piece {
+	struct input_job job;
+	bool done;
+	int result;
+};
+
+struct fixture {
+	struct loop loop;
+	struct input input;
+	int reader;
+};
+
+static void piece_finished(struct input_job *job, int result)
+{
+	struct piece *piece = container_of(job, struct piece, job);
+
+	piece->done = true;
+	piece->result = result;
+	input_job_disown(job);
+}
+
+static int submit(struct fixture *f, struct piece *piece, const void *data, size_t n)
+{
+	memset(piece, 0, sizeof(*piece));
+	piece->job.data = data;
+	piece->job.n = n;
+	piece->job.finished = piece_finished;
+	return input_submit(&f->input, &piece->job);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = mem_zalloc(sizeof(*f));
+	int fds[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	loop_init(&f->loop);
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	f->reader = fds[0];
+	input_init(&f->input, &f->loop, fds[1], false);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	input_end(&f->input);
+	close(f->reader);
+	loop_clear(&f->loop);
+	free(f);
+	return 0;
+}
+
+static void turn(struct fixture *f)
+{
+	event_base_loop(f->loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+static void test_input_fits(void **state)
+{
+	struct fixture *f = *state;
+	struct piece piece;
+	char text[8];
+
+	assert_int_equal(submit(f, &piece, "data", 4), INPUT_DONE);
+	assert_int_equal(submit(f, &piece, "", 0), INPUT_DONE);
+	assert_int_equal(read(f->reader, text, sizeof(text)), 4);
+	assert_false(f->input.waiting);
+}
+
+/* Pieces wait in their order, with a closing between them; each answer comes with its last byte. */
+static void test_input_waits(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = 300000, got = 0;
+	char *data = mem_alloc(n), *read_back = mem_alloc(2 * n);
+	struct piece first, second, closing = {0}, late;
+	ssize_t r;
+
+	for (size_t i = 0; i < n; i++)
+		data[i] = (char)(i * 7 % 251);
+	assert_int_equal(submit(f, &first, data, n), INPUT_WAITS);
+	assert_int_equal(submit(f, &second, "tail", 4), INPUT_WAITS);
+	closing.job.close = true;
+	closing.job.finished = piece_finished;
+	assert_int_equal(input_submit(&f->input, &closing.job), INPUT_WAITS);
+	assert_int_equal(submit(f, &late, "late", 4), INPUT_WAITS);
+	input_job_own(&first.job);
+	for (;;) {
+		r = read(f->reader, read_back + got, 2 * n - got);
+		if (r == 0)
+			break;
+		if (r > 0)
+			got += (size_t)r;
+		assert_true(got < n || first.done || f->input.queued_bytes > 0);
+		turn(f);
+	}
+	assert_int_equal(got, n + 4);
+	assert_memory_equal(read_back, data, n);
+	assert_memory_equal(read_back + n, "tail", 4);
+	assert_true(first.done && second.done && closing.done && late.done);
+	assert_int_equal(first.result, 0);
+	assert_int_equal(closing.result, 0);
+	assert_int_equal(late.result, -EPIPE);
+	assert_int_equal(f->input.queued_bytes, 0);
+	assert_int_equal(submit(f, &late, "x", 1), -EPIPE);
+	free(data);
+	free(read_back);
+}
+
+static void test_input_without_reader(void **state)
+{
+	struct fixture *f = *state;
+	static char data[200000];
+	struct piece first, second;
+
+	assert_int_equal(submit(f, &first, data, sizeof(data)), INPUT_WAITS);
+	assert_int_equal(submit(f, &second, data, 1), INPUT_WAITS);
+	close(f->reader);
+	while (!second.done)
+		turn(f);
+	assert_int_equal(first.result, -EPIPE);
+	assert_int_equal(second.result, -EPIPE);
+	assert_int_equal(submit(f, &first, data, 1), -EPIPE);
+	f->reader = -1;
+}
+
+static void test_input_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	char *data = mem_zalloc(INPUT_QUEUE_MAX_BYTES);
+	struct piece first, second, third;
+
+	assert_int_equal(submit(f, &first, data, INPUT_QUEUE_MAX_BYTES), INPUT_WAITS);
+	assert_int_equal(submit(f, &second, data, INPUT_QUEUE_MAX_BYTES), -ENOBUFS);
+	assert_int_equal(submit(f, &third, data, 10), INPUT_WAITS);
+	input_end(&f->input);
+	assert_int_equal(first.result, -EPIPE);
+	assert_int_equal(third.result, -EPIPE);
+	assert_int_equal(f->input.fd, -1);
+	free(data);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ending),
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test_setup_teardown(test_input_fits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_input_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_input_without_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_input_is_bounded, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
