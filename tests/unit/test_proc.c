@@ -312,14 +312,17 @@ static void test_kill_scopes(void **state)
 			     "setsid sleep 102 >&- 2>&- & c=$!; echo $a $b $c; wait'";
 	unsigned done;
 	int grouped, other_group, other_session, r;
+	char *rest;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct rpc_call call = {0};
 		struct proc *p = start(script, false, NULL, cases[i].scope, &call);
 
 		WAIT_FOR(strchr(call.head, '\n'));
-		assert_int_equal(
-			sscanf(call.head, "%d %d %d", &grouped, &other_group, &other_session), 3);
+		grouped = (int)strtol(call.head, &rest, 10);
+		other_group = (int)strtol(rest, &rest, 10);
+		other_session = (int)strtol(rest, &rest, 10);
+		assert_true(grouped > 0 && other_group > 0 && other_session > 0);
 		WAIT_FOR(getsid(other_session) == other_session);
 		done = 0;
 		r = proc_kill(p, count_done, &done);

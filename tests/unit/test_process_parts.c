@@ -32,7 +32,7 @@ static void test_ending(void **state)
 		{CLD_KILLED, SIGINT, -1, "signal: interrupt"},
 		{CLD_DUMPED, SIGSEGV, -1, "signal: segmentation fault (core dumped)"},
 		{CLD_DUMPED, SIGABRT, -1, "signal: aborted (core dumped)"},
-		{CLD_KILLED, SIGXCPU, -1, "signal: signal 24"},
+		{CLD_KILLED, SIGXCPU, -1, "signal: CPU time limit exceeded"},
 		{CLD_KILLED, 34, -1, "signal: signal 34"},
 		{CLD_DUMPED, 64, -1, "signal: signal 64 (core dumped)"},
 	};
