@@ -7,8 +7,8 @@
 #
 # Each variant has a folder of its own below build/, so that they never mix:
 #   release   static-pie, hardened, stripped: build/envd, its symbols in build/envd.debug
-#   asan      address and undefined-behaviour sanitizers: build/asan/envd
-#   tsan      thread sanitizer: build/tsan/envd
+#   asan      address and undefined-behaviour sanitizers: build/envd-asan
+#   tsan      thread sanitizer: build/envd-tsan
 #   fuzz      libFuzzer with asan: build/fuzz/fuzz_X
 
 VARIANT ?= release
@@ -98,7 +98,7 @@ TEST_GEN_C := $(TEST_PROTO:%.proto=$(BUILD)/gen/%.pb-c.c) \
             $(patsubst %,$(BUILD)/gen/google/protobuf/%.pb-c.c,any duration empty wrappers)
 TEST_GEN_OBJ := $(TEST_GEN_C:.c=.o)
 
-DAEMON   := $(if $(filter release,$(VARIANT)),build/envd,$(BUILD)/envd)
+DAEMON   := $(if $(filter release,$(VARIANT)),build/envd,build/envd-$(VARIANT))
 
 ### build
 
@@ -115,7 +115,7 @@ build/release/envd-unstripped: $(LIB_OBJ) $(MAIN_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static-pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-build/asan/envd build/tsan/envd: $(LIB_OBJ) $(MAIN_OBJ)
+build/envd-asan build/envd-tsan: $(LIB_OBJ) $(MAIN_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -246,7 +246,7 @@ $(FOLDERS:%=%-asan):
 	@scripts/packages test
 	@scripts/toolchain
 	$(SUBMAKE) VARIANT=asan all
-	@$(TOOL_ENV) ENVD=build/asan/envd tests/$(@:%-asan=%)/run
+	@$(TOOL_ENV) ENVD=build/envd-asan tests/$(@:%-asan=%)/run
 
 .PHONY: bench test-vm
 
@@ -336,6 +336,6 @@ help:
 #H make lock         newest test clients into the lock files
 #H make clean        remove build/
 #H
-#H VARIANT=asan|tsan builds build/VARIANT/envd; V=1 shows the commands.
+#H VARIANT=asan|tsan builds build/envd-VARIANT; V=1 shows the commands.
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

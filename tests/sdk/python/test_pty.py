@@ -53,6 +53,12 @@ def terminal(sandbox):
     return terminal
 
 
+def cat(terminal):
+    """Starts cat and waits until it has the terminal: the shell reads in another mode."""
+    terminal.send("sh -c 'echo begun; exec cat'\n")
+    terminal.expect("begun\r\n")
+
+
 def test_echo_and_exit(sandbox):
     handle = sandbox.pty.create(PtySize(rows=24, cols=80), envs={"ABC": "123"}, cwd="/")
     sandbox.pty.send_stdin(handle.pid, b"echo $ABC in $PWD\nexit\n")
@@ -129,10 +135,11 @@ def test_interrupt_reaches_a_running_program(terminal):
 
 
 def test_end_of_file(terminal):
-    terminal.send("cat\n")
+    cat(terminal)
     terminal.send("a line\n")
     terminal.expect("a line\r\n")
     terminal.send("\x04")
+    terminal.expect(PROMPT)
     terminal.send("echo after\n")
     terminal.expect("after\r\n")
     terminal.send("\x04")
@@ -150,7 +157,7 @@ def test_suspend_and_resume(terminal):
 
 
 def test_unicode(terminal):
-    terminal.send("cat\n")
+    cat(terminal)
     terminal.send("Grüße, 世界! 🦊\n")
     terminal.expect("Grüße, 世界! 🦊\r\n")
 
