@@ -22,6 +22,7 @@
 #include "envd/notify.h"
 #include "envd/options.h"
 #include "envd/pid1.h"
+#include "envd/port_forward.h"
 #include "fs/service.h"
 #include "pty/service.h"
 #include "pty/spawn.h"
@@ -44,6 +45,7 @@ struct daemon {
 	struct state state;
 	struct gate gate;
 	struct control control;
+	struct port_forward *port_forward; /* NULL where it is off */
 	struct router *router;
 	struct server *server;
 	struct fs_service *fs;
@@ -270,6 +272,20 @@ static const char *read_token(void *arg, size_t *ret_bytes)
 	return token_bytes(arg, ret_bytes);
 }
 
+static int start_port_forward(struct daemon *d)
+{
+	const char *address = d->options->forward_ip;
+	struct error err;
+
+	if (!address && d->options->is_not_fc)
+		return 0;
+	if (port_forward_new(&d->loop, address ? address : PORT_FORWARD_ADDRESS,
+			     &d->state.process_started_ms, &d->port_forward, &err) == 0)
+		return 0;
+	log_error("%s", err.message);
+	return address ? -1 : 0;
+}
+
 /* What is served. */
 static void start_services(struct daemon *d)
 {
@@ -305,6 +321,8 @@ int daemon_serve(const struct options *options)
 	if (listen_all(d) < 0 || (geteuid() != 0 && serve_invoking_user(d) < 0))
 		return 1;
 	start_services(d);
+	if (start_port_forward(d) < 0)
+		return 2;
 	watch_signal(d, &d->on_term, SIGTERM, on_end_signal);
 	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
 	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);

@@ -39,6 +39,8 @@ static const struct flag flags[] = {
 	FLAG("commit", FLAG_BOOL, commit, NULL, "print the source commit"),
 	FLAG("cors", FLAG_ON_OFF, cors, "on|off",
 	     "answer cross-origin requests; off refuses whatever has an Origin (default on)"),
+	FLAG("forward-ip", FLAG_STRING, forward_ip, "address",
+	     "forward ports of loopback to this address (default 169.254.0.21, off with -isnotfc)"),
 	FLAG("init", FLAG_BOOL, init, NULL, "be process 1: mount, reap, end the machine in order"),
 	FLAG("init-exec", FLAG_STRING, pid1.exec, "command",
 	     "with -init: start this, split at blanks, once envd listens"),

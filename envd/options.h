@@ -28,6 +28,7 @@ struct options {
 	unsigned n_listen;
 	bool cors;
 	bool any_vsock_peer;
+	const char *forward_ip; /* NULL: by is_not_fc */
 	const char *kill_scope; /* "leader", "session", "tree" */
 	bool init;		/* be PID 1 */
 	struct pid1_options pid1;

@@ -134,6 +134,7 @@ static void begin(struct start *start)
 	uint64_t now = clock_monotonic_ms();
 	struct proc *p;
 
+	svc->state->process_started_ms = now;
 	p = proc_new(&svc->table, svc->state, &start->spawn, start->request, start->scope);
 	if (start->tap)
 		tap_attach(start->tap, p);

@@ -1,0 +1,197 @@
+"""What the platform around a sandbox sees: metadata, log, metrics, tokens, forwarded ports."""
+
+import hashlib
+import os
+import re
+import socket
+import threading
+
+import pytest
+
+from conftest import Daemon, wait_until
+
+
+def test_metadata_becomes_variables_and_files(sandbox):
+    wait_until(lambda: sandbox.envs().get("E2B_TEMPLATE_ID") == "tpl-1", "the template's name")
+    assert sandbox.envs() == {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": "i-1",
+                              "E2B_TEMPLATE_ID": "tpl-1"}
+    for name, value in (("E2B_SANDBOX", "true"), ("E2B_SANDBOX_ID", "i-1"),
+                        ("E2B_TEMPLATE_ID", "tpl-1")):
+        with open(f"/run/e2b/.{name}") as f:
+            assert f.read() == value
+
+
+def test_polling_stops_when_answered_and_begins_again_with_init(sandbox):
+    wait_until(lambda: sandbox.envs().get("E2B_SANDBOX_ID") == "i-1", "the first poll")
+    asked = len(sandbox.mmds.requests)
+    for _ in range(20):
+        assert sandbox.request("GET", "/health").status == 204
+    assert len(sandbox.mmds.requests) == asked
+    sandbox.mmds.data["instanceID"] = "i-2"
+    assert sandbox.init().status == 204
+    wait_until(lambda: sandbox.envs().get("E2B_SANDBOX_ID") == "i-2", "the second poll")
+
+
+def test_daemon_listens_before_the_service_is_there():
+    d = Daemon("-no-cgroups")
+    try:
+        assert d.request("GET", "/envs").json() == {"E2B_SANDBOX": "true"}
+    finally:
+        d.end()
+
+
+def test_log_lines_reach_the_collector(sandbox):
+    sandbox.init(accessToken="secret-token-of-the-test")
+    sandbox.init(accessToken="another")
+    wait_until(lambda: any("validation failed" in line["message"] for line in sandbox.mmds.lines),
+               "the line of the refused /init")
+    for line in sandbox.mmds.lines:
+        assert line["instanceID"] == "i-1" and line["envID"] == "tpl-1"
+        assert line["level"] in ("error", "warn", "info", "debug")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", line["timestamp"])
+        assert "secret-token-of-the-test" not in str(line)
+
+
+def test_metrics(daemon):
+    daemon.request("GET", "/metrics")
+    answer = daemon.request("GET", "/metrics")
+    assert answer.headers["Content-Type"] == "application/json"
+    m = answer.json()
+    assert set(m) == {"ts", "cpu_count", "cpu_used_pct", "mem_total_mib", "mem_used_mib",
+                      "mem_total", "mem_used", "mem_cache", "disk_used", "disk_total"}
+    assert m["cpu_count"] == os.cpu_count()
+    assert 0 <= m["cpu_used_pct"] <= 100
+    assert m["mem_total"] == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < m["mem_used"] < m["mem_total"] and m["mem_total_mib"] == m["mem_total"] >> 20
+    st = os.statvfs("/")
+    assert m["disk_total"] == st.f_blocks * st.f_frsize
+
+
+def test_openmetrics(daemon):
+    answer = daemon.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    text = answer.body.decode()
+    assert text.endswith("# EOF\n")
+    for line in text.splitlines()[:-1]:
+        assert re.fullmatch(r'# (TYPE|HELP) \w+ .+|\w+(\{\w+="\w+"\})? [-+.e\d]+', line), line
+
+
+ENDPOINTS = [("GET", "/metrics"), ("GET", "/envs"), ("POST", "/collapse"), ("POST", "/upgrade"),
+             ("POST", "/files/compose"), ("POST", "/process.Process/List"),
+             ("POST", "/filesystem.Filesystem/Stat"), ("GET", "/nothing/here"),
+             ("POST", "/health"), ("GET", "/init")]
+
+
+@pytest.mark.parametrize("method,path", ENDPOINTS)
+@pytest.mark.parametrize("token", [None, "", "wrong", "correct-hors", "correct-horse2"])
+def test_no_endpoint_without_the_token(daemon, method, path, token):
+    daemon.init(accessToken="correct-horse")
+    answer = daemon.request(method, path, token=token)
+    assert answer.status == 401
+    assert answer.json()["code"] == 401
+
+
+@pytest.mark.parametrize("method,path", ENDPOINTS)
+def test_every_endpoint_with_the_token(daemon, method, path):
+    daemon.init(accessToken="correct-horse")
+    assert daemon.request(method, path, token="correct-horse").status != 401
+
+
+def test_health_needs_no_token(daemon):
+    daemon.init(accessToken="correct-horse")
+    assert daemon.request("GET", "/health").status == 204
+
+
+# ---- forwarded ports ----
+
+class Echo:
+    """A server of the guest's: answers with the hash of all it got, at the end of it."""
+
+    def __init__(self, address, family):
+        self.listener = socket.socket(family)
+        self.listener.bind((address, 0))
+        self.listener.listen()
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.answer, args=(client,), daemon=True).start()
+
+    @staticmethod
+    def answer(client):
+        digest = hashlib.sha256()
+        while data := client.recv(65536):
+            digest.update(data)
+        client.sendall(digest.digest())
+        client.close()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def forwarded(port):
+    try:
+        return socket.create_connection(("169.254.0.21", port), timeout=20)
+    except (ConnectionRefusedError, ConnectionResetError):
+        return None
+
+
+@pytest.fixture
+def forwarding():
+    d = Daemon("-isnotfc", "-forward-ip", "169.254.0.21")
+    yield d
+    d.end()
+
+
+@pytest.mark.parametrize("address,family", [("127.0.0.1", socket.AF_INET),
+                                            ("::1", socket.AF_INET6)])
+def test_port_is_forwarded_while_it_is_served(forwarding, address, family):
+    echo = Echo(address, family)
+    sent = os.urandom(3_000_000)
+    client = wait_until(lambda: forwarded(echo.port), "the forwarded port")
+    client.sendall(sent)
+    client.shutdown(socket.SHUT_WR)
+    got = b""
+    while data := client.recv(65536):
+        got += data
+    assert got == hashlib.sha256(sent).digest()
+    client.close()
+    echo.close()
+    wait_until(lambda: not (c := forwarded(echo.port)) or c.close(), "the port's end")
+
+
+def test_ports_on_all_interfaces_are_left_alone(forwarding):
+    everywhere = socket.socket()
+    everywhere.bind(("0.0.0.0", 0))
+    everywhere.listen()
+    local = Echo("127.0.0.1", socket.AF_INET)
+    wait_until(lambda: forwarded(local.port), "the forwarded port").close()
+    client = forwarded(everywhere.getsockname()[1])
+    assert client, "the guest's own listener answers there"
+    served, _ = everywhere.accept()
+    for s in (served, client, everywhere):
+        s.close()
+    local.close()
+
+
+def test_no_forwarding_outside_firecracker(daemon):
+    echo = Echo("127.0.0.1", socket.AF_INET)
+    for _ in range(50):
+        assert daemon.request("GET", "/health").status == 204
+    assert not forwarded(echo.port)
+    echo.close()
+
+
+def test_bad_forward_address():
+    import subprocess
+    from conftest import ENVD, TOP
+    r = subprocess.run([os.path.join(TOP, ENVD), "-isnotfc", "-listen", "tcp:127.0.0.1:49984",
+                        "-forward-ip", "nowhere"], capture_output=True, text=True, timeout=20)
+    assert r.returncode == 2
+    assert "'nowhere' is no address" in r.stderr
