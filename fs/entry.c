@@ -7,16 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/xattr.h>
 
-#include "base/mem.h"
 #include "base/user.h"
 #include "base/utf8.h"
-
-#define PREFIX_BYTES (sizeof(FS_METADATA_PREFIX) - 1)
-
-/* Most files have no attribute, or a few: the stack does for them. */
-#define SMALL_BYTES 1024
+#include "fs/metadata.h"
 
 void fs_owners_init(struct fs_owners *owners, struct user_db *users)
 {
@@ -153,78 +147,25 @@ static mode_t resolve_link(const char *path, struct arena *arena, Filesystem__En
 	return mode;
 }
 
-/* The value of one attribute as text in the arena; NULL where it is gone, or not UTF-8. */
-static char *metadata_value(const char *path, const char *name, size_t max_bytes,
-			    struct arena *arena)
-{
-	char small[SMALL_BYTES], *value = small, *text = NULL;
-	ssize_t n = getxattr(path, name, small, sizeof(small));
-
-	if (n < 0 && errno == ERANGE) {
-		value = mem_alloc(XATTR_SIZE_MAX);
-		n = getxattr(path, name, value, XATTR_SIZE_MAX);
-	}
-	/* A NUL is UTF-8, but a message's string would end there. */
-	if (n >= 0 && (size_t)n <= max_bytes && utf8_valid(value, (size_t)n) &&
-	    !memchr(value, '\0', (size_t)n))
-		text = arena_strndup(arena, value, (size_t)n);
-	if (value != small)
-		free(value);
-	return text;
-}
-
-static int metadata_order(const void *a, const void *b)
-{
-	const Filesystem__EntryInfo__MetadataEntry *const *x = a, *const *y = b;
-
-	return strcmp((*x)->key, (*y)->key);
-}
-
-/* Picks the metadata out of a list of attribute names, each ended by a NUL. */
-static void collect_metadata(const char *path, const char *names, size_t n, struct arena *arena,
-			     Filesystem__EntryInfo *info)
-{
-	Filesystem__EntryInfo__MetadataEntry *entry;
-	size_t room = FS_METADATA_MAX_BYTES, count = 0, length;
-	const char *p, *end = names + n;
-	char *value;
-
-	for (p = names; p < end; p += strlen(p) + 1)
-		count += strncmp(p, FS_METADATA_PREFIX, PREFIX_BYTES) == 0;
-	if (!count)
-		return;
-	info->metadata = arena_alloc(arena, count * sizeof(*info->metadata));
-	for (p = names; p < end; p += length + 1) {
-		length = strlen(p);
-		if (strncmp(p, FS_METADATA_PREFIX, PREFIX_BYTES) != 0 || !utf8_valid(p, length))
-			continue;
-		value = length > room ? NULL : metadata_value(path, p, room - length, arena);
-		if (!value)
-			continue;
-		room -= length + strlen(value);
-		entry = arena_alloc(arena, sizeof(*entry));
-		filesystem__entry_info__metadata_entry__init(entry);
-		entry->key = arena_strdup(arena, p + PREFIX_BYTES);
-		entry->value = value;
-		info->metadata[info->n_metadata++] = entry;
-	}
-	qsort(info->metadata, info->n_metadata, sizeof(*info->metadata), metadata_order);
-}
-
-/* Reads the metadata; a file system that has none, or an entry that is gone, has none. */
+/* Puts the metadata into the message. */
 static void read_metadata(const char *path, struct arena *arena, Filesystem__EntryInfo *info)
 {
-	char small[SMALL_BYTES], *names = small;
-	ssize_t n = listxattr(path, small, sizeof(small));
+	Filesystem__EntryInfo__MetadataEntry *entry;
+	struct fs_metadata metadata;
+	size_t i;
 
-	if (n < 0 && errno == ERANGE) {
-		names = mem_alloc(XATTR_LIST_MAX);
-		n = listxattr(path, names, XATTR_LIST_MAX);
+	fs_metadata_read(path, arena, &metadata);
+	if (!metadata.n)
+		return;
+	info->n_metadata = metadata.n;
+	info->metadata = arena_alloc(arena, metadata.n * sizeof(*info->metadata));
+	for (i = 0; i < metadata.n; i++) {
+		entry = arena_alloc(arena, sizeof(*entry));
+		filesystem__entry_info__metadata_entry__init(entry);
+		entry->key = metadata.items[i].key;
+		entry->value = metadata.items[i].value;
+		info->metadata[i] = entry;
 	}
-	if (n > 0)
-		collect_metadata(path, names, (size_t)n, arena, info);
-	if (names != small)
-		free(names);
 }
 
 int fs_entry_read_at(int dirfd, const char *name, const char *path, const char *shown_path,

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "fs/service_impl.h"
+#include "rpc/router.h"
 
 struct fs_service *fs_service_new(struct state *state, const struct fs_auth *auth)
 {
@@ -27,4 +28,5 @@ void fs_service_register(struct fs_service *svc, struct router *router)
 	rpc_register(router, &fs_rpc_move, 1, svc);
 	rpc_register(router, &fs_rpc_list_dir, 1, svc);
 	rpc_register(router, &fs_rpc_remove, 1, svc);
+	router_add(router, "POST", "/files", fs_upload_open, svc);
 }
