@@ -25,6 +25,9 @@ SUBMAKE = +@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$
 Q   := $(if $(filter 1,$(V)),,@)
 say  = $(if $(filter 1,$(V))$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '%-7s %s\n' '$(1)' '$(2)')
 
+# Clients and toolchains that the tests use.
+TOOLS    := $(CURDIR)/build/tools
+
 ### compiler
 
 ifeq ($(origin CC),default)
@@ -156,6 +159,33 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
 
 $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC)) $(TEST_GEN_OBJ): | $(TEST_GEN_C)
 
+# The server that the Connect project's conformance suite tests: its messages are generated from
+# the suite's own files, which are a Go module (tests/conformance/run fetches it).
+CONFORMANCE := connectrpc.com/conformance@v1.0.6
+CONFORMANCE_PROTO := $(TOOLS)/go/pkg/mod/$(CONFORMANCE)/proto
+CONFORMANCE_SRC := $(wildcard tests/conformance/*.c)
+CONFORMANCE_GEN_C := $(patsubst %,$(BUILD)/gen/connectrpc/conformance/v1/%.pb-c.c,\
+            config server_compat service)
+
+$(BUILD)/conformance-server: $(CONFORMANCE_SRC:%.c=$(BUILD)/%.o) $(CONFORMANCE_GEN_C:.c=.o) \
+		$(TEST_GEN_OBJ) $(BUILD)/libenvd.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(CONFORMANCE_SRC:%.c=$(BUILD)/%.o): | $(CONFORMANCE_GEN_C) $(TEST_GEN_C)
+
+# protoc-gen-c 1.4 knows no `optional` of proto3: a oneof of its own is the same.
+$(BUILD)/gen/connectrpc/%.proto: $(CONFORMANCE_PROTO)/connectrpc/%.proto
+	@mkdir -p $(@D)
+	@sed -E -e 's/^( *)optional ([A-Za-z0-9_.]+) ([a-z0-9_]+) = ([0-9]+);/\1oneof opt_\3 { \2 \3 = \4; }/' \
+		-e '/^package /a import "protobuf-c/protobuf-c.proto";' \
+		-e '/^package /a option (pb_c_file) = { const_strings: true, c_package: "conformance" };' \
+		$< >$@
+
+$(CONFORMANCE_GEN_C): $(CONFORMANCE_GEN_C:.pb-c.c=.proto)
+	$(call say,PROTO,$@)
+	$(Q)protoc-c --proto_path=$(BUILD)/gen --proto_path=/usr/include --c_out=$(BUILD)/gen $(@:.pb-c.c=.proto)
+
 $(BUILD)/libenvd.a: $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@
@@ -204,10 +234,9 @@ install: build/envd
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
 FOLDERS  := $(filter-out bench compare vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
-SUITES   ?= unit unit-asan fuzz-replay $(FOLDERS) $(patsubst %,%-asan,$(filter sdk http,$(FOLDERS)))
+SUITES   ?= unit unit-asan fuzz-replay $(FOLDERS) $(patsubst %,%-asan,$(filter sdk http conformance,$(FOLDERS)))
 
 # The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
-TOOLS    := $(CURDIR)/build/tools
 TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/go-cache \
             GOFLAGS=-modcacherw GOTOOLCHAIN=local
 

@@ -22,7 +22,7 @@ void rpc_register(struct router *router, const struct rpc_method *methods, size_
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		struct rpc_route *route = mem_alloc(sizeof(*route));
+		struct rpc_route *route = arena_alloc(router_arena(router), sizeof(*route));
 
 		route->method = &methods[i];
 		route->service = service;
@@ -81,6 +81,11 @@ const struct http_head *rpc_call_head(const struct rpc_call *call)
 const char *rpc_call_user(const struct rpc_call *call)
 {
 	return stream_user(call->stream);
+}
+
+int64_t rpc_call_timeout_ms(const struct rpc_call *call)
+{
+	return call->timeout_ms;
 }
 
 int64_t rpc_call_connect_timeout_ms(const struct rpc_call *call)

@@ -64,6 +64,9 @@ struct rpc_method {
 	const ProtobufCMessageDescriptor *output;
 	bool idempotent; /* free of side effects: Connect GET is allowed (unary only) */
 
+	/* A message may have so many bytes, also inflated; 0: RPC_MESSAGE_MAX_BYTES. */
+	size_t message_max_bytes;
+
 	/* The code of a NUL inside a string of the request (details 14, 80); 0: invalid_argument. */
 	enum error_code nul_code;
 
@@ -120,6 +123,9 @@ const struct http_head *rpc_call_head(const struct rpc_call *call);
 
 /* The user that HTTP Basic named, or NULL: stream_user. */
 const char *rpc_call_user(const struct rpc_call *call);
+
+/* Milliseconds that the client gave the call, by whatever protocol, or -1 for no bound. */
+int64_t rpc_call_timeout_ms(const struct rpc_call *call);
 
 /*
  * Milliseconds that Connect-Timeout-Ms gives, or -1 for none: for Start, whose process it limits

@@ -66,10 +66,18 @@ static void malformed(struct rpc_call *call, struct error *err)
 		rpc_call_end(call, err);
 }
 
-static int too_large(struct error *err)
+static size_t message_max_bytes(const struct rpc_call *call)
+{
+	size_t own = call->method->message_max_bytes;
+
+	return own ? own : RPC_MESSAGE_MAX_BYTES;
+}
+
+static int too_large(const struct rpc_call *call, struct error *err)
 {
 	return error_set(err, ERROR_RESOURCE_EXHAUSTED,
-			 "message is larger than configured max %u bytes", RPC_MESSAGE_MAX_BYTES);
+			 "message is larger than configured max %zu bytes",
+			 message_max_bytes(call));
 }
 
 /* Decodes the n bytes at p, which may be compressed, into the arena. */
@@ -85,9 +93,9 @@ static int read_message(struct rpc_call *call, const void *p, size_t n, bool com
 		codec = RPC_CODEC_PROTO;
 	/* An empty body that is said to be compressed is an empty message (as connect-go has it). */
 	if (compressed && n) {
-		r = gzip_decompress(p, n, RPC_MESSAGE_MAX_BYTES, &inflated, &n);
+		r = gzip_decompress(p, n, message_max_bytes(call), &inflated, &n);
 		if (r == -EMSGSIZE)
-			return too_large(err);
+			return too_large(call, err);
 		if (r < 0)
 			return error_set(err, ERROR_INVALID_ARGUMENT, "decompress: corrupt gzip");
 		p = inflated;
@@ -125,8 +133,8 @@ static void bare_body(struct stream *s, struct evbuffer *data)
 	struct rpc_call *call = stream_data(s);
 	struct error err;
 
-	if (call->charged_bytes + evbuffer_get_length(data) > RPC_MESSAGE_MAX_BYTES)
-		too_large(&err);
+	if (call->charged_bytes + evbuffer_get_length(data) > message_max_bytes(call))
+		too_large(call, &err);
 	else if (gather(call, data, &err) == 0)
 		return;
 	rpc_call_end(call, &err);
@@ -177,8 +185,8 @@ static int next_envelope(struct rpc_call *call, struct envelope *ret, struct err
 	evbuffer_copyout(call->in, head, sizeof(head));
 	n = (size_t)head[1] << 24 | (size_t)head[2] << 16 | (size_t)head[3] << 8 | head[4];
 	ret->flags = head[0];
-	if (n > RPC_MESSAGE_MAX_BYTES)
-		return too_large(err);
+	if (n > message_max_bytes(call))
+		return too_large(call, err);
 	if (have < sizeof(head) + n) {
 		if (call->in_ended)
 			return error_set(err, ERROR_INVALID_ARGUMENT,
@@ -187,7 +195,7 @@ static int next_envelope(struct rpc_call *call, struct envelope *ret, struct err
 					 n, have - sizeof(head));
 		return 0;
 	}
-	if ((ret->flags & RPC_FLAG_COMPRESSED) && !call->gzip_in && n)
+	if ((ret->flags & RPC_FLAG_COMPRESSED) && !call->gzip_in)
 		return error_set(err, ERROR_INTERNAL,
 				 "protocol error: sent compressed message without compression "
 				 "support");

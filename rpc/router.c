@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/mem.h"
 #include "rpc/stream.h"
 #include "rpc/uri.h"
@@ -20,6 +21,7 @@ struct route {
 #define N_BUCKETS 64
 
 struct router {
+	struct arena arena; /* of the routes */
 	struct route *buckets[N_BUCKETS];
 };
 
@@ -39,24 +41,20 @@ struct router *router_new(void)
 
 void router_free(struct router *r)
 {
-	struct route *route, *next;
-	size_t i;
-
 	if (!r)
 		return;
-	for (i = 0; i < N_BUCKETS; i++)
-		for (route = r->buckets[i]; route; route = next) {
-			next = route->next;
-			if (!route->method)
-				free((char *)(uintptr_t)route->path);
-			free(route);
-		}
+	arena_clear(&r->arena);
 	free(r);
+}
+
+struct arena *router_arena(struct router *r)
+{
+	return &r->arena;
 }
 
 static void add(struct router *r, const char *method, const char *path, router_fn *fn, void *arg)
 {
-	struct route *route = mem_zalloc(sizeof(*route));
+	struct route *route = arena_zalloc(&r->arena, sizeof(*route));
 	struct route **at = &r->buckets[bucket_of(path)];
 
 	route->path = path;
@@ -75,7 +73,7 @@ void router_add(struct router *r, const char *method, const char *path, router_f
 
 void router_add_rpc(struct router *r, const char *path, router_fn *fn, void *arg)
 {
-	add(r, NULL, mem_strdup(path), fn, arg);
+	add(r, NULL, arena_strdup(&r->arena, path), fn, arg);
 }
 
 /* The route of that path and method; *ret_other where the path is there with other methods. */

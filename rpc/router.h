@@ -7,6 +7,7 @@
 #ifndef RPC_ROUTER_H
 #define RPC_ROUTER_H
 
+struct arena;
 struct router;
 struct stream;
 
@@ -15,6 +16,9 @@ typedef void router_fn(struct stream *s, void *arg);
 
 struct router *router_new(void);
 void router_free(struct router *r);
+
+/* Memory that lives as long as the router, for what its routes lead to. */
+struct arena *router_arena(struct router *r);
 
 /*
  * Adds an endpoint. Borrows the strings. `method` is "GET", "POST", …; a path may be added once
