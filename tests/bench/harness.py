@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -39,9 +40,13 @@ class Daemon:
         self.process = None
 
     def argv(self, *extra):
-        return [self.path, "-isnotfc", "-port", str(self.port), "-no-cgroups", *extra]
+        return [self.path, "-isnotfc", "-port", str(self.port), *(extra or ("-no-cgroups",))]
+
+    def start_with_cgroups(self, root):
+        self.start("-cgroup-root", root)
 
     def start(self, *extra):
+        """With these flags instead of -no-cgroups."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.argv(*extra), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log,
@@ -130,6 +135,11 @@ class Bench:
     def path(self, name):
         return os.path.join(self.work_dir, name)
 
+    def peer_program(self, path):
+        """A program that tests/bench/peers unpacked, or that is installed; None for neither."""
+        unpacked = os.path.join(os.path.dirname(self.client_path), "peers", path)
+        return unpacked if os.access(unpacked, os.X_OK) else shutil.which(os.path.basename(path))
+
     def file(self, name, data):
         """Writes a file for the client (a request, a body); returns its path."""
         with open(self.path(name), "wb") as f:
@@ -138,11 +148,14 @@ class Bench:
 
     def client(self, *args):
         """Runs a load to its end; the figures it printed, as a dict of numbers."""
+        return parse(self.run_client(*args))
+
+    def run_client(self, *args):
         done = subprocess.run([self.client_path, *(str(a) for a in args)], check=False,
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
         if done.returncode:
             raise Failed(done.stderr.decode(errors="replace").strip())
-        return parse(done.stdout.decode())
+        return done.stdout.decode()
 
     @contextlib.contextmanager
     def client_held(self, *args):
@@ -159,6 +172,26 @@ class Bench:
             process.stdout.close()
             process.wait()
 
+    @contextlib.contextmanager
+    def spawned(self, *argv, before_exec=None):
+        """A process that says when it is ready; it and its group are ended."""
+        process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, preexec_fn=before_exec)
+        try:
+            process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+    def spawned_in(self, cgroup, *argv):
+        """As spawned, in that cgroup."""
+        def enter():
+            with open(os.path.join(cgroup, "cgroup.procs"), "w", encoding="ascii") as f:
+                f.write("0")
+        return self.spawned(*argv, before_exec=enter)
+
     def rounds(self, count, measure, floor=None):
         """Measures floor, ours and peer in turn, `count` times, so that what disturbs the machine
         disturbs all of them. `measure(daemon)` and `floor()` return dicts of numbers. Gives, by
@@ -170,6 +203,8 @@ class Bench:
             for name, daemon in self.daemons.items():
                 results[name].append(measure(daemon))
         return Medians(results)
+
+    parse = staticmethod(lambda text: parse(text))
 
     def row(self, name, unit, values, reach=None):
         self.table.add(name, unit, {k: values.get(k) for k in SUBJECTS}, reach)

@@ -23,8 +23,8 @@ def at_most(limit, text=None):
     return Reach(text or f"≤ {limit:g}", lambda v: v["ours"] <= limit)
 
 
-def at_least(limit):
-    return Reach(f"≥ {limit:g}", lambda v: v["ours"] >= limit)
+def at_least(limit, text=None):
+    return Reach(text or f"≥ {limit:g}", lambda v: v["ours"] >= limit)
 
 
 def floor_at_most(factor):

@@ -30,10 +30,10 @@ def codec(message):
     return "proto" if isinstance(message, bytes) else "json"
 
 
-def unary(method, message):
+def unary(method, message, close=False):
     """A unary call of `package.Service/Method`."""
     return http("POST", f"/{method}", [("Content-Type", f"application/{codec(message)}")],
-                encode(message))
+                encode(message), close)
 
 
 def stream(method, message, close=False, headers=()):

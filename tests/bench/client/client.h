@@ -88,5 +88,8 @@ int cmd_produce(int argc, char **argv);
 int cmd_sink(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_burst(int argc, char **argv);
+int cmd_files(int argc, char **argv);
+int cmd_tree(int argc, char **argv);
+int cmd_listen(int argc, char **argv);
 
 #endif

@@ -20,7 +20,10 @@ static const struct {
 	{"produce", cmd_produce, "BYTES"},
 	{"sink", cmd_sink, ""},
 	{"watch", cmd_watch, "-p PORT [-n COUNT] REQUEST_FILE DIRECTORY"},
-	{"burst", cmd_burst, "-p PORT [-n COUNT] REQUEST_FILE DIRECTORY"},
+	{"burst", cmd_burst, "-p PORT [-n COUNT] [-o FILE] REQUEST_FILE DIRECTORY"},
+	{"files", cmd_files, "COUNT DIRECTORY"},
+	{"tree", cmd_tree, "COUNT"},
+	{"listen", cmd_listen, "COUNT PORT"},
 };
 
 int main(int argc, char **argv)

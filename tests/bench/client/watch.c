@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #define READ_BYTES (1024 * 1024)
+#define QUIET_MS   3000
 
 struct watch {
 	int fd;
+	int copy; /* where the answer's bytes go as well; -1: nowhere */
 	size_t count;
 	const char *directory;
 	char *buffer; /* READ_BYTES and room for what a text split between two reads needs */
@@ -29,13 +31,19 @@ static void watch_open(struct watch *w, int argc, char **argv)
 
 	target_init(&target);
 	w->count = 1;
-	while ((c = getopt(argc, argv, "+p:n:")) != -1) {
+	w->copy = -1;
+	while ((c = getopt(argc, argv, "+p:n:o:")) != -1) {
 		switch (c) {
 		case 'p':
 			target_set_port(&target, optarg);
 			break;
 		case 'n':
 			w->count = strtoul(optarg, NULL, 10);
+			break;
+		case 'o':
+			w->copy = open(optarg, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+			if (w->copy < 0)
+				die(errno, "%s", optarg);
 			break;
 		default:
 			exit(2);
@@ -87,17 +95,12 @@ int cmd_watch(int argc, char **argv)
 	return 0;
 }
 
-/* Makes `count` empty files as fast as it can, in a process of its own. */
-static pid_t make_files(const char *directory, size_t count)
+/* Makes `count` empty files as fast as it can. */
+static void make_files(const char *directory, size_t count)
 {
-	pid_t pid = fork();
 	char name[32];
 	int fd;
 
-	if (pid < 0)
-		die(errno, "fork");
-	if (pid)
-		return pid;
 	if (chdir(directory) < 0)
 		die(errno, "%s", directory);
 	for (size_t i = 0; i < count; i++) {
@@ -107,7 +110,14 @@ static pid_t make_files(const char *directory, size_t count)
 			die(errno, "%s", name);
 		close(fd);
 	}
-	_exit(0);
+}
+
+int cmd_files(int argc, char **argv)
+{
+	if (argc != 3)
+		return 2;
+	make_files(argv[2], strtoul(argv[1], NULL, 10));
+	return 0;
 }
 
 /* How often `text` stands in the n bytes; *tail is set to the bytes behind the last one. */
@@ -125,8 +135,9 @@ static size_t occurrences(const char *p, size_t n, const char *text, const char 
 }
 
 /*
- * Many files made in the watched directory: prints how many CREATE events came, in which time
- * from the first file, and whether the stream was still open in the end (five quiet seconds).
+ * Many files made in the watched directory, by a process of their own: prints how many CREATE
+ * events came, in which time from the first file, and whether the stream was still open in the end
+ * (QUIET_MS without any more). -o keeps the answer's bytes.
  */
 int cmd_burst(int argc, char **argv)
 {
@@ -143,13 +154,21 @@ int cmd_burst(int argc, char **argv)
 	watch_open(&w, argc, argv);
 	pfd.fd = w.fd;
 	last_ns = began_ns = now_ns();
-	pid = make_files(w.directory, w.count);
-	while (events < w.count && poll(&pfd, 1, 5000) > 0) {
+	pid = fork();
+	if (pid < 0)
+		die(errno, "fork");
+	if (pid == 0) {
+		make_files(w.directory, w.count);
+		_exit(0);
+	}
+	while (events < w.count && poll(&pfd, 1, QUIET_MS) > 0) {
 		n = recv(w.fd, w.buffer + kept, READ_BYTES, 0);
 		if (n <= 0) {
 			open = false;
 			break;
 		}
+		if (w.copy >= 0 && write(w.copy, w.buffer + kept, (size_t)n) != n)
+			die(errno, "copy");
 		events += occurrences(w.buffer, kept + (size_t)n, text, &tail);
 		last_ns = now_ns();
 		/* A text that is cut in two is kept for the next read. */

@@ -1,0 +1,179 @@
+"""Control: /init, killing trees of processes, freezing, and a busy guest's idle daemon."""
+
+import contextlib
+import json
+import os
+import time
+import urllib.request
+
+import harness
+import table
+import wire
+
+
+def init(bench):
+    body = json.dumps({"accessToken": "secret", "envVars": {
+        f"VARIABLE_{i}": "value " * 4 for i in range(20)}}).encode()
+    request = bench.file("init", wire.http("POST", "/init",
+                                           [("Content-Type", "application/json")], body))
+
+    def measure(daemon):
+        daemon.stop()
+        daemon.start()
+        first = bench.client("load", "-p", daemon.port, "-n", 1, request)
+        again = bench.client("load", "-p", daemon.port, "-n", 200, request)
+        return {"first": first["p50_us"], "again": again["p50_us"]}
+
+    m = bench.rounds(5, measure)
+    for daemon in bench.daemons.values():
+        daemon.stop()
+        daemon.start()
+    bench.row("/init, the first", "µs", m["first"], table.at_most(300))
+    bench.row("/init, repeated", "µs", m["again"], table.at_most(300))
+
+
+def cgroup2_root():
+    """Where a cgroup2 hierarchy is mounted; None where there is none."""
+    with open("/proc/mounts", encoding="ascii", errors="replace") as f:
+        for line in f:
+            fields = line.split()
+            if fields[2] == "cgroup2":
+                return fields[1]
+    return None
+
+
+@contextlib.contextmanager
+def with_cgroups(bench):
+    """The daemons started anew below a cgroup of their own, as the guest's root would be."""
+    root = cgroup2_root()
+    if not root:
+        raise harness.Failed("no cgroup2 hierarchy is mounted")
+    roots = {}
+    for daemon in bench.daemons.values():
+        roots[daemon.name] = os.path.join(root, f"envd-bench-{daemon.name}")
+        os.makedirs(roots[daemon.name], exist_ok=True)
+        daemon.stop()
+        daemon.start_with_cgroups(roots[daemon.name])
+    try:
+        yield roots
+    finally:
+        for daemon in bench.daemons.values():
+            daemon.stop()
+            remove_cgroup(roots[daemon.name])
+            daemon.start()
+
+
+def remove_cgroup(path):
+    """Kills what is in a cgroup, and removes it with all below."""
+    with contextlib.suppress(OSError):
+        with open(os.path.join(path, "cgroup.kill"), "w", encoding="ascii") as f:
+            f.write("1")
+    wait_until_empty(path)
+    for directory, _, _ in os.walk(path, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+
+
+def populated(path):
+    try:
+        with open(os.path.join(path, "cgroup.events"), encoding="ascii") as f:
+            return "populated 1" in f.read()
+    except OSError:
+        return False
+
+
+def wait_until_empty(path, seconds=10):
+    deadline = time.monotonic() + seconds
+    while populated(path):
+        if time.monotonic() > deadline:
+            raise harness.Failed(f"{path} is not empty")
+        time.sleep(0.0002)
+
+
+def cgroup_of(pid):
+    with open(f"/proc/{pid}/cgroup", encoding="ascii") as f:
+        return next(line.rstrip("\n").split("::")[1] for line in f if line.startswith("0::"))
+
+
+def call(daemon, method, message):
+    urllib.request.urlopen(urllib.request.Request(
+        f"http://127.0.0.1:{daemon.port}/{method}", wire.encode(message),
+        {"Content-Type": "application/json"})).close()
+
+
+def kill_tree(bench):
+    count = 200 if bench.quick else 1000
+    with with_cgroups(bench) as roots:
+        ours = bench.daemons["ours"]
+        start = bench.file("start-tree", wire.stream(
+            "process.Process/Start", wire.start(bench.client_path, "tree", count, tag="tree"),
+            headers=[("X-Envd-Kill-Scope", "tree")]))
+
+        def measure(daemon):
+            with bench.client_held("hold", "-p", daemon.port, "-e", "cmVhZHkK", start):
+                began = time.monotonic()
+                call(daemon, "process.Process/SendSignal",
+                     {"process": {"tag": "tree"}, "signal": "SIGNAL_SIGKILL"})
+                wait_until_empty(os.path.join(roots["ours"], "user"))
+                return {"ms": (time.monotonic() - began) * 1e3}
+
+        def floor():
+            path = os.path.join(cgroup2_root(), "envd-bench-floor")
+            os.makedirs(path, exist_ok=True)
+            with bench.spawned_in(path, bench.client_path, "tree", count):
+                began = time.monotonic()
+                with open(os.path.join(path, "cgroup.kill"), "w", encoding="ascii") as f:
+                    f.write("1")
+                wait_until_empty(path)
+                took = time.monotonic() - began
+            os.rmdir(path)
+            return {"ms": took * 1e3}
+
+        m = harness.Medians({"floor": [], "ours": [], "peer": []})
+        for _ in range(1 if bench.quick else 5):
+            m.results["floor"].append(floor())
+            m.results["ours"].append(measure(ours))
+    bench.row(f"kill scope tree, {count:,} processes (floor: cgroup.kill)", "ms", m["ms"],
+              table.floor_at_most(1.3))
+
+
+def freeze(bench):
+    count = 100 if bench.quick else 500
+    with with_cgroups(bench):
+        start = bench.file("sleepers", wire.stream(
+            "process.Process/Start", wire.start(bench.client_path, "tree", count)))
+
+        def measure(daemon):
+            request = bench.file("freeze", wire.http("POST", "/freeze?maxWaitMs=5000"))
+            thaw = bench.file("thaw", wire.http("POST", "/unfreeze"))
+            took = bench.client("load", "-p", daemon.port, "-n", 1, request)
+            bench.client("load", "-p", daemon.port, "-n", 1, thaw)
+            return {"ms": took["p50_us"] / 1e3}
+
+        with contextlib.ExitStack() as held:
+            for daemon in bench.daemons.values():
+                held.enter_context(bench.client_held("hold", "-p", daemon.port, "-e", "cmVhZHkK",
+                                                     start))
+            m = bench.rounds(5, measure)
+    bench.row(f"freeze of {count} processes", "ms", m["ms"], table.peer_at_most(1))
+
+
+def busy_guest(bench):
+    """300 processes that are not the daemon's, and 50 listening ports that it may forward."""
+    seconds = 2 if bench.quick else 10
+    for daemon in bench.daemons.values():
+        daemon.stop()
+        daemon.start(*(["-forward-ip", "127.0.0.99"] if daemon.name == "ours" else []))
+    with bench.client_held("listen", 50, 21000), \
+            bench.spawned(bench.client_path, "tree", 300):
+        time.sleep(3)
+        before = {n: d.cpu_us() for n, d in bench.daemons.items()}
+        time.sleep(seconds)
+        busy = {n: (d.cpu_us() - before[n]) / seconds / 1e4 for n, d in bench.daemons.items()}
+    for daemon in bench.daemons.values():
+        daemon.stop()
+        daemon.start()
+    bench.row("idle CPU beside 300 processes and 50 ports", "% core", busy, table.at_most(0.05))
+
+
+GROUP = (init, kill_tree, freeze, busy_guest)
