@@ -14,6 +14,7 @@
 VARIANT ?= release
 BUILD   := build/$(VARIANT)
 MODULES := base rpc pty fs watch envd
+FOLDERS_OF_ENVD := boot commands control relay
 PREFIX  ?= /usr
 SECONDS ?= 60
 V       ?= 0
@@ -82,7 +83,7 @@ PROTO    := $(wildcard rpc/proto/*.proto)
 GEN_C    := $(PROTO:rpc/proto/%.proto=$(BUILD)/gen/%.pb-c.c) \
             $(BUILD)/gen/google/protobuf/timestamp.pb-c.c
 PROTOC   := protoc-c --proto_path=rpc/proto --proto_path=/usr/include --c_out=$(BUILD)/gen
-SRC      := $(wildcard $(MODULES:%=%/*.c))
+SRC      := $(wildcard $(MODULES:%=%/*.c) $(FOLDERS_OF_ENVD:%=envd/%/*.c))
 LIB_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out envd/main.c,$(SRC))) $(GEN_C:.c=.o)
 MAIN_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter envd/main.c,$(SRC)))
 

@@ -10,7 +10,7 @@
 struct state;
 struct stream;
 
-/* Whether the request may pass as far as the token is concerned: envd/auth.c. NULL: all may. */
+/* Whether the request may pass as far as the token is concerned: envd/control/auth.c. NULL: all may. */
 typedef bool gate_token_fn(const struct stream *s, void *arg);
 
 struct gate {

@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "envd/cmd.h"
+#include "envd/boot/pid1.h"
+#include "envd/commands/cmd.h"
 #include "envd/daemon.h"
 #include "envd/options.h"
-#include "envd/pid1.h"
 #include "envd/version.h"
 
 int main(int argc, char **argv)

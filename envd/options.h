@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "envd/pid1.h"
+#include "envd/boot/pid1.h"
 #include "rpc/listen.h"
 
 #define OPTIONS_DEFAULT_PORT 49983

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "envd/args.h"
-#include "envd/probe.h"
+#include "envd/commands/args.h"
+#include "envd/commands/probe.h"
 
 static const struct arg table[] = {{"port", 'p', false}, {"help", 'h', true}, {NULL, 0, false}};
 

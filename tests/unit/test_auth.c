@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "envd/auth.h"
+#include "envd/control/auth.h"
 
 /* Token held or not × what was sent × what the metadata service's hash says. */
 static void test_decide(void **state)

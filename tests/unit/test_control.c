@@ -12,13 +12,13 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "envd/ca_bundle.h"
-#include "envd/clock.h"
-#include "envd/http_client.h"
-#include "envd/init_request.h"
-#include "envd/metrics.h"
-#include "envd/mmds.h"
-#include "envd/mounts.h"
+#include "envd/control/ca_bundle.h"
+#include "envd/control/clock.h"
+#include "envd/control/http_client.h"
+#include "envd/control/init_request.h"
+#include "envd/control/metrics.h"
+#include "envd/control/mmds.h"
+#include "envd/control/mounts.h"
 
 static int parse(struct arena *arena, const char *body, struct init_request *ret)
 {

@@ -13,7 +13,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "envd/hosts.h"
+#include "envd/control/hosts.h"
 
 #define NAME "events.e2b.local"
 

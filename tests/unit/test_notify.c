@@ -16,8 +16,8 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "envd/notify.h"
-#include "envd/pid1.h"
+#include "envd/boot/notify.h"
+#include "envd/boot/pid1.h"
 
 /* The manager's socket under the name, '@' for an abstract one; it waits for 5 s at most. */
 static int manager_open(const char *name)

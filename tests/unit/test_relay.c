@@ -18,8 +18,8 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "envd/dial.h"
-#include "envd/relay.h"
+#include "envd/relay/dial.h"
+#include "envd/relay/relay.h"
 
 #define PATIENCE_MS 5000
 

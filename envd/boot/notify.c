@@ -1,0 +1,95 @@
+#include "envd/boot/notify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+
+/* A decimal number from the environment, which is then removed; 0 where it is absent or none. */
+static uint64_t take_number(const char *name)
+{
+	const char *text = getenv(name);
+	uint64_t value = text ? strtoull(text, NULL, 10) : 0;
+
+	unsetenv(name);
+	return value;
+}
+
+/* The address in NOTIFY_SOCKET: a path, or '@' for the abstract namespace. 0 or -EINVAL. */
+static int read_address(struct notify *n, const char *text)
+{
+	size_t bytes = strlen(text);
+
+	if ((text[0] != '/' && text[0] != '@') || bytes < 2 || bytes >= sizeof(n->addr.sun_path))
+		return -EINVAL;
+	n->addr.sun_family = AF_UNIX;
+	memcpy(n->addr.sun_path, text, bytes);
+	if (text[0] == '@')
+		n->addr.sun_path[0] = '\0';
+	n->addr_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes);
+	return 0;
+}
+
+void notify_init(struct notify *n)
+{
+	const char *text = getenv("NOTIFY_SOCKET");
+	uint64_t watchdog_us = take_number("WATCHDOG_USEC");
+	uint64_t watchdog_pid = take_number("WATCHDOG_PID");
+
+	*n = (struct notify){.fd = -1};
+	if (!text)
+		return;
+	if (read_address(n, text) == 0)
+		n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (n->fd < 0)
+		log_warn("the service manager's socket %s is of no use", text);
+	unsetenv("NOTIFY_SOCKET");
+	/* sd_watchdog_enabled(3): a period that is meant for another process is not ours. */
+	if (n->fd >= 0 && (!watchdog_pid || watchdog_pid == (uint64_t)getpid()))
+		n->watchdog_ms = watchdog_us / 1000;
+}
+
+/* Sends one datagram. A manager that does not take it has worse troubles than ours. */
+static void tell(struct notify *n, const char *text)
+{
+	if (n->fd >= 0 && sendto(n->fd, text, strlen(text), MSG_NOSIGNAL,
+				 (struct sockaddr *)&n->addr, n->addr_bytes) < 0)
+		log_warn("telling the service manager %s failed: errno %d", text, errno);
+}
+
+/* The loop turns. */
+static void on_watchdog(void *arg)
+{
+	struct notify *n = arg;
+
+	tell(n, "WATCHDOG=1");
+	timer_set_ms(&n->timer, n->watchdog_ms / 2);
+}
+
+void notify_ready(struct notify *n, struct loop *loop)
+{
+	tell(n, "READY=1");
+	if (n->watchdog_ms < 2)
+		return;
+	timer_init(&n->timer, loop, on_watchdog, n);
+	n->timer_set_up = true;
+	timer_set_ms(&n->timer, n->watchdog_ms / 2);
+}
+
+void notify_stopping(struct notify *n)
+{
+	if (n->timer_set_up)
+		timer_cancel(&n->timer);
+	tell(n, "STOPPING=1");
+}
+
+void notify_clear(struct notify *n)
+{
+	if (n->timer_set_up)
+		timer_cancel(&n->timer);
+	fd_close(&n->fd);
+}

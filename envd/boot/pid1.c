@@ -1,0 +1,276 @@
+#include "envd/boot/pid1.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioprio.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+
+/* The cgroup of what a sandbox's user runs, where the daemon has made one. */
+#define USER_CGROUP "/sys/fs/cgroup/user/cgroup.procs"
+
+struct pid1 {
+	const struct pid1_options *options;
+	sigset_t signals;   /* that are waited for: all of them */
+	sigset_t inherited; /* the mask that children get back */
+	pid_t daemon;	    /* 0 while there is none */
+	uint64_t started_ms;
+	uint64_t restart_ms; /* when the daemon is started again, while there is none */
+	uint64_t delay_ms;   /* before the next restart */
+	bool exec_started;
+	pid_t exec;
+};
+
+int pid1_halt_parse(const char *text, enum pid1_halt *ret)
+{
+	static const char *const names[] = {"auto", "poweroff", "reboot", "halt"};
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*ret = (enum pid1_halt)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* The signal with which the daemon says that it listens; the real-time ones queue. */
+static int listening_signal(void)
+{
+	return SIGRTMIN;
+}
+
+void pid1_listening(void)
+{
+	kill(1, listening_signal());
+}
+
+/* Writes a text to a file of the kernel's, where it is there. */
+static void write_file(const char *path, const char *text)
+{
+	FD_AUTO int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		fd_write_all(fd, text, strlen(text));
+}
+
+/*
+ * What a unit file would ask for: the daemon answers under memory and CPU pressure, and is no
+ * victim of either. Its children get ordinary values again.
+ */
+static void favour_daemon(void)
+{
+	write_file("/proc/self/oom_score_adj", "-1000");
+	setpriority(PRIO_PROCESS, 0, -20);
+	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_RT, 4));
+}
+
+/* Starts the daemon. Returns true in it, the child. */
+static bool start_daemon(struct pid1 *p)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		setsid();
+		favour_daemon();
+		sigprocmask(SIG_SETMASK, &p->inherited, NULL);
+		return true;
+	}
+	p->started_ms = clock_monotonic_ms();
+	if (pid < 0) {
+		log_error("init: starting the daemon: %s", error_errno_text(errno));
+		p->restart_ms = p->started_ms + PID1_RESTART_MAX_MS;
+		return false;
+	}
+	p->daemon = pid;
+	return false;
+}
+
+/* Splits the command of -init-exec at its blanks, and becomes it. In the child. */
+static _Noreturn void exec_command(const char *command)
+{
+	char *words[PID1_EXEC_WORDS + 1], *save = NULL, *text = mem_strdup(command);
+	size_t n = 0;
+
+	for (char *word = strtok_r(text, " \t", &save); word && n < PID1_EXEC_WORDS;
+	     word = strtok_r(NULL, " \t", &save))
+		words[n++] = word;
+	words[n] = NULL;
+	if (n)
+		execvp(words[0], words);
+	log_error("init: %s: %s", command, error_errno_text(n ? errno : EINVAL));
+	_exit(127);
+}
+
+/* Starts the command of -init-exec, once in the life of the machine. */
+static void start_exec(struct pid1 *p)
+{
+	if (!p->options->exec || p->exec_started)
+		return;
+	p->exec_started = true;
+	p->exec = fork();
+	if (p->exec < 0) {
+		log_error("init: %s: %s", p->options->exec, error_errno_text(errno));
+	} else if (p->exec == 0) {
+		setsid();
+		write_file(USER_CGROUP, "0");
+		sigprocmask(SIG_SETMASK, &p->inherited, NULL);
+		exec_command(p->options->exec);
+	}
+}
+
+/* How a child ended, in words. */
+static void describe_end(int status, char *out, size_t n)
+{
+	if (WIFSIGNALED(status))
+		snprintf(out, n, "signal %d", WTERMSIG(status));
+	else
+		snprintf(out, n, "exit status %d", WEXITSTATUS(status));
+}
+
+/* The daemon died: it is started again, the later the faster it dies. */
+static void daemon_died(struct pid1 *p, const char *how)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	if (now - p->started_ms >= PID1_RESTART_SETTLE_MS || !p->delay_ms)
+		p->delay_ms = PID1_RESTART_MS;
+	p->daemon = 0;
+	p->restart_ms = now + p->delay_ms;
+	log_error("init: the daemon ended with %s, starting it again in %u ms", how,
+		  (unsigned)p->delay_ms);
+	p->delay_ms *= 2;
+	if (p->delay_ms > PID1_RESTART_MAX_MS)
+		p->delay_ms = PID1_RESTART_MAX_MS;
+}
+
+/* Reaps every child that has ended, ours or orphaned. Returns false where none is left at all. */
+static bool reap(struct pid1 *p, bool ending)
+{
+	char how[32];
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		describe_end(status, how, sizeof(how));
+		if (pid == p->daemon && !ending)
+			daemon_died(p, how);
+		else if (pid == p->daemon)
+			p->daemon = 0;
+		else if (pid == p->exec)
+			log_info("init: %s ended with %s", p->options->exec, how);
+		if (pid == p->exec)
+			p->exec = 0;
+	}
+	return pid == 0;
+}
+
+/* Waits for a signal, for ms at most; UINT64_MAX is for ever. The signal, or -1. */
+static int wait_signal(struct pid1 *p, uint64_t ms, siginfo_t *info)
+{
+	struct timespec ts = {(time_t)(ms / 1000), (long)(ms % 1000 * 1000000)};
+
+	return sigtimedwait(&p->signals, info, ms == UINT64_MAX ? NULL : &ts);
+}
+
+/* Reaps until the condition's process is gone (0: every one), for so long at most. */
+static void reap_until_gone(struct pid1 *p, const pid_t *which, uint64_t ms)
+{
+	uint64_t deadline = clock_monotonic_ms() + ms, now;
+	siginfo_t info;
+
+	while (reap(p, true) && (!which || *which)) {
+		now = clock_monotonic_ms();
+		if (now >= deadline)
+			return;
+		wait_signal(p, deadline - now, &info);
+	}
+}
+
+/* Ends the machine: the daemon, then everything else, then the file systems, then the power. */
+static _Noreturn void end_machine(struct pid1 *p, int sig)
+{
+	enum pid1_halt halt = p->options->halt;
+	int command;
+
+	if (halt == PID1_HALT_AUTO)
+		halt = sig == SIGINT ? PID1_HALT_REBOOT : PID1_HALT_POWEROFF;
+	command = halt == PID1_HALT_REBOOT     ? RB_AUTOBOOT
+		  : halt == PID1_HALT_POWEROFF ? RB_POWER_OFF
+					       : RB_HALT_SYSTEM;
+	log_info("init: signal %d, %s", sig,
+		 halt == PID1_HALT_REBOOT     ? "rebooting"
+		 : halt == PID1_HALT_POWEROFF ? "powering off"
+					      : "halting");
+	if (p->daemon) {
+		kill(p->daemon, SIGTERM);
+		reap_until_gone(p, &p->daemon, PID1_STOP_DAEMON_MS);
+	}
+	kill(-1, SIGTERM);
+	kill(-1, SIGCONT);
+	reap_until_gone(p, NULL, PID1_STOP_MS);
+	kill(-1, SIGKILL);
+	reap_until_gone(p, NULL, PID1_KILL_MS);
+	pid1_unmount();
+	reboot(command);
+	/* In a container without that right, ending is all there is. */
+	_exit(0);
+}
+
+/* Deals with one signal. */
+static void take_signal(struct pid1 *p, int sig, const siginfo_t *info)
+{
+	if (sig == SIGCHLD) {
+		reap(p, false);
+	} else if (sig == listening_signal()) {
+		if (info->si_pid == p->daemon)
+			start_exec(p);
+	} else if (sig == SIGTERM || sig == SIGINT || sig == SIGPWR) {
+		end_machine(p, sig);
+	} else if ((sig == SIGHUP || sig == SIGUSR1 || sig == SIGUSR2) && p->daemon) {
+		kill(p->daemon, sig);
+	}
+}
+
+void pid1_run(const struct pid1_options *options)
+{
+	struct pid1 p = {.options = options};
+	siginfo_t info;
+
+	if (getpid() != 1) {
+		fprintf(stderr, "envd: -init is for process 1, this is process %d\n", getpid());
+		exit(2);
+	}
+	/* Blocked signals wait, even those that the kernel would not give a PID 1 otherwise. */
+	sigfillset(&p.signals);
+	sigprocmask(SIG_SETMASK, &p.signals, &p.inherited);
+	pid1_setup();
+	if (start_daemon(&p))
+		return;
+	for (;;) {
+		uint64_t now = clock_monotonic_ms(), wait_ms = UINT64_MAX;
+		int sig;
+
+		if (!p.daemon && now >= p.restart_ms && start_daemon(&p))
+			return;
+		if (!p.daemon)
+			wait_ms = p.restart_ms > now ? p.restart_ms - now : 0;
+		sig = wait_signal(&p, wait_ms, &info);
+		if (sig > 0)
+			take_signal(&p, sig, &info);
+	}
+}

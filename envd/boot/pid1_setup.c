@@ -1,0 +1,231 @@
+/* The machine around PID 1: what must be there before the daemon, and what must be left behind. */
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "envd/boot/pid1.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define MOUNTS_BYTES (256 * 1024) /* of /proc/self/mounts that are read */
+#define NOFILE_HARD  524288	  /* what services and logins have elsewhere */
+#define CGROUP_ROOT  "/sys/fs/cgroup"
+
+/* A file system that a Linux program expects. */
+struct standard_mount {
+	const char *type, *target, *options;
+	unsigned long flags;
+	mode_t mode; /* of the directory, where it must be made */
+};
+
+static const struct standard_mount standard_mounts[] = {
+	{"proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, 0555},
+	{"sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, 0555},
+	{"devtmpfs", "/dev", "mode=0755", MS_NOSUID, 0755},
+	/* gid 5 is tty in every distribution; without it a terminal is nobody's to write(1) to. */
+	{"devpts", "/dev/pts", "mode=0620,gid=5,ptmxmode=0666", MS_NOSUID | MS_NOEXEC, 0755},
+	{"tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV, 01777},
+	{"tmpfs", "/run", "mode=0755", MS_NOSUID | MS_NODEV, 0755},
+	{"cgroup2", CGROUP_ROOT, "nsdelegate,memory_recursiveprot",
+	 MS_NOSUID | MS_NODEV | MS_NOEXEC, 0555},
+};
+
+/* What devtmpfs does not make, and shells and scripts rely on. */
+static const char *const device_links[][2] = {
+	{"/proc/self/fd", "/dev/fd"},
+	{"/proc/self/fd/0", "/dev/stdin"},
+	{"/proc/self/fd/1", "/dev/stdout"},
+	{"/proc/self/fd/2", "/dev/stderr"},
+};
+
+/* Whether something is mounted there: its device is not its parent's. */
+static bool is_mounted(const char *path)
+{
+	char parent[64];
+	struct stat here, above;
+
+	snprintf(parent, sizeof(parent), "%s/..", path);
+	return stat(path, &here) == 0 && stat(parent, &above) == 0 && here.st_dev != above.st_dev;
+}
+
+/* Mounts one of them, unless the image or a container has done it already. */
+static void mount_standard(const struct standard_mount *m)
+{
+	if (is_mounted(m->target))
+		return;
+	mkdir(m->target, m->mode);
+	if (mount(m->type, m->target, m->type, m->flags, m->options) == 0)
+		return;
+	/* Older kernels do not know every option. */
+	if (errno == EINVAL && mount(m->type, m->target, m->type, m->flags, NULL) == 0)
+		return;
+	log_warn("init: mounting %s: %s", m->target, error_errno_text(errno));
+}
+
+/*
+ * /tmp belongs to the image where the image has one that can be written: what is in memory instead
+ * counts against the sandbox.
+ */
+static void prepare_tmp(void)
+{
+	if (mkdir("/tmp", 01777) == 0)
+		chmod("/tmp", 01777);
+	if (access("/tmp", W_OK) == 0)
+		return;
+	if (mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
+		log_warn("init: mounting /tmp: %s", error_errno_text(errno));
+}
+
+/* Opens what the kernel did not: without /dev/console in the image a PID 1 has no descriptors. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/console", O_RDWR | O_NOCTTY);
+		if (fd < 0)
+			fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+/* Brings loopback up; the kernel gives it its addresses. */
+static void raise_loopback(void)
+{
+	FD_AUTO int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {.ifr_name = "lo"};
+
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0) {
+		log_warn("init: loopback: %s", error_errno_text(errno));
+		return;
+	}
+	request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
+	if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		log_warn("init: loopback: %s", error_errno_text(errno));
+}
+
+/* Names the machine as the image says, or "localhost" where nobody has named it at all. */
+static void set_hostname(void)
+{
+	struct utsname names;
+	char *text = NULL;
+	const char *name = "";
+
+	if (fd_read_file(AT_FDCWD, "/etc/hostname", 4096, &text, NULL) == 0) {
+		text[strcspn(text, " \t\r\n")] = '\0';
+		name = text;
+	} else if (uname(&names) == 0 && strcmp(names.nodename, "(none)") == 0) {
+		name = "localhost";
+	}
+	if (*name && sethostname(name, strlen(name)) < 0)
+		log_warn("init: hostname: %s", error_errno_text(errno));
+	free(text);
+}
+
+/* The kernel's limits for a PID 1 are from a time of smaller programs. */
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < NOFILE_HARD) {
+		files.rlim_max = NOFILE_HARD;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+/* Lets cgroups below the root have the controllers that the daemon's weights and bounds need. */
+static void enable_controllers(void)
+{
+	static const char *const controllers[] = {"+cpu", "+io", "+memory", "+pids"};
+	FD_AUTO int fd = open(CGROUP_ROOT "/cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
+
+	/* One at a time: a kernel that lacks one would refuse them all. */
+	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(controllers); i++)
+		fd_write_all(fd, controllers[i], strlen(controllers[i]));
+}
+
+void pid1_setup(void)
+{
+	umask(022);
+	for (size_t i = 0; i < ARRAY_LEN(standard_mounts); i++)
+		mount_standard(&standard_mounts[i]);
+	open_standard_fds();
+	for (size_t i = 0; i < ARRAY_LEN(device_links); i++)
+		if (symlink(device_links[i][0], device_links[i][1]) < 0 && errno != EEXIST)
+			log_warn("init: %s: %s", device_links[i][1], error_errno_text(errno));
+	prepare_tmp();
+	raise_loopback();
+	set_hostname();
+	raise_limits();
+	enable_controllers();
+	setenv("PATH", DEFAULT_PATH, 0);
+	if (chdir("/") < 0)
+		log_warn("init: /: %s", error_errno_text(errno));
+	/* Ctrl-Alt-Del, which is what a Firecracker host sends, becomes SIGINT to us. */
+	reboot(RB_DISABLE_CAD);
+}
+
+/* Undoes the octal escapes of /proc/self/mounts in place. */
+static void unescape(char *text)
+{
+	char *out = text;
+
+	for (; *text; text++) {
+		if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] && text[3]) {
+			*out++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
+					(text[3] - '0'));
+			text += 3;
+		} else {
+			*out++ = *text;
+		}
+	}
+	*out = '\0';
+}
+
+/* Unmounts what has a device behind it; where that is refused (the root), makes it read-only. */
+static void unmount_line(char *line)
+{
+	char *save = NULL, *source = strtok_r(line, " ", &save),
+	     *target = strtok_r(NULL, " ", &save);
+
+	if (!source || !target || source[0] != '/')
+		return;
+	unescape(target);
+	if (strcmp(target, "/") != 0 && umount2(target, UMOUNT_NOFOLLOW) == 0)
+		return;
+	if (mount(NULL, target, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
+		log_warn("init: leaving %s: %s", target, error_errno_text(errno));
+}
+
+void pid1_unmount(void)
+{
+	char *mounts = NULL, *line;
+
+	sync();
+	if (fd_read_file(AT_FDCWD, "/proc/self/mounts", MOUNTS_BYTES, &mounts, NULL) < 0)
+		return;
+	/* The last mounted first. */
+	while ((line = strrchr(mounts, '\n'))) {
+		*line = '\0';
+		line = strrchr(mounts, '\n');
+		unmount_line(line ? line + 1 : mounts);
+	}
+	free(mounts);
+	sync();
+}

@@ -1,0 +1,74 @@
+/*
+ * The control API: what an orchestrator does with a sandbox as a whole. One file an endpoint
+ * (ctl_*.c); this is what they share.
+ */
+#ifndef ENVD_CONTROL_H
+#define ENVD_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/state.h"
+#include "envd/control/token.h"
+
+struct freezer;
+struct init_call;
+struct log_export;
+struct mmds;
+struct mounts;
+struct router;
+struct server;
+
+struct control {
+	struct state *state;
+	struct server *server;
+	struct token token;
+	bool is_not_fc;
+	struct workers *control_workers; /* one thread: what must not overlap */
+	struct mmds *mmds;		 /* NULL outside Firecracker */
+	struct log_export *log_export;	 /* NULL outside Firecracker */
+
+	/*
+	 * Thaws what a freeze left frozen: `done` comes from the loop, also where there was
+	 * nothing to do; *audit is the value for X-Envd-Freeze-Audit, or NULL. NULL without cgroups.
+	 */
+	void (*thaw)(void *arg, void (*done)(void *done_arg), void *done_arg);
+	void (*audit)(void *arg, char *ret, size_t ret_bytes);
+	void *freeze_arg;
+
+	/* /init (ctl_init.c). */
+	struct init_call *running; /* one at a time; the others wait in order */
+	TAILQ_HEAD(init_queue, init_call) waiting;
+	bool initialized;
+	bool has_newest;
+	int64_t newest_ns; /* timestamp of the newest /init */
+	char *lifecycle;   /* of the last one */
+	char *ca_bundle;   /* the one that is installed, normalised; owned */
+	bool tidying;	   /* a worker is still busy with what comes after an answer */
+	struct mounts *mounts;
+
+	/* /metrics (ctl_metrics.c): the counters of its last call. */
+	uint64_t cpu_total, cpu_busy;
+};
+
+/* Borrows both; fill in the rest before serving. */
+void control_init(struct control *c, struct state *state, struct server *server, bool is_not_fc);
+
+/* Registers every endpoint. */
+void control_register(struct control *c, struct router *router);
+
+/* One function for each file. */
+void ctl_envs_register(struct control *c, struct router *router);
+void ctl_init_register(struct control *c, struct router *router);
+void ctl_metrics_register(struct control *c, struct router *router);
+void ctl_fsfreeze_register(struct control *c, struct router *router);
+void ctl_collapse_register(struct control *c, struct router *router);
+void ctl_upgrade_register(struct control *c, struct router *router);
+
+/* What the metadata service told: the sandbox's names, the log's address (control.c). */
+struct mmds_answer;
+void control_known(void *arg, const struct mmds_answer *answer);
+
+#endif

@@ -1,0 +1,31 @@
+/* GET /envs: the global environment variables. */
+#include <stddef.h>
+
+#include "envd/control/control.h"
+#include "rpc/json.h"
+#include "rpc/router.h"
+#include "rpc/stream.h"
+
+static void envs(struct stream *s, void *arg)
+{
+	const struct control *c = arg;
+	struct json_writer out;
+	size_t i;
+
+	json_writer_init(&out, 0, 256);
+	json_put_object(&out);
+	for (i = 0; i < c->state->n_env; i++) {
+		json_put_name(&out, c->state->env[i].name);
+		json_put_string(&out, c->state->env[i].value);
+	}
+	json_put_object_end(&out);
+	json_append(&out, "\n", 1);
+	stream_header(s, "Cache-Control", "no-store");
+	stream_reply(s, 200, "application/json", out.data, out.n);
+	json_writer_clear(&out);
+}
+
+void ctl_envs_register(struct control *c, struct router *router)
+{
+	router_add(router, "GET", "/envs", envs, c);
+}

@@ -1,0 +1,78 @@
+/*
+ * POST /fsfreeze, POST /fsthaw: the root file system is stopped for a snapshot of its disk, and let
+ * go (FIFREEZE and FITHAW, ioctl_fs.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/work.h"
+#include "envd/control/control.h"
+#include "rpc/router.h"
+#include "rpc/stream.h"
+
+struct fsfreeze_call {
+	struct work work;
+	struct stream *stream;
+	bool thaw;
+	int result; /* -errno */
+};
+
+/* Already in that state is a success: EBUSY when freezing, EINVAL when thawing. */
+static void fsfreeze_run(struct work *work)
+{
+	struct fsfreeze_call *call = container_of(work, struct fsfreeze_call, work);
+	FD_AUTO int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		call->result = -errno;
+	else if (ioctl(fd, call->thaw ? FITHAW : FIFREEZE, 0) < 0 &&
+		 errno != (call->thaw ? EINVAL : EBUSY))
+		call->result = -errno;
+}
+
+static void fsfreeze_done(struct work *work)
+{
+	struct fsfreeze_call *call = container_of(work, struct fsfreeze_call, work);
+	struct error err;
+
+	if (call->result < 0) {
+		error_set_errno(&err, ERROR_INTERNAL, call->result, "%s /",
+				call->thaw ? "FITHAW" : "FIFREEZE");
+		stream_reply_error(call->stream, 500, err.message);
+	} else {
+		stream_header(call->stream, "Cache-Control", "no-store");
+		stream_reply(call->stream, 204, NULL, NULL, 0);
+	}
+	stream_unref(call->stream);
+}
+
+static void begin(struct stream *s, struct control *c, bool thaw)
+{
+	struct fsfreeze_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
+
+	call->stream = stream_ref(s);
+	call->thaw = thaw;
+	call->work.run = fsfreeze_run;
+	call->work.done = fsfreeze_done;
+	work_submit(c->state->file_workers, &call->work);
+}
+
+static void fsfreeze(struct stream *s, void *arg)
+{
+	begin(s, arg, false);
+}
+
+static void fsthaw(struct stream *s, void *arg)
+{
+	begin(s, arg, true);
+}
+
+void ctl_fsfreeze_register(struct control *c, struct router *router)
+{
+	router_add(router, "POST", "/fsfreeze", fsfreeze, c);
+	router_add(router, "POST", "/fsthaw", fsthaw, c);
+}

@@ -1,0 +1,121 @@
+#include "envd/control/run_command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/loop.h"
+
+static char path_variable[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/* The file of a program in the directories where images have such. */
+static int find_program(const char *name, char *ret, size_t ret_bytes)
+{
+	static const char *const directories[] = {
+		"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+		snprintf(ret, ret_bytes, "%s/%s", directories[i], name);
+		if (access(ret, X_OK) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
+/* Starts it with its output in *ret_output, and the signals as a program expects them. */
+static int start(const char *file, const char *const argv[], int output, pid_t *ret_pid)
+{
+	char *const environment[] = {path_variable, NULL};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	int r;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						      POSIX_SPAWN_SETSID);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, output, 1);
+	posix_spawn_file_actions_adddup2(&actions, output, 2);
+	r = posix_spawn(ret_pid, file, &actions, &attributes, (char *const *)(uintptr_t)argv,
+			environment);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	return -r;
+}
+
+/* Gathers the output until the program has ended, or the time is over. */
+static int await(int pidfd, int output, uint64_t deadline_ms, struct run_result *ret)
+{
+	struct pollfd fds[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = output, .events = POLLIN}};
+	size_t have = 0;
+	char piece[512];
+	uint64_t now;
+	ssize_t n;
+
+	for (;;) {
+		now = clock_monotonic_ms();
+		if (now >= deadline_ms)
+			return -ETIMEDOUT;
+		if (poll(fds, 2, (int)(deadline_ms - now)) < 0 && errno != EINTR)
+			return -errno;
+		if (fds[1].revents) {
+			n = read(output, piece, sizeof(piece));
+			if (n <= 0)
+				fds[1].fd = -1;
+			else if (have + (size_t)n < sizeof(ret->output))
+				memcpy(ret->output + have, piece, (size_t)n), have += (size_t)n;
+			continue;
+		}
+		if (fds[0].revents)
+			break;
+	}
+	while (have && ret->output[have - 1] == '\n')
+		have--;
+	ret->output[have] = '\0';
+	return 0;
+}
+
+int run_command(const char *const argv[], unsigned timeout_ms, struct run_result *ret)
+{
+	uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+	FD_AUTO int pidfd = -1;
+	char file[256];
+	int output[2], r;
+	pid_t pid;
+
+	memset(ret, 0, sizeof(*ret));
+	r = find_program(argv[0], file, sizeof(file));
+	if (r < 0)
+		return r;
+	if (pipe2(output, O_CLOEXEC) < 0)
+		return -errno;
+	r = start(file, argv, output[1], &pid);
+	close(output[1]);
+	if (r == 0) {
+		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+		r = pidfd < 0 ? -errno : await(pidfd, output[0], deadline_ms, ret);
+		if (r < 0)
+			kill(-pid, SIGKILL);
+		while (waitpid(pid, &ret->status, 0) < 0 && errno == EINTR)
+			continue;
+	}
+	close(output[0]);
+	return r;
+}

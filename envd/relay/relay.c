@@ -1,0 +1,259 @@
+#include "envd/relay/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum flow_state {
+	FLOW_OPEN,     /* the source may have more */
+	FLOW_DRAINING, /* the source came to its end; the pipe has the last of it */
+	FLOW_CLOSED,   /* the destination was told */
+};
+
+/* One direction. */
+struct flow {
+	struct relay *relay;
+	enum flow_state state;
+	int source, destination; /* the relay's */
+	int pipe[2];		 /* -1 while nothing is in flight */
+	size_t in_pipe_bytes;
+	struct event readable; /* of the source: pending while the pipe is empty */
+	struct event writable; /* of the destination: pending while it is not */
+};
+
+struct relay {
+	struct relay_hub *hub;
+	int fds[2];
+	struct flow flows[2];
+	int rc; /* the first failure */
+	struct defer over;
+	relay_done_fn *done;
+	void *arg;
+};
+
+void relay_hub_init(struct relay_hub *hub, struct loop *loop)
+{
+	*hub = (struct relay_hub){.loop = loop};
+}
+
+void relay_hub_clear(struct relay_hub *hub)
+{
+	if (hub->relays)
+		fatal("a relay outlives its hub");
+	while (hub->idle_pipes) {
+		hub->idle_pipes--;
+		close(hub->pipes[hub->idle_pipes][0]);
+		close(hub->pipes[hub->idle_pipes][1]);
+	}
+}
+
+/* Gives the direction a pipe. 0 or -errno. */
+static int take_pipe(struct relay_hub *hub, struct flow *f)
+{
+	if (f->pipe[0] >= 0)
+		return 0;
+	if (hub->idle_pipes) {
+		hub->idle_pipes--;
+		f->pipe[0] = hub->pipes[hub->idle_pipes][0];
+		f->pipe[1] = hub->pipes[hub->idle_pipes][1];
+		return 0;
+	}
+	return pipe2(f->pipe, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/* Takes the pipe back; one that has bytes in it is of use to nobody else. */
+static void release_pipe(struct relay_hub *hub, struct flow *f)
+{
+	if (f->pipe[0] < 0)
+		return;
+	if (f->in_pipe_bytes == 0 && hub->idle_pipes < RELAY_IDLE_PIPES) {
+		hub->pipes[hub->idle_pipes][0] = fd_take(&f->pipe[0]);
+		hub->pipes[hub->idle_pipes][1] = fd_take(&f->pipe[1]);
+		hub->idle_pipes++;
+		return;
+	}
+	fd_close(&f->pipe[0]);
+	fd_close(&f->pipe[1]);
+}
+
+/* Whether a direction's splice came to nothing for now. */
+static bool would_wait(ssize_t n)
+{
+	return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* Moves what the source has into the pipe. 1 moved, 0 nothing for now or the end, -errno. */
+static int fill(struct flow *f)
+{
+	ssize_t n;
+	int rc;
+
+	if (f->state != FLOW_OPEN || f->in_pipe_bytes == RELAY_PIPE_BYTES)
+		return 0;
+	rc = take_pipe(f->relay->hub, f);
+	if (rc < 0)
+		return rc;
+	/* The kernel counts pages, not bytes: a pipe of small pieces is full earlier (EAGAIN). */
+	n = splice(f->source, NULL, f->pipe[1], NULL, RELAY_PIPE_BYTES - f->in_pipe_bytes,
+		   SPLICE_F_NONBLOCK);
+	if (n > 0) {
+		f->in_pipe_bytes += (size_t)n;
+		return 1;
+	}
+	if (n == 0)
+		f->state = FLOW_DRAINING;
+	return n == 0 || would_wait(n) ? 0 : -errno;
+}
+
+/* Moves what the pipe has to the destination. 1 moved, 0 nothing for now, -errno. */
+static int drain(struct flow *f)
+{
+	ssize_t n;
+
+	if (f->in_pipe_bytes == 0)
+		return 0;
+	n = splice(f->pipe[0], NULL, f->destination, NULL, f->in_pipe_bytes, SPLICE_F_NONBLOCK);
+	if (n > 0) {
+		f->in_pipe_bytes -= (size_t)n;
+		return 1;
+	}
+	return would_wait(n) ? 0 : n < 0 ? -errno : -EPIPE;
+}
+
+/* Moves bytes while there are any to move, for its turns. 0 or -errno. */
+static int flow_move(struct flow *f)
+{
+	for (int turn = 0; turn < RELAY_TURNS; turn++) {
+		int filled = fill(f), drained = filled < 0 ? 0 : drain(f);
+
+		if (filled < 0 || drained < 0)
+			return filled < 0 ? filled : drained;
+		if (!filled && !drained)
+			break;
+	}
+	return 0;
+}
+
+/* Passes an end of file on, once the last byte before it has gone. */
+static void flow_finish(struct flow *f)
+{
+	if (f->state != FLOW_DRAINING || f->in_pipe_bytes)
+		return;
+	f->state = FLOW_CLOSED;
+	/* It fails where the other side has gone, and then that side's own direction says so. */
+	shutdown(f->destination, SHUT_WR);
+}
+
+/* The only place that decides what a direction waits for. */
+static void flow_update(struct flow *f)
+{
+	bool over = f->relay->rc < 0;
+
+	if (f->in_pipe_bytes == 0)
+		release_pipe(f->relay->hub, f);
+	if (!over && f->state == FLOW_OPEN && f->in_pipe_bytes == 0)
+		event_add(&f->readable, NULL);
+	else
+		event_del(&f->readable);
+	if (!over && f->in_pipe_bytes)
+		event_add(&f->writable, NULL);
+	else
+		event_del(&f->writable);
+}
+
+/* The only place that decides that it is over. */
+static void relay_settle(struct relay *r)
+{
+	if (r->rc < 0 || (r->flows[0].state == FLOW_CLOSED && r->flows[1].state == FLOW_CLOSED))
+		defer_schedule(&r->over);
+}
+
+/* The source can be read, or the destination written. */
+static void flow_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct flow *f = arg;
+	struct relay *r = f->relay;
+	int rc = flow_move(f);
+
+	if (rc < 0 && r->rc == 0)
+		r->rc = rc;
+	flow_finish(f);
+	flow_update(&r->flows[0]);
+	flow_update(&r->flows[1]);
+	relay_settle(r);
+}
+
+static void relay_over(void *arg)
+{
+	struct relay *r = arg;
+
+	r->done(r, r->rc, r->arg);
+}
+
+static void flow_init(struct flow *f, struct relay *r, int source, int destination)
+{
+	struct event_base *base = r->hub->loop->base;
+
+	*f = (struct flow){
+		.relay = r, .source = source, .destination = destination, .pipe = {-1, -1}};
+	if (event_assign(&f->readable, base, source, EV_READ, flow_event, f) < 0 ||
+	    event_assign(&f->writable, base, destination, EV_WRITE, flow_event, f) < 0)
+		fatal("event_assign failed");
+}
+
+struct relay *relay_new(struct relay_hub *hub, int a, int b, relay_done_fn *done, void *arg)
+{
+	struct relay *r = mem_zalloc(sizeof(*r));
+
+	r->hub = hub;
+	hub->relays++;
+	r->fds[0] = a;
+	r->fds[1] = b;
+	r->done = done;
+	r->arg = arg;
+	defer_init(&r->over, hub->loop, relay_over, r);
+	flow_init(&r->flows[0], r, a, b);
+	flow_init(&r->flows[1], r, b, a);
+	r->rc = fd_set_nonblock(a);
+	if (r->rc == 0)
+		r->rc = fd_set_nonblock(b);
+	flow_update(&r->flows[0]);
+	flow_update(&r->flows[1]);
+	relay_settle(r);
+	return r;
+}
+
+/* Makes the close of a connection a reset where its protocol knows one. */
+static void reset_on_close(int fd)
+{
+	struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+void relay_free(struct relay *r)
+{
+	bool whole;
+
+	if (!r)
+		return;
+	whole = r->rc == 0 && r->flows[0].state == FLOW_CLOSED && r->flows[1].state == FLOW_CLOSED;
+	for (int i = 0; i < 2; i++) {
+		event_del(&r->flows[i].readable);
+		event_del(&r->flows[i].writable);
+		release_pipe(r->hub, &r->flows[i]);
+		if (!whole)
+			reset_on_close(r->fds[i]);
+	}
+	fd_close(&r->fds[0]);
+	fd_close(&r->fds[1]);
+	defer_cancel(&r->over);
+	r->hub->relays--;
+	free(r);
+}
