@@ -28,5 +28,7 @@ void fs_service_register(struct fs_service *svc, struct router *router)
 	rpc_register(router, &fs_rpc_move, 1, svc);
 	rpc_register(router, &fs_rpc_list_dir, 1, svc);
 	rpc_register(router, &fs_rpc_remove, 1, svc);
+	router_add(router, "GET", "/files", fs_download_open, svc);
+	router_add(router, "HEAD", "/files", fs_download_open, svc);
 	router_add(router, "POST", "/files", fs_upload_open, svc);
 }

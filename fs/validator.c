@@ -103,7 +103,8 @@ static bool given(const char *value)
 
 bool fs_if_match(const char *value, const struct fs_validator *v)
 {
-	return !given(value) || (v && list_has(value, v->etag, true));
+	return !given(value) ||
+	       (v && (list_has(value, v->etag, true) || list_has(value, v->gzip_etag, true)));
 }
 
 bool fs_if_none_match(const char *value, const struct fs_validator *v)
@@ -116,7 +117,8 @@ enum fs_verdict fs_conditions_check(const struct fs_conditions *c, const struct 
 	int64_t time;
 
 	if (given(c->if_match)) {
-		if (!list_has(c->if_match, v->etag, true))
+		if (!list_has(c->if_match, v->etag, true) &&
+		    !list_has(c->if_match, v->gzip_etag, true))
 			return FS_VERDICT_FAILED;
 	} else if (given(c->if_unmodified_since) && v->has_mtime &&
 		   http_date_parse(c->if_unmodified_since, &time) && v->mtime_s > time) {

@@ -114,10 +114,9 @@ static struct slice parse_coding(struct slice s, unsigned *ret_weight)
 	return name;
 }
 
-/* Whether the list refuses identity: by name, or by "*;q=0" without naming it. */
-static bool identity_refused(const char *value)
+bool header_identity_refused(const char *value)
 {
-	struct slice rest = {value, strlen(value)}, one;
+	struct slice rest = {value, value ? strlen(value) : 0}, one;
 	bool refused = false, accepted = false, others_refused = false;
 	unsigned weight;
 
@@ -143,7 +142,7 @@ enum header_coding header_accept_encoding(const char *value)
 
 	if (!value || !*value)
 		return HEADER_CODING_IDENTITY;
-	refused = identity_refused(value);
+	refused = header_identity_refused(value);
 	rest = (struct slice){value, strlen(value)};
 	while (split(&rest, ',', &one)) {
 		struct slice name = parse_coding(one, &weight);

@@ -27,6 +27,9 @@ enum header_coding {
  */
 enum header_coding header_accept_encoding(const char *value);
 
+/* Whether an Accept-Encoding refuses identity: by name, or by "*;q=0" without naming it. */
+bool header_identity_refused(const char *value);
+
 /* The coding of a body, by its Content-Encoding (NULL where there is none). NONE: unknown. */
 enum header_coding header_content_encoding(const char *value);
 
