@@ -140,7 +140,8 @@ class Case:
     def __init__(self, daemon, case, codec):
         self.daemon, self.case = daemon, case
         self.codec, self.protocol, self.gzip = codec
-        self.lines, self.pids, self.names, self.streams = [], {}, {}, {}
+        self.lines, self.pids, self.streams = [], {}, {}
+        self.names = {"blob": base64.b64encode(bytes(600000)).decode(), "megabytes": "x" * 3000000}
 
     def say(self, text):
         self.lines += str(text).split("\n")
@@ -419,6 +420,7 @@ class Case:
                 message = stream.decode(body)
                 data = message.get("event", {}).get("data") if isinstance(message, dict) else None
                 if data:
+                    self.check_chunk(data)
                     for kind, text in data.items():
                         if kind not in pending:
                             flush()
@@ -441,6 +443,13 @@ class Case:
             self.say("< nothing more for a while")
             return
         flush()
+
+    def check_chunk(self, data):
+        """Clients rely on the sizes: 32 KiB of a pipe, 16 KiB of a terminal, at most."""
+        for kind, text in data.items():
+            size = len(base64.b64decode(text))
+            if size > (16384 if kind == "pty" else 32768):
+                self.say(f"! a chunk of {size} bytes")
 
     def show_last(self, flags, body):
         """The end-of-stream message."""
