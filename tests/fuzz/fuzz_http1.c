@@ -281,14 +281,18 @@ static char *answers(struct client *c, size_t *ret_n)
 	return p;
 }
 
+/*
+ * The answers are the same; or a connection that was cut, for a fault that came before its last
+ * answer was read, has the beginning of them.
+ */
 static void compare(struct client *a, struct client *b)
 {
-	size_t a_n, b_n, n;
+	size_t a_n, b_n;
 	char *a_p = answers(a, &a_n), *b_p = answers(b, &b_n);
+	size_t n = a_n < b_n ? a_n : b_n;
 
-	n = a_n < b_n ? a_n : b_n;
-	CHECK(a->broken == b->broken);
-	CHECK(a->broken || a_n == b_n);
+	CHECK(a_n == n || b->broken);
+	CHECK(b_n == n || a->broken);
 	CHECK(n == 0 || !memcmp(a_p, b_p, n));
 }
 
