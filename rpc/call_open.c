@@ -158,8 +158,6 @@ static void call_begin(struct rpc_call *call)
 		rpc_call_end(call, &err);
 		return;
 	}
-	if (call->method->kind != RPC_UNARY)
-		stream_gone_on_half_close(call->stream);
 	rpc_call_read(call);
 }
 

@@ -320,6 +320,18 @@ static void call_writable(struct stream *s)
 		call->method->writable(call);
 }
 
+/* Whoever streams has gone when its side is closed; a unary call is answered. */
+static void call_half_closed(struct stream *s)
+{
+	struct rpc_call *call = stream_data(s);
+	struct error err;
+
+	if (call->method->kind == RPC_UNARY)
+		return;
+	error_set(&err, ERROR_CANCELED, "the client has closed its side");
+	rpc_call_cancel(call, RPC_CANCEL_GONE, &err);
+}
+
 static void call_gone(struct stream *s)
 {
 	rpc_call_cancel(stream_data(s), RPC_CANCEL_GONE, NULL);
@@ -339,6 +351,7 @@ void rpc_call_read(struct rpc_call *call)
 		.body = bare_body,
 		.body_end = bare_body_end,
 		.writable = call_writable,
+		.half_closed = call_half_closed,
 		.gone = call_gone,
 		.shutdown = call_shutdown,
 	};
@@ -346,6 +359,7 @@ void rpc_call_read(struct rpc_call *call)
 		.body = enveloped_body,
 		.body_end = enveloped_body_end,
 		.writable = call_writable,
+		.half_closed = call_half_closed,
 		.gone = call_gone,
 		.shutdown = call_shutdown,
 	};

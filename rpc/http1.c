@@ -433,17 +433,16 @@ static bool http1_take_body(struct http1 *h)
 
 /*
  * The client's sending side has ended, and all that came before was taken: a body that is not
- * whole never will be, and streams that count a half-close as the client's going are over.
+ * whole never will be; behind one that is, the handler may want to know.
  */
 static void http1_check_eof(struct http1 *h)
 {
 	if (!h->eof || !h->stream || h->response_done)
 		return;
-	if (h->state == HTTP1_BODY ? !h->stream->held : h->stream->gone_on_half_close) {
-		h->abort = true;
-		http1_set_state(h, HTTP1_BROKEN);
-		stream_deliver_gone(h->stream);
-	}
+	if (h->state == HTTP1_BODY && !h->stream->held)
+		http1_bad_body(h, 400, "the body is cut short");
+	else if (h->state == HTTP1_RESPONSE)
+		stream_deliver_half_closed(h->stream);
 }
 
 /* The response is complete. Goes on to the next request, or to the connection's end. */
@@ -488,6 +487,7 @@ void http1_process(struct http1 *h)
 		}
 	}
 	http1_check_eof(h);
+	http1_settle(h);
 	if (h->eof &&
 	    (h->state == HTTP1_HEAD || (h->state == HTTP1_IDLE && evbuffer_get_length(h->in) == 0)))
 		http1_set_state(h, HTTP1_LAST);

@@ -106,18 +106,13 @@ void stream_set_handler(struct stream *s, const struct stream_handler *handler, 
 {
 	s->handler = handler;
 	s->data = data;
+	if (handler->half_closed && !s->ended)
+		s->carrier->update(s); /* it may have happened before */
 }
 
 void *stream_data(const struct stream *s)
 {
 	return s->data;
-}
-
-void stream_gone_on_half_close(struct stream *s)
-{
-	s->gone_on_half_close = true;
-	if (!s->ended)
-		s->carrier->update(s);
 }
 
 void stream_set_secret(struct stream *s)
@@ -359,6 +354,14 @@ void stream_deliver_body_end(struct stream *s)
 		stream_body_file_end(s);
 	else if (s->handler->body_end)
 		s->handler->body_end(s);
+}
+
+void stream_deliver_half_closed(struct stream *s)
+{
+	if (s->ended || s->half_close_told || !s->handler->half_closed)
+		return;
+	s->half_close_told = true;
+	s->handler->half_closed(s);
 }
 
 void stream_deliver_gone(struct stream *s)

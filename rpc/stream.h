@@ -60,9 +60,14 @@ struct stream_handler {
 	/* After STREAM_FULL, or when a file is sent: go on. */
 	void (*writable)(struct stream *s);
 	/*
+	 * The client has ended its sending side, behind a complete body. For streaming RPCs, whose
+	 * reader is all that matters, that is its going away: they say so and finish. Where it is
+	 * NULL the response is carried to its end.
+	 */
+	void (*half_closed)(struct stream *s);
+	/*
 	 * The client has gone, or broke the protocol in the midst of the body, or the daemon is
-	 * ending. The last callback. Of half-closes only those count that come before the body's
-	 * end, or after stream_gone_on_half_close.
+	 * ending. The last callback.
 	 */
 	void (*gone)(struct stream *s);
 	/*
@@ -103,13 +108,6 @@ const char *stream_user(const struct stream *s);
  */
 void stream_set_handler(struct stream *s, const struct stream_handler *handler, void *data);
 void *stream_data(const struct stream *s);
-
-/*
- * The end of the client's sending side counts as its going away from now on, even behind a
- * complete body: for streaming RPCs, whose reader is all that matters. (A unary call or a download
- * is carried to its end for a client that half-closes.)
- */
-void stream_gone_on_half_close(struct stream *s);
 
 /*
  * The body holds a secret: the memory of the connection that it came through is wiped. The handler

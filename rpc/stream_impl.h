@@ -30,7 +30,7 @@ struct stream_carrier {
 	/* The response is complete; s->fields are the trailers. */
 	void (*finish)(struct stream *s);
 	void (*reset)(struct stream *s);
-	/* Holding, or what counts as gone, has changed. */
+	/* Holding, or who hears of a half-close, has changed. */
 	void (*update)(struct stream *s);
 	size_t (*pending_bytes)(const struct stream *s);
 };
@@ -62,7 +62,7 @@ struct stream {
 	bool held;
 	bool full;	   /* FULL was said and `writable` is owed */
 	bool sending_file; /* the same, for stream_send_file */
-	bool gone_on_half_close;
+	bool half_close_told;
 	bool secret;	 /* its body is not to stay in any buffer */
 	bool body_ended; /* body_end was delivered */
 	bool ended;	 /* rule 4: finish, reset or gone */
@@ -78,6 +78,7 @@ void stream_detach(struct stream *s);
 /* From the loop: hand on what came. Nothing happens after the ending. */
 void stream_deliver_body(struct stream *s, struct evbuffer *data);
 void stream_deliver_body_end(struct stream *s);
+void stream_deliver_half_closed(struct stream *s);
 void stream_deliver_gone(struct stream *s);
 void stream_deliver_shutdown(struct stream *s);
 

@@ -42,7 +42,8 @@ struct wire {
 
 	bool in_call; /* of the handler's into the stream: nothing may be called back */
 	struct evbuffer *body;
-	unsigned n_requests, n_body, n_body_end, n_writable, n_gone, n_shutdown, n_done;
+	unsigned n_requests, n_body, n_body_end, n_writable, n_half_closed, n_gone, n_shutdown,
+		n_done;
 	int64_t result; /* of the last `done` */
 };
 
@@ -70,6 +71,11 @@ static void on_body_end(struct stream *s)
 static void on_writable(struct stream *s)
 {
 	wire_of(s)->n_writable++;
+}
+
+static void on_half_closed(struct stream *s)
+{
+	wire_of(s)->n_half_closed++;
 }
 
 static void on_gone(struct stream *s)
@@ -340,7 +346,6 @@ static void call_everything(struct stream *s)
 	assert_int_equal(evbuffer_get_length(data), 0);
 	stream_send_file(s, -1, 0, 4);
 	stream_body_to_fd(s, NULL, -1, 0, on_done);
-	stream_gone_on_half_close(s);
 	stream_hold(s);
 	stream_unhold(s);
 	stream_reply(s, 500, NULL, NULL, 0);
@@ -463,6 +468,7 @@ static void test_gone_in_body(void **state)
 		turn(w, 0);
 		assert_int_equal(w->n_gone, 1);
 		assert_int_equal(w->n_body_end, 0);
+		assert_memory_equal(client_reads(w), "HTTP/1.1 400 ", 13);
 		assert_true(http1_finished(&w->http));
 		teardown(state);
 	}
@@ -509,41 +515,52 @@ static void test_bad_body_behind_response(void **state)
 
 /* ---- half-closes ---- */
 
+/* A handler is told, once, and the response goes on as it likes. */
 static void test_half_close(void **state)
 {
-	for (int streaming = 0; streaming < 2; streaming++) {
+	static const struct stream_handler listening = {
+		.half_closed = on_half_closed,
+		.gone = on_gone,
+	};
+
+	for (int told = 0; told < 2; told++) {
 		struct wire *w;
 
 		setup(state);
 		w = *state;
 		client_sends(w, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab");
-		if (streaming)
-			stream_gone_on_half_close(w->s);
+		if (told)
+			stream_set_handler(w->s, &listening, w);
 		http1_eof(&w->http);
 		turn(w, 0);
-		assert_int_equal(w->n_gone, streaming);
-		if (!streaming) {
-			stream_reply(w->s, 200, NULL, "ok", 2);
-			assert_string_equal(after_head(client_reads(w)), "ok");
-		}
+		assert_int_equal(w->n_half_closed, told);
+		assert_int_equal(w->n_gone, 0);
+		stream_reply(w->s, 200, NULL, "ok", 2);
+		assert_string_equal(after_head(client_reads(w)), "ok");
 		assert_true(http1_finished(&w->http));
+		assert_false(w->http.abort);
 		teardown(state);
 	}
 }
 
-/* The half-close was seen before the handler said that it counts. */
+/* It happened before the handler was there that wants to know. */
 static void test_half_close_first(void **state)
 {
+	static const struct stream_handler listening = {.half_closed = on_half_closed};
 	struct wire *w = *state;
 
 	client_sends(w, GET);
 	http1_eof(&w->http);
 	turn(w, 0);
-	assert_int_equal(w->n_gone, 0);
-	stream_gone_on_half_close(w->s);
-	assert_int_equal(w->n_gone, 0);
+	w->in_call = true;
+	stream_set_handler(w->s, &listening, w);
+	w->in_call = false;
+	assert_int_equal(w->n_half_closed, 0);
 	turn(w, 0);
-	assert_int_equal(w->n_gone, 1);
+	turn(w, 0);
+	assert_int_equal(w->n_half_closed, 1);
+	stream_reply(w->s, 200, NULL, NULL, 0);
+	client_reads(w);
 	assert_true(http1_finished(&w->http));
 }
 
