@@ -209,7 +209,10 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 	work_submit(svc->state->process_workers, &start->work);
 }
 
-/* A spawn that no worker has begun is taken back; one that is under way goes on without a reader. */
+/*
+ * A client that goes leaves its process running, the one that is still to be spawned too. At a
+ * deadline or the daemon's end a spawn that no worker has begun is taken back.
+ */
 static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 {
 	struct tap *tap = rpc_call_data(call);
@@ -221,7 +224,8 @@ static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 	if (!start)
 		return;
 	start->tap = NULL;
-	if (!work_cancel(start->svc->state->process_workers, &start->work))
+	if (why == RPC_CANCEL_GONE ||
+	    !work_cancel(start->svc->state->process_workers, &start->work))
 		return;
 	budget_give(&start->svc->state->budget, BUDGET_PROCESSES, 1);
 	start_free(start);
