@@ -317,15 +317,15 @@ int daemon_serve(const struct options *options)
 	if (options->verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
 	build(d);
+	watch_signal(d, &d->on_term, SIGTERM, on_end_signal);
+	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
+	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
 	/* Listen before anything else: what connects meanwhile waits in the kernel's queue. */
 	if (listen_all(d) < 0 || (geteuid() != 0 && serve_invoking_user(d) < 0))
 		return 1;
 	start_services(d);
 	if (start_port_forward(d) < 0)
 		return 2;
-	watch_signal(d, &d->on_term, SIGTERM, on_end_signal);
-	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
-	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
 	notify_ready(&d->notify, &d->loop);
 	if (options->init)
 		pid1_listening();
