@@ -53,6 +53,8 @@ static bool check_origin(const struct gate *gate, struct stream *s)
 			stream_reply_error(s, 403, "requests of web pages are refused (-cors off)");
 		return !origin;
 	}
+	if (origin && !*origin)
+		origin = NULL;
 	wanted = stream_header_in(s, "access-control-request-method");
 	if (wanted && *wanted && strcmp(method, "OPTIONS") == 0) {
 		reply_preflight(s, origin, wanted);
