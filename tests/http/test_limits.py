@@ -1,0 +1,220 @@
+"""What one client, or many, can make the daemon hold; and what the others notice of it."""
+
+import os
+import resource
+import time
+
+import pytest
+from conftest import ports, start_quietly
+from wire import Wire, request, rpc
+
+HEALTH = request("GET", "/health")
+MIB = 1 << 20
+
+
+def private_kib(pid):
+    """Memory that the process has for itself."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class TestHead:
+    def test_largest(self, wire):
+        text = request("GET", "/health", "X: ").replace(b"X: ", b"X: " + b"y" * 70000)
+        excess = len(text) - 65536
+        wire.send(text.replace(b"y" * excess, b"", 1))
+        assert wire.answer().status == 204
+
+    def test_too_large(self, wire):
+        wire.send(b"GET /health HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 65536)
+        answer = wire.answer()
+        assert (answer.status, answer["Connection"]) == (431, "close")
+        assert wire.closed()
+
+    def test_endless_line(self, wire):
+        wire.send(b"G" * 65536)
+        assert wire.answer().status == 431
+        assert wire.closed()
+
+    def test_most_fields(self, wire):
+        wire.send(request("GET", "/health", *(f"X{i}: y" for i in range(99))))
+        assert wire.answer().status == 204
+
+    def test_too_many_fields(self, wire):
+        wire.send(request("GET", "/health", *(f"X{i}: y" for i in range(100))))
+        assert wire.answer().status == 431
+        assert wire.closed()
+
+    def test_refusal_arrives_while_the_client_sends_on(self, wire):
+        """Its unread bytes must not make a reset that overtakes the answer."""
+        wire.send(b"GET /health HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 300000)
+        assert wire.answer().status == 431
+
+
+class TestBody:
+    HEAD = request("POST", "/filesystem.Filesystem/Stat", "Content-Type: application/json",
+                   "Transfer-Encoding: chunked")
+
+    def test_endless_extension(self, wire):
+        wire.send(self.HEAD + b"1;" + b"x" * 5000)
+        assert wire.answer().status == 400
+        assert wire.closed()
+
+    def test_many_extensions(self, wire):
+        wire.send(self.HEAD + (b"1;" + b"x" * 100 + b"\r\n{\r\n") * 50)
+        assert wire.answer().status == 400
+
+    @pytest.mark.parametrize("trailers", [b"x" * 20000, b"x: y\r\n" * 4000])
+    def test_endless_trailers(self, wire, trailers):
+        wire.send(self.HEAD + b"2\r\n{}\r\n0\r\n" + trailers)
+        assert wire.answer().status in (200, 400, 431)
+        wire.half_close()
+        assert wire.closed()
+
+    @pytest.mark.parametrize("framing, piece", [
+        ("Content-Length: 100000000", b" " * MIB),
+        ("Transfer-Encoding: chunked", b"100000\r\n" + b" " * MIB + b"\r\n"),
+    ])
+    def test_message_too_large(self, wire, framing, piece):
+        """It is refused while it is sent, and the refusal arrives."""
+        wire.send(request("POST", "/filesystem.Filesystem/Stat", "Content-Type: application/json",
+                          framing))
+        for _ in range(18):
+            wire.send(piece)
+        answer = wire.answer()
+        assert (answer.status, answer.json()["code"]) == (429, "resource_exhausted")
+
+
+def test_pipelined_requests_are_not_hoarded(other_daemon, connect):
+    """A client that sends without reading makes the daemon wait, not grow."""
+    daemon = other_daemon()
+    wire = connect(daemon.address)
+    before = private_kib(daemon.pid)
+    text = rpc("filesystem.Filesystem/ListDir", {"path": "/usr/bin"}) * 100
+    sent = 0
+    wire.socket.settimeout(1)
+    with pytest.raises(TimeoutError):
+        while sent < 100 * MIB:
+            sent += wire.socket.send(text)
+    assert private_kib(daemon.pid) - before < 4096
+
+
+@pytest.fixture
+def many_descriptors():
+    """Room for thousands of connections in this process too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_thousands_of_connections(other_daemon, many_descriptors):
+    """Each costs little, none costs time, all are served; the next crowd costs nothing more."""
+    daemon = other_daemon()
+    memory = [private_kib(daemon.pid)]
+    for _ in range(2):
+        wires = [Wire(daemon.address) for _ in range(3000)]
+        for wire in wires:
+            wire.send(HEALTH)
+        for wire in wires:
+            assert wire.answer().status == 204
+        memory.append(private_kib(daemon.pid))
+        busy = cpu_seconds(daemon.pid)
+        for wire in (wires[0], wires[1500], wires[-1]):
+            wire.send(HEALTH)
+            assert wire.answer().status == 204
+        assert cpu_seconds(daemon.pid) - busy < 0.1
+        for wire in wires:
+            wire.close()
+        wait_for(lambda: len(os.listdir(f"/proc/{daemon.pid}/fd")) < 100)
+    assert memory[1] - memory[0] < 3000 * 2
+    assert memory[2] - memory[1] < 200
+
+
+def test_without_descriptors():
+    """At its limit of descriptors the daemon serves whom it has, does not spin, and recovers."""
+    port = next(ports)
+    process = start_quietly("-listen", f"tcp:127.0.0.1:{port}", descriptors=64)
+    address = ("127.0.0.1", port)
+    try:
+        wires = [Wire(address) for _ in range(200)]
+        wires[0].send(HEALTH)
+        assert wires[0].answer().status == 204
+        before = cpu_seconds(process.pid)
+        time.sleep(1)  # an interval to measure, not a thing to wait for
+        assert cpu_seconds(process.pid) - before < 0.2
+        assert len(os.listdir(f"/proc/{process.pid}/fd")) <= 64
+        wires[0].send(HEALTH)
+        assert wires[0].answer().status == 204
+        for wire in wires[1:]:
+            wire.close()
+        with Wire(address) as wire:
+            wire.send(HEALTH)
+            assert wire.answer().status == 204
+            wire.send(rpc("filesystem.Filesystem/Stat", {"path": "/"}))
+            assert wire.answer().status == 200
+        wires[0].close()
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_health_when_all_connections_are_taken():
+    """A few connections are kept for probes: /health is answered, all else is 503."""
+    port = next(ports)
+    process = start_quietly("-listen", f"tcp:127.0.0.1:{port}", descriptors=128)
+    address = ("127.0.0.1", port)
+    wires = []
+    try:
+        for _ in range(64):
+            wires.append(Wire(address))
+            wires[-1].send(HEALTH)
+            assert wires[-1].answer().status == 204
+        with Wire(address) as probe:
+            probe.send(HEALTH)
+            assert probe.answer().status == 204
+            probe.send(rpc("filesystem.Filesystem/Stat", {"path": "/"}))
+            assert probe.answer().status == 503
+    finally:
+        for wire in wires:
+            wire.close()
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+class TestSlowHeads:
+    """A head has thirty seconds from its first byte. All of it is waited for at once."""
+
+    def test_are_cut(self, connect):
+        start = time.monotonic()
+        silent, slow, second = connect(), connect(), connect()
+        slow.send("GET /health HTTP/1.1\r\n")
+        second.send(HEALTH + b"GET /hea")
+        assert second.answer().status == 204
+        slow.socket.settimeout(1)
+        data = b"-"
+        while data:
+            assert time.monotonic() - start < 40
+            try:
+                data = slow.socket.recv(100)
+            except TimeoutError:
+                slow.send("X: y\r\n")
+            except ConnectionResetError:
+                data = b""
+        assert time.monotonic() - start > 25
+        assert second.closed()
+        silent.send(HEALTH)
+        assert silent.answer().status == 204
