@@ -46,9 +46,9 @@ void pid1_run(const struct pid1_options *options);
 void pid1_listening(void);
 
 /*
- * The machine's first minute (pid1_setup.c): descriptors 0 to 2, the usual mounts where they are
- * missing, loopback, the hostname, limits, PATH, the controllers of the root cgroup. What can't be
- * had is logged and done without: a sandbox with less is still a sandbox.
+ * The machine's first minute (pid1_setup.c): descriptors 0 to 2, the usual mounts and a root
+ * user where they are missing, loopback, the hostname, limits, PATH, the controllers of the root
+ * cgroup. What can't be had is logged and done without: a sandbox with less is still a sandbox.
  */
 void pid1_setup(void);
 

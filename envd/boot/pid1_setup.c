@@ -91,6 +91,26 @@ static void prepare_tmp(void)
 		log_warn("init: mounting /tmp: %s", error_errno_text(errno));
 }
 
+/* Writes a file where there is none. */
+static void provide_file(const char *path, const char *text)
+{
+	FD_AUTO int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	if (fd < 0 ? errno != EEXIST : fd_write_all(fd, text, strlen(text)) < 0)
+		log_warn("init: %s: %s", path, error_errno_text(errno));
+}
+
+/* An image that is nothing but this file has one user all the same. */
+static void prepare_users(void)
+{
+	if (access("/etc/passwd", F_OK) == 0)
+		return;
+	mkdir("/etc", 0755);
+	mkdir("/root", 0700);
+	provide_file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
+	provide_file("/etc/group", "root:x:0:\n");
+}
+
 /* Opens what the kernel did not: without /dev/console in the image a PID 1 has no descriptors. */
 static void open_standard_fds(void)
 {
@@ -170,6 +190,7 @@ void pid1_setup(void)
 		if (symlink(device_links[i][0], device_links[i][1]) < 0 && errno != EEXIST)
 			log_warn("init: %s: %s", device_links[i][1], error_errno_text(errno));
 	prepare_tmp();
+	prepare_users();
 	raise_loopback();
 	set_hostname();
 	raise_limits();

@@ -54,7 +54,7 @@ static void set_state(struct dial *d, enum dial_state state)
 				 dial_event, d) < 0)
 			fatal("event_assign failed");
 		event_add(&d->event, NULL);
-		timer_set_ms(&d->timer, left);
+		timer_set_ms(&d->timer, left < DIAL_STEP_MS ? left : DIAL_STEP_MS);
 		break;
 	case DIAL_DONE:
 		timer_cancel(&d->timer);

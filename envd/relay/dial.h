@@ -10,8 +10,9 @@
 #include "base/loop.h"
 #include "envd/relay/address.h"
 
-#define DIAL_RETRY_MS	 25 /* between two tries */
-#define DIAL_REPLY_BYTES 32 /* of a host proxy's one-line reply */
+#define DIAL_RETRY_MS	 25   /* between two tries */
+#define DIAL_STEP_MS	 1000 /* to connect, and for a reply: a guest that boots may lose a request */
+#define DIAL_REPLY_BYTES 32   /* of a host proxy's one-line reply */
 
 /* Where to, for any number of dials. */
 struct dial_target {

@@ -404,6 +404,26 @@ static void test_dial_proxy(void **state)
 	proxy_clear(&p);
 }
 
+/* A request that was lost, with a guest that was not there yet, is made again. */
+static void test_dial_asks_again(void **state)
+{
+	struct proxy p;
+	char data[64];
+	ssize_t n;
+
+	proxy_init(&p, 1);
+	proxy_listen(&p);
+	p.dial = dial_new(&p.loop, &p.target, 2 * PATIENCE_MS, on_dialled, &p);
+	proxy_accept(&p);
+	turn_until(&p.loop, (n = recv(p.peer, data, sizeof(data), 0)) == 10);
+	proxy_accept(&p); /* and the first one is never answered */
+	turn_until(&p.loop, (n = recv(p.peer, data, sizeof(data), 0)) == 10);
+	assert_int_equal(send(p.peer, "OK 1\n", 5, 0), 5);
+	turn_until(&p.loop, p.done);
+	assert_int_equal(p.rc, 0);
+	proxy_clear(&p);
+}
+
 /* Patience ends: with the reason of the last try. */
 static void test_dial_gives_up(void **state)
 {
@@ -455,11 +475,11 @@ static void test_dial_reply(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_both_ways),    cmocka_unit_test(test_volume),
-		cmocka_unit_test(test_backpressure), cmocka_unit_test(test_idle),
-		cmocka_unit_test(test_reset),	     cmocka_unit_test(test_gone_reader),
-		cmocka_unit_test(test_dial_proxy),   cmocka_unit_test(test_dial_gives_up),
-		cmocka_unit_test(test_dial_reply),
+		cmocka_unit_test(test_both_ways),     cmocka_unit_test(test_volume),
+		cmocka_unit_test(test_backpressure),  cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_reset),	      cmocka_unit_test(test_gone_reader),
+		cmocka_unit_test(test_dial_proxy),    cmocka_unit_test(test_dial_asks_again),
+		cmocka_unit_test(test_dial_gives_up), cmocka_unit_test(test_dial_reply),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -14,6 +14,7 @@ import time
 import assets
 
 TIMEOUT_S = 120  # of whatever a guest is waited for; emulated guests are slow, not lost
+CONNECT_S = 1
 CID = 3
 
 
@@ -21,7 +22,7 @@ class GuestError(Exception):
     """A guest did not do what was waited for."""
 
 
-def _die_with_parent():
+def die_with_parent():
     """Between fork and exec: no guest outlives a runner that was killed."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -149,7 +150,7 @@ class Guest:
             self.started_at = time.monotonic()
             self._qemu = subprocess.Popen(
                 self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, preexec_fn=_die_with_parent)
+                stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
             self.console = Console(self._qemu.stdout)
             wait_for("QEMU's control socket", self._control_socket, 20)
             self.qmp = Qmp(self._qmp_path)
@@ -174,7 +175,7 @@ class Guest:
         self._device = subprocess.Popen(
             [assets.vsock_device(), "--guest-cid", str(CID), "--socket", self._vhost_socket,
              "--uds-path", self.uds],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
         log.close()
         wait_for("the vsock device", lambda: os.path.exists(self._vhost_socket), 10)
 
@@ -207,10 +208,11 @@ class Guest:
         wait_for("QEMU's end", lambda: not self.running(), timeout_s)
         return reason
 
-    def connect(self, port, timeout_s=TIMEOUT_S):
-        """A stream to a vsock port of the guest's, or None where nothing listens (yet)."""
+    def connect(self, port):
+        """A stream to a vsock port of the guest's, or None where nothing listens (yet). A request
+        that comes while the guest's driver starts may be lost: it is not waited for long."""
         stream = socket.socket(socket.AF_UNIX)
-        stream.settimeout(timeout_s)
+        stream.settimeout(CONNECT_S)
         try:
             stream.connect(self.uds)
             stream.sendall(f"CONNECT {port}\n".encode())
@@ -220,6 +222,7 @@ class Guest:
                 if not byte:
                     raise ConnectionError("refused")
                 answer += byte
+            stream.settimeout(TIMEOUT_S)
             return stream
         except OSError:
             stream.close()

@@ -1,24 +1,146 @@
 """A kernel, its virtio modules, and envd as the only program: the smallest sandbox there is."""
 
+import hashlib
+import os
+import statistics
+import threading
+import time
+
 import assets
 import client
 import guest
+from bridge import Bridge
 
 PORT = 49983
+BOOTS = 5
+FILE_BYTES = 64 << 20
+ENVD = "console=ttyS0 quiet panic=-1 -- /envd -init -isnotfc"
 
 
-def build(context):
+def build(context, *extra):
     archive = assets.initramfs(context.kernel)
     archive.copy("envd", context.envd)
+    archive.copy("hello", assets.guest_program("hello"))
     path = assets.build_path("initramfs.cpio")
     archive.write(path)
     return path
 
 
+def kernel_start(vm):
+    """When the guest's kernel began to count its time, on the host's clock."""
+    when, match = vm.wait_line(r"loader: up ([0-9.]+)")
+    return when - float(match[1])
+
+
+def time_to_hello(context, initrd):
+    with context.guest("hello", initrd, "console=ttyS0 quiet panic=-1 -- /hello", vsock=True) as vm:
+        return float(vm.wait_line(r"hello: up ([0-9.]+)")[1][1])
+
+
+def time_to_health(context, initrd):
+    with context.guest("health", initrd, ENVD) as vm:
+        vm.wait_line("listening on .*vsock")
+        stream = guest.wait_for("envd on vsock", lambda: vm.connect(PORT), interval_s=0.002)
+        if client.health(stream) != 204:
+            raise guest.GuestError("/health is not 204")
+        return time.monotonic() - kernel_start(vm)
+
+
+def measure_boot(context, initrd):
+    """Boots a trivial init and envd in turn, so that whatever else the machine does hits both."""
+    hello, health = [], []
+    for _ in range(BOOTS):
+        hello.append(time_to_hello(context, initrd))
+        health.append(time_to_health(context, initrd))
+    hello, health = statistics.median(hello), statistics.median(health)
+    context.checks.figure(
+        "kernel start to first /health over vsock",
+        f"{health * 1000:.0f} ms; to a trivial init's line {hello * 1000:.0f} ms; "
+        f"{(health / hello - 1) * 100:+.1f} % (to reach: +5 %)")
+    return health / hello
+
+
+def check_commands(checks, envd):
+    checks.equal("a command's output", envd.command("/envd", "-version"), (0, "0.6.13\n", ""))
+    code, _, err = envd.command("/envd", "ready", "--file", "/absent", "--timeout", "0.01")
+    checks.equal("a command's exit code and stderr", (code, err),
+                 (1, "envd ready: timed out waiting for --file /absent\n"))
+    code, _, err = envd.command("absent")
+    checks.ok("a command that is not there: 127", code == 127 and "absent" in err, (code, err))
+    checks.equal("a command on a terminal", envd.command("/envd", "-version", pty=(80, 24))[:2],
+                 (0, "0.6.13\r\n"))
+    code, out, err = envd.command("/envd", "ready", "--process", "envd", "--timeout", "1")
+    checks.equal("/proc is there, and the daemon in it", code, 0)
+
+
+def check_files(checks, envd):
+    data = os.urandom(1 << 20) * (FILE_BYTES >> 20)
+    expected = hashlib.sha256(data).hexdigest()
+    started = time.monotonic()
+    status, _, body = envd.request("POST", "/files?path=/tmp/big", data,
+                                   {"Content-Type": "application/octet-stream"})
+    up = time.monotonic() - started
+    checks.ok("64 MiB up", status == 200, (status, body))
+    started = time.monotonic()
+    status, _, body = envd.request("GET", "/files?path=/tmp/big")
+    down = time.monotonic() - started
+    checks.equal("64 MiB down, the same bytes", (status, hashlib.sha256(body).hexdigest()),
+                 (200, expected))
+    checks.figure("files through the bridge over vsock",
+                  f"{64 / up:.0f} MiB/s up, {64 / down:.0f} MiB/s down")
+    envd.unary("filesystem.Filesystem/Remove", {"path": "/tmp/big"})
+
+
+def check_watch(checks, envd):
+    envd.unary("filesystem.Filesystem/MakeDir", {"path": "/tmp/watched"})
+    events, started = [], threading.Event()
+
+    def watch():
+        for message in envd.stream("filesystem.Filesystem/WatchDir", {"path": "/tmp/watched"},
+                                   timeout_ms=guest.TIMEOUT_S * 1000):
+            started.set()
+            if "filesystem" in message:
+                events.append((message["filesystem"]["name"], message["filesystem"]["type"]))
+                if events[-1][1] == "EVENT_TYPE_WRITE":
+                    return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    if not started.wait(guest.TIMEOUT_S):
+        raise guest.GuestError("the watch did not start")
+    envd.request("POST", "/files?path=/tmp/watched/new", b"text",
+                 {"Content-Type": "application/octet-stream"})
+    thread.join(guest.TIMEOUT_S)
+    checks.equal("a watch sees an upload", events,
+                 [("new", "EVENT_TYPE_CREATE"), ("new", "EVENT_TYPE_CHMOD"),
+                  ("new", "EVENT_TYPE_WRITE")])
+
+
+def check_machine(checks, envd):
+    """What PID 1 mode prepared, as far as it can be seen without a shell."""
+    mounts = envd.request("GET", "/files?path=/proc/1/mounts")[2].decode()
+    mounted = {line.split()[1] for line in mounts.splitlines()}
+    expected = {"/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/run", "/sys/fs/cgroup"}
+    checks.ok("the usual file systems are mounted", expected <= mounted, expected - mounted)
+    checks.equal("the host's name", envd.request("GET", "/files?path=/proc/sys/kernel/hostname")[2],
+                 b"localhost\n")
+    code, _, _ = envd.command("/envd", "ready", "--url", f"http://127.0.0.1:{PORT}/health",
+                              "--status", "204", "--timeout", "2")
+    checks.equal("loopback is up", code, 0)
+    metrics = envd.request("GET", "/metrics")
+    checks.ok("/metrics", metrics[0] == 200, metrics)
+
+
 def run(context):
     checks = context.checks
-    checks.section("initramfs guest: kernel, modules, envd as PID 1")
+    checks.section("initramfs guest: a kernel, its virtio modules, and envd as PID 1")
     initrd = build(context)
-    with context.guest("initramfs", initrd, "console=ttyS0 panic=-1 -- /envd -init -isnotfc") as vm:
+    with context.guest("initramfs", initrd, ENVD, memory_mib=512) as vm:
         stream = guest.wait_for("envd on vsock", lambda: vm.connect(PORT), interval_s=0.005)
         checks.equal("GET /health over vsock", client.health(stream), 204)
+        with Bridge(context.envd, vm.uds) as bridge:
+            envd = client.Client(bridge.connect)
+            checks.equal("GET /health through the bridge", envd.request("GET", "/health")[0], 204)
+            for check in (check_commands, check_machine, check_files, check_watch):
+                checks.run(check.__name__, check, checks, envd)
+    checks.run("boot times", measure_boot, context, initrd)

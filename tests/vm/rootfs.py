@@ -1,0 +1,78 @@
+"""Root file systems of Debian's packages, made with mmdebstrap, and disks with them."""
+
+import os
+import shutil
+import subprocess
+
+import assets
+
+# What a template's image has that commands of the SDKs and of template builds are written for.
+DEBIAN = ("bash", "coreutils", "procps", "iproute2", "curl", "python3-minimal", "util-linux")
+SYSTEMD = (*DEBIAN, "systemd-sysv", "dbus", "nfs-kernel-server")
+OPENRC = (*DEBIAN, "openrc", "sysvinit-core", "initscripts")
+
+EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+PASSWD = "user:x:1000:1000:A user:/home/user:/bin/bash\n"
+GROUP = "user:x:1000:\ncrew:x:2000:user\n"
+
+
+def _suite():
+    """The distribution this machine has: its packages can be had."""
+    with open("/etc/os-release") as release:
+        for line in release:
+            if line.startswith("VERSION_CODENAME="):
+                return line.split("=", 1)[1].strip().strip('"')
+    raise assets.Missing("no VERSION_CODENAME in /etc/os-release")
+
+
+def tree(name, packages):
+    """A folder with the root file system, made once. The caller changes a copy, or an image."""
+    path = assets.build_path("rootfs", name)
+    wanted = " ".join(packages)
+    stamp = f"{path}.packages"
+    if os.path.isdir(path) and os.path.exists(stamp) and open(stamp).read() == wanted:
+        return path
+    assets.progress(f"root file system {name}: mmdebstrap with {wanted} (a minute)")
+    shutil.rmtree(path, ignore_errors=True)
+    excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
+    assets.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
+                *excluded, _suite(), path])
+    # Two users and a group besides root's, as the SDKs' suites expect them.
+    for file, lines in (("passwd", PASSWD), ("group", GROUP)):
+        with open(f"{path}/etc/{file}", "a") as out:
+            out.write(lines)
+    os.makedirs(f"{path}/home/user", 0o700)
+    os.chown(f"{path}/home/user", 1000, 1000)
+    with open(f"{path}/etc/hostname", "w") as out:
+        out.write(f"{name}\n")
+    # The image's first boot is still to come.
+    with open(f"{path}/etc/machine-id", "w") as out:
+        out.write("")
+    with open(stamp, "w") as out:
+        out.write(wanted)
+    return path
+
+
+def disk(name, folder, size="900M"):
+    """An ext4 image with the folder's contents."""
+    path = assets.build_path("disk", f"{name}.ext4")
+    if os.path.exists(path):
+        os.unlink(path)
+    assets.run(["mke2fs", "-q", "-t", "ext4", "-d", folder, path, size])
+    return path
+
+
+def bake(root, envd, *options):
+    """systemd/bake, which prints one line."""
+    done = subprocess.run([os.path.join(assets.TOP, "systemd", "bake"), "--envd", envd, *options,
+                           root], capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise assets.Missing(f"bake failed: {done.stderr}")
+    return done.stdout.strip()
+
+
+def disk_arguments(path):
+    """QEMU's arguments for a disk whose changes are forgotten at the end."""
+    return ("-drive", f"if=none,id=disk,format=raw,snapshot=on,file={path}",
+            "-device", "virtio-blk-pci,drive=disk")
