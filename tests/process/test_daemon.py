@@ -1,0 +1,114 @@
+"""The daemon around the processes: what it leaves behind, ends, and does without root."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from client import Failed
+from conftest import WORLD, Daemon, is_dead, wait_for
+from test_steer import fails
+
+COMMANDS = 10000
+AT_ONCE = 16
+
+
+def descriptors(daemon):
+    return len(os.listdir(f"/proc/{daemon.pid}/fd"))
+
+
+def children(daemon):
+    with open(f"/proc/{daemon.pid}/task/{daemon.pid}/children", encoding="ascii") as f:
+        return f.read().split()
+
+
+def memory_kib(daemon):
+    with open(f"/proc/{daemon.pid}/smaps_rollup", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("Private_Dirty:"))
+
+
+def run_many(envd, count):
+    def work():
+        for i in range(count // AT_ONCE):
+            if envd.run("true" if i % 2 else "/bin/echo", "x", stdin=i % 3 == 0).end is None:
+                failures.append(i)
+
+    failures = []
+    threads = [threading.Thread(target=work) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+@pytest.mark.timeout(240)
+def test_ten_thousand_commands_leave_nothing():
+    daemon = Daemon()
+    run_many(daemon.client, 500)
+    before = descriptors(daemon), memory_kib(daemon)
+    run_many(daemon.client, COMMANDS)
+    wait_for(lambda: descriptors(daemon) <= before[0])
+    assert children(daemon) == []
+    # For thirty seconds each exit is known, at some hundred bytes.
+    assert memory_kib(daemon) - before[1] < 2048
+    wait_for(lambda: exits_retained(daemon) == 0, 45)
+    assert memory_kib(daemon) - before[1] < 1024
+    daemon.stop()
+
+
+def exits_retained(daemon):
+    """What the daemon says of itself when it is asked by SIGUSR1."""
+    asked = daemon.log().count("exits retained")
+    os.kill(daemon.pid, signal.SIGUSR1)
+    wait_for(lambda: daemon.log().count("exits retained") > asked)
+    line = [l for l in daemon.log().splitlines() if "exits retained" in l][-1]
+    return int(line.split(" exits retained")[0].split()[-1])
+
+
+def test_processes_outlive_the_daemon():
+    daemon = Daemon()
+    stream = daemon.client.sh("sleep 0.5; echo x; sleep 100")
+    unread = daemon.client.start("sleep", "100")
+    unread.close()
+    daemon.process.terminate()
+    fails("unavailable", stream.drain)
+    daemon.process.wait(20)
+    for pid in (stream.pid, unread.pid):
+        assert not is_dead(pid)
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_kill_scope_flag():
+    daemon = Daemon("-kill-scope", "leader")
+    stream = daemon.client.sh("sleep 100 >&- 2>&- & echo $!; wait").until("stdout", b"\n")
+    daemon.client.kill(stream.pid)
+    assert stream.drain().end["status"] == "signal: killed"
+    child = int(stream.out["stdout"])
+    assert not is_dead(child)
+    os.kill(child, signal.SIGKILL)
+    daemon.stop()
+
+
+def test_without_root():
+    daemon = Daemon(uid=1000)
+    envd = daemon.client
+    assert envd.output("id -u; id -g; cat /proc/$$/oom_score_adj; pwd") == \
+        ["1000", "1000", "100", f"{WORLD}/user"]
+    assert envd.output("id -u", user="user") == ["1000"]
+    for user in ("root", "nohome"):
+        with pytest.raises(Failed) as failed:
+            envd.run("true", user=user)
+        assert failed.value.code == "unauthenticated"
+    assert envd.pty("tty").drain().out["pty"].startswith(b"/dev/pts/")
+    stream = envd.sh("sleep 100 & wait")
+    envd.kill(stream.pid)
+    assert stream.drain().end["status"] == "signal: killed"
+    daemon.stop()
+
+
+def test_the_state_is_written_to_the_log(envd, daemon):
+    stream = envd.start("sleep", "100")
+    os.kill(daemon.pid, signal.SIGUSR1)
+    wait_for(lambda: f"process {stream.pid}: pipes" in daemon.log())

@@ -1,0 +1,210 @@
+"""Input: SendInput, StreamInput, CloseStdin."""
+
+import hashlib
+import os
+import threading
+import time
+
+import pytest
+
+from client import Failed, envelope
+from conftest import WORLD, wait_for
+from test_steer import fails
+
+
+def test_send_input(envd):
+    stream = envd.start("cat")
+    assert envd.send_input(stream.pid, b"one\n") == {}
+    stream.until("stdout", b"one\n")
+    envd.send_input(stream.pid, b"")
+    envd.send_input(stream.pid, bytes(range(256)))
+    assert envd.close_stdin(stream.pid) == {}
+    stream.drain()
+    assert stream.out["stdout"] == b"one\n" + bytes(range(256))
+
+
+def test_close_stdin_twice(envd):
+    stream = envd.sh("cat; sleep 100")
+    assert envd.close_stdin(stream.pid) == {}
+    assert envd.close_stdin(stream.pid) == {}
+    fails("internal", envd.send_input, stream.pid, b"x")
+
+
+def test_send_input_answers_when_it_was_taken(envd):
+    stream = envd.sh("sleep 0.5; sha256sum")
+    data = os.urandom(1000000)
+    began = time.monotonic()
+    envd.send_input(stream.pid, data)
+    assert time.monotonic() - began > 0.3
+    envd.close_stdin(stream.pid)
+    assert stream.drain().out["stdout"].split()[0].decode() == hashlib.sha256(data).hexdigest()
+
+
+def test_a_process_that_does_not_read_holds_up_nobody(envd):
+    deaf = envd.start("sleep", "100")
+    answers = []
+
+    def send():
+        try:
+            answers.append(envd.send_input(deaf.pid, bytes(1000000)))
+        except Failed as failed:
+            answers.append(failed)
+
+    writers = [threading.Thread(target=send) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    time.sleep(0.2)
+    reader = envd.start("cat")
+    envd.send_input(reader.pid, b"hello\n")
+    reader.until("stdout", b"hello\n")
+    assert len(envd.list()) == 2
+    assert answers == []
+    envd.kill(deaf.pid)
+    for writer in writers:
+        writer.join()
+    assert [a.code for a in answers] == ["internal"] * 3
+
+
+def test_pieces_come_in_their_order(envd):
+    stream = envd.sh("sleep 0.3; cat")
+    parts = [bytes([65 + i]) * 100000 for i in range(5)]
+    writers = []
+    for part in parts:
+        writer = threading.Thread(target=envd.send_input, args=(stream.pid, part))
+        writer.start()
+        writers.append(writer)
+        time.sleep(0.03)
+    closing = threading.Thread(target=envd.close_stdin, args=(stream.pid,))
+    closing.start()
+    stream.drain()
+    for writer in [*writers, closing]:
+        writer.join()
+    assert stream.out["stdout"] == b"".join(parts)
+
+
+def test_reader_closed_its_end(envd):
+    stream = envd.sh("exec <&-; echo closed; sleep 100").until("stdout", b"closed")
+    fails("internal", envd.send_input, stream.pid, b"x")
+
+
+def test_too_much_waits(envd):
+    deaf = envd.start("sleep", "100")
+    codes = []
+
+    def send():
+        try:
+            envd.send_input(deaf.pid, bytes(10 << 20))
+        except Failed as failed:
+            codes.append(failed.code)
+
+    writers = [threading.Thread(target=send) for _ in range(5)]
+    for writer in writers:
+        writer.start()
+    wait_for(lambda: codes.count("resource_exhausted") >= 2)
+    envd.kill(deaf.pid)
+    for writer in writers:
+        writer.join()
+    assert codes.count("resource_exhausted") == 2 and codes.count("internal") == 3
+
+
+def test_wrong_place(envd):
+    pipes = envd.start("sleep", "100")
+    terminal = envd.pty("sleep 100")
+    fails("internal", envd.send_input, pipes.pid, b"x", "pty")
+    fails("internal", envd.send_input, terminal.pid, b"x", "stdin")
+    fails("unknown", envd.close_stdin, terminal.pid)
+    fails("unimplemented", envd.call, "SendInput", {"process": {"pid": pipes.pid}, "input": {}})
+
+
+# ---- StreamInput ----
+
+def test_stream_input(envd):
+    stream = envd.start("cat", tag="cat")
+    up = envd.stream_input().start(tag="cat")
+    up.data(b"one\n")
+    stream.until("stdout", b"one\n")
+    up.send({"keepalive": {}})
+    up.data(b"two\n")
+    stream.until("stdout", b"two\n")
+    assert up.finish() == [{}]
+    assert len(envd.list()) == 1
+
+
+def test_stream_input_empty(envd):
+    assert envd.stream_input().finish() == [{}]
+
+
+def test_stream_input_switches(envd):
+    first, second = envd.start("cat"), envd.start("cat")
+    up = envd.stream_input().start(pid=first.pid).data(b"1\n").start(pid=second.pid).data(b"2\n")
+    assert up.finish() == [{}]
+    first.until("stdout", b"1\n")
+    second.until("stdout", b"2\n")
+    assert (first.out["stdout"], second.out["stdout"]) == (b"1\n", b"2\n")
+
+
+@pytest.mark.parametrize("message, code", [
+    ({"data": {"input": {"stdin": "eA=="}}}, "failed_precondition"),
+    ({}, "unimplemented"),
+    ({"start": {}}, "unimplemented"),
+    ({"start": {"process": {"pid": 4000000}}}, "not_found"),
+    (b"{", "unknown"),
+    (b'{"data":{"input":{"stdin":"?"}}}', "unknown"),
+])
+def test_stream_input_errors(envd, message, code):
+    fails(code, envd.stream_input().send_bytes(envelope(message)).answer)
+
+
+def test_stream_input_wrong_place(envd):
+    stream = envd.start("sleep", "100", stdin=False)
+    fails("internal", envd.stream_input().start(pid=stream.pid).data(b"x").answer)
+    fails("internal", envd.stream_input().start(pid=stream.pid).data(b"x", "pty").answer)
+    fails("unimplemented", envd.stream_input().start(pid=stream.pid).send({"data": {}}).answer)
+
+
+def test_stream_input_of_much(envd):
+    """Thirty MB through a process, while it is not always reading."""
+    stream = envd.sh("sleep 0.3; head -c 1000000 | sha256sum; sleep 0.3; sha256sum")
+    data = os.urandom(1000000) * 30
+    sent = threading.Event()
+
+    def send():
+        up = envd.stream_input().start(pid=stream.pid)
+        for at in range(0, len(data), 65536):
+            up.data(data[at:at + 65536])
+        up.finish()
+        sent.set()
+        envd.close_stdin(stream.pid)
+
+    threading.Thread(target=send).start()
+    stream.drain()
+    assert sent.wait(10)
+    sums = [line.split()[0].decode() for line in stream.out["stdout"].splitlines()]
+    # `head` may read more than it passes on, so only the first sum is sure.
+    assert sums[0] == hashlib.sha256(data[:1000000]).hexdigest()
+
+
+def test_stream_input_is_held(envd):
+    """The stream of a writer to a deaf process is not read: its sender blocks."""
+    deaf = envd.start("sleep", "100")
+    up = envd.stream_input().start(pid=deaf.pid)
+    up.connection.sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        for _ in range(1000):
+            up.data(bytes(65536))
+    other = envd.stream_input()
+    reader = envd.start("cat")
+    other.start(pid=reader.pid).data(b"free\n")
+    reader.until("stdout", b"free\n")
+    up.close()
+
+
+def test_client_goes_with_its_input_under_way(envd):
+    path = os.path.join(WORLD, "input-went-on")
+    stream = envd.sh(f"sleep 0.5; cat > {path}")
+    up = envd.stream_input().start(pid=stream.pid).data(b"x" * 500000)
+    time.sleep(0.2)
+    up.close()
+    envd.close_stdin(stream.pid)
+    stream.drain()
+    assert os.stat(path).st_size == 500000

@@ -1,0 +1,230 @@
+"""What a process runs with, and how its stream looks."""
+
+import hashlib
+import os
+import stat
+
+import pytest
+
+from client import Failed
+from conftest import NOFILE, WORLD
+
+
+def test_messages(envd):
+    stream = envd.run("sh", "-c", "echo out; sleep 0.05; echo err >&2; sleep 0.05; exit 3")
+    assert stream.raw == [
+        {"event": {"start": {"pid": stream.pid}}},
+        {"event": {"data": {"stdout": "b3V0Cg=="}}},
+        {"event": {"data": {"stderr": "ZXJyCg=="}}},
+        {"event": {"end": {"exitCode": 3, "exited": True, "status": "exit status 3",
+                           "error": "exit status 3"}}},
+    ]
+    assert envd.run("true").raw[1:] == [
+        {"event": {"end": {"exited": True, "status": "exit status 0"}}}]
+
+
+@pytest.mark.parametrize("signal, text", [
+    ("HUP", "hangup"), ("INT", "interrupt"), ("QUIT", "quit"), ("KILL", "killed"),
+    ("SEGV", "segmentation fault"), ("PIPE", "broken pipe"), ("TERM", "terminated"),
+    ("USR1", "user defined signal 1"), ("34", "signal 34"), ("64", "signal 64"),
+])
+def test_signals(envd, signal, text):
+    end = envd.run("sh", "-c", f"ulimit -c 0; kill -{signal} $$").end
+    assert end["exitCode"] == -1 and "exited" not in end
+    assert end["status"] == end["error"]
+    assert end["status"] == f"signal: {text}"
+
+
+def test_core_dump(envd):
+    with open("/proc/sys/kernel/core_pattern", encoding="ascii") as f:
+        if f.read().startswith("|"):
+            pytest.fail("the kernel gives cores to a program")
+    end = envd.run("sh", "-c", "ulimit -c unlimited; kill -ABRT $$", cwd=WORLD).end
+    assert end["status"] == "signal: aborted (core dumped)"
+
+
+# ---- environment ----
+
+def environment(envd, **how):
+    lines = envd.run("env", **how).out["stdout"].decode().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_environment(envd):
+    assert environment(envd, user="user", cwd="/tmp", envs={"A": "1", "a.b": "2", "E": ""}) == {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": f"{WORLD}/user", "USER": "user", "LOGNAME": "user",
+        "E2B_SANDBOX": "false", "A": "1", "a.b": "2", "E": "", "PWD": "/tmp",
+    }
+
+
+def test_environment_precedence(envd):
+    env = environment(envd, envs={"HOME": "/x", "PWD": "/y", "E2B_SANDBOX": "z",
+                                  "PATH": "/bin:/usr/bin"}, cwd="/")
+    assert (env["HOME"], env["PWD"], env["E2B_SANDBOX"]) == ("/x", "/", "z")
+    assert env["PATH"] == "/bin:/usr/bin"
+    # What stands before the first `=` is the name.
+    assert environment(envd, envs={"A=B": "C"})["A"] == "B=C"
+
+
+# ---- credentials and the state of the process ----
+
+def test_credentials(envd):
+    assert envd.output("id -u; id -g; id -G", user="user") == ["1000", "1000", "1000 2000"]
+    assert envd.output("id -u; id -g; id -G") == ["0", "0", "0"]
+
+
+@pytest.mark.parametrize("user", ["nobody-here", "", "1000", "Root", "root "])
+def test_unknown_user(envd, user):
+    with pytest.raises(Failed) as failed:
+        envd.run("true", user=user)
+    assert failed.value.code == "unauthenticated"
+
+
+def test_state(envd):
+    lines = envd.output(
+        "cat /proc/$$/oom_score_adj; nice; ionice -p $$; umask; ulimit -n; "
+        "grep -E '^(SigBlk|SigIgn|SigCgt):' /proc/$$/status; ls /proc/$$/fd; "
+        "cut -d' ' -f1,5,6 /proc/$$/stat; echo $$", user="user")
+    pid = lines[-1]
+    assert lines[:5] == ["100", "0", "best-effort: prio 4", "0022", str(NOFILE)]
+    assert [line.split()[1].strip("0") for line in lines[5:7]] == ["", ""]
+    assert lines[8:-2] == ["0", "1", "2"]
+    assert lines[-2] == f"{pid} {pid} {pid}"
+
+
+# ---- the command ----
+
+@pytest.fixture(scope="module")
+def programs():
+    directory = os.path.join(WORLD, "programs")
+    os.makedirs(os.path.join(directory, "later"), 0o755)
+
+    def write(name, text, mode=0o755):
+        path = os.path.join(directory, name)
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
+        os.chmod(path, mode)
+
+    write("script", "echo script $1\n")
+    write("hashbang", "#!/bin/sh\necho hashbang $1\n")
+    write("plain", "echo plain\n", 0o644)
+    write("later/plain", "#!/bin/sh\necho later\n")
+    write("orphan", "#!/no/such/interpreter\n")
+    return directory
+
+
+@pytest.mark.parametrize("cmd, path, status, out, err", [
+    ("script", ".", 0, "script x\n", ""),
+    ("hashbang", "", 127, "", "hashbang: No such file or directory\n"),
+    ("hashbang", "/bin:", 0, "hashbang x\n", ""),
+    ("./hashbang", "", 0, "hashbang x\n", ""),
+    ("later/../hashbang", None, 0, "hashbang x\n", ""),
+    ("plain", ".", 126, "", "plain: Permission denied\n"),
+    ("plain", ".:later", 0, "later\n", ""),
+    ("later", ".", 126, "", "later: Permission denied\n"),
+    ("orphan", ".", 127, "", "orphan: No such file or directory\n"),
+    ("no-such-command", None, 127, "", "no-such-command: No such file or directory\n"),
+    ("", None, 127, "", ": No such file or directory\n"),
+    ("~/x", None, 127, "", "~/x: No such file or directory\n"),
+])
+def test_command(envd, programs, cmd, path, status, out, err):
+    stream = envd.run(cmd, "x", cwd=programs, envs={} if path is None else {"PATH": path})
+    assert (stream.out["stdout"].decode(), stream.out["stderr"].decode()) == (out, err)
+    assert stream.end.get("exitCode", 0) == status
+    assert stream.end["exited"]
+    assert len([c for c in stream.chunks if c[0] == "stderr"]) == (1 if err else 0)
+
+
+def test_no_process(envd):
+    stream = envd.stream("Start", {}).drain()
+    assert stream.end["exitCode"] == 127
+    assert stream.out["stderr"] == b": No such file or directory\n"
+
+
+def test_path_of_the_daemon_is_not_searched(envd, programs):
+    assert envd.run("ls", envs={"PATH": programs}).end["exitCode"] == 127
+
+
+@pytest.mark.parametrize("process", [
+    {"cmd": "true", "args": ["a\0b"]},
+    {"cmd": "tr\0ue"},
+    {"cmd": "true", "envs": {"A": "x\0y"}},
+    {"cmd": "true", "envs": {"A\0": "x"}},
+    {"cmd": "true", "cwd": "/\0"},
+    {"cmd": "true", "args": ["x" * 200000]},
+    {"cmd": "true", "args": ["x" * 1000] * 7000},
+    {"cmd": "true", "envs": {"A": "x" * 200000}},
+])
+def test_arguments_that_cannot_be(envd, process):
+    with pytest.raises(Failed) as failed:
+        envd.stream("Start", {"process": process}).next()
+    assert failed.value.code == "invalid_argument"
+
+
+# ---- the working directory ----
+
+@pytest.mark.parametrize("user, cwd, expected", [
+    (None, None, f"{WORLD}/root"),
+    ("user", None, f"{WORLD}/user"),
+    ("user", "", f"{WORLD}/user"),
+    ("user", "~", f"{WORLD}/user"),
+    ("user", ".", f"{WORLD}/user"),
+    ("user", "..", WORLD),
+    ("user", "/tmp/..", "/"),
+    ("nohome", "/", "/"),
+])
+def test_cwd(envd, user, cwd, expected):
+    assert envd.output("pwd -P", user=user, cwd=cwd) == [expected]
+
+
+@pytest.mark.parametrize("user, cwd", [
+    (None, "/no/such"), (None, "/etc/passwd"), ("user", f"{WORLD}/root"), (None, "~other"),
+    ("user", "nothing"), ("nohome", None), (None, "/" + "x" * 5000),
+])
+def test_cwd_that_cannot_be(envd, user, cwd):
+    with pytest.raises(Failed) as failed:
+        envd.run("true", user=user, cwd=cwd)
+    assert failed.value.code == "invalid_argument"
+
+
+# ---- output ----
+
+def test_much_output(envd):
+    stream = envd.run("sh", "-c", "head -c 20000000 /dev/zero | tr '\\0' 'x'; echo end >&2")
+    assert len(stream.out["stdout"]) == 20000000
+    assert max(size for _, size in stream.chunks) <= 32768
+    assert stream.out["stderr"] == b"end\n"
+
+
+def test_binary_output(envd, tmp_path):
+    data = os.urandom(3000001)
+    (tmp_path / "data").write_bytes(data)
+    out = envd.run("cat", str(tmp_path / "data")).out["stdout"]
+    assert hashlib.sha256(out).digest() == hashlib.sha256(data).digest()
+
+
+def test_stdin_disabled(envd):
+    stream = envd.start("sh", "-c", "stat -L -c %F /dev/stdin; cat; sleep 100", stdin=False)
+    stream.until("stdout", b"\n")
+    assert stream.out["stdout"] == b"character special file\n"
+    with pytest.raises(Failed) as failed:
+        envd.send_input(stream.pid, b"x")
+    assert failed.value.code == "internal"
+    assert envd.close_stdin(stream.pid) == {}
+
+
+def test_no_helpers_are_needed(envd, daemon):
+    """Neither a shell nor any other program stands between the daemon and the command."""
+    stream = envd.start("sleep", "100")
+    with open(f"/proc/{stream.pid}/stat", encoding="ascii") as f:
+        assert f.read().rpartition(")")[2].split()[1] == str(daemon.pid)
+    assert stat.S_ISFIFO(os.stat(f"/proc/{stream.pid}/fd/0").st_mode)
+
+
+# ---- the request's head ----
+
+def test_kill_scope_header(envd):
+    with pytest.raises(Failed) as failed:
+        envd.run("true", headers={"X-Envd-Kill-Scope": "galaxy"})
+    assert failed.value.code == "invalid_argument"

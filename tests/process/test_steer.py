@@ -1,0 +1,302 @@
+"""Finding processes, ending them, reading them later and together."""
+
+import os
+import socket
+import time
+
+import pytest
+
+from client import Failed
+from conftest import WORLD, is_dead, wait_for
+
+
+def fails(code, call, *args, **how):
+    with pytest.raises(Failed) as failed:
+        call(*args, **how)
+    assert failed.value.code == code
+    return failed.value.message
+
+
+# ---- List and selectors ----
+
+def test_list(envd):
+    first = envd.start("sleep", "100", tag="a", envs={"E": "1"}, cwd="/tmp")
+    second = envd.start("sleep", "101", tag="")
+    third = envd.start("sleep", "102")
+    assert envd.list() == [
+        {"config": {"cmd": "sleep", "args": ["100"], "envs": {"E": "1"}, "cwd": "/tmp"},
+         "pid": first.pid, "tag": "a"},
+        {"config": {"cmd": "sleep", "args": ["101"]}, "pid": second.pid, "tag": ""},
+        {"config": {"cmd": "sleep", "args": ["102"]}, "pid": third.pid},
+    ]
+
+
+def test_tag_beside_other_tags(envd):
+    wanted = envd.start("sleep", "100", tag="wanted")
+    envd.start("sleep", "100", tag="other")
+    envd.start("sleep", "100")
+    assert envd.connect(tag="wanted").pid == wanted.pid
+    empty = envd.start("sleep", "100", tag="")
+    assert envd.connect(tag="").pid == empty.pid
+
+
+UNARY = ["Update", "SendInput", "SendSignal", "CloseStdin"]
+
+
+def extra(method):
+    """What a request needs besides the selector."""
+    return {"SendSignal": {"signal": "SIGNAL_SIGTERM"},
+            "SendInput": {"input": {"stdin": ""}}}.get(method, {})
+
+
+@pytest.mark.parametrize("method", UNARY)
+def test_selectors_that_find_nothing(envd, method):
+    fails("not_found", envd.call, method, {"process": {"pid": 4000000}, **extra(method)})
+    fails("not_found", envd.call, method, {"process": {"tag": "no such"}, **extra(method)})
+    fails("unimplemented", envd.call, method, {"process": {}, **extra(method)})
+    fails("unimplemented", envd.call, method, extra(method))
+
+
+def test_connect_that_finds_nothing(envd):
+    fails("not_found", envd.connect, pid=4000000)
+    fails("not_found", envd.connect, tag="no such")
+    fails("unimplemented", envd.stream("Connect", {"process": {}}).next)
+    fails("unimplemented", envd.stream("Connect", {}).next)
+
+
+def test_the_process_is_looked_up_first(envd):
+    stream = envd.start("sleep", "100")
+    fails("unimplemented", envd.call, "SendInput", {"process": {"pid": stream.pid}})
+    fails("unimplemented", envd.call, "SendSignal", {"process": {"pid": stream.pid}})
+    fails("unimplemented", envd.call, "SendSignal",
+          {"process": {"pid": stream.pid}, "signal": 2})
+    fails("not_found", envd.call, "SendInput", {"process": {"pid": 4000000}})
+    fails("not_found", envd.call, "SendSignal", {"process": {"pid": 4000000}})
+
+
+# ---- Connect ----
+
+def test_connect_gives_what_comes_after(envd):
+    stream = envd.sh("echo before; read x; echo after $x; exit 2")
+    stream.until("stdout", b"before\n")
+    later = envd.connect(pid=stream.pid)
+    assert later.raw == [{"event": {"start": {"pid": stream.pid}}}]
+    envd.send_input(stream.pid, b"input\n")
+    for reader in (stream, later):
+        reader.drain()
+        assert reader.end["exitCode"] == 2
+    assert later.out["stdout"] == b"after input\n"
+    assert stream.out["stdout"] == b"before\nafter input\n"
+
+
+def test_connect_after_the_exit(envd):
+    stream = envd.run("sh", "-c", "exit 5", tag="gone")
+    for late in (envd.connect(pid=stream.pid), envd.connect(tag="gone")):
+        late.drain()
+        assert late.raw == [stream.raw[0], stream.raw[-1]]
+    assert envd.list() == []
+    for method in UNARY:
+        fails("not_found", envd.call, method, {"process": {"pid": stream.pid}, **extra(method)})
+
+
+def test_a_later_tag_forgets_the_exit(envd):
+    first = envd.run("sh", "-c", "exit 5", tag="again")
+    second = envd.start("sleep", "100", tag="again")
+    assert envd.connect(tag="again").pid == second.pid
+    fails("not_found", envd.connect, pid=first.pid)
+    envd.kill(second.pid)
+    second.drain()
+    assert envd.connect(tag="again").drain().end["status"] == "signal: killed"
+
+
+# ---- the client goes ----
+
+def test_client_goes_away(envd):
+    path = os.path.join(WORLD, "went-on")
+    stream = envd.sh(f"head -c 3000000 /dev/zero; sleep 0.1; head -c 3000000 /dev/zero; "
+                     f"touch {path}; exit 9", tag="left")
+    stream.close()
+    wait_for(lambda: os.path.exists(path))
+    wait_for(lambda: not envd.list())
+    assert envd.connect(tag="left").drain().end["exitCode"] == 9
+
+
+def test_half_close_is_going_away(envd, daemon):
+    """A reader that shuts its sending side down is no reader; the process lives on."""
+    stream = envd.sh("sleep 0.2; echo x; sleep 100")
+    stream.connection.sock.shutdown(socket.SHUT_WR)
+    assert stream.connection.sock.recv(1000) == b""
+    assert [p["pid"] for p in envd.list()] == [stream.pid]
+
+
+# ---- the end ----
+
+def test_background_child_delays_the_end(envd):
+    stream = envd.sh("(sleep 0.3; echo late) & echo early; exit 4")
+    stream.until("stdout", b"early\n")
+    wait_for(lambda: is_dead(stream.pid))
+    assert [p["pid"] for p in envd.list()] == [stream.pid]
+    fails("internal", envd.send_input, stream.pid, b"x")
+    assert envd.close_stdin(stream.pid) == {}
+    stream.drain()
+    assert stream.out["stdout"] == b"early\nlate\n"
+    assert stream.end["exitCode"] == 4
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGKILL"])
+def test_signals_end_the_waiting(envd, signal):
+    stream = envd.sh("sleep 100 & echo $!; exit 4")
+    stream.until("stdout", b"\n")
+    wait_for(lambda: is_dead(stream.pid))
+    envd.signal(stream.pid, signal)
+    assert stream.drain().end["exitCode"] == 4
+    background = int(stream.out["stdout"])
+    assert not is_dead(background)
+    os.kill(background, 9)
+
+
+def test_term_goes_to_the_leader(envd):
+    stream = envd.sh("trap 'echo caught; exit 7' TERM; sleep 100 >&- 2>&- & echo $!; "
+                     "while :; do sleep 0.01; done")
+    stream.until("stdout", b"\n")
+    envd.signal(stream.pid, "SIGTERM")
+    stream.drain()
+    assert stream.end["exitCode"] == 7
+    assert stream.out["stdout"].endswith(b"caught\n")
+    child = int(stream.out["stdout"].split()[0])
+    assert not is_dead(child)
+    os.kill(child, 9)
+
+
+# A member of the leader's group, of another group, and one that left the session.
+FAMILY = ("sleep 100 >&- 2>&- & a=$!; set -m; sleep 100 >&- 2>&- & b=$!; set +m; "
+          "setsid sleep 100 >&- 2>&- & c=$!; sleep 0.1; echo $a $b $c; wait")
+
+
+@pytest.mark.parametrize("scope, die", [(None, 2), ("session", 2), ("leader", 0)])
+def test_kill_scope(envd, scope, die):
+    headers = {"X-Envd-Kill-Scope": scope} if scope else None
+    stream = envd.start("bash", "-c", FAMILY, headers=headers).until("stdout", b"\n")
+    family = [int(pid) for pid in stream.out["stdout"].split()]
+    envd.kill(stream.pid)
+    assert stream.drain().end["status"] == "signal: killed"
+    wait_for(lambda: [is_dead(pid) for pid in family] == [True] * die + [False] * (3 - die))
+    for pid in family[die:]:
+        os.kill(pid, 9)
+
+
+# ---- deadlines ----
+
+def test_deadline(envd):
+    stream = envd.sh("echo $$; sleep 100 & wait", headers={"Connect-Timeout-Ms": "500"}, tag="d")
+    other = envd.connect(pid=stream.pid)
+    message = fails("deadline_exceeded", stream.drain)
+    assert message == "context deadline exceeded"
+    assert stream.end is None and stream.out["stdout"] != b""
+    other.drain()
+    assert other.end["status"] == "signal: killed"
+    assert envd.connect(tag="d").drain().end["status"] == "signal: killed"
+
+
+def test_deadline_after_the_client_went(envd):
+    stream = envd.start("sleep", "100", headers={"Connect-Timeout-Ms": "300"})
+    stream.close()
+    wait_for(lambda: is_dead(stream.pid))
+    wait_for(lambda: not envd.list())
+    assert envd.connect(pid=stream.pid).drain().end["status"] == "signal: killed"
+
+
+def test_deadline_does_not_wait_for_output(envd):
+    stream = envd.start("setsid", "--fork", "sleep", "100", headers={"Connect-Timeout-Ms": "300"})
+    fails("deadline_exceeded", stream.drain)
+    wait_for(lambda: not envd.list())
+
+
+def test_deadline_of_a_connect(envd):
+    stream = envd.start("sleep", "100")
+    fails("deadline_exceeded",
+          envd.connect(pid=stream.pid, headers={"Connect-Timeout-Ms": "100"}).drain)
+    assert [p["pid"] for p in envd.list()] == [stream.pid]
+
+
+@pytest.mark.parametrize("value, code", [
+    ("0", "deadline_exceeded"), ("-5", "deadline_exceeded"), ("abc", "invalid_argument"),
+    ("12345678901", "invalid_argument"), ("1.5", "invalid_argument"),
+])
+def test_deadlines_that_start_nothing(envd, value, code):
+    path = os.path.join(WORLD, "started")
+    fails(code, envd.run, "touch", path, headers={"Connect-Timeout-Ms": value})
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("value", ["+5000", "5000"])
+def test_deadline_not_reached(envd, value):
+    assert envd.run("true", headers={"Connect-Timeout-Ms": value}).end["exited"]
+
+
+# ---- keepalive ----
+
+def test_keepalive(envd):
+    stream = envd.sh("sleep 2.5; echo x; sleep 1.5", headers={"Keepalive-Ping-Interval": "1"})
+    later = envd.connect(pid=stream.pid, headers={"Keepalive-Ping-Interval": "+1"})
+    for reader in (stream, later):
+        reader.drain()
+        kinds = [next(iter(m["event"])) for m in reader.raw]
+        assert kinds == ["start", "keepalive", "keepalive", "data", "keepalive", "end"]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon", "", "99999999999999999999"])
+def test_keepalive_intervals_that_make_no_sense(envd, value):
+    stream = envd.sh("sleep 0.2", headers={"Keepalive-Ping-Interval": value}).drain()
+    assert stream.end["exited"]
+
+
+# ---- several readers ----
+
+def test_many_readers(envd):
+    stream = envd.sh("read x; seq 1 20000", tag="many")
+    readers = [envd.connect(tag="many") for _ in range(5)]
+    envd.send_input(stream.pid, b"go\n")
+    for reader in [stream, *readers]:
+        reader.drain()
+        assert reader.out["stdout"] == stream.out["stdout"]
+    assert stream.out["stdout"].endswith(b"\n20000\n")
+
+
+def progress(path):
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def test_the_only_reader_holds_up_the_process(envd):
+    path = os.path.join(WORLD, "written-1")
+    stream = envd.sh(f"while head -c 10000 /dev/zero; do echo >> {path}; done",
+                     receive_bytes=4096)
+    size = wait_for(lambda: progress(path))
+    while True:
+        time.sleep(0.3)
+        now = progress(path)
+        if now == size:
+            break
+        size = now
+    assert size < 200
+    for _ in range(200):
+        stream.next()
+    wait_for(lambda: progress(path) > size)
+    stream.close()
+
+
+def test_a_stalled_reader_is_cut_off(envd):
+    stalled = envd.sh("while :; do seq 1 1000; done", tag="stall", receive_bytes=4096)
+    time.sleep(0.5)
+    other = envd.connect(tag="stall")
+    began = time.monotonic()
+    while len(other.out["stdout"]) < 5000000:
+        other.next()
+    assert 3 < time.monotonic() - began < 9
+    message = fails("resource_exhausted", stalled.drain)
+    assert "nothing was read" in message
+    envd.kill(other.pid)
+    assert other.drain().end["status"] == "signal: killed"
