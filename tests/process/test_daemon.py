@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from client import Failed
-from conftest import WORLD, Daemon, is_dead, wait_for
+from conftest import ENVD, WORLD, Daemon, is_dead, wait_for
 from test_steer import fails
 
 COMMANDS = 10000
@@ -51,10 +51,10 @@ def test_ten_thousand_commands_leave_nothing():
     run_many(daemon.client, COMMANDS)
     wait_for(lambda: descriptors(daemon) <= before[0])
     assert children(daemon) == []
-    # For thirty seconds each exit is known, at some hundred bytes.
-    assert memory_kib(daemon) - before[1] < 2048
+    # For thirty seconds each exit is known, at some hundred bytes. (A sanitizer frees late.)
+    assert memory_kib(daemon) - before[1] < 2048 or "asan" in ENVD
     wait_for(lambda: exits_retained(daemon) == 0, 45)
-    assert memory_kib(daemon) - before[1] < 1024
+    assert memory_kib(daemon) - before[1] < 1024 or "asan" in ENVD
     daemon.stop()
 
 
