@@ -33,7 +33,7 @@ const ProtobufCMessage *message_keepalive(struct message *m)
 	return wrap(m, PROCESS__PROCESS_EVENT__EVENT_KEEPALIVE);
 }
 
-const ProtobufCMessage *message_data(struct message *m, enum output_kind kind, uint8_t *data,
+const ProtobufCMessage *message_data(struct message *m, enum output_kind kind, const uint8_t *data,
 				     size_t n)
 {
 	static const Process__ProcessEvent__DataEvent__OutputCase cases[] = {
@@ -44,8 +44,8 @@ const ProtobufCMessage *message_data(struct message *m, enum output_kind kind, u
 
 	process__process_event__data_event__init(&m->data);
 	m->data.output_case = cases[kind];
-	/* The members of a oneof lie in one place. */
-	m->data.stdout = (ProtobufCBinaryData){.len = n, .data = data};
+	/* The members of a oneof lie in one place. Encoding writes to none of its bytes. */
+	m->data.stdout = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)data};
 	process__process_event__init(&m->event);
 	m->event.data = &m->data;
 	return wrap(m, PROCESS__PROCESS_EVENT__EVENT_DATA);

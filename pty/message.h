@@ -36,7 +36,7 @@ const ProtobufCMessage *message_end(struct message *m, const struct ending *endi
 const ProtobufCMessage *message_keepalive(struct message *m);
 
 /* Borrows the bytes, too. */
-const ProtobufCMessage *message_data(struct message *m, enum output_kind kind, uint8_t *data,
+const ProtobufCMessage *message_data(struct message *m, enum output_kind kind, const uint8_t *data,
 				     size_t n);
 
 #endif

@@ -79,7 +79,7 @@ static void send_input_open(struct rpc_call *call, const ProtobufCMessage *messa
 {
 	const Process__SendInputRequest *request = (const Process__SendInputRequest *)message;
 	struct send_input *send = arena_zalloc(rpc_call_arena(call), sizeof(*send));
-	ProtobufCBinaryData bytes;
+	ProtobufCBinaryData bytes = {0};
 	struct error err;
 	struct proc *p;
 	int r;

@@ -73,7 +73,7 @@ static int select_process(struct stream_input *si,
 static int write_piece(struct stream_input *si, const Process__StreamInputRequest__DataEvent *data,
 		       struct error *err)
 {
-	ProtobufCBinaryData bytes;
+	ProtobufCBinaryData bytes = {0};
 	int r;
 
 	if (!si->proc)

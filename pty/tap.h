@@ -63,7 +63,7 @@ void taps_pass_deadline(struct proc *p);
 /* Starts or stops the watch over taps that are full while others wait. */
 void taps_update(struct proc *p);
 
-/* What the stall timer calls: cuts off those that took nothing. */
-void taps_check_stall(void *proc);
+/* What the stall timer of a struct proc calls: cuts off those that took nothing. */
+void taps_check_stall(void *arg);
 
 #endif
