@@ -1,0 +1,564 @@
+#include "watch/scan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "watch/glob.h"
+#include "watch/mounts.h"
+#include "watch/source.h"
+
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK)
+
+/* One getdents64(2), and the names that one step of a sweep looks at. */
+#define BUFFER_BYTES 32768
+#define SWEEP_NAMES  1024
+
+enum frame_phase {
+	FRAME_LIST,    /* reads the names */
+	FRAME_SWEEP,   /* names that were not read are gone */
+	FRAME_DESCEND, /* goes into directories */
+};
+
+struct watch_scan_frame {
+	struct watch_node *node;
+	int fd; /* -1: given back for now */
+	enum frame_phase phase;
+	bool relist;	  /* and so are the directories below */
+	bool fresh;	  /* nothing of it was ever told */
+	bool other;	  /* another directory than before */
+	bool forgotten;	  /* the names of its files were not remembered */
+	bool cut;	  /* nor those of all its directories */
+	bool told_again;  /* "look again" was said */
+	bool dir_changed; /* since since_ns: names came or went */
+	int64_t since_ns; /* files that changed since then are told */
+	uint32_t at;	  /* where SWEEP and DESCEND are in the names */
+};
+
+/* ---- opening ---- */
+
+/* Opens an absolute path of any length, piece by piece. A descriptor or -errno. */
+static int open_path(char *path, int flags)
+{
+	int dirfd = AT_FDCWD, fd;
+	char *piece = path, *cut;
+	size_t left = strlen(path);
+
+	while (left >= PATH_MAX) {
+		for (cut = piece + PATH_MAX - 1; *cut != '/'; cut--)
+			if (cut == piece)
+				return -ENAMETOOLONG;
+		*cut = '\0';
+		fd = openat(dirfd, piece, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		*cut = '/';
+		if (dirfd >= 0)
+			fd_close(&dirfd);
+		if (fd < 0)
+			return -errno;
+		dirfd = fd;
+		left -= (size_t)(cut + 1 - piece);
+		piece = cut + 1;
+	}
+	fd = openat(dirfd, piece, flags);
+	if (fd < 0)
+		fd = -errno;
+	if (dirfd >= 0)
+		fd_close(&dirfd);
+	return fd;
+}
+
+/* Whether the directory is the one that the node stands for. */
+static bool is_node(const struct watch_node *node, const struct stat *st)
+{
+	return st->st_dev == node->dev && st->st_ino == node->ino;
+}
+
+/*
+ * Opens the node's directory by its path. -ESTALE where another one is there by now: something
+ * above was moved, and the events that say so are still to come.
+ */
+static int open_node(struct watch_node *node)
+{
+	size_t bytes;
+	const char *path = watch_node_path(node, NULL, 0, true, &bytes);
+	struct stat st;
+	int fd;
+
+	if (!path)
+		return -ESTALE;
+	fd = open_path(node->tree->source->path, DIR_FLAGS);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0 || !is_node(node, &st)) {
+		fd_close(&fd);
+		return -ESTALE;
+	}
+	return fd;
+}
+
+/* Whether a directory is one that is not gone into: the top of such a file system. */
+static bool is_barred(const struct watch_scan *scan, struct watch_node *parent, const char *name,
+		      size_t n)
+{
+	struct watch_source *source = parent->tree->source;
+	enum watch_mount_kind kind;
+	const char *path;
+	size_t bytes;
+
+	if (!scan->mounts_below)
+		return false;
+	path = watch_node_path(parent, name, n, true, &bytes);
+	kind = path ? watch_mounts_at(source->mounts, path) : WATCH_MOUNT_NONE;
+	return kind == WATCH_MOUNT_KERNEL ||
+	       (kind == WATCH_MOUNT_NETWORK && !parent->tree->network);
+}
+
+/* Opens a name of an open directory. */
+static int open_child(const struct watch_scan *scan, struct watch_node *parent, int dirfd,
+		      uint32_t place)
+{
+	const char *name = watch_names_text(&parent->names, place);
+	int fd;
+
+	if (is_barred(scan, parent, name, watch_names_bytes(&parent->names, place)))
+		return -EXDEV;
+	fd = openat(dirfd, name, DIR_FLAGS | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
+/* ---- frames ---- */
+
+static struct watch_scan_frame *top_frame(struct watch_scan *scan)
+{
+	return &scan->frames[scan->n_frames - 1];
+}
+
+static void frame_push(struct watch_scan *scan, const struct watch_scan_frame *frame)
+{
+	if (scan->n_frames == scan->capacity) {
+		scan->capacity = scan->capacity * 2 + 8;
+		scan->frames = mem_realloc(scan->frames, scan->capacity * sizeof(*scan->frames));
+	}
+	scan->frames[scan->n_frames++] = *frame;
+	if (scan->n_frames > WATCH_SCAN_OPEN_MAX)
+		fd_close(&scan->frames[scan->n_frames - 1 - WATCH_SCAN_OPEN_MAX].fd);
+}
+
+static void scan_end(struct watch_scan *scan)
+{
+	struct watch_tree *tree = scan->tree;
+
+	while (scan->n_frames > 0)
+		fd_close(&scan->frames[--scan->n_frames].fd);
+	free(scan->frames);
+	free(scan->buffer);
+	memset(scan, 0, sizeof(*scan));
+	tree->starting = false;
+}
+
+static void frame_pop(struct watch_scan *scan)
+{
+	struct watch_scan_frame *frame = top_frame(scan);
+
+	watch_node_tidy(frame->node);
+	fd_close(&frame->fd);
+	scan->n_frames--;
+}
+
+/* ---- looking at one directory ---- */
+
+/* The node can't be looked at. What that means depends on why. */
+static void look_failed(struct watch_node *node, int error)
+{
+	struct watch_tree *tree = node->tree;
+
+	if (tree->starting && node == tree->top) {
+		tree->start_error = error;
+		return;
+	}
+	switch (error) {
+	case -EACCES:
+	case -EPERM:
+	case -EXDEV:
+		/* Not to be watched, as it is. A change of its mode is told by its parent. */
+		break;
+	case -ENOENT:
+	case -ENOTDIR:
+	case -ELOOP:
+	case -ESTALE:
+		if (node == tree->top) {
+			watch_tell_gone(tree, WATCH_REMOVE);
+			break;
+		}
+		/*
+		 * Something else is there by now, and an event is on its way that says so, if its
+		 * parent is watched and is what we take it for.
+		 */
+		node->stale = true;
+		watch_node_look(node, WATCH_LOOK_POLL);
+		if (error == -ESTALE)
+			watch_node_look(node->parent, WATCH_LOOK_QUIET);
+		break;
+	default:
+		node->stale = true;
+		watch_node_look(node, WATCH_LOOK_POLL);
+	}
+}
+
+/* Remembers the attributes, and tells where they are not those that were told last. */
+static void look_at_attributes(struct watch_node *node, const struct stat *st, bool tell,
+			       int64_t since_ns)
+{
+	bool differ =
+		node->mode != st->st_mode || node->uid != st->st_uid || node->gid != st->st_gid;
+
+	if (tell && (node->attr_known ? differ : watch_changed_since(&st->st_ctim, since_ns)))
+		watch_tell(node, WATCH_CHMOD, NULL, 0, true);
+	node->mode = st->st_mode;
+	node->uid = st->st_uid;
+	node->gid = st->st_gid;
+	node->attr_known = true;
+}
+
+/* Which watch the node has by now, or why it can have none. -ENOSPC: none is left. */
+static int place_watch(struct watch_node *node, int fd, struct stat *st)
+{
+	struct watch_tree *tree = node->tree;
+	int wd;
+
+	if (fstat(fd, st) < 0)
+		return -errno;
+	wd = inotify_watch_fd(tree->source->fd, fd);
+	if (wd == -ENOSPC && !(tree->starting && node == tree->top))
+		watch_node_look(node, WATCH_LOOK_POLL);
+	return wd;
+}
+
+/*
+ * Looks at a node through its open directory, which it takes: watches it, and goes on to read its
+ * names where they are not known.
+ */
+static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bool relist,
+		    int64_t since_ns)
+{
+	struct watch_scan_frame frame = {.node = node, .fd = fd, .relist = relist};
+	struct stat st;
+	int wd = place_watch(node, fd, &st);
+
+	if (wd < 0 && node->attention != WATCH_LOOK_POLL) {
+		fd_close(&fd);
+		look_failed(node, wd);
+		return;
+	}
+	frame.fresh = !node->listed;
+	frame.other = !is_node(node, &st) || (node->wd >= 0 && wd >= 0 && node->wd != wd);
+	watch_node_bind(node, wd < 0 ? -1 : wd);
+	node->dev = st.st_dev;
+	node->ino = st.st_ino;
+	if (!frame.fresh && frame.other)
+		since_ns = WATCH_SINCE_EVER;
+	look_at_attributes(node, &st, !frame.fresh, since_ns);
+	if (!frame.fresh && !frame.other && !relist && !node->stale) {
+		fd_close(&fd);
+		return;
+	}
+	frame.since_ns = since_ns;
+	frame.dir_changed = watch_changed_since(&st.st_mtim, since_ns);
+	frame.forgotten = !frame.fresh && !node->complete;
+	frame.cut = !frame.fresh && node->cut;
+	node->listed = true;
+	node->complete = true;
+	node->cut = false;
+	node->stale = false;
+	frame_push(scan, &frame);
+}
+
+/* ---- reading names ---- */
+
+static void tell_again_once(struct watch_scan_frame *frame)
+{
+	if (!frame->told_again)
+		watch_tell_look_again(frame->node);
+	frame->told_again = true;
+}
+
+/* A name that was told already: tells whether what it stands for has changed since. */
+static void see_old_name(struct watch_scan_frame *frame, const char *name, size_t n, bool is_dir)
+{
+	struct stat st;
+
+	/* A directory below tells of itself where it is looked at. */
+	if (frame->since_ns == WATCH_SINCE_NEVER || (is_dir && frame->node->tree->recursive))
+		return;
+	if (frame->since_ns != WATCH_SINCE_EVER &&
+	    (fstatat(frame->fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0 ||
+	     !watch_changed_since(&st.st_ctim, frame->since_ns)))
+		return;
+	watch_tell(frame->node, WATCH_CHMOD, name, n, is_dir);
+	if (!is_dir)
+		watch_tell(frame->node, WATCH_WRITE, name, n, is_dir);
+}
+
+/* A name that is not among the remembered ones, be it that it is new or that it found no room. */
+static void see_new_name(struct watch_scan_frame *frame, const char *name, size_t n, bool is_dir)
+{
+	struct watch_node *node = frame->node;
+	bool unknown = is_dir ? frame->cut : frame->forgotten || (!frame->fresh && !node->complete);
+	uint32_t place = WATCH_NAME_NONE;
+
+	if (is_dir || node->complete)
+		place = watch_node_add_name(node, name, n, is_dir);
+	if (place != WATCH_NAME_NONE && !frame->fresh)
+		watch_names_mark(&node->names, place, true);
+	if (!unknown)
+		watch_tell(node, WATCH_CREATE, name, n, is_dir);
+	else if (frame->dir_changed)
+		tell_again_once(frame);
+	else
+		see_old_name(frame, name, n, is_dir);
+	if (place != WATCH_NAME_NONE)
+		return;
+	if (is_dir) {
+		node->cut = true;
+		watch_node_look(node, WATCH_LOOK_POLL);
+	} else if (!frame->fresh && !frame->forgotten) {
+		/* What was remembered of the files has just been given up, half compared. */
+		tell_again_once(frame);
+	}
+}
+
+static void see_name(struct watch_scan_frame *frame, const char *name, unsigned char type)
+{
+	struct watch_node *node = frame->node;
+	size_t n = strlen(name);
+	bool is_dir = type == DT_DIR;
+	struct stat st;
+	uint32_t place;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || n > WATCH_NAME_MAX_BYTES ||
+	    watch_patterns_match(node->tree->ignored, name))
+		return;
+	if (type == DT_UNKNOWN) {
+		if (fstatat(frame->fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+			return;
+		is_dir = S_ISDIR(st.st_mode);
+	}
+	place = watch_names_find(&node->names, name, n);
+	if (place != WATCH_NAME_NONE && watch_names_is_dir(&node->names, place) != is_dir) {
+		watch_tell(node, WATCH_REMOVE, name, n, !is_dir);
+		watch_node_remove_name(node, place);
+		place = WATCH_NAME_NONE;
+	}
+	if (place == WATCH_NAME_NONE) {
+		see_new_name(frame, name, n, is_dir);
+	} else if (!frame->fresh) {
+		watch_names_mark(&node->names, place, true);
+		see_old_name(frame, name, n, is_dir);
+	}
+}
+
+/* Reads one buffer of names. */
+static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
+{
+	const struct dirent64 *entry;
+	ssize_t n;
+	size_t at;
+
+	if (!scan->buffer)
+		scan->buffer = mem_alloc(BUFFER_BYTES);
+	n = getdents64(frame->fd, scan->buffer, BUFFER_BYTES);
+	if (n > 0) {
+		for (at = 0; at < (size_t)n; at += entry->d_reclen) {
+			entry = (const struct dirent64 *)(const void *)(scan->buffer + at);
+			see_name(frame, entry->d_name, entry->d_type);
+		}
+		return;
+	}
+	frame->at = 0;
+	frame->phase = frame->fresh ? FRAME_DESCEND : FRAME_SWEEP;
+	if (n < 0 && errno != ENOENT) {
+		/* What was not read may be there or not. */
+		frame->node->complete = false;
+		watch_node_look(frame->node, WATCH_LOOK_POLL);
+		frame->phase = FRAME_DESCEND;
+	}
+}
+
+/* Names that the listing did not have are gone. */
+static void sweep_step(struct watch_scan_frame *frame)
+{
+	struct watch_node *node = frame->node;
+	struct watch_names *names = &node->names;
+	uint32_t at = watch_names_from(names, frame->at), next;
+	unsigned count;
+
+	for (count = 0; at != WATCH_NAME_NONE && count < SWEEP_NAMES; count++, at = next) {
+		next = watch_names_next(names, at);
+		if (watch_names_marked(names, at)) {
+			watch_names_mark(names, at, false);
+			continue;
+		}
+		watch_tell(node, WATCH_REMOVE, watch_names_text(names, at),
+			   watch_names_bytes(names, at), watch_names_is_dir(names, at));
+		watch_node_remove_name(node, at);
+	}
+	frame->at = at;
+	if (at == WATCH_NAME_NONE) {
+		watch_node_tidy(node);
+		frame->at = 0;
+		frame->phase = FRAME_DESCEND;
+	}
+}
+
+/* Goes into one directory below that is to be looked at; the frame is done where there is none. */
+static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame)
+{
+	struct watch_node *node = frame->node, *child = NULL;
+	struct watch_names *names = &node->names;
+	bool relist = frame->relist;
+	uint32_t at = watch_names_from(names, frame->at);
+	int fd;
+
+	for (; at != WATCH_NAME_NONE; at = watch_names_next(names, at)) {
+		if (!watch_names_is_dir(names, at))
+			continue;
+		child = watch_names_node(names, at);
+		if (!child || relist || frame->other)
+			break;
+	}
+	if (at == WATCH_NAME_NONE || !node->tree->recursive) {
+		frame_pop(scan);
+		return;
+	}
+	frame->at = watch_names_next(names, at);
+	if (!child)
+		child = watch_node_new(node->tree, node, at);
+	if (!child) {
+		node->cut = true;
+		watch_node_look(node, WATCH_LOOK_POLL);
+		tell_again_once(frame);
+		return;
+	}
+	/* It is looked at now, whatever it was waiting for. */
+	watch_node_looked(child);
+	fd = open_child(scan, node, frame->fd, at);
+	if (fd < 0)
+		look_failed(child, fd);
+	else
+		look_at(scan, child, fd, relist, relist ? scan->since_ns : WATCH_SINCE_NEVER);
+}
+
+/* ---- the look as a whole ---- */
+
+/* Opens the watched directory itself: it must be the one that was asked for. */
+static int open_top(struct watch_tree *tree)
+{
+	struct stat st;
+	int fd = open_path(tree->path, DIR_FLAGS);
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0 || st.st_dev != tree->dev || st.st_ino != tree->ino) {
+		fd_close(&fd);
+		return -ESTALE;
+	}
+	return fd;
+}
+
+/*
+ * Opens a node's directory as a name of its parent's, after making sure that it is the parent:
+ * only so does every later change of what the name leads to come as an event.
+ */
+static int open_below(const struct watch_scan *scan, struct watch_node *node)
+{
+	int fd, dirfd = open_node(node->parent);
+
+	if (dirfd < 0)
+		return -ESTALE;
+	fd = open_child(scan, node->parent, dirfd, node->place);
+	fd_close(&dirfd);
+	return fd;
+}
+
+void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool relist,
+		      int64_t since_ns)
+{
+	struct watch_scan *scan = &source->scan;
+	int fd;
+
+	if (!watch_node_attached(node)) {
+		watch_node_look(node, WATCH_LOOK_QUIET);
+		return;
+	}
+	scan->tree = node->tree;
+	scan->since_ns = since_ns;
+	scan->mounts_below =
+		node->tree->recursive && watch_mounts_below(source->mounts, node->tree->path);
+	fd = node->parent ? open_below(scan, node) : open_top(node->tree);
+	if (fd < 0)
+		look_failed(node, fd);
+	else
+		look_at(scan, node, fd, relist, since_ns);
+	if (scan->n_frames == 0)
+		scan_end(scan);
+}
+
+/* Opens the current directory again after a rest, or on the way up. False where it is gone. */
+static bool frame_open(struct watch_scan *scan, struct watch_scan_frame *frame)
+{
+	if (frame->fd >= 0)
+		return true;
+	frame->fd = open_node(frame->node);
+	if (frame->fd >= 0)
+		return true;
+	/* An event will say what has become of it. */
+	frame->node->stale = true;
+	watch_node_look(frame->node, WATCH_LOOK_QUIET);
+	frame_pop(scan);
+	return false;
+}
+
+bool watch_scan_step(struct watch_source *source)
+{
+	struct watch_scan *scan = &source->scan;
+	struct watch_scan_frame *frame = top_frame(scan);
+
+	if (frame_open(scan, frame)) {
+		switch (frame->phase) {
+		case FRAME_LIST:
+			list_step(scan, frame);
+			break;
+		case FRAME_SWEEP:
+			sweep_step(frame);
+			break;
+		case FRAME_DESCEND:
+			descend_step(scan, frame);
+			break;
+		}
+	}
+	if (scan->n_frames > 0)
+		return true;
+	scan_end(scan);
+	return false;
+}
+
+void watch_scan_abort(struct watch_source *source)
+{
+	if (source->scan.tree)
+		scan_end(&source->scan);
+}
+
+void watch_scan_rest(struct watch_source *source)
+{
+	struct watch_scan *scan = &source->scan;
+	size_t i;
+
+	for (i = 0; i < scan->n_frames; i++)
+		fd_close(&scan->frames[i].fd);
+}
