@@ -28,6 +28,7 @@
 #include "pty/spawn.h"
 #include "rpc/router.h"
 #include "rpc/server.h"
+#include "watch/service.h"
 
 /* Calls that may hang on a guest's file system; and clones, which may hang on its programs. */
 #define FILE_WORKERS	64
@@ -50,6 +51,7 @@ struct daemon {
 	struct server *server;
 	struct fs_service *fs;
 	struct pty_service *pty;
+	struct watch_service *watch;
 
 	struct event on_term, on_int, on_usr1;
 	struct timer shutdown_timer;
@@ -221,6 +223,7 @@ static void on_state_signal(evutil_socket_t signal_number, short what, void *arg
 			 budget_kind_name((enum budget_kind)kind), b->used[kind], b->peak[kind],
 			 b->limit[kind]);
 	pty_service_dump(d->pty);
+	watch_service_dump(d->watch);
 }
 
 static void watch_signal(struct daemon *d, struct event *event, int number,
@@ -303,6 +306,8 @@ static void start_services(struct daemon *d)
 	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)
 		pty_service_set_kill_scope(d->pty, scope);
 	pty_service_register(d->pty, d->router);
+	d->watch = watch_service_new(&d->state);
+	watch_service_register(d->watch, d->router);
 }
 
 int daemon_serve(const struct options *options)

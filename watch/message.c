@@ -1,0 +1,37 @@
+#include "watch/message.h"
+
+#include <string.h>
+
+#include "fs/entry.h"
+#include "watch/entry.h"
+#include "watch/event.h"
+#include "watch/watcher.h"
+
+/* The path of an entry, by the name that the client called the watched directory. */
+static const char *entry_path(const struct watcher *w, const struct watch_event *event,
+			      struct arena *arena)
+{
+	if (strcmp(event->name, ".") == 0)
+		return fs_text(w->path, arena);
+	return fs_text(arena_printf(arena, "%s%s%s", w->path, strcmp(w->path, "/") == 0 ? "" : "/",
+				    event->name),
+		       arena);
+}
+
+Filesystem__FilesystemEvent *watch_message_fill(struct watch_message *m, const struct watcher *w,
+						const struct watch_event *event,
+						struct arena *arena)
+{
+	filesystem__filesystem_event__init(&m->event);
+	m->event.name = fs_text(event->name, arena);
+	m->event.type = (Filesystem__EventType)event->type;
+	if (event->entry && w->want_entry) {
+		m->entry = event->entry->info;
+		m->entry.path = entry_path(w, event, arena);
+		if (strcmp(event->name, ".") == 0)
+			m->entry.name = fs_path_name(m->entry.path, arena);
+		m->event.entry = &m->entry;
+		m->event.opt_entry_case = FILESYSTEM__FILESYSTEM_EVENT__OPT_ENTRY_ENTRY;
+	}
+	return &m->event;
+}

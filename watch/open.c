@@ -1,0 +1,155 @@
+/* The way of WatchDir and CreateWatcher from a path to a watcher that is told. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/state.h"
+#include "base/work.h"
+#include "fs/entry.h"
+#include "fs/netmount.h"
+#include "watch/service_impl.h"
+
+/* Finding the directory, on a worker. */
+struct opening {
+	struct work work;
+	struct rpc_call *call; /* a reference; its data is the watcher as long as it lives */
+	char *path;	       /* in the call's arena, like the rest of the request */
+	bool recursive;
+	bool allow_network;
+	char *real; /* without links; owned */
+	struct stat st;
+	struct error err; /* code ERROR_OK: none */
+};
+
+static int fail(struct opening *o, enum error_code code, int errnum, const char *what)
+{
+	struct arena arena = {0};
+
+	error_set_errno(&o->err, code, errnum, "%s %s", what, fs_text(o->path, &arena));
+	arena_clear(&arena);
+	return -1;
+}
+
+static int fail_text(struct opening *o, const char *format)
+{
+	struct arena arena = {0};
+
+	/* One of the two literals below. */
+	error_set(&o->err, ERROR_INVALID_ARGUMENT, "%s%s", format, fs_text(o->path, &arena));
+	arena_clear(&arena);
+	return -1;
+}
+
+/* Looks at what is there. 0, or -1 with the error. */
+static int look(struct opening *o)
+{
+	bool network;
+	int r;
+
+	if (stat(o->path, &o->st) < 0)
+		return fail(o, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_INTERNAL, errno,
+			    errno == ENOENT ? "path not found: stat" : "error statting path");
+	if (!S_ISDIR(o->st.st_mode))
+		return fail_text(o, "path is not a directory: ");
+	r = fs_path_is_network(o->path, &network);
+	if (r < 0)
+		return fail(o, ERROR_INTERNAL, r, "error checking mount status of");
+	if (network && !o->allow_network)
+		return fail_text(o, "cannot watch path on network filesystem: ");
+	o->real = realpath(o->path, NULL);
+	if (!o->real)
+		return fail(o, ERROR_INTERNAL, errno, "error resolving path");
+	return 0;
+}
+
+static void opening_run(struct work *work)
+{
+	look(container_of(work, struct opening, work));
+}
+
+/* The directory was found: the watcher joins whoever watches it already. */
+static void opening_join(struct opening *o, struct watcher *w)
+{
+	struct watch_wish wish = {
+		.path = o->real,
+		.dev = o->st.st_dev,
+		.ino = o->st.st_ino,
+		.recursive = o->recursive,
+		.network = o->allow_network,
+	};
+	int r;
+
+	w->state = WATCHER_JOINING;
+	r = watch_feeds_join(&w->service->feeds, &wish, w);
+	if (r < 0)
+		watcher_fail(w, r);
+}
+
+static void opening_done(struct work *work)
+{
+	struct opening *o = container_of(work, struct opening, work);
+	struct watcher *w = rpc_call_data(o->call);
+
+	if (w && o->err.code) {
+		rpc_fail(o->call, &o->err);
+		watcher_free(w);
+	} else if (w) {
+		opening_join(o, w);
+	}
+	rpc_call_unref(o->call);
+	free(o->real);
+	free(o);
+}
+
+/* The path that the client means, in the call's arena, or NULL: the call has failed then. */
+static char *resolve(struct rpc_call *call, const char *path)
+{
+	struct watch_service *svc = rpc_call_service(call);
+	struct arena *arena = rpc_call_arena(call);
+	struct error err;
+	struct user user;
+	char *resolved;
+
+	if (state_find_user(svc->state, rpc_call_user(call), arena, &user, &err) < 0 ||
+	    path_resolve(path, &user, svc->state->default_workdir, arena, &resolved, &err) < 0) {
+		rpc_fail(call, &err);
+		return NULL;
+	}
+	return resolved;
+}
+
+void watch_open(struct rpc_call *call, const struct watch_request *request, bool polled)
+{
+	struct watch_service *svc = rpc_call_service(call);
+	char *path = resolve(call, request->path);
+	struct opening *o;
+	struct watcher *w;
+
+	if (!path)
+		return;
+	w = watcher_new(svc, call, polled);
+	if (!w)
+		return;
+	w->path = mem_strdup(path_clean(rpc_call_arena(call), path));
+	w->want_entry = request->include_entry && !watch_is_legacy(call);
+	watch_say_legacy(call);
+	o = mem_zalloc(sizeof(*o));
+	o->call = rpc_call_ref(call);
+	o->path = path;
+	o->recursive = request->recursive;
+	o->allow_network = request->allow_network_mounts;
+	o->work.run = opening_run;
+	o->work.done = opening_done;
+	work_submit(svc->workers, &o->work);
+}
+
+void watch_cancel(struct rpc_call *call, enum rpc_cancel why)
+{
+	struct watcher *w = rpc_call_data(call);
+
+	if (w)
+		watcher_free(w);
+}
