@@ -95,8 +95,10 @@ static void rewrite_line(struct rewrite *w, const char *line, const char *commen
 	if (kept) {
 		evbuffer_add(w->out, line, (size_t)(first - line));
 		for (at = first; (n = next_word(&at, comment)) > 0; at += n)
-			if (!same_word(at, n, w->name))
-				evbuffer_add_printf(w->out, " %.*s", (int)n, at);
+			if (!same_word(at, n, w->name)) {
+				evbuffer_add(w->out, " ", 1);
+				evbuffer_add(w->out, at, n);
+			}
 		if (comment < end && *comment == '#')
 			evbuffer_add(w->out, " ", 1);
 	}

@@ -1,6 +1,7 @@
 #include "envd/control/http_client.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <netinet/in.h>
@@ -85,8 +86,11 @@ static const char *field_value(const char *head, const char *end, const char *na
 	return NULL;
 }
 
-/* Joins the chunks of a body in place. 1 where it is complete, 0, or -EPROTO. */
-static int join_chunks(char *body, size_t n, size_t *ret_bytes)
+/*
+ * Walks over the chunks of a body (RFC 9112, 7.1) and, if told so, joins them in place. 1 where the
+ * body is complete, 0 where more is to come, or -EPROTO.
+ */
+static int walk_chunks(char *body, size_t n, bool join, size_t *ret_bytes)
 {
 	size_t at = 0, joined = 0, size;
 	char *line_end, *after;
@@ -95,8 +99,10 @@ static int join_chunks(char *body, size_t n, size_t *ret_bytes)
 		line_end = memmem(body + at, n - at, "\r\n", 2);
 		if (!line_end)
 			return 0;
+		if (!isxdigit((unsigned char)body[at]))
+			return -EPROTO;
 		size = strtoul(body + at, &after, 16);
-		if (after == body + at || size > HTTP_CLIENT_MAX_BYTES)
+		if (size > HTTP_CLIENT_MAX_BYTES || (*after != '\r' && *after != ';'))
 			return -EPROTO;
 		at = (size_t)(line_end + 2 - body);
 		if (size == 0) {
@@ -105,7 +111,8 @@ static int join_chunks(char *body, size_t n, size_t *ret_bytes)
 		}
 		if (n - at < size + 2)
 			return 0;
-		memmove(body + joined, body + at, size);
+		if (join)
+			memmove(body + joined, body + at, size);
 		joined += size;
 		at += size + 2;
 	}
@@ -123,27 +130,33 @@ int http_client_parse(char *p, size_t n, int at_end, int *ret_status, char **ret
 	end = memmem(p, n, "\r\n\r\n", 4);
 	if (!end)
 		return at_end ? -EPROTO : 0;
-	if (strncmp(p, "HTTP/1.", 7) != 0 || p[7] < '0' || p[7] > '9' || p[8] != ' ')
+	if (strncmp(p, "HTTP/1.", 7) != 0 || !isdigit((unsigned char)p[7]) || p[8] != ' ' ||
+	    strspn(p + 9, "0123456789") != 3)
 		return -EPROTO;
 	*ret_status = (int)strtol(p + 9, NULL, 10);
-	if (*ret_status < 100 || *ret_status > 999)
+	if (*ret_status < 100)
 		return -EPROTO;
 	body = end + 4;
 	have = n - (size_t)(body - p);
 	*ret_body = body;
+	*ret_body_bytes = 0;
+	if (*ret_status == 204 || *ret_status == 304)
+		return 1; /* RFC 9112, 6.3: these have none */
 	value = field_value(p, end, "transfer-encoding");
 	if (value && strncasecmp(value, "chunked", 7) == 0) {
 		/* Joining overwrites, so it waits until all is here. */
-		r = at_end || memmem(body, have, "0\r\n\r\n", 5)
-			    ? join_chunks(body, have, ret_body_bytes)
-			    : 0;
+		r = walk_chunks(body, have, false, ret_body_bytes);
+		if (r > 0)
+			r = walk_chunks(body, have, true, ret_body_bytes);
 		return r == 0 && at_end ? -EPROTO : r;
 	}
 	value = field_value(p, end, "content-length");
 	if (!value) {
 		*ret_body_bytes = have;
-		return at_end || *ret_status == 204;
+		return at_end;
 	}
+	if (!isdigit((unsigned char)*value))
+		return -EPROTO;
 	length = strtoul(value, NULL, 10);
 	if (have < length)
 		return at_end ? -EPROTO : 0;
