@@ -109,7 +109,7 @@ static void send_next_range(struct stream *s)
 		stream_send_bytes(s, text, strlen(text));
 	}
 	d->next_range++;
-	stream_send_file(s, d->fd, (off_t)range->start, range->length);
+	stream_send_file(s, d->state->file_workers, d->fd, (off_t)range->start, range->length);
 }
 
 static const struct stream_handler ranges_handler = {

@@ -31,4 +31,5 @@ void fs_service_register(struct fs_service *svc, struct router *router)
 	router_add(router, "GET", "/files", fs_download_open, svc);
 	router_add(router, "HEAD", "/files", fs_download_open, svc);
 	router_add(router, "POST", "/files", fs_upload_open, svc);
+	router_add(router, "POST", "/files/compose", fs_compose_open, svc);
 }

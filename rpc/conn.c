@@ -18,13 +18,14 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "rpc/file_warm.h"
 #include "rpc/http1.h"
 #include "rpc/server_impl.h"
 
 /* One turn of the loop reads and writes so much of one connection, then the others have theirs. */
-#define READ_MAX_BYTES (256 * 1024)
-#define SENDFILE_BYTES (1024 * 1024)
-#define WRITES_A_TURN  8
+#define READ_MAX_BYTES	 (256 * 1024)
+#define FILE_PIECE_BYTES (1024 * 1024)
+#define WRITES_A_TURN	 8
 
 /* After its last response a connection waits so long for the client to stop sending. */
 #define LINGER_MS 2000
@@ -52,6 +53,7 @@ struct conn {
 	bool updating;
 	bool again;   /* conn_update has more to do */
 	bool closing; /* the sending side is shut down; input is dropped until its end */
+	struct file_warm *warming; /* a worker reads what is to be sent next, or NULL */
 	TAILQ_ENTRY(conn) link;
 };
 
@@ -65,6 +67,7 @@ static void conn_free(struct conn *c)
 	bool reserve = c->reserve;
 
 	http1_clear(&c->http);
+	file_warm_forget(c->warming);
 	if (c->http.abort)
 		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	event_del(&c->readable);
@@ -144,13 +147,52 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- writing ---- */
 
-/* Sends a piece of the file. 1: some; 0: the socket is full; -1: it broke or the file is short. */
+/* How much of the file comes next, behind what was read already. */
+static size_t conn_file_piece(const struct conn *c)
+{
+	const struct http1_file *file = &c->http.file;
+	uint64_t left = file->left - (uint64_t)(file->warm_until - file->offset);
+
+	return left > FILE_PIECE_BYTES ? FILE_PIECE_BYTES : (size_t)left;
+}
+
+static void conn_warmed(void *arg)
+{
+	struct conn *c = arg;
+
+	c->warming = NULL;
+	c->http.file.warm_until += (off_t)conn_file_piece(c);
+	conn_wake(c);
+}
+
+/* Whether the file's next bytes can be sent without waiting for a disk; else has them read. */
+static bool conn_file_ready(struct conn *c)
+{
+	struct http1_file *file = &c->http.file;
+	size_t n = conn_file_piece(c);
+
+	if (file->offset < file->warm_until)
+		return true;
+	if (file_is_warm(file->fd, file->offset, n)) {
+		file->warm_until += (off_t)n;
+		return true;
+	}
+	c->warming = file_warm_start(file->workers, file->fd, file->offset, n, conn_warmed, c);
+	return false;
+}
+
+/*
+ * Sends a piece of the file. 1: some; 0: the socket is full, or the piece is not in memory yet; -1:
+ * it broke or the file is short.
+ */
 static int conn_send_file(struct conn *c)
 {
 	struct http1_file *file = &c->http.file;
-	size_t want = file->left > SENDFILE_BYTES ? SENDFILE_BYTES : (size_t)file->left;
-	ssize_t n = sendfile(c->fd, file->fd, &file->offset, want);
+	ssize_t n;
 
+	if (!conn_file_ready(c))
+		return 0;
+	n = sendfile(c->fd, file->fd, &file->offset, (size_t)(file->warm_until - file->offset));
 	if (n > 0) {
 		file->left -= (uint64_t)n;
 		return 1;
@@ -180,7 +222,7 @@ static int conn_write(struct conn *c)
 
 static bool conn_has_output(const struct conn *c)
 {
-	return evbuffer_get_length(c->http.out) || c->http.file.left;
+	return evbuffer_get_length(c->http.out) || (c->http.file.left && !c->warming);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)

@@ -178,12 +178,15 @@ static void http1_send_end(struct stream *s)
 	http1_wake(h);
 }
 
-static void http1_send_file(struct stream *s, int fd, off_t offset, uint64_t length)
+static void http1_send_file(struct stream *s, struct workers *workers, int fd, off_t offset,
+			    uint64_t length)
 {
 	struct http1 *h = s->carrier_data;
 
 	h->file.fd = fd;
+	h->file.workers = workers;
 	h->file.offset = offset;
+	h->file.warm_until = offset;
 	h->file.left = length;
 	http1_wake(h);
 }

@@ -40,8 +40,10 @@ enum http1_state {
 /* A part of a file that waits to be sent, behind all bytes in `out`. */
 struct http1_file {
 	int fd;
+	struct workers *workers; /* who read what is not in memory */
 	off_t offset;
 	uint64_t left;
+	off_t warm_until; /* what was read for this response already */
 };
 
 struct http1 {

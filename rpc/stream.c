@@ -268,7 +268,8 @@ enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
 	return stream_flow_now(s);
 }
 
-void stream_send_file(struct stream *s, int fd, off_t offset, uint64_t length)
+void stream_send_file(struct stream *s, struct workers *workers, int fd, off_t offset,
+		      uint64_t length)
 {
 	if (s->ended)
 		return;
@@ -277,7 +278,7 @@ void stream_send_file(struct stream *s, int fd, off_t offset, uint64_t length)
 		fatal("stream %llu: a file out of turn", (unsigned long long)s->id);
 	s->length_left -= (int64_t)length;
 	s->sending_file = true;
-	s->carrier->send_file(s, fd, offset, s->is_head_request ? 0 : length);
+	s->carrier->send_file(s, workers, fd, offset, s->is_head_request ? 0 : length);
 }
 
 void stream_finish(struct stream *s)

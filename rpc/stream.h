@@ -152,12 +152,15 @@ enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
 				 void (*release)(const void *p, size_t n, void *arg), void *arg);
 
 /*
- * Sends `length` bytes of the file from `offset` on, by sendfile where the pages are there and
- * through a worker where they must be read first. Borrows fd until `writable` (which always comes,
- * once, when the last byte was handed to the kernel) or the ending. Nothing else may be sent until
- * then. Needs a response of known length; a file that turns out shorter cuts the connection.
+ * Sends `length` bytes of the file from `offset` on, by sendfile; pages that are not in memory are
+ * read by a worker first. (For a file whose pages come from another machine or process even that
+ * is not enough to keep the loop from waiting: make its body some other way.) Borrows fd until
+ * `writable` (which always comes, once, when the last byte was handed to the kernel) or the ending.
+ * Nothing else may be sent until then. Needs a response of known length; a file that turns out
+ * shorter cuts the connection.
  */
-void stream_send_file(struct stream *s, int fd, off_t offset, uint64_t length);
+void stream_send_file(struct stream *s, struct workers *workers, int fd, off_t offset,
+		      uint64_t length);
 
 /*
  * Takes the rest of the body straight into the file, from `offset` on, in the place of `body`

@@ -26,7 +26,8 @@ struct stream_carrier {
 	 */
 	struct evbuffer *(*send_begin)(struct stream *s, size_t n);
 	void (*send_end)(struct stream *s);
-	void (*send_file)(struct stream *s, int fd, off_t offset, uint64_t length);
+	void (*send_file)(struct stream *s, struct workers *workers, int fd, off_t offset,
+			  uint64_t length);
 	/* The response is complete; s->fields are the trailers. */
 	void (*finish)(struct stream *s);
 	void (*reset)(struct stream *s);

@@ -1,4 +1,22 @@
-"""What every group of figures uses: the daemons, the client, rounds taken in turn."""
+"""What every group of figures uses: the daemons, the client, rounds taken in turn.
+
+A figure is a function `name(bench)` in figures/GROUP.py that stands in the GROUP tuple at that
+file's end; `run` imports the files by name. It
+
+- makes its requests with wire.py and stores them with bench.file(),
+- measures with bench.rounds(count, measure, floor): `measure(daemon)` is called for ours and the
+  peer in turn, `floor()` where there is the same work with nothing between, and each returns a
+  dict of numbers, of which rounds() gives the medians,
+- adds rows with bench.row(name, unit, {"floor": …, "ours": …, "peer": …}, reach), where `reach`
+  is a limit of table.py (at_most, floor_at_most, peer_at_least, …; two of them joined by &) and a
+  subject that was not measured is left out.
+
+The load comes from the client in C (client/, `build/bench/client` tells its subcommands):
+bench.client() runs one to its end and gives what it printed, bench.client_held() runs one that
+keeps something open during a with-block. Both daemons run all the time, on ports of their own of
+a private network namespace, without cgroups; a figure that needs them otherwise stops them,
+starts them with its flags, and leaves them as it found them. Files go below bench.work_dir, a
+tmpfs. What can't be measured raises Failed: the other figures go on."""
 
 import contextlib
 import ctypes

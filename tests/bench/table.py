@@ -27,8 +27,8 @@ def at_least(limit, text=None):
     return Reach(text or f"≥ {limit:g}", lambda v: v["ours"] >= limit)
 
 
-def floor_at_most(factor):
-    return Reach(f"≤ {factor:g} × floor", lambda v: v["ours"] <= factor * v["floor"], ("floor",))
+def floor_at_most(factor, name="floor"):
+    return Reach(f"≤ {factor:g} × {name}", lambda v: v["ours"] <= factor * v["floor"], ("floor",))
 
 
 def floor_at_least(factor, name="floor"):
@@ -66,14 +66,15 @@ class Table:
 
     def __init__(self):
         self.rows = []
-        self.missed = 0
+        self.verdicts = {"yes": 0, "NO": 0, "–": 0}
 
     def section(self, title):
         self.rows.append([title.upper()] + [""] * (len(self.HEADER) - 1))
 
     def add(self, name, unit, values, reach=None):
         met = reach.verdict(values) if reach else ""
-        self.missed += met == "NO"
+        if reach:
+            self.verdicts[met] += 1
         self.rows.append([name, unit, *(number(values[k]) for k in ("floor", "ours", "peer")),
                           ratio(values, "floor"), ratio(values, "peer"),
                           reach.text if reach else "", met])
@@ -87,3 +88,10 @@ class Table:
                      for i, cell in enumerate(row))
             lines.append("  ".join(cells).rstrip())
         return "\n".join(lines)
+
+    def summary(self):
+        """One line: how many limits were reached; those that lack a subject can't be judged."""
+        text = f"{self.verdicts['yes']} limits reached, {self.verdicts['NO']} missed"
+        if self.verdicts["–"]:
+            text += f", {self.verdicts['–']} not judged: there is no peer to compare with"
+        return text

@@ -199,7 +199,8 @@ class Case:
         for status in answer.interim:
             self.say(f"< {status}")
         self.say(f"< {answer.version} {answer.status or answer.reason}")
-        hidden = {"date", "content-length", "transfer-encoding", *extra}
+        # The reference has no ETag.
+        hidden = {"date", "etag", "content-length", "transfer-encoding", *extra}
         if self.case.get("framing"):
             hidden -= {"content-length", "transfer-encoding"}
         lines = (f"{k.lower()}: {'…' if k.lower() == 'grpc-message' else v}"

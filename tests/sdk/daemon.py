@@ -14,6 +14,8 @@ import time
 import urllib.error
 import urllib.request
 
+from cloud import Cloud
+
 PORT = 49983
 START_SECONDS = 20
 STOP_SECONDS = 20
@@ -111,7 +113,10 @@ class Daemon:
 
 def main():
     daemon = Daemon()
+    cloud = Cloud(PORT) if "E2B_API_URL" in os.environ else None
     code = subprocess.call(sys.argv[1:])
+    if cloud:
+        cloud.close()
     for complaint in daemon.stop():
         print(complaint, file=sys.stderr)
         code = code or 1

@@ -344,7 +344,7 @@ static void call_everything(struct stream *s)
 	assert_int_equal(stream_send_bytes(s, "late", 4), STREAM_OK);
 	assert_int_equal(stream_send(s, data), STREAM_OK);
 	assert_int_equal(evbuffer_get_length(data), 0);
-	stream_send_file(s, -1, 0, 4);
+	stream_send_file(s, NULL, -1, 0, 4);
 	stream_body_to_fd(s, NULL, -1, 0, on_done);
 	stream_hold(s);
 	stream_unhold(s);
@@ -818,7 +818,7 @@ static void test_send_file(void **state)
 	client_sends(w, GET);
 	stream_head(w->s, 200, 6);
 	w->in_call = true;
-	stream_send_file(w->s, fd, 2, 6);
+	stream_send_file(w->s, NULL, fd, 2, 6);
 	w->in_call = false;
 	client_reads(w);
 	assert_int_equal(w->n_writable, 0);
@@ -844,7 +844,7 @@ static void test_send_file_to_head(void **state)
 
 	client_sends(w, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
 	stream_head(w->s, 200, 10);
-	stream_send_file(w->s, fd, 0, 10);
+	stream_send_file(w->s, NULL, fd, 0, 10);
 	assert_int_equal(w->http.file.left, 0);
 	client_reads(w);
 	assert_int_equal(w->n_writable, 1);
@@ -858,7 +858,7 @@ static void test_send_file_fails(void **state)
 
 	client_sends(w, GET);
 	stream_head(w->s, 200, 20);
-	stream_send_file(w->s, fd, 0, 20);
+	stream_send_file(w->s, NULL, fd, 0, 20);
 	http1_file_failed(&w->http);
 	assert_int_equal(w->n_gone, 1);
 	assert_true(http1_finished(&w->http));

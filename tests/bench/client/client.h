@@ -91,5 +91,6 @@ int cmd_burst(int argc, char **argv);
 int cmd_files(int argc, char **argv);
 int cmd_tree(int argc, char **argv);
 int cmd_listen(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 
 #endif

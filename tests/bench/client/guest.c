@@ -6,7 +6,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#define BLOCK_BYTES (256u * 1024)
 
 static pid_t fork_or_die(void)
 {
@@ -51,28 +55,74 @@ int cmd_tree(int argc, char **argv)
 		pause();
 }
 
+/* A socket that listens on 127.0.0.1. */
+static int listen_on(unsigned long port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 16) < 0)
+		die(errno, "port %lu", port);
+	return fd;
+}
+
+/* Says that the sockets stand, and waits for the end of standard input. */
+static int hold_until_eof(void)
+{
+	puts("count=1");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	return 0;
+}
+
 /* COUNT listening sockets on 127.0.0.1, from PORT on; ends with its standard input. */
 int cmd_listen(int argc, char **argv)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET};
 	unsigned long count, port;
 
 	if (argc != 3)
 		return 2;
 	count = strtoul(argv[1], NULL, 10);
 	port = strtoul(argv[2], NULL, 10);
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	for (unsigned long i = 0; i < count; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	for (unsigned long i = 0; i < count; i++)
+		listen_on(port + i);
+	return hold_until_eof();
+}
 
-		address.sin_port = htons((uint16_t)(port + i));
-		if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-		    listen(fd, 16) < 0)
-			die(errno, "port %lu", port + i);
+/* Answers one request with that many bytes, as fast as they are taken. */
+static void serve_one(int fd, unsigned long long bytes)
+{
+	static char block[BLOCK_BYTES];
+	int n = snprintf(block, sizeof(block), "HTTP/1.1 200 OK\r\nContent-Length: %llu\r\n\r\n",
+			 bytes);
+
+	if (recv(fd, block + n, sizeof(block) - (size_t)n, 0) <= 0)
+		return;
+	send_all(fd, block, (size_t)n);
+	for (; bytes >= sizeof(block); bytes -= sizeof(block))
+		send_all(fd, block, sizeof(block));
+	send_all(fd, block, bytes);
+}
+
+/* A server on 127.0.0.1:PORT that answers each connection's request with BYTES bytes. */
+int cmd_serve(int argc, char **argv)
+{
+	unsigned long long bytes;
+	int listener, fd;
+
+	if (argc != 3)
+		return 2;
+	listener = listen_on(strtoul(argv[1], NULL, 10));
+	bytes = strtoull(argv[2], NULL, 10);
+	if (fork_or_die())
+		return hold_until_eof();
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		serve_one(fd, bytes);
+		close(fd);
 	}
-	puts("count=1");
-	fflush(stdout);
-	while (getchar() != EOF)
-		;
-	return 0;
+	die(errno, "accept");
 }

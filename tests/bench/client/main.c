@@ -24,6 +24,7 @@ static const struct {
 	{"files", cmd_files, "COUNT DIRECTORY"},
 	{"tree", cmd_tree, "COUNT"},
 	{"listen", cmd_listen, "COUNT PORT"},
+	{"serve", cmd_serve, "PORT BYTES"},
 };
 
 int main(int argc, char **argv)

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import shutil
+import socket
 import time
 import urllib.request
 
@@ -176,4 +178,64 @@ def busy_guest(bench):
     bench.row("idle CPU beside 300 processes and 50 ports", "% core", busy, table.at_most(0.05))
 
 
-GROUP = (init, kill_tree, freeze, busy_guest)
+class Socat(harness.Daemon):
+    """A forwarder of one connection; it ends with it, and its CPU time is known then."""
+
+    ADDRESS = "127.0.0.98"
+
+    def __init__(self, bench, port):
+        super().__init__("socat", shutil.which("socat"), port, bench.work_dir)
+
+    def argv(self, *extra):
+        return [self.path, f"TCP4-LISTEN:{self.port},bind={self.ADDRESS},reuseaddr",
+                f"TCP4:127.0.0.1:{self.port}"]
+
+    def healthy(self):
+        """Looks at the listening sockets: a connection would be the one that it forwards."""
+        local = f"{int.from_bytes(socket.inet_aton(self.ADDRESS), 'little'):08X}:{self.port:04X}"
+        with open("/proc/net/tcp", encoding="ascii") as f:
+            return any(line.split()[1] == local and line.split()[3] == "0A" for line in f)
+
+    def wait_cpu_us(self):
+        _, _, usage = os.wait4(self.process.pid, 0)
+        self.process = None
+        return (usage.ru_utime + usage.ru_stime) * 1e6
+
+
+def relay(bench):
+    """One connection through the forwarder, to a server on loopback."""
+    size = 1024 * 1024 * 1024
+    port, address = 21500, "127.0.0.99"
+    daemon = bench.daemons["ours"]
+    request = bench.file("relay", wire.http("GET", "/"))
+    daemon.stop()
+    daemon.start("-no-cgroups", "-forward-ip", address)
+
+    def fetch(address):
+        result = bench.client("fetch", "-a", address, "-p", port, "-m", size, request)
+        return {"rate": size / 1024 / 1024 / result["seconds"]}
+
+    def ours():
+        cpu_us = daemon.cpu_us()
+        return fetch(address) | {"cpu_ms": (daemon.cpu_us() - cpu_us) / 1e3}
+
+    def socat():
+        forwarder = Socat(bench, port)
+        forwarder.start()
+        return fetch(forwarder.ADDRESS) | {"cpu_ms": forwarder.wait_cpu_us() / 1e3}
+
+    m = harness.Medians({"floor": [], "ours": [], "peer": []})
+    with bench.client_held("serve", port, size):
+        time.sleep(3)  # it looks for listening sockets once a second
+        for _ in range(1 if bench.quick else 5):
+            m.results["ours"].append(ours())
+            if shutil.which("socat"):
+                m.results["floor"].append(socat())
+    daemon.stop()
+    daemon.start()
+    bench.row("relay of one connection (floor: socat)", "MiB/s", m["rate"],
+              table.floor_at_least(1, "socat"))
+    bench.row("  daemon CPU per GiB", "ms", m["cpu_ms"], table.floor_at_most(1, "socat"))
+
+
+GROUP = (init, kill_tree, freeze, busy_guest, relay)

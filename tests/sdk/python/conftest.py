@@ -4,13 +4,15 @@ A test that needs a daemon with other flags takes the fixture `other_daemon`.
 """
 
 import asyncio
+import os
 import time
 
 import pytest
 import pytest_asyncio
 from e2b import AsyncSandbox, Sandbox
 
-from daemon import Daemon
+from cloud import Cloud
+from daemon import PORT, Daemon
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,7 +20,10 @@ def daemon():
     """The daemon on the port that the SDK's debug mode uses. It must end as clean as it began."""
     daemon = Daemon()
     descriptors = daemon.descriptors()
+    cloud = Cloud(PORT) if "E2B_API_URL" in os.environ else None
     yield daemon
+    if cloud:
+        cloud.close()
     complaints = []
     wait_for(lambda: not daemon.children(), 10, complaints, "children left: ", daemon.children)
     wait_for(
@@ -83,5 +88,8 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--reference"):
-        items[:] = [item for item in items if not item.get_closest_marker("beyond")]
+    left_out = {"beyond"} if config.getoption("--reference") else set()
+    if "E2B_API_URL" not in os.environ:
+        left_out.add("secure")
+    items[:] = [item for item in items
+                if not any(item.get_closest_marker(name) for name in left_out)]

@@ -1,0 +1,111 @@
+/* What is told of the pages of a file, and the reading of those that are not in memory. */
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/work.h"
+#include "rpc/file_warm.h"
+
+#define MIB (1024 * 1024)
+
+/* A file of `size` bytes that has no name, all of it a hole but for the first `written`. */
+static int make_file(size_t written, off_t size)
+{
+	static char block[64 * 1024];
+	char path[] = "/var/tmp/envd-test-XXXXXX";
+	int fd = mkstemp(path);
+	size_t n;
+
+	assert_true(fd >= 0);
+	unlink(path);
+	memset(block, 'x', sizeof(block));
+	for (; written; written -= n) {
+		n = written < sizeof(block) ? written : sizeof(block);
+		assert_int_equal(write(fd, block, n), n);
+	}
+	assert_int_equal(ftruncate(fd, size), 0);
+	return fd;
+}
+
+static void test_told(void **state)
+{
+	FD_AUTO int fd = make_file(3 * MIB, 5 * MIB);
+	static const struct {
+		off_t offset;
+		size_t n;
+		bool warm;
+	} cases[] = {
+		{0, 0, true},
+		{0, 1, true},
+		{0, 3 * MIB, true},
+		{4095, 2 * MIB, true},
+		{MIB + 1, 4096, true},
+		{3 * MIB - 1, 1, true},
+		{3 * MIB - 1, 2, false},
+		{0, 3 * MIB + 1, false},
+		{3 * MIB, 1, false},
+		{4 * MIB + 17, 100, false},
+		{5 * MIB - 1, 4096, false},
+		{9 * MIB, 1, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(file_is_warm(fd, cases[i].offset, cases[i].n), cases[i].warm);
+	assert_false(file_is_warm(-1, 0, 1));
+}
+
+static void stop(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void must_not_come(void *arg)
+{
+	fail();
+}
+
+static void test_read(void **state)
+{
+	FD_AUTO int fd = make_file(0, 5 * MIB);
+	struct workers *workers;
+	struct statfs fs;
+	struct loop loop;
+
+	loop_init(&loop);
+	workers = workers_new(&loop, "test", 1);
+	file_warm_forget(file_warm_start(workers, fd, MIB, MIB, must_not_come, NULL));
+	file_warm_forget(NULL);
+	/* Behind the end there is nothing to read, and the call comes all the same. */
+	file_warm_start(workers, fd, 4 * MIB, 2 * MIB, stop, &loop);
+	loop_run(&loop);
+	/* tmpfs keeps no pages of a hole. */
+	assert_int_equal(fstatfs(fd, &fs), 0);
+	if (fs.f_type != TMPFS_MAGIC) {
+		assert_true(file_is_warm(fd, MIB, MIB));
+		assert_true(file_is_warm(fd, 4 * MIB, MIB));
+		assert_false(file_is_warm(fd, 0, 4096));
+	}
+	workers_free(workers);
+	loop_clear(&loop);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_told),
+		cmocka_unit_test(test_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
