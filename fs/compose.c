@@ -110,7 +110,7 @@ static int parse_body(struct compose *c)
 
 static int check_request(struct compose *c)
 {
-	const char *name = c->username ? c->username : c->state->default_user;
+	const char *name;
 	struct error err;
 
 	if (c->too_large)
@@ -122,6 +122,7 @@ static int check_request(struct compose *c)
 		return fs_fail(&c->failure, 400, "source_paths must not be empty");
 	if (!c->destination || !*c->destination)
 		return fs_fail(&c->failure, 400, "destination is required");
+	name = c->username ? c->username : c->state->default_user;
 	if (user_find(c->state->users, name, &c->arena, &c->user, &err) < 0)
 		return fs_fail(&c->failure, 401,
 			       "error looking up user '%s': user: unknown user %s", name, name);
