@@ -1,13 +1,17 @@
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static _Atomic int max_level = LOG_LEVEL_INFO;
+static _Atomic bool files_held;
 static log_sink_fn *sink_fn;
 static void *sink_arg;
 
@@ -25,6 +29,25 @@ void log_set_sink(log_sink_fn *sink, void *arg)
 {
 	sink_fn = sink;
 	sink_arg = arg;
+}
+
+void log_hold_files(bool hold)
+{
+	files_held = hold;
+}
+
+/*
+ * Whether a line can be written without waiting: a pipe or a socket that nobody empties is full at
+ * some time, and a file of a frozen file system makes its writer wait.
+ */
+bool log_can_write(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	struct stat st;
+
+	if (files_held && (fstat(fd, &st) < 0 || S_ISREG(st.st_mode)))
+		return false;
+	return poll(&p, 1, 0) == 1;
 }
 
 /* A line is a line: what a client put into a name must not begin another. */
@@ -55,7 +78,7 @@ void log_write(enum log_level level, const char *format, ...)
 		sink_fn(level, line + prefix, sink_arg);
 	n = strlen(line);
 	line[n++] = '\n';
-	/* One write, so that lines of several threads do not mix. A full pipe loses the line. */
-	if (write(STDERR_FILENO, line, n) < 0)
+	/* One write, so that lines of several threads do not mix. */
+	if (log_can_write(STDERR_FILENO) && write(STDERR_FILENO, line, n) < 0)
 		return;
 }

@@ -4,7 +4,7 @@
  *
  *	log_info("listening on %s", name);
  *
- * Safe on any thread. A sink (log export, -verbose) may be added; it gets every line too.
+ * Safe on any thread, and never waits: a line that stderr has no room for is lost. A sink (log export, -verbose) may be added; it gets every line too.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -33,6 +33,12 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 /* Lines above this level are dropped; INFO until set. */
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
+
+/* While held, lines are not written to files: their file system is frozen. */
+void log_hold_files(bool hold);
+
+/* Whether a line can be written to fd without waiting; for stderr, and for what a sink writes to. */
+bool log_can_write(int fd);
 
 /* Where lines go besides stderr; `text` has no newline and lives for the call. NULL removes it. */
 typedef void log_sink_fn(enum log_level level, const char *text, void *arg);

@@ -263,7 +263,8 @@ static void log_line(enum log_level level, const char *text, void *arg)
 
 	if (d->options->verbose) {
 		json = log_export_format(level, text);
-		fd_write_all(STDOUT_FILENO, json, strlen(json));
+		if (log_can_write(STDOUT_FILENO))
+			fd_write_all(STDOUT_FILENO, json, strlen(json));
 		free(json);
 	}
 	if (d->control.log_export)

@@ -39,6 +39,7 @@ void control_init(struct control *c, struct state *state, struct server *server,
 	TAILQ_INIT(&c->waiting);
 	c->mounts = mounts_new();
 	c->control_workers = workers_new(state->loop, "control", 1);
+	c->fsfreeze_workers = workers_new(state->loop, "fsfreeze", 1);
 	state_env_set(state, "E2B_SANDBOX", is_not_fc ? "false" : "true", true);
 	write_run_file(".E2B_SANDBOX", is_not_fc ? "false" : "true", 0444);
 	if (!is_not_fc) {

@@ -26,9 +26,10 @@ struct control {
 	struct server *server;
 	struct token token;
 	bool is_not_fc;
-	struct workers *control_workers; /* one thread: what must not overlap */
-	struct mmds *mmds;		 /* NULL outside Firecracker */
-	struct log_export *log_export;	 /* NULL outside Firecracker */
+	struct workers *control_workers;  /* one thread: what must not overlap */
+	struct workers *fsfreeze_workers; /* one thread, which none of the others' work holds up */
+	struct mmds *mmds;		  /* NULL outside Firecracker */
+	struct log_export *log_export;	  /* NULL outside Firecracker */
 
 	/*
 	 * Thaws what a freeze left frozen: `done` comes from the loop, also where there was

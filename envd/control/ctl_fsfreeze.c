@@ -1,6 +1,9 @@
 /*
  * POST /fsfreeze, POST /fsthaw: the root file system is stopped for a snapshot of its disk, and let
  * go (FIFREEZE and FITHAW, ioctl_fs.h).
+ *
+ * While it stands still, whoever writes to it waits, the workers of other calls among them: so the
+ * two have a thread of their own, and a log in a file loses its lines.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +11,7 @@
 #include <sys/ioctl.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/work.h"
 #include "envd/control/control.h"
@@ -27,11 +31,15 @@ static void fsfreeze_run(struct work *work)
 	struct fsfreeze_call *call = container_of(work, struct fsfreeze_call, work);
 	FD_AUTO int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+	if (!call->thaw)
+		log_hold_files(true);
 	if (fd < 0)
 		call->result = -errno;
 	else if (ioctl(fd, call->thaw ? FITHAW : FIFREEZE, 0) < 0 &&
 		 errno != (call->thaw ? EINVAL : EBUSY))
 		call->result = -errno;
+	if (call->thaw || call->result < 0)
+		log_hold_files(false);
 }
 
 static void fsfreeze_done(struct work *work)
@@ -58,7 +66,7 @@ static void begin(struct stream *s, struct control *c, bool thaw)
 	call->thaw = thaw;
 	call->work.run = fsfreeze_run;
 	call->work.done = fsfreeze_done;
-	work_submit(c->state->file_workers, &call->work);
+	work_submit(c->fsfreeze_workers, &call->work);
 }
 
 static void fsfreeze(struct stream *s, void *arg)

@@ -40,10 +40,11 @@ class Answer:
 class Daemon:
     """A running envd, and requests to it."""
 
-    def __init__(self, *flags):
-        self.log = open(os.path.join(TOP, "build/log/control-envd.log"), "ab+")
+    def __init__(self, *flags, command=(os.path.join(TOP, ENVD),),
+                 log=os.path.join(TOP, "build/log/control-envd.log")):
+        self.log = open(log, "ab+") if isinstance(log, (str, os.PathLike)) else log
         self.process = subprocess.Popen(
-            [os.path.join(TOP, ENVD), "-listen", f"tcp:127.0.0.1:{PORT}", *flags],
+            [*command, "-listen", f"tcp:127.0.0.1:{PORT}", *flags],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             env={"PATH": os.environ["PATH"]})
         wait_until(self.answers, "the daemon's first answer")

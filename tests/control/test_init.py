@@ -126,6 +126,27 @@ def test_ca_bundle(daemon):
     assert [n for n in os.listdir(os.path.dirname(BUNDLE))] == ["ca-certificates.crt"]
 
 
+def test_readers_never_see_half_a_bundle(daemon):
+    system = "SYSTEM\n" * 20_000
+    with open(BUNDLE, "w") as f:
+        f.write(system)
+    bundles = [c * 100_000 + "\n" for c in "AB"]
+    seen, over = set(), threading.Event()
+
+    def read():
+        while not over.is_set():
+            with open(BUNDLE) as f:
+                seen.add(f.read())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for i in range(20):
+        assert daemon.init(caBundle=bundles[i % 2]).status == 204
+    over.set()
+    reader.join()
+    assert seen <= {system, *(system + bundle for bundle in bundles)}
+
+
 def test_missing_ca_bundle(daemon):
     if os.path.exists(BUNDLE):
         os.unlink(BUNDLE)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import signal
 import socket
 import threading
 
@@ -100,6 +101,21 @@ def test_every_endpoint_with_the_token(daemon, method, path):
 def test_health_needs_no_token(daemon):
     daemon.init(accessToken="correct-horse")
     assert daemon.request("GET", "/health").status == 204
+
+
+def test_log_that_nobody_reads():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    d = Daemon("-isnotfc", "-verbose", log=os.fdopen(writing, "wb"))
+    for _ in range(20):
+        os.kill(d.process.pid, signal.SIGUSR1)
+        assert d.init(hyperloopIP="no address").status == 204
+    d.end()
+    os.close(reading)
 
 
 # ---- forwarded ports ----

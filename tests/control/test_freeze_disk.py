@@ -1,0 +1,84 @@
+"""The root file system stopped for a snapshot: an ext4 image that a daemon has for its root."""
+
+import os
+import shutil
+import subprocess
+import threading
+
+import pytest
+
+from conftest import ENVD, TOP, Daemon, wait_until
+
+# More than there are workers for files.
+WRITERS = 80
+
+
+@pytest.fixture
+def guest(tmp_path):
+    """A daemon whose "/" is a file system of its own, with its log in a file there."""
+    image, root = tmp_path / "image", tmp_path / "root"
+    root.mkdir()
+    with open(image, "wb") as f:
+        f.truncate(32 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, root], check=True)
+    try:
+        for name in ("etc", "proc", "run", "root"):
+            (root / name).mkdir(exist_ok=True)
+        (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+        (root / "etc/group").write_text("root:x:0:\n")
+        shutil.copy(os.path.join(TOP, ENVD), root / "envd")
+        d = Daemon("-isnotfc", "-no-cgroups", "-verbose", command=("chroot", str(root), "/envd"),
+                   log=root / "log")
+        d.root = root
+        try:
+            yield d
+        finally:
+            # Whatever became of the test, nothing that waits for the file system may stay.
+            subprocess.run(["fsfreeze", "--unfreeze", root], capture_output=True, check=False)
+            d.end()
+    finally:
+        subprocess.run(["umount", root], check=True)
+
+
+def upload(guest, name, statuses):
+    answer = guest.request("POST", f"/files?path=/root/{name}", b"x" * 5000,
+                           headers={"Content-Type": "application/octet-stream"})
+    statuses.append(answer.status)
+
+
+def test_freeze_and_thaw_are_idempotent(guest):
+    for path in ("/fsthaw", "/fsfreeze", "/fsfreeze", "/fsthaw", "/fsthaw"):
+        answer = guest.request("POST", path)
+        assert (answer.status, answer.headers["Cache-Control"]) == (204, "no-store")
+
+
+def test_writers_wait_and_nothing_else_does(guest):
+    statuses = []
+    assert guest.request("POST", "/fsfreeze").status == 204
+    writers = [threading.Thread(target=upload, args=(guest, f"f{i}", statuses))
+               for i in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    wait_until(lambda: blocked(guest) >= 10, "writers in wait")
+    assert guest.request("GET", "/health").status == 204
+    assert guest.init(envVars={"DURING": "yes"}).status == 204
+    assert guest.envs()["DURING"] == "yes"
+    assert statuses == []
+    assert guest.request("POST", "/fsthaw").status == 204
+    for writer in writers:
+        writer.join(30)
+    assert statuses == [200] * WRITERS
+    assert len(list((guest.root / "root").iterdir())) == WRITERS
+
+
+def blocked(guest):
+    """How many threads of the daemon wait for a disk."""
+    waiting = 0
+    for task in os.listdir(f"/proc/{guest.process.pid}/task"):
+        try:
+            with open(f"/proc/{guest.process.pid}/task/{task}/stat") as stat:
+                waiting += stat.read().rpartition(")")[2].split()[0] == "D"
+        except OSError:
+            pass
+    return waiting
