@@ -31,8 +31,9 @@
 #include "watch/service.h"
 
 /* Calls that may hang on a guest's file system; and clones, which may hang on its programs. */
-#define FILE_WORKERS	64
-#define PROCESS_WORKERS 64
+#define FILE_WORKERS	 64
+#define FILE_PATIENCE_US 1000
+#define PROCESS_WORKERS	 64
 
 /* A device whose module is still to be loaded is tried for again, at 1, 3, 7, … seconds. */
 #define VSOCK_RETRY_LAST_S 60
@@ -242,6 +243,7 @@ static void build(struct daemon *d)
 	budget_init(&d->state.budget);
 	share_descriptors(&d->state.budget);
 	d->state.file_workers = workers_new(&d->loop, "files", FILE_WORKERS);
+	workers_set_patience(d->state.file_workers, FILE_PATIENCE_US);
 	d->state.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
 	d->state.users = user_db_new(NULL, NULL);
 	state_set_default_user(&d->state, "root");
