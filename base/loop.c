@@ -2,12 +2,15 @@
 
 #include <time.h>
 
+#include "base/loop_memory.h"
 #include "base/mem.h"
 
 void loop_init(struct loop *loop)
 {
-	struct event_config *config = event_config_new();
+	struct event_config *config;
 
+	loop_memory_init();
+	config = event_config_new();
 	if (!config)
 		fatal("event_config_new failed");
 	/* The loop is never touched from other threads: they wake it through an eventfd. */

@@ -11,6 +11,9 @@ from wire import Wire, request, rpc
 HEALTH = request("GET", "/health")
 MIB = 1 << 20
 
+# A sanitizer has memory of its own and frees late: what is kept tells nothing of the daemon.
+MEMORY_COUNTS = "asan" not in os.environ.get("ENVD", "")
+
 
 def private_kib(pid):
     """Memory that the process has for itself."""
@@ -24,7 +27,7 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -109,20 +112,20 @@ def test_pipelined_requests_are_not_hoarded(other_daemon, connect):
     with pytest.raises(TimeoutError):
         while sent < 100 * MIB:
             sent += wire.socket.send(text)
-    assert private_kib(daemon.pid) - before < 4096
+    assert private_kib(daemon.pid) - before < 4096 or not MEMORY_COUNTS
 
 
 @pytest.fixture
 def many_descriptors():
-    """Room for thousands of connections in this process too."""
+    """Room for thousands of connections, here and in the daemons that are started."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8000), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, max(hard, 8192)))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_thousands_of_connections(other_daemon, many_descriptors):
-    """Each costs little, none costs time, all are served; the next crowd costs nothing more."""
+def test_thousands_of_connections(many_descriptors, other_daemon):
+    """Each costs little, none costs time, all are served; and when they have gone, nothing is left."""
     daemon = other_daemon()
     memory = [private_kib(daemon.pid)]
     for _ in range(2):
@@ -140,8 +143,10 @@ def test_thousands_of_connections(other_daemon, many_descriptors):
         for wire in wires:
             wire.close()
         wait_for(lambda: len(os.listdir(f"/proc/{daemon.pid}/fd")) < 100)
-    assert memory[1] - memory[0] < 3000 * 2
-    assert memory[2] - memory[1] < 200
+    if MEMORY_COUNTS:
+        assert memory[1] - memory[0] < 3000 * 2
+        assert memory[2] - memory[1] < 200
+        wait_for(lambda: private_kib(daemon.pid) - memory[0] < 512)
 
 
 def test_without_descriptors():
@@ -161,6 +166,7 @@ def test_without_descriptors():
         assert wires[0].answer().status == 204
         for wire in wires[1:]:
             wire.close()
+        wait_for(lambda: len(os.listdir(f"/proc/{process.pid}/fd")) < 32)
         with Wire(address) as wire:
             wire.send(HEALTH)
             assert wire.answer().status == 204

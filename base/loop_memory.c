@@ -1,0 +1,88 @@
+#include "base/loop_memory.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* One for the process, as malloc's memory is: libevent's functions take no argument. */
+static struct {
+	pthread_mutex_t lock; /* workers fill evbuffers, too */
+	char *begin, *end;    /* of the address space */
+	char *unused;	      /* from here on none was ever handed out */
+	void *given_back;     /* a list, through the first word of each */
+} records = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* A record, or NULL where there is none left. */
+static void *take_record(void)
+{
+	void *p;
+
+	pthread_mutex_lock(&records.lock);
+	p = records.given_back;
+	if (p) {
+		records.given_back = *(void **)p;
+	} else if (records.unused < records.end) {
+		p = records.unused;
+		records.unused += LOOP_RECORD_BYTES;
+	}
+	pthread_mutex_unlock(&records.lock);
+	return p;
+}
+
+static bool is_record(const char *p)
+{
+	return p >= records.begin && p < records.end;
+}
+
+static void *loop_malloc(size_t bytes)
+{
+	void *p = bytes <= LOOP_RECORD_BYTES ? take_record() : NULL;
+
+	return p ? p : malloc(bytes);
+}
+
+static void loop_free(void *p)
+{
+	if (!is_record(p)) {
+		free(p);
+		return;
+	}
+	pthread_mutex_lock(&records.lock);
+	*(void **)p = records.given_back;
+	records.given_back = p;
+	pthread_mutex_unlock(&records.lock);
+}
+
+static void *loop_realloc(void *p, size_t bytes)
+{
+	void *moved;
+
+	if (!is_record(p))
+		return realloc(p, bytes);
+	moved = malloc(bytes);
+	if (moved) {
+		memcpy(moved, p, bytes < LOOP_RECORD_BYTES ? bytes : LOOP_RECORD_BYTES);
+		loop_free(p);
+	}
+	return moved;
+}
+
+void loop_memory_init(void)
+{
+	size_t bytes = (size_t)LOOP_RECORDS * LOOP_RECORD_BYTES;
+	void *p;
+
+	if (records.begin)
+		return;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		 -1, 0);
+	if (p == MAP_FAILED)
+		return; /* without the address space it all comes from malloc */
+	records.begin = p;
+	records.unused = p;
+	records.end = records.begin + bytes;
+	event_set_mem_functions(loop_malloc, loop_realloc, loop_free);
+}
