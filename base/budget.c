@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 
 void budget_init(struct budget *b)
@@ -30,6 +31,7 @@ void budget_give(struct budget *b, enum budget_kind kind, size_t n)
 		fatal("budget: %zu %s given back, %zu taken", n, budget_kind_name(kind),
 		      b->used[kind]);
 	b->used[kind] -= n;
+	heap_released(b->heap);
 }
 
 const char *budget_kind_name(enum budget_kind kind)

@@ -11,10 +11,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct heap;
+
 enum budget_kind {
 	BUDGET_CONNECTIONS,
 	BUDGET_STREAMS,	  /* requests in work */
-	BUDGET_PROCESSES, /* live, or retained after their exit */
+	BUDGET_PROCESSES, /* live */
 	BUDGET_WATCHERS,
 	BUDGET_BYTES, /* request messages being gathered, responses and events waiting */
 	BUDGET_KINDS,
@@ -24,6 +26,7 @@ struct budget {
 	size_t used[BUDGET_KINDS];
 	size_t limit[BUDGET_KINDS];
 	size_t peak[BUDGET_KINDS];
+	struct heap *heap; /* is told what is given back; NULL: nobody is */
 };
 
 /* The limits that hold unless main sets others; BUDGET_CONNECTIONS follows RLIMIT_NOFILE. */

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/budget.h"
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/loop.h"
 #include "base/user.h"
 
@@ -29,6 +30,7 @@ struct state {
 	struct workers *process_workers; /* clones, which wait for an exec */
 	struct user_db *users;
 	struct budget budget;
+	struct heap heap;
 
 	struct env_var *env; /* sorted by name */
 	size_t n_env;

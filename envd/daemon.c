@@ -1,7 +1,6 @@
 #include "envd/daemon.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,9 +30,8 @@
 #include "watch/service.h"
 
 /* Calls that may hang on a guest's file system; and clones, which may hang on its programs. */
-#define FILE_WORKERS	 64
-#define FILE_PATIENCE_US 1000
-#define PROCESS_WORKERS	 64
+#define FILE_WORKERS	64
+#define PROCESS_WORKERS 64
 
 /* A device whose module is still to be loaded is tried for again, at 1, 3, 7, … seconds. */
 #define VSOCK_RETRY_LAST_S 60
@@ -63,19 +61,6 @@ struct daemon {
 };
 
 /* ---- what it may use ---- */
-
-/*
- * A small heap that gives back what it does not use: one arena, for threads allocate little, and
- * big pieces straight from the kernel. What two chunks of output take stays, or each pair of them
- * would have the heap grow and shrink.
- */
-static void limit_heap(void)
-{
-	mallopt(M_ARENA_MAX, 1);
-	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
-	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	mallopt(M_TOP_PAD, 16 * 1024);
-}
 
 /*
  * All descriptors there are, for the daemon alone (children get what it was started with). Each
@@ -240,10 +225,11 @@ static void build(struct daemon *d)
 {
 	loop_init(&d->loop);
 	d->state.loop = &d->loop;
+	heap_init(&d->state.heap, &d->loop);
 	budget_init(&d->state.budget);
+	d->state.budget.heap = &d->state.heap;
 	share_descriptors(&d->state.budget);
 	d->state.file_workers = workers_new(&d->loop, "files", FILE_WORKERS);
-	workers_set_patience(d->state.file_workers, FILE_PATIENCE_US);
 	d->state.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
 	d->state.users = user_db_new(NULL, NULL);
 	state_set_default_user(&d->state, "root");
@@ -319,7 +305,6 @@ int daemon_serve(const struct options *options)
 
 	d->options = options;
 	spawn_init();
-	limit_heap();
 	notify_init(&d->notify);
 	signal(SIGPIPE, SIG_IGN);
 	if (options->verbose)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 #include "pty/proc.h"
 
@@ -14,14 +15,14 @@ static size_t bucket(const struct proc_table *t, pid_t pid)
 	return (size_t)pid & (t->n_buckets - 1);
 }
 
-/* Twice the buckets, once there are as many entries. */
-static void grow(struct proc_table *t)
+/* Deals all entries out again, to n_buckets (a power of two). */
+static void resize(struct proc_table *t, size_t n_buckets)
 {
 	struct retained_exit *exit;
 	struct proc *p;
 	size_t i;
 
-	t->n_buckets *= 2;
+	t->n_buckets = n_buckets;
 	free(t->by_pid);
 	free(t->retained_by_pid);
 	t->by_pid = mem_zalloc(t->n_buckets * sizeof(struct proc *));
@@ -59,11 +60,17 @@ static void expire(void *arg)
 	struct proc_table *t = arg;
 	uint64_t now = clock_monotonic_ms();
 	struct retained_exit *oldest;
+	size_t n_buckets = t->n_buckets;
 
 	while ((oldest = TAILQ_FIRST(&t->retained)) && oldest->until_ms <= now)
 		forget(t, oldest);
 	if (oldest)
 		timer_set_ms(&t->expiry, oldest->until_ms - now);
+	while (n_buckets > FIRST_BUCKETS && t->n_live + t->n_retained < n_buckets / 8)
+		n_buckets /= 2;
+	if (n_buckets < t->n_buckets)
+		resize(t, n_buckets);
+	heap_released(t->heap);
 }
 
 static struct retained_exit *find_exit(struct proc_table *t, pid_t pid)
@@ -120,17 +127,17 @@ static void bury(void *arg)
 	}
 }
 
-void proc_table_init(struct proc_table *t, struct loop *loop)
+void proc_table_init(struct proc_table *t, struct loop *loop, struct heap *heap)
 {
 	memset(t, 0, sizeof(*t));
 	t->retain_ms = PROC_RETAIN_MS;
 	t->stall_ms = TAP_STALL_MS;
+	t->heap = heap;
 	TAILQ_INIT(&t->live);
 	TAILQ_INIT(&t->ended);
 	TAILQ_INIT(&t->retained);
 	TAILQ_INIT(&t->tagged);
-	t->n_buckets = FIRST_BUCKETS / 2;
-	grow(t);
+	resize(t, FIRST_BUCKETS);
 	timer_init(&t->expiry, loop, expire, t);
 	defer_init(&t->bury, loop, bury, t);
 }
@@ -164,7 +171,7 @@ void proc_table_add(struct proc_table *t, struct proc *p)
 	while (p->tag && (exit = find_exit_tag(t, p->tag)))
 		forget(t, exit);
 	if (t->n_live + t->n_retained >= t->n_buckets)
-		grow(t);
+		resize(t, t->n_buckets * 2);
 	i = bucket(t, p->pid);
 	p->hash_next = t->by_pid[i];
 	t->by_pid[i] = p;

@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "pty/ending.h"
 
+struct heap;
 struct proc;
 
 /* For how long an exit stays known, and of how many; the oldest goes first. */
@@ -46,9 +47,11 @@ struct proc_table {
 	size_t n_retained;
 	struct timer expiry; /* of the oldest */
 	struct defer bury;
+	struct heap *heap; /* is told when exits are forgotten; or NULL */
 };
 
-void proc_table_init(struct proc_table *t, struct loop *loop);
+/* Borrows the loop and the heap. */
+void proc_table_init(struct proc_table *t, struct loop *loop, struct heap *heap);
 
 /* Lets go of the live processes, which go on. */
 void proc_table_clear(struct proc_table *t);

@@ -13,7 +13,7 @@ struct pty_service *pty_service_new(struct state *state)
 
 	svc->state = state;
 	svc->kill_scope = KILL_SCOPE_SESSION;
-	proc_table_init(&svc->table, state->loop);
+	proc_table_init(&svc->table, state->loop, &state->heap);
 	return svc;
 }
 

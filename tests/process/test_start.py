@@ -84,7 +84,7 @@ def test_unknown_user(envd, user):
 def test_state(envd):
     lines = envd.output(
         "cat /proc/$$/oom_score_adj; nice; ionice -p $$; umask; ulimit -n; "
-        "grep -E '^(SigBlk|SigIgn|SigCgt):' /proc/$$/status; ls /proc/$$/fd; "
+        "grep -E '^(SigBlk|SigIgn|SigCgt):' /proc/self/status; ls /proc/$$/fd; "
         "cut -d' ' -f1,5,6 /proc/$$/stat; echo $$", user="user")
     pid = lines[-1]
     assert lines[:5] == ["100", "0", "best-effort: prio 4", "0022", str(NOFILE)]

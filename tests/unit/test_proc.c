@@ -580,7 +580,7 @@ static int setup(void **state)
 	daemon_state.loop = &loop;
 	budget_init(&daemon_state.budget);
 	daemon_state.process_workers = workers_new(&loop, "processes", 4);
-	proc_table_init(&table, &loop);
+	proc_table_init(&table, &loop, NULL);
 	return 0;
 }
 
