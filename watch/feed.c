@@ -166,6 +166,7 @@ static void feed_deliver(struct watch_feed *feed)
 	for (i = 0; i < source->n_outputs; i++) {
 		output = &source->outputs[i];
 		root = output->tree->user;
+		watch_output_resolve(output);
 		if (output->kind == WATCH_OUTPUT_EVENT)
 			TAILQ_FOREACH (w, &root->watchers, link)
 				if (w->state == WATCHER_LIVE)

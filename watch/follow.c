@@ -180,7 +180,7 @@ static void look_at_dir(struct watch_node *node, uint32_t place, struct watch_no
 	struct watch_node *child = watch_names_node(&node->names, place);
 
 	if (moved) {
-		/* It replaced an empty one. */
+		/* It replaced one that is empty, by all that was not lost. */
 		if (child) {
 			watch_node_detach(child);
 			watch_node_discard(child);
@@ -197,47 +197,87 @@ static void look_at_dir(struct watch_node *node, uint32_t place, struct watch_no
 	}
 }
 
+/* Frees the first half of a move whose second half has been dealt with. */
+static void half_finish(struct watch_tree *tree, struct watch_half *half, bool kept_node)
+{
+	if (half->event)
+		watch_source_output(tree->source, WATCH_OUTPUT_ALONE, tree, half->event, NULL);
+	if (half->node && !kept_node)
+		watch_node_discard(half->node);
+	free(half);
+}
+
+/* Tells that a name is there, and where it came from. */
+static void tell_appeared(struct watch_node *node, const struct inotify_record *r,
+			  struct watch_half *half)
+{
+	struct watch_source *source = node->tree->source;
+	struct watch_event *event =
+		watch_tell(node, WATCH_CREATE, r->name, r->name_bytes, r->mask & IN_ISDIR);
+
+	if (!event || !half || !half->event)
+		return;
+	event->move = WATCH_MOVE_SECOND;
+	source->outputs[source->n_outputs - 1].first = half->event;
+	half->event = NULL;
+}
+
+/*
+ * A directory was moved to a name that a directory was known by. Either a listing has found the
+ * moved one there already, and told of it with all it holds: then nothing is to be told. Or it
+ * replaced one, which was empty. Which of the two a look will show, if the node of the moved
+ * directory does not. True where nothing else is to be done.
+ */
+static bool follow_replace(struct watch_node *node, uint32_t place, const struct watch_node *from)
+{
+	struct watch_node *child = watch_names_node(&node->names, place);
+
+	if (!child)
+		return false;
+	if (!from) {
+		child->replaced = true;
+		watch_node_look(child, WATCH_LOOK_NOW);
+		return true;
+	}
+	return from->ino == child->ino && from->dev == child->dev;
+}
+
+/* A directory that is watched with its tree appeared. True where the half's node was taken. */
+static bool follow_appeared_dir(struct watch_node *node, uint32_t place, struct watch_node *from)
+{
+	if (place == WATCH_NAME_NONE) {
+		no_room(node);
+		return false;
+	}
+	look_at_dir(node, place, from);
+	return true;
+}
+
 /* A name is there: made, linked, or moved to here. */
 static void follow_appear(struct watch_node *node, const struct inotify_record *r)
 {
-	bool is_dir = r->mask & IN_ISDIR, moved = r->mask & IN_MOVED_TO, known;
+	bool is_dir = r->mask & IN_ISDIR, moved = r->mask & IN_MOVED_TO, known, kept = false;
 	struct watch_tree *tree = node->tree;
 	struct watch_half *half = moved ? half_take(tree, r->cookie) : NULL;
 	uint32_t place = watch_names_find(&node->names, r->name, r->name_bytes);
-	struct watch_node *from = half && is_dir ? half->node : NULL;
-	struct watch_event *event = NULL;
 
 	if (place != WATCH_NAME_NONE && watch_names_is_dir(&node->names, place) != is_dir) {
 		watch_node_remove_name(node, place);
 		place = WATCH_NAME_NONE;
 	}
 	known = place != WATCH_NAME_NONE;
-	if (!known && (is_dir || node->complete))
-		place = watch_node_add_name(node, r->name, r->name_bytes, is_dir);
-	/* A listing may have told of it; but what was moved here may have replaced another. */
-	if (!known || moved)
-		event = watch_tell(node, WATCH_CREATE, r->name, r->name_bytes, is_dir);
-	if (half && half->event && event) {
-		event->move = WATCH_MOVE_SECOND;
-		tree->source->outputs[tree->source->n_outputs - 1].first = half->event;
-		half->event = NULL;
+	if (!known || !moved || !is_dir || !tree->recursive ||
+	    !follow_replace(node, place, half ? half->node : NULL)) {
+		if (!known && (is_dir || node->complete))
+			place = watch_node_add_name(node, r->name, r->name_bytes, is_dir);
+		/* A listing may have told of it; but what was moved here may have replaced another. */
+		if (!known || moved)
+			tell_appeared(node, r, half);
+		if (is_dir && tree->recursive)
+			kept = follow_appeared_dir(node, place, half ? half->node : NULL);
 	}
-	if (is_dir && tree->recursive) {
-		if (place != WATCH_NAME_NONE) {
-			look_at_dir(node, place, from);
-			from = NULL;
-		} else {
-			no_room(node);
-		}
-	}
-	if (half) {
-		if (half->event)
-			watch_source_output(tree->source, WATCH_OUTPUT_ALONE, tree, half->event,
-					    NULL);
-		if (half->node && (from || !is_dir || !tree->recursive))
-			watch_node_discard(half->node);
-		free(half);
-	}
+	if (half)
+		half_finish(tree, half, kept);
 }
 
 /* A file was written to, or attributes changed. */

@@ -173,6 +173,21 @@ static void frame_pop(struct watch_scan *scan)
 
 /* ---- looking at one directory ---- */
 
+/* Another directory is there than the node's, by a move to its name: it is told like a new one. */
+static void tell_replaced(struct watch_node *node)
+{
+	struct watch_node *parent = node->parent;
+	const char *name = watch_names_text(&parent->names, node->place);
+	size_t n = watch_names_bytes(&parent->names, node->place);
+
+	/* What was below is gone, which the kernel had no room to say. */
+	if (node->names.count > 0)
+		watch_tell(parent, WATCH_REMOVE, name, n, true);
+	watch_node_forget(node);
+	node->listed = false;
+	watch_tell(parent, WATCH_CREATE, name, n, true);
+}
+
 /* The node can't be looked at. What that means depends on why. */
 static void look_failed(struct watch_node *node, int error)
 {
@@ -187,6 +202,9 @@ static void look_failed(struct watch_node *node, int error)
 	case -EPERM:
 	case -EXDEV:
 		/* Not to be watched, as it is. A change of its mode is told by its parent. */
+		if (node->replaced)
+			tell_replaced(node);
+		node->replaced = false;
 		break;
 	case -ENOENT:
 	case -ENOTDIR:
@@ -256,8 +274,11 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bo
 		look_failed(node, wd);
 		return;
 	}
-	frame.fresh = !node->listed;
 	frame.other = !is_node(node, &st) || (node->wd >= 0 && wd >= 0 && node->wd != wd);
+	if (node->replaced && frame.other)
+		tell_replaced(node);
+	node->replaced = false;
+	frame.fresh = !node->listed;
 	watch_node_bind(node, wd < 0 ? -1 : wd);
 	node->dev = st.st_dev;
 	node->ino = st.st_ino;

@@ -123,6 +123,16 @@ void watch_source_output(struct watch_source *source, enum watch_output_kind kin
 	source->outputs[source->n_outputs++] = (struct watch_output){kind, tree, event, first};
 }
 
+void watch_output_resolve(const struct watch_output *output)
+{
+	if (output->kind == WATCH_OUTPUT_ALONE) {
+		output->event->move = WATCH_MOVE_ALONE;
+	} else if (output->first) {
+		output->first->move = WATCH_MOVE_PAIRED;
+		output->first->to = watch_event_ref(output->event);
+	}
+}
+
 uint64_t watch_source_queued_bytes(struct watch_source *source)
 {
 	int waiting = 0;

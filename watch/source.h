@@ -81,6 +81,9 @@ struct watch_output {
 		*first; /* the RENAME that this CREATE belongs to, or NULL; a reference */
 };
 
+/* Says in the event what has become of a move's other half. On the loop, when it is delivered. */
+void watch_output_resolve(const struct watch_output *output);
+
 /* The first half of a move: a name that went, and may turn up elsewhere. */
 struct watch_half {
 	TAILQ_ENTRY(watch_half) link;

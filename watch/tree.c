@@ -201,6 +201,17 @@ void watch_node_remove_name(struct watch_node *node, uint32_t place)
 	watch_names_remove(&node->names, place);
 }
 
+void watch_node_forget(struct watch_node *node)
+{
+	uint32_t at, next;
+
+	for (at = watch_names_from(&node->names, 0); at != WATCH_NAME_NONE; at = next) {
+		next = watch_names_next(&node->names, at);
+		watch_node_remove_name(node, at);
+	}
+	watch_names_clear(&node->names, node->tree->source->memory);
+}
+
 void watch_node_tidy(struct watch_node *node)
 {
 	struct watch_node *child;

@@ -51,6 +51,7 @@ struct watch_node {
 	bool cut : 1;	     /* some of its directories found no room */
 	bool stale : 1;	     /* its names must be read again */
 	bool attr_known : 1; /* mode, uid and gid are what was told last */
+	bool replaced : 1;   /* perhaps: another directory was moved to its name */
 	bool garbage : 1;
 };
 
@@ -129,6 +130,9 @@ uint32_t watch_node_add_name(struct watch_node *node, const char *name, size_t n
 
 /* Removes a name; the node it has, if any, is thrown away with all below it. */
 void watch_node_remove_name(struct watch_node *node, uint32_t place);
+
+/* Forgets all names, and throws away what is below. */
+void watch_node_forget(struct watch_node *node);
 
 /* Compacts the names where that is worth it. */
 void watch_node_tidy(struct watch_node *node);
