@@ -28,6 +28,7 @@ struct state {
 	struct loop *loop;
 	struct workers *file_workers;	 /* calls on paths of the guest's */
 	struct workers *process_workers; /* clones, which wait for an exec */
+	struct workers *kill_workers;	 /* KILLs and cgroups, which must not wait behind clones */
 	struct user_db *users;
 	struct budget budget;
 	struct heap heap;

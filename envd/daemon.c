@@ -23,6 +23,7 @@
 #include "envd/options.h"
 #include "envd/relay/port_forward.h"
 #include "fs/service.h"
+#include "pty/cgroups.h"
 #include "pty/service.h"
 #include "pty/spawn.h"
 #include "rpc/router.h"
@@ -32,6 +33,9 @@
 /* Calls that may hang on a guest's file system; and clones, which may hang on its programs. */
 #define FILE_WORKERS	64
 #define PROCESS_WORKERS 64
+
+/* KILLs, and the making and removing of cgroups, which wait for nobody. */
+#define KILL_WORKERS 4
 
 /* A device whose module is still to be loaded is tried for again, at 1, 3, 7, … seconds. */
 #define VSOCK_RETRY_LAST_S 60
@@ -49,6 +53,7 @@ struct daemon {
 	struct router *router;
 	struct server *server;
 	struct fs_service *fs;
+	struct cgroups *cgroups; /* NULL where there are none */
 	struct pty_service *pty;
 	struct watch_service *watch;
 
@@ -231,6 +236,7 @@ static void build(struct daemon *d)
 	share_descriptors(&d->state.budget);
 	d->state.file_workers = workers_new(&d->loop, "files", FILE_WORKERS);
 	d->state.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
+	d->state.kill_workers = workers_new(&d->loop, "kills", KILL_WORKERS);
 	d->state.users = user_db_new(NULL, NULL);
 	state_set_default_user(&d->state, "root");
 	d->gate.state = &d->state;
@@ -278,6 +284,18 @@ static int start_port_forward(struct daemon *d)
 	return address ? -1 : 0;
 }
 
+/* Cgroups, where there are any, and what is said where there are none. */
+static void start_cgroups(struct daemon *d)
+{
+	const struct options *o = d->options;
+
+	if (o->no_cgroups)
+		log_info("no cgroups: -no-cgroups");
+	else
+		d->cgroups = cgroups_new(&d->loop, d->state.kill_workers, o->cgroup_root,
+					 o->process_accounting);
+}
+
 /* What is served. */
 static void start_services(struct daemon *d)
 {
@@ -289,9 +307,10 @@ static void start_services(struct daemon *d)
 	d->gate.token_arg = &d->control.token;
 	log_set_sink(log_line, d);
 	control_register(&d->control, d->router);
+	start_cgroups(d);
 	d->fs = fs_service_new(&d->state, &fs_auth);
 	fs_service_register(d->fs, d->router);
-	d->pty = pty_service_new(&d->state);
+	d->pty = pty_service_new(&d->state, d->cgroups);
 	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)
 		pty_service_set_kill_scope(d->pty, scope);
 	pty_service_register(d->pty, d->router);

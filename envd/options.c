@@ -55,6 +55,8 @@ static const struct flag flags[] = {
 	     "tcp:ADDR:PORT, vsock:PORT or unix:PATH instead of the default set; repeatable"),
 	FLAG("no-cgroups", FLAG_BOOL, no_cgroups, NULL, "leave cgroups alone"),
 	FLAG("port", FLAG_PORT, port, "number", "TCP and vsock port (default 49983)"),
+	FLAG("process-accounting", FLAG_BOOL, process_accounting, NULL,
+	     "count the memory of single processes: a memory controller for each (see /metrics)"),
 	FLAG("resume-handover", FLAG_BOOL, resume_handover, NULL,
 	     "internal: take over from an outgoing envd"),
 	FLAG("verbose", FLAG_BOOL, verbose, NULL, "write the log to stdout too, in full"),

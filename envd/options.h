@@ -19,6 +19,7 @@ struct options {
 	unsigned port;
 	const char *cgroup_root;
 	bool no_cgroups;
+	bool process_accounting;
 	bool verbose;
 	bool version, commit, build; /* print and leave */
 	bool resume_handover;

@@ -52,7 +52,7 @@ static void signal_text(int signal, bool dumped, char text[ENDING_TEXT_BYTES])
 		snprintf(text, ENDING_TEXT_BYTES, "signal: signal %d%s", signal, suffix);
 }
 
-void ending_event(const struct ending *ending, char text[ENDING_TEXT_BYTES],
+void ending_event(const struct ending *ending, bool explain, char text[ENDING_TEXT_BYTES],
 		  Process__ProcessEvent__EndEvent *ret)
 {
 	process__process_event__end_event__init(ret);
@@ -63,6 +63,7 @@ void ending_event(const struct ending *ending, char text[ENDING_TEXT_BYTES],
 		signal_text(ending->status, ending->code == CLD_DUMPED, text);
 	ret->exit_code = ret->exited ? ending->status : -1;
 	ret->status = text;
+	ret->oom_killed = explain && ending->oom;
 	if (ret->exited && ending->status == 0)
 		return;
 	ret->opt_error_case = PROCESS__PROCESS_EVENT__END_EVENT__OPT_ERROR_ERROR;

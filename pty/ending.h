@@ -5,19 +5,25 @@
 #ifndef PTY_ENDING_H
 #define PTY_ENDING_H
 
+#include <stdbool.h>
+
 #include "process.pb-c.h"
 
-/* What waitid(2) says. */
+/* What waitid(2) says, and what is known besides. */
 struct ending {
 	int code;   /* CLD_EXITED, CLD_KILLED or CLD_DUMPED */
 	int status; /* the exit status or the signal */
+	bool oom;   /* the signal was the kernel's, for lack of memory (oom_count.h) */
 };
 
 /* Room for the longest status text. */
 #define ENDING_TEXT_BYTES 64
 
-/* Fills in the event; its strings lie in `text`. */
-void ending_event(const struct ending *ending, char text[ENDING_TEXT_BYTES],
+/*
+ * Fills in the event; its strings lie in `text`. With `explain`, which a client asks for by
+ * "X-Envd-Explain-End: 1", it has the field that no stock client knows.
+ */
+void ending_event(const struct ending *ending, bool explain, char text[ENDING_TEXT_BYTES],
 		  Process__ProcessEvent__EndEvent *ret);
 
 #endif

@@ -32,7 +32,7 @@ struct message {
 
 /* Each fills in *m, which may not be moved then, and returns what to send: a part of it. */
 const ProtobufCMessage *message_start(struct message *m, pid_t pid);
-const ProtobufCMessage *message_end(struct message *m, const struct ending *ending);
+const ProtobufCMessage *message_end(struct message *m, const struct ending *ending, bool explain);
 const ProtobufCMessage *message_keepalive(struct message *m);
 
 /* Borrows the bytes, too. */

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/state.h"
 #include "base/work.h"
+#include "pty/cgroup.h"
 #include "pty/kill_session.h"
 #include "pty/output.h"
 #include "pty/proc_table.h"
@@ -79,6 +80,21 @@ static void proc_reap(struct proc *p, bool keep)
 		fd_close(&p->pidfd);
 }
 
+/* A SIGKILL that no client sent and no deadline: the kernel's, for lack of memory? */
+static void proc_explain(struct proc *p)
+{
+	struct cgroup_usage usage;
+
+	if (!p->cgroup || p->killed || p->deadline_passed || p->ending.code != CLD_KILLED ||
+	    p->ending.status != SIGKILL)
+		return;
+	p->ending.oom = cgroups_claim_oom(p->cgroup->all, p->cgroup->group);
+	if (p->cgroup->all->accounting && cgroup_usage(p->cgroup, &usage) == 0)
+		p->ending.oom = usage.oom_kills > 0;
+	if (p->ending.oom)
+		log_warn("process %d was killed for lack of memory", (int)p->pid);
+}
+
 /* The end, which comes once: the status to the readers, everything closed, out of the table. */
 static void proc_end(struct proc *p)
 {
@@ -90,6 +106,7 @@ static void proc_end(struct proc *p)
 	}
 	proc_set_state(p, PROC_ENDED);
 	proc_reap(p, p->kills > 0);
+	proc_explain(p);
 	timer_cancel(&p->deadline);
 	taps_end(p);
 	taps_update(p);
@@ -156,24 +173,37 @@ static int signal_leader(struct proc *p, int signal)
 	return errno == ESRCH ? 0 : -errno;
 }
 
-/* A look for the members of a session, on a worker. */
-struct session_kill {
+/* The killing of more than the leader, on a worker: it writes to cgroup files or reads /proc. */
+struct kill_work {
 	struct work work;
 	struct proc *proc;
 	proc_killed_fn *done;
 	void *arg;
+	bool tree;
+	bool leader_lives; /* or is a zombie, whose number nobody else has */
 };
 
-static void session_kill_run(struct work *work)
+static void kill_run(struct work *work)
 {
-	struct session_kill *kill = container_of(work, struct session_kill, work);
+	struct kill_work *kill = container_of(work, struct kill_work, work);
+	int r;
 
-	kill_session(kill->proc->pid);
+	if (kill->tree) {
+		r = cgroup_kill(kill->proc->cgroup);
+		/* Root may have moved the leader elsewhere. */
+		signal_leader(kill->proc, SIGKILL);
+		if (r == 0)
+			return;
+		log_warn("process %d: its cgroup can't be killed, so its session is: %s",
+			 (int)kill->proc->pid, error_errno_text(r));
+	}
+	if (kill->leader_lives)
+		kill_session(kill->proc->pid);
 }
 
-static void session_kill_done(struct work *work)
+static void kill_done(struct work *work)
 {
-	struct session_kill *kill = container_of(work, struct session_kill, work);
+	struct kill_work *kill = container_of(work, struct kill_work, work);
 	struct proc *p = kill->proc;
 
 	p->kills--;
@@ -185,18 +215,20 @@ static void session_kill_done(struct work *work)
 	free(kill);
 }
 
-/* Looks for the rest of the session, off the loop; the leader stays unreaped until that is over. */
-static void kill_session_members(struct proc *p, proc_killed_fn *done, void *arg)
+/* Kills the others off the loop; the leader stays unreaped until that is over. */
+static void kill_others(struct proc *p, proc_killed_fn *done, void *arg)
 {
-	struct session_kill *kill = mem_zalloc(sizeof(*kill));
+	struct kill_work *kill = mem_zalloc(sizeof(*kill));
 
-	kill->work.run = session_kill_run;
-	kill->work.done = session_kill_done;
+	kill->work.run = kill_run;
+	kill->work.done = kill_done;
 	kill->proc = proc_ref(p);
 	kill->done = done;
 	kill->arg = arg;
+	kill->tree = p->scope == KILL_SCOPE_TREE && p->cgroup;
+	kill->leader_lives = !p->exited;
 	p->kills++;
-	work_submit(p->daemon->process_workers, &kill->work);
+	work_submit(p->daemon->kill_workers, &kill->work);
 }
 
 int proc_terminate(struct proc *p)
@@ -210,21 +242,28 @@ int proc_terminate(struct proc *p)
 
 int proc_kill(struct proc *p, proc_killed_fn *done, void *arg)
 {
+	bool tree = p->scope == KILL_SCOPE_TREE && p->cgroup;
 	int r = 0;
 
 	p->killed = true;
 	if (p->exited) {
+		/* The session is the leader's, and ends with it; the cgroup does not. */
+		if (tree)
+			kill_others(p, done, arg);
 		proc_settle(p);
-		return PROC_KILL_DONE;
+		return tree ? PROC_KILL_WAITS : PROC_KILL_DONE;
 	}
-	r = signal_leader(p, SIGKILL);
+	/* One write reaches all of a tree; its leader's end beforehand would only be in its way. */
+	if (!tree)
+		r = signal_leader(p, SIGKILL);
 	if (r < 0)
 		return r;
 	if (p->scope == KILL_SCOPE_LEADER)
 		return PROC_KILL_DONE;
 	/* The group that the leader began with, all at once: most often that is the session. */
-	kill(-p->pid, SIGKILL);
-	kill_session_members(p, done, arg);
+	if (!tree)
+		kill(-p->pid, SIGKILL);
+	kill_others(p, done, arg);
 	return PROC_KILL_WAITS;
 }
 
@@ -273,7 +312,8 @@ static void init_streams(struct proc *p, const struct spawn *spawn)
 }
 
 struct proc *proc_new(struct proc_table *table, struct state *daemon, const struct spawn *spawn,
-		      const Process__StartRequest *request, enum kill_scope scope)
+		      struct cgroup *cgroup, const Process__StartRequest *request,
+		      enum kill_scope scope)
 {
 	struct proc *p = mem_zalloc(sizeof(*p));
 
@@ -284,6 +324,7 @@ struct proc *proc_new(struct proc_table *table, struct state *daemon, const stru
 	p->pidfd = spawn->pidfd;
 	p->is_pty = spawn->pty;
 	p->scope = scope;
+	p->cgroup = cgroup;
 	if (request->opt_tag_case == PROCESS__START_REQUEST__OPT_TAG_TAG)
 		p->tag = mem_strdup(request->tag);
 	keep_config(p, request->process);
@@ -310,6 +351,7 @@ void proc_unref(struct proc *p)
 {
 	if (--p->refs > 0)
 		return;
+	cgroup_release(p->cgroup);
 	free(p->tag);
 	free(p->config);
 	free(p);

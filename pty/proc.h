@@ -26,6 +26,7 @@
 #include "pty/spawn.h"
 #include "pty/tap.h"
 
+struct cgroup;
 struct proc_table;
 struct state;
 
@@ -56,7 +57,7 @@ enum proc_state {
 enum kill_scope {
 	KILL_SCOPE_LEADER,
 	KILL_SCOPE_SESSION, /* the session the process leads, while the leader lives */
-	KILL_SCOPE_TREE,    /* all of its cgroup; where there is none, the session */
+	KILL_SCOPE_TREE,    /* all that is in its cgroup; where it has none, the session */
 };
 
 struct proc;
@@ -83,8 +84,9 @@ struct proc {
 	int pidfd;
 	bool is_pty;
 	enum kill_scope scope;
-	char *tag;	 /* owned; NULL: none */
-	uint8_t *config; /* owned: the packed process.ProcessConfig, for List */
+	struct cgroup *cgroup; /* its own; owned; NULL: none */
+	char *tag;	       /* owned; NULL: none */
+	uint8_t *config;       /* owned: the packed process.ProcessConfig, for List */
 	size_t config_bytes;
 	uint64_t started_ms;
 
@@ -104,7 +106,7 @@ struct proc {
 	unsigned full_taps; /* as long as there is one, nothing is read */
 	struct timer stall; /* while a full tap is not the only one */
 
-	unsigned kills; /* that are still looking for members of the session */
+	unsigned kills; /* that are still at work */
 	bool unreaped;	/* ENDED, but a kill still needs the pid */
 	struct ending ending;
 
@@ -113,12 +115,13 @@ struct proc {
 };
 
 /*
- * The process a spawn has brought about, put into the table. Takes the spawn's descriptors; copies
- * the rest. The caller has taken one of BUDGET_PROCESSES, which the end gives back. Borrowed from
+ * The process a spawn has brought about, put into the table. Takes the spawn's descriptors and the
+ * cgroup (NULL: none); copies the rest. The caller has taken one of BUDGET_PROCESSES, which the end gives back. Borrowed from
  * the table.
  */
 struct proc *proc_new(struct proc_table *table, struct state *daemon, const struct spawn *spawn,
-		      const Process__StartRequest *request, enum kill_scope scope);
+		      struct cgroup *cgroup, const Process__StartRequest *request,
+		      enum kill_scope scope);
 
 struct proc *proc_ref(struct proc *p);
 void proc_unref(struct proc *p);

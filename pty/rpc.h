@@ -6,12 +6,22 @@
 
 #include "pty/proc.h"
 #include "pty/proc_table.h"
+#include "pty/service.h"
 #include "rpc/call.h"
+
+TAILQ_HEAD(start_list, start);
 
 struct pty_service {
 	struct state *state;
+	struct cgroups *cgroups; /* NULL: none */
 	struct proc_table table;
 	enum kill_scope kill_scope;
+	struct pty_stats stats;
+
+	/* While the workload is frozen: the starts that wait (rpc_start.c). */
+	bool holding;
+	struct start_list held;
+	size_t n_held;
 };
 
 /* The methods, each with what it needs beside `open`. */

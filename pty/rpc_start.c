@@ -3,6 +3,9 @@
  *
  *	open ── everything is prepared, a worker clones ──► done ── the process has its first tap
  *
+ * While the workload is frozen a child would be stopped before its exec, and the worker with it, so
+ * a start is held back until the thaw. Its deadline runs, and its client may go.
+ *
  * The process' deadline is that of the call (Connect-Timeout-Ms), and holds from the beginning.
  */
 #include <stdlib.h>
@@ -13,6 +16,7 @@
 #include "base/path.h"
 #include "base/state.h"
 #include "base/work.h"
+#include "pty/cgroup.h"
 #include "pty/environment.h"
 #include "pty/rpc.h"
 #include "pty/spawn.h"
@@ -22,6 +26,9 @@
  * 8 MiB, counting a pointer for each).
  */
 #define START_MAX_ARGUMENT_BYTES (6u * 1024 * 1024)
+
+/* The tag of the platform's own processes. */
+#define SYSTEM_TAG "_system"
 
 /* A start on its way: from the request to the process. */
 struct start {
@@ -33,7 +40,10 @@ struct start {
 	const Process__StartRequest *request; /* in the call's arena */
 	struct arena arena;		      /* what the spawn borrows */
 	enum kill_scope scope;
-	int result; /* of spawn_run */
+	struct cgroup *cgroup;	 /* to begin in; NULL: the daemon's */
+	bool held;		 /* until the thaw */
+	TAILQ_ENTRY(start) link; /* of those that are held */
+	int result;		 /* of spawn_run */
 	struct error err;
 	bool has_deadline;
 	bool deadline_passed;
@@ -44,6 +54,7 @@ struct start {
 static void start_free(struct start *start)
 {
 	timer_cancel(&start->deadline);
+	cgroup_release(start->cgroup);
 	arena_clear(&start->arena);
 	rpc_call_unref(start->call);
 	free(start);
@@ -124,7 +135,10 @@ static void start_run(struct work *work)
 {
 	struct start *start = container_of(work, struct start, work);
 
+	if (start->cgroup)
+		cgroup_enter(start->cgroup, &start->spawn);
 	start->result = spawn_run(&start->spawn, &start->err);
+	cgroup_entered(&start->spawn);
 }
 
 /* There is a process now: it is listed, read, and killed when its time is over. */
@@ -135,7 +149,10 @@ static void begin(struct start *start)
 	struct proc *p;
 
 	svc->state->process_started_ms = now;
-	p = proc_new(&svc->table, svc->state, &start->spawn, start->request, start->scope);
+	p = proc_new(&svc->table, svc->state, &start->spawn, start->cgroup, start->request,
+		     start->scope);
+	start->cgroup = NULL;
+	svc->stats.started++;
 	if (start->tap)
 		tap_attach(start->tap, p);
 	else
@@ -157,6 +174,7 @@ static void start_done(struct work *work)
 	if (start->result == 0) {
 		begin(start);
 	} else {
+		start->svc->stats.failed++;
 		budget_give(&start->svc->state->budget, BUDGET_PROCESSES, 1);
 		if (start->tap) {
 			rpc_fail(start->call, &start->err);
@@ -173,6 +191,57 @@ static void start_deadline(void *arg)
 
 	start->deadline_passed = true;
 	spawn_kill(&start->spawn);
+}
+
+/*
+ * Where a process belongs: terminals to ptys, others to user; and those of the platform's own,
+ * which a freeze may not stop, stay with the daemon.
+ */
+static void choose_cgroup(struct start *start)
+{
+	const Process__StartRequest *request = start->request;
+	bool is_system = request->opt_tag_case == PROCESS__START_REQUEST__OPT_TAG_TAG &&
+			 strcmp(request->tag, SYSTEM_TAG) == 0;
+
+	if (!is_system)
+		start->cgroup = cgroup_new(start->svc->cgroups,
+					   start->spawn.pty ? CGROUP_PTYS : CGROUP_USER);
+	if (!start->cgroup && start->scope == KILL_SCOPE_TREE)
+		log_info("kill scope tree, and no cgroup: a KILL will reach the session alone");
+}
+
+static void submit(struct start *start)
+{
+	struct pty_service *svc = start->svc;
+
+	start->held = svc->holding && start->cgroup;
+	if (!start->held) {
+		work_submit(svc->state->process_workers, &start->work);
+		return;
+	}
+	if (svc->n_held++ == 0)
+		log_info("the workload is frozen: processes are started when it is thawed");
+	TAILQ_INSERT_TAIL(&svc->held, start, link);
+}
+
+static void unhold(struct start *start)
+{
+	start->held = false;
+	TAILQ_REMOVE(&start->svc->held, start, link);
+	start->svc->n_held--;
+}
+
+void pty_service_hold(struct pty_service *svc, bool hold)
+{
+	struct start *start;
+
+	if (svc->holding && !hold && svc->n_held)
+		log_info("the workload is thawed: starting %zu processes that waited", svc->n_held);
+	svc->holding = hold;
+	while (!hold && (start = TAILQ_FIRST(&svc->held))) {
+		unhold(start);
+		submit(start);
+	}
 }
 
 static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
@@ -206,7 +275,17 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 		start->deadline_ms = clock_monotonic_ms() + (uint64_t)timeout_ms;
 		timer_set_ms(&start->deadline, (uint64_t)timeout_ms);
 	}
-	work_submit(svc->state->process_workers, &start->work);
+	choose_cgroup(start);
+	submit(start);
+}
+
+/* Takes a start back that no worker has begun. */
+static bool take_back(struct start *start)
+{
+	if (!start->held)
+		return work_cancel(start->svc->state->process_workers, &start->work);
+	unhold(start);
+	return true;
 }
 
 /*
@@ -224,8 +303,7 @@ static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 	if (!start)
 		return;
 	start->tap = NULL;
-	if (why == RPC_CANCEL_GONE ||
-	    !work_cancel(start->svc->state->process_workers, &start->work))
+	if (why == RPC_CANCEL_GONE || !take_back(start))
 		return;
 	budget_give(&start->svc->state->budget, BUDGET_PROCESSES, 1);
 	start_free(start);

@@ -5,13 +5,16 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/state.h"
+#include "pty/cgroups.h"
 #include "pty/rpc.h"
 
-struct pty_service *pty_service_new(struct state *state)
+struct pty_service *pty_service_new(struct state *state, struct cgroups *cgroups)
 {
 	struct pty_service *svc = mem_zalloc(sizeof(*svc));
 
 	svc->state = state;
+	svc->cgroups = cgroups;
+	TAILQ_INIT(&svc->held);
 	svc->kill_scope = KILL_SCOPE_SESSION;
 	proc_table_init(&svc->table, state->loop, &state->heap);
 	return svc;
@@ -48,8 +51,11 @@ void pty_service_dump(const struct pty_service *svc)
 	uint64_t now = clock_monotonic_ms();
 	const struct proc *p;
 
-	log_info("processes: %zu live, %zu exits retained", svc->table.n_live,
-		 svc->table.n_retained);
+	log_info("processes: %zu live, %zu exits retained, %zu waiting for a thaw",
+		 svc->table.n_live, svc->table.n_retained, svc->n_held);
+	if (svc->cgroups)
+		log_info("cgroups: %zu of processes that are over have somebody in them",
+			 svc->cgroups->n_lingering);
 	TAILQ_FOREACH (p, &svc->table.live, link)
 		log_info("process %d: %s%s%s, up %ju s, %u readers (%u full), %ju + %ju bytes out, "
 			 "%zu bytes of input waiting",

@@ -5,14 +5,27 @@
 #ifndef PTY_SERVICE_H
 #define PTY_SERVICE_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "pty/proc.h"
 
+struct cgroups;
 struct pty_service;
 struct router;
 struct state;
 
-/* Borrows the state, with its workers, users and budget. spawn_init must have been called. */
-struct pty_service *pty_service_new(struct state *state);
+/* For the metrics, since the start. */
+struct pty_stats {
+	uint64_t started;
+	uint64_t failed; /* to start */
+};
+
+/*
+ * Borrows the state, with its workers, users and budget, and the cgroups, which may be NULL.
+ * spawn_init must have been called.
+ */
+struct pty_service *pty_service_new(struct state *state, struct cgroups *cgroups);
 
 /* Lets go of the processes, which live on. */
 void pty_service_free(struct pty_service *svc);
@@ -21,6 +34,11 @@ void pty_service_register(struct pty_service *svc, struct router *router);
 
 /* Whom KILL and the deadline reach unless a Start says otherwise (X-Envd-Kill-Scope). */
 void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope);
+
+/*
+ * Holds back the start of processes that would begin in a frozen cgroup, and lets go of those held.
+ */
+void pty_service_hold(struct pty_service *svc, bool hold);
 
 /* Writes every process to the log. */
 void pty_service_dump(const struct pty_service *svc);

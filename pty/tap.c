@@ -9,12 +9,20 @@
 #include "pty/proc.h"
 #include "pty/proc_table.h"
 
+bool tap_explains(const struct rpc_call *call)
+{
+	const char *value = rpc_call_header(call, "x-envd-explain-end");
+
+	return value && strcmp(value, "1") == 0;
+}
+
 struct tap *tap_new(struct rpc_call *call, bool owner)
 {
 	struct tap *tap = mem_zalloc(sizeof(*tap));
 
 	tap->call = call;
 	tap->owner = owner;
+	tap->explain = tap_explains(call);
 	rpc_call_set_data(call, tap);
 	return tap;
 }
@@ -121,9 +129,18 @@ void taps_send(struct proc *p, const ProtobufCMessage *message)
 void taps_end(struct proc *p)
 {
 	struct message message;
-	struct tap *tap;
+	struct tap *tap, *next;
 
-	taps_send(p, message_end(&message, &p->ending));
+	/* Those that want to hear more than all others get a message of their own. */
+	for (tap = p->ending.oom ? TAILQ_FIRST(&p->taps) : NULL; tap; tap = next) {
+		next = TAILQ_NEXT(tap, link);
+		if (!tap->explain)
+			continue;
+		rpc_send(tap->call, message_end(&message, &p->ending, true));
+		rpc_finish(tap->call);
+		tap_free(tap);
+	}
+	taps_send(p, message_end(&message, &p->ending, false));
 	while ((tap = TAILQ_FIRST(&p->taps))) {
 		rpc_finish(tap->call);
 		tap_free(tap);

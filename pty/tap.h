@@ -27,6 +27,7 @@ struct tap {
 	struct proc *proc;    /* NULL before it is attached */
 	struct start *start;  /* which is to bring the process about; the Start's own */
 	bool owner;	      /* of the Start that began the process */
+	bool explain;	      /* the end is told in full: ending.h */
 	bool full;	      /* until `writable` */
 	size_t pending_bytes; /* of the call, when it was last seen to take something */
 	uint64_t took_ms;     /* that moment */
@@ -37,6 +38,9 @@ TAILQ_HEAD(tap_list, tap);
 
 /* A reader for this call, which it becomes the data of. Freed by tap_close, at whichever end. */
 struct tap *tap_new(struct rpc_call *call, bool owner);
+
+/* Whether the client wants the end told in full. */
+bool tap_explains(const struct rpc_call *call);
 
 /* Attaches it to a process: the reader gets `start`, and what comes from now on. */
 void tap_attach(struct tap *tap, struct proc *p);

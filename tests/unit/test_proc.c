@@ -177,7 +177,7 @@ static struct proc *start(const char *script, bool pty, const char *tag, enum ki
 	}
 	assert_true(budget_take(&daemon_state.budget, BUDGET_PROCESSES, 1));
 	assert_int_equal(spawn_run(&s, &err), 0);
-	p = proc_new(&table, &daemon_state, &s, &request, scope);
+	p = proc_new(&table, &daemon_state, &s, NULL, &request, scope);
 	if (call)
 		tap_attach(tap_new(call, true), p);
 	else
@@ -338,7 +338,7 @@ static void test_kill_scopes(void **state)
 		kill(grouped, SIGKILL);
 		kill(other_group, SIGKILL);
 		kill(other_session, SIGKILL);
-		WAIT_FOR(table.n_live == 0 && workers_busy(daemon_state.process_workers) == 0);
+		WAIT_FOR(table.n_live == 0 && workers_busy(daemon_state.kill_workers) == 0);
 	}
 }
 
@@ -579,7 +579,7 @@ static int setup(void **state)
 	loop_init(&loop);
 	daemon_state.loop = &loop;
 	budget_init(&daemon_state.budget);
-	daemon_state.process_workers = workers_new(&loop, "processes", 4);
+	daemon_state.kill_workers = workers_new(&loop, "kills", 4);
 	proc_table_init(&table, &loop, NULL);
 	return 0;
 }
@@ -587,7 +587,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	proc_table_clear(&table);
-	workers_free(daemon_state.process_workers);
+	workers_free(daemon_state.kill_workers);
 	loop_clear(&loop);
 	return 0;
 }

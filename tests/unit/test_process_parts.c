@@ -41,8 +41,8 @@ static void test_ending(void **state)
 	struct ending ending;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		ending = (struct ending){cases[i].code, cases[i].status};
-		ending_event(&ending, text, &end);
+		ending = (struct ending){.code = cases[i].code, .status = cases[i].status};
+		ending_event(&ending, false, text, &end);
 		assert_string_equal(end.status, cases[i].text);
 		assert_int_equal(end.exit_code, cases[i].exit_code);
 		assert_int_equal(end.exited, cases[i].code == CLD_EXITED);

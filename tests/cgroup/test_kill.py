@@ -1,0 +1,129 @@
+"""Kill scope `tree`: everything that a process started, whatever it did to get away."""
+
+import os
+import time
+
+import pytest
+
+from client import Failed
+from conftest import is_dead, wait_for, write
+
+TREE = {"X-Envd-Kill-Scope": "tree"}
+
+# Children, grandchildren whose parent has gone, sessions of their own; each waits to be killed.
+# The shell itself is the last of them.
+FOREST = """
+i=0
+while [ $i -lt 250 ]; do
+    sleep 1000 &
+    (sleep 1000 &)
+    setsid sleep 1000 &
+    setsid sh -c 'sleep 1000 &'
+    i=$((i+1))
+done
+echo planted
+wait
+"""
+
+
+def planted(envd, tree, **how):
+    stream = envd.sh(FOREST, headers=TREE, **how).until("stdout", b"planted")
+    wait_for(lambda: len(tree.pids("user")) >= 1001, "a thousand processes")
+    return stream
+
+
+def none_left(tree):
+    return not any("populated 1" in open(tree.at("user", name, "cgroup.events")).read()
+                   for name in tree.children("user") if os.path.exists(tree.at("user", name)))
+
+
+def test_all_of_a_thousand(envd, tree):
+    stream = planted(envd, tree)
+    pids = tree.pids("user")
+    envd.kill(stream.pid)
+    assert stream.drain().end["status"] == "signal: killed"
+    wait_for(lambda: all(is_dead(pid) for pid in pids), "their end")
+    wait_for(lambda: tree.children("user") == [], "the removal of the group")
+
+
+def test_no_other_process(envd, tree):
+    other = envd.start("sleep", "100", headers=TREE)
+    stream = envd.sh("sleep 1000 & echo on; wait", headers=TREE).until("stdout", b"on")
+    envd.kill(stream.pid)
+    stream.drain()
+    wait_for(lambda: len(tree.pids("user")) == 1, "the end of one tree")
+    assert tree.pids("user") == [other.pid]
+
+
+def test_after_the_leader_has_gone(envd, tree):
+    """A background child holds the output; the process is still listed, and so killed."""
+    stream = envd.sh("setsid sleep 1000 & echo $!", headers=TREE).until("stdout", b"\n")
+    child = int(stream.out["stdout"])
+    wait_for(lambda: is_dead(stream.pid), "the leader's end")
+    envd.kill(stream.pid)
+    assert stream.drain().end["exited"]
+    wait_for(lambda: is_dead(child), "the child's end")
+
+
+def test_by_the_deadline(envd, tree):
+    stream = envd.sh("setsid sleep 1000 & echo $!; wait",
+                     headers={**TREE, "Connect-Timeout-Ms": "1000"}).until("stdout", b"\n")
+    child = int(stream.out["stdout"])
+    with pytest.raises(Failed, match="deadline_exceeded"):
+        stream.drain()
+    wait_for(lambda: is_dead(child) and is_dead(stream.pid), "their end")
+
+
+def test_of_a_frozen_tree(envd, tree):
+    stream = envd.sh("setsid sleep 1000 & echo $!; wait", headers=TREE).until("stdout", b"\n")
+    child = int(stream.out["stdout"])
+    tree.freeze("user")
+    wait_for(lambda: tree.frozen("user"), "the freeze")
+    envd.kill(stream.pid)
+    wait_for(lambda: is_dead(child) and is_dead(stream.pid), "their end")
+    tree.freeze("user", False)
+
+
+def test_by_the_flag(start):
+    daemon = start("-kill-scope", "tree")
+    stream = daemon.client.sh("setsid sleep 1000 & echo $!; wait").until("stdout", b"\n")
+    child = int(stream.out["stdout"])
+    daemon.client.kill(stream.pid)
+    wait_for(lambda: is_dead(child), "the child's end")
+
+
+def test_without_cgroups_it_is_the_session(start):
+    daemon = start("-no-cgroups")
+    stream = daemon.client.sh("sleep 1000 & echo $!; setsid sh -c 'echo $$; exec sleep 1000' & wait",
+                              headers=TREE)
+    while stream.out["stdout"].count(b"\n") < 2:
+        stream.next()
+    member, away = map(int, stream.out["stdout"].split())
+    daemon.client.kill(stream.pid)
+    stream.drain()
+    wait_for(lambda: is_dead(member), "the member's end")
+    assert not is_dead(away)
+    os.kill(away, 9)
+    assert "no cgroup: a KILL will reach the session alone" in daemon.log()
+
+
+def test_it_takes_no_longer_than_the_kernel(envd, tree):
+    """To none left, against a bare write to cgroup.kill. (Printed; the benchmark judges.)"""
+    def measure(kill):
+        stream = planted(envd, tree)
+        before = time.monotonic()
+        kill(stream.pid)
+        while not none_left(tree):
+            time.sleep(0.0005)
+        took = time.monotonic() - before
+        stream.drain()
+        wait_for(lambda: tree.children("user") == [], "the removal")
+        return took
+
+    def bare(pid):
+        write(tree.at("user", tree.children("user")[0], "cgroup.kill"), "1")
+
+    ours = sorted(measure(envd.kill) for _ in range(3))
+    kernels = sorted(measure(bare) for _ in range(3))
+    print(f"\nkill of 1,000: {ours[1] * 1e3:.1f} ms, bare {kernels[1] * 1e3:.1f} ms, "
+          f"{ours[1] / kernels[1]:.2f} times")

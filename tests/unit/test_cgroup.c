@@ -1,0 +1,144 @@
+/*
+ * The texts of cgroup files, on directories of ordinary files; and the count of OOM kills. What the
+ * kernel does is tested in tests/cgroup.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "pty/cgroup_file.h"
+#include "pty/oom_count.h"
+
+static int dir_fd;
+
+static void put(const char *path, const char *text)
+{
+	int fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
+	close(fd);
+}
+
+static void test_keys(void **state)
+{
+	static const char events[] = "low 0\nhigh 0\nmax 3\noom 1\noom_kill 2\noom_group_kill 0\n";
+	static const struct {
+		const char *name, *text, *key;
+		bool found;
+		uint64_t value;
+	} cases[] = {
+		{"first", events, "low", true, 0},
+		{"not a longer one", events, "oom", true, 1},
+		{"after a shorter one", events, "oom_kill", true, 2},
+		{"last", events, "oom_group_kill", true, 0},
+		{"absent", events, "frozen", false, 0},
+		{"a part of one", events, "oom_", false, 0},
+		{"the last line without an end", "populated 1\nfrozen 1", "frozen", true, 1},
+		{"no value", "frozen\n", "frozen", false, 0},
+		{"an empty value", "frozen \n", "frozen", false, 0},
+		{"a word", "frozen max\n", "frozen", false, 0},
+		{"a sign", "frozen -1\n", "frozen", false, 0},
+		{"a number and more", "frozen 1x\n", "frozen", false, 0},
+		{"too large", "usage_usec 99999999999999999999999\n", "usage_usec", false, 0},
+		{"the largest", "usage_usec 18446744073709551615\n", "usage_usec", true,
+		 UINT64_MAX},
+		{"nothing", "", "frozen", false, 0},
+	};
+	uint64_t value;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		value = 0;
+		print_message("%s\n", cases[i].name);
+		assert_int_equal(cgroup_file_key(cases[i].text, cases[i].key, &value),
+				 cases[i].found);
+		if (cases[i].found)
+			assert_true(value == cases[i].value);
+	}
+}
+
+static void test_files(void **state)
+{
+	uint64_t value = 7;
+	char text[8];
+
+	assert_int_equal(cgroup_file_write(dir_fd, "absent", "1"), -ENOENT);
+	assert_int_equal(faccessat(dir_fd, "absent", F_OK, 0), -1);
+	put("freeze", "0\n");
+	assert_int_equal(cgroup_file_write(dir_fd, "freeze", "1"), 0);
+	assert_int_equal(cgroup_file_read_number(dir_fd, "freeze", &value), 0);
+	assert_true(value == 1);
+	put("max", "max\n");
+	assert_int_equal(cgroup_file_read_number(dir_fd, "max", &value), 0);
+	assert_true(value == UINT64_MAX);
+	put("word", "threaded\n");
+	assert_int_equal(cgroup_file_read_number(dir_fd, "word", &value), -ENODATA);
+	assert_int_equal(cgroup_file_read(dir_fd, "word", text, sizeof(text)), 7);
+	assert_string_equal(text, "threade");
+	assert_int_equal(cgroup_file_read(dir_fd, "absent", text, sizeof(text)), -ENOENT);
+	assert_string_equal(text, "");
+	put("events", "populated 1\n");
+	assert_int_equal(cgroup_file_read_key(dir_fd, "events", "populated", &value), 0);
+	assert_int_equal(cgroup_file_read_key(dir_fd, "events", "frozen", &value), -ENODATA);
+	assert_int_equal(cgroup_file_read_key(dir_fd, "absent", "frozen", &value), -ENOENT);
+}
+
+static void test_oom_count(void **state)
+{
+	struct oom_count oom = {0};
+
+	/* What was killed before the first look is nobody's. */
+	oom_count_update(&oom, 5, 1000);
+	assert_false(oom_count_claim(&oom, 1000));
+	/* One growth, one claim. */
+	oom_count_update(&oom, 6, 1100);
+	assert_true(oom_count_claim(&oom, 1100));
+	assert_false(oom_count_claim(&oom, 1100));
+	/* Several. */
+	oom_count_update(&oom, 8, 1200);
+	assert_true(oom_count_claim(&oom, 1200));
+	assert_true(oom_count_claim(&oom, 1200 + OOM_CLAIM_MS));
+	assert_false(oom_count_claim(&oom, 1200));
+	/* Of a process that nobody waits for: it is not laid to the charge of a later one. */
+	oom_count_update(&oom, 9, 20000);
+	assert_false(oom_count_claim(&oom, 20000 + OOM_CLAIM_MS + 1));
+	/* Old ones do not come back with a new one. */
+	oom_count_update(&oom, 12, 40000);
+	oom_count_update(&oom, 13, 40000 + OOM_CLAIM_MS + 1);
+	assert_true(oom_count_claim(&oom, 40000 + OOM_CLAIM_MS + 1));
+	assert_false(oom_count_claim(&oom, 40000 + OOM_CLAIM_MS + 1));
+	/* A group that was made anew begins at nothing. */
+	oom_count_update(&oom, 0, 60000);
+	assert_false(oom_count_claim(&oom, 60000));
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_oom_count),
+	};
+	char path[] = "/tmp/test-cgroup-XXXXXX", command[64];
+	int failed;
+
+	if (!mkdtemp(path))
+		return 1;
+	dir_fd = open(path, O_RDONLY | O_DIRECTORY);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	close(dir_fd);
+	snprintf(command, sizeof(command), "rm -r %s", path);
+	return system(command) || failed;
+}
