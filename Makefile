@@ -278,7 +278,7 @@ $(FOLDERS:%=%-asan):
 	$(SUBMAKE) VARIANT=asan all
 	@$(TOOL_ENV) ENVD=build/envd-asan tests/$(@:%-asan=%)/run
 
-.PHONY: bench test-vm
+.PHONY: bench compare test-vm
 
 BENCH_SRC := $(wildcard tests/bench/client/*.c)
 
@@ -292,6 +292,10 @@ bench: all build/bench/client
 	@scripts/packages build bench
 	@tests/bench/peers
 	@tests/bench/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
+
+# What PEER=/path/to/another/envd answers otherwise than ours; ONLY=pattern for some of the cases.
+compare: all
+	@tests/compare/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
 
 test-vm: all
 	@scripts/packages vm
@@ -363,6 +367,7 @@ help:
 #H make test-vm      boot guests with envd in them: PARTS="initramfs …", PEER=another envd
 #H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, direction of includes
 #H make bench        measure: PEER=another envd to compare with, ONLY=commands,streams,idle,…
+#H make compare      where the answers of PEER=another envd differ from ours
 #H make lock         newest test clients into the lock files
 #H make clean        remove build/
 #H

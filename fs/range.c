@@ -58,7 +58,8 @@ static enum fs_ranges parse_one(struct text spec, uint64_t size, struct fs_range
 	if (!first.n) {
 		if (!parse_number(last, true, &number))
 			return FS_RANGES_INVALID;
-		if (number == 0)
+		/* Of an empty file, too: no Content-Range can tell of no bytes. */
+		if (number == 0 || size == 0)
 			return FS_RANGES_UNSATISFIABLE;
 		if (number > size)
 			number = size;
