@@ -209,7 +209,7 @@ class Watch:
         name = f"sync-{Watch.syncs}"
         with open(os.path.join(directory or self.path, name), "xb"):
             pass
-        return [e for e in self.until(f"CREATE {name}") if not e.name.startswith("sync-")]
+        return [e for e in self.until(f"CREATE {name}") if "sync-" not in e.name]
 
     def texts(self, **how):
         """As sync; an event that only repeats the one before is left out, for the kernel and the
