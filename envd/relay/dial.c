@@ -1,6 +1,7 @@
 #include "envd/relay/dial.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct dial {
 	struct dial_target target;
 	enum dial_state state;
 	uint64_t deadline_ms;
+	bool once;
 	int fd; /* of the try that is being made */
 	int rc; /* of the last try */
 	char reply[DIAL_REPLY_BYTES];
@@ -39,6 +41,7 @@ static void set_state(struct dial *d, enum dial_state state)
 {
 	uint64_t now = clock_monotonic_ms();
 	uint64_t left = now < d->deadline_ms ? d->deadline_ms - now : 0;
+	uint64_t step = d->once ? DIAL_ONCE_MS : left < DIAL_STEP_MS ? left : DIAL_STEP_MS;
 
 	if (d->state == DIAL_CONNECTING || d->state == DIAL_ASKING)
 		event_del(&d->event);
@@ -54,7 +57,7 @@ static void set_state(struct dial *d, enum dial_state state)
 				 dial_event, d) < 0)
 			fatal("event_assign failed");
 		event_add(&d->event, NULL);
-		timer_set_ms(&d->timer, left < DIAL_STEP_MS ? left : DIAL_STEP_MS);
+		timer_set_ms(&d->timer, step);
 		break;
 	case DIAL_DONE:
 		timer_cancel(&d->timer);
@@ -207,6 +210,7 @@ struct dial *dial_new(struct loop *loop, const struct dial_target *target, uint6
 	d->loop = loop;
 	d->target = *target;
 	d->deadline_ms = clock_monotonic_ms() + patience_ms;
+	d->once = patience_ms == 0;
 	d->fd = -1;
 	d->done = done;
 	d->arg = arg;

@@ -12,7 +12,8 @@
 
 #define DIAL_RETRY_MS	 25   /* between two tries */
 #define DIAL_STEP_MS	 1000 /* to connect, and for a reply: a guest that boots may lose a request */
-#define DIAL_REPLY_BYTES 32   /* of a host proxy's one-line reply */
+#define DIAL_ONCE_MS	 30000 /* the same where there is but one try: a busy server's queue is full */
+#define DIAL_REPLY_BYTES 32    /* of a host proxy's one-line reply */
 
 /* Where to, for any number of dials. */
 struct dial_target {
@@ -29,7 +30,10 @@ struct dial;
 /* fd: a connected, non-blocking socket, given; or -errno of the last try. May free the dial. */
 typedef void dial_done_fn(struct dial *d, int fd, void *arg);
 
-/* Begins to try. Copies the target. Never NULL, and never calls back from inside. */
+/*
+ * Begins to try; with a patience of 0, once. Copies the target. Never NULL, and never calls back
+ * from inside.
+ */
 struct dial *dial_new(struct loop *loop, const struct dial_target *target, uint64_t patience_ms,
 		      dial_done_fn *done, void *arg);
 

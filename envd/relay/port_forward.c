@@ -18,7 +18,7 @@
 #include "envd/relay/port_scan.h"
 #include "envd/relay/relay.h"
 
-#define BACKLOG	       128
+#define BACKLOG	       4096 /* the kernel takes net.core.somaxconn, if that is less */
 #define ACCEPTS_A_TURN 16
 
 /* A connection: first the dial to the guest's program, then the relay. */

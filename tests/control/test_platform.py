@@ -126,7 +126,7 @@ class Echo:
     def __init__(self, address, family):
         self.listener = socket.socket(family)
         self.listener.bind((address, 0))
-        self.listener.listen()
+        self.listener.listen(4096)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -180,6 +180,44 @@ def test_port_is_forwarded_while_it_is_served(forwarding, address, family):
     client.close()
     echo.close()
     wait_until(lambda: not (c := forwarded(echo.port)) or c.close(), "the port's end")
+
+
+def test_thousands_of_forwarded_connections(forwarding):
+    echo = Echo("127.0.0.1", socket.AF_INET)
+    wait_until(lambda: forwarded(echo.port), "the forwarded port").close()
+    clients = [forwarded(echo.port) for _ in range(2000)]
+    for i, client in enumerate(clients):
+        client.sendall(b"%d" % i)
+    for client in clients:
+        client.shutdown(socket.SHUT_WR)
+    for i, client in enumerate(clients):
+        assert client.recv(100) == hashlib.sha256(b"%d" % i).digest()
+        client.close()
+    echo.close()
+
+
+def test_forwarded_bytes_that_nobody_reads_are_not_hoarded(forwarding):
+    """A server that accepts and never reads: its clients are held up, and the daemon stays small."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+    port = listener.getsockname()[1]
+    before = private_kib(forwarding)
+    clients, accepted = [], []
+    for _ in range(50):
+        client = wait_until(lambda: forwarded(port), "the forwarded port")
+        accepted.append(listener.accept()[0])
+        client.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            while True:
+                client.sendall(bytes(1 << 20))
+        clients.append(client)
+    assert private_kib(forwarding) - before < 2048
+    for s in (*clients, *accepted, listener):
+        s.close()
+
+
+def private_kib(daemon):
+    with open(f"/proc/{daemon.process.pid}/smaps_rollup") as rollup:
+        return sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
 
 
 def test_ports_on_all_interfaces_are_left_alone(forwarding):
