@@ -235,7 +235,7 @@ install: build/envd
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
 FOLDERS  := $(filter-out bench compare vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
-SUITES   ?= unit unit-asan fuzz-replay $(FOLDERS) $(patsubst %,%-asan,$(filter sdk http conformance process,$(FOLDERS)))
+SUITES   ?= unit unit-asan fuzz-replay $(FOLDERS) $(patsubst %,%-asan,$(filter sdk http conformance process files,$(FOLDERS)))
 
 # The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
 TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/go-cache \

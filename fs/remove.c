@@ -108,8 +108,11 @@ static int enter(struct fs_remove *remove, const char *name)
 	}
 	remove->levels[n - 1] = (struct fs_remove_level){0};
 	if (n > FS_DIRS_OPEN + 1) {
-		free(remove->levels[n - FS_DIRS_OPEN].buffer);
-		remove->levels[n - FS_DIRS_OPEN].buffer = NULL;
+		struct fs_remove_level *above = &remove->levels[n - FS_DIRS_OPEN];
+
+		free(above->buffer);
+		above->buffer = NULL;
+		above->at = above->n = 0;
 	}
 	return 0;
 }
