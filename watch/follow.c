@@ -153,6 +153,13 @@ static void follow_vanish(struct watch_node *node, const struct inotify_record *
 
 	if (place == WATCH_NAME_NONE && knows_all(node, is_dir))
 		return;
+	if (place != WATCH_NAME_NONE && watch_names_is_dir(&node->names, place) != is_dir) {
+		/* What had this name before went by an event that was lost. */
+		watch_tell(node, WATCH_REMOVE, r->name, r->name_bytes, !is_dir);
+		watch_node_remove_name(node, place);
+		watch_node_tidy(node);
+		return;
+	}
 	event = watch_tell(node, moved ? WATCH_RENAME : WATCH_REMOVE, r->name, r->name_bytes,
 			   is_dir);
 	if (place != WATCH_NAME_NONE) {

@@ -35,7 +35,7 @@ struct watch_scan_frame {
 	bool other;	  /* another directory than before */
 	bool forgotten;	  /* the names of its files were not remembered */
 	bool cut;	  /* nor those of all its directories */
-	bool told_again;  /* "look again" was said */
+	bool again;	  /* "look again" is to be said, behind what the comparison says */
 	bool dir_changed; /* since since_ns: names came or went */
 	int64_t since_ns; /* files that changed since then are told */
 	uint32_t at;	  /* where SWEEP and DESCEND are in the names */
@@ -236,7 +236,9 @@ static void look_at_attributes(struct watch_node *node, const struct stat *st, b
 	bool differ =
 		node->mode != st->st_mode || node->uid != st->st_uid || node->gid != st->st_gid;
 
-	if (tell && (node->attr_known ? differ : watch_changed_since(&st->st_ctim, since_ns)))
+	if (tell && (node->attr_known && since_ns != WATCH_SINCE_EVER
+			     ? differ
+			     : watch_changed_since(&st->st_ctim, since_ns)))
 		watch_tell(node, WATCH_CHMOD, NULL, 0, true);
 	node->mode = st->st_mode;
 	node->uid = st->st_uid;
@@ -284,30 +286,26 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bo
 	node->ino = st.st_ino;
 	if (!frame.fresh && frame.other)
 		since_ns = WATCH_SINCE_EVER;
-	look_at_attributes(node, &st, !frame.fresh, since_ns);
+	/* One that was told, yet not there when it was looked at, may have been missed by all. */
+	look_at_attributes(node, &st, !frame.fresh || node->stale, since_ns);
 	if (!frame.fresh && !frame.other && !relist && !node->stale) {
 		fd_close(&fd);
 		return;
 	}
 	frame.since_ns = since_ns;
-	frame.dir_changed = watch_changed_since(&st.st_mtim, since_ns);
+	frame.dir_changed = watch_changed_since(&st.st_ctim, since_ns);
 	frame.forgotten = !frame.fresh && !node->complete;
 	frame.cut = !frame.fresh && node->cut;
 	node->listed = true;
 	node->complete = true;
 	node->cut = false;
 	node->stale = false;
+	/* What is not remembered can't be compared. */
+	frame.again = (frame.forgotten || frame.cut) && frame.dir_changed;
 	frame_push(scan, &frame);
 }
 
 /* ---- reading names ---- */
-
-static void tell_again_once(struct watch_scan_frame *frame)
-{
-	if (!frame->told_again)
-		watch_tell_look_again(frame->node);
-	frame->told_again = true;
-}
 
 /* A name that was told already: tells whether what it stands for has changed since. */
 static void see_old_name(struct watch_scan_frame *frame, const char *name, size_t n, bool is_dir)
@@ -339,9 +337,7 @@ static void see_new_name(struct watch_scan_frame *frame, const char *name, size_
 		watch_names_mark(&node->names, place, true);
 	if (!unknown)
 		watch_tell(node, WATCH_CREATE, name, n, is_dir);
-	else if (frame->dir_changed)
-		tell_again_once(frame);
-	else
+	else if (!frame->again)
 		see_old_name(frame, name, n, is_dir);
 	if (place != WATCH_NAME_NONE)
 		return;
@@ -350,7 +346,7 @@ static void see_new_name(struct watch_scan_frame *frame, const char *name, size_
 		watch_node_look(node, WATCH_LOOK_POLL);
 	} else if (!frame->fresh && !frame->forgotten) {
 		/* What was remembered of the files has just been given up, half compared. */
-		tell_again_once(frame);
+		frame->again = true;
 	}
 }
 
@@ -384,6 +380,15 @@ static void see_name(struct watch_scan_frame *frame, const char *name, unsigned 
 	}
 }
 
+/* The comparison is over: goes on to the directories below. */
+static void frame_descend(struct watch_scan_frame *frame)
+{
+	frame->at = 0;
+	frame->phase = FRAME_DESCEND;
+	if (frame->again)
+		watch_tell_look_again(frame->node);
+}
+
 /* Reads one buffer of names. */
 static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
@@ -401,13 +406,16 @@ static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 		}
 		return;
 	}
-	frame->at = 0;
-	frame->phase = frame->fresh ? FRAME_DESCEND : FRAME_SWEEP;
 	if (n < 0 && errno != ENOENT) {
 		/* What was not read may be there or not. */
 		frame->node->complete = false;
 		watch_node_look(frame->node, WATCH_LOOK_POLL);
-		frame->phase = FRAME_DESCEND;
+		frame_descend(frame);
+	} else if (frame->fresh) {
+		frame_descend(frame);
+	} else {
+		frame->at = 0;
+		frame->phase = FRAME_SWEEP;
 	}
 }
 
@@ -432,8 +440,7 @@ static void sweep_step(struct watch_scan_frame *frame)
 	frame->at = at;
 	if (at == WATCH_NAME_NONE) {
 		watch_node_tidy(node);
-		frame->at = 0;
-		frame->phase = FRAME_DESCEND;
+		frame_descend(frame);
 	}
 }
 
@@ -463,7 +470,7 @@ static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame
 	if (!child) {
 		node->cut = true;
 		watch_node_look(node, WATCH_LOOK_POLL);
-		tell_again_once(frame);
+		watch_tell_look_again(node);
 		return;
 	}
 	/* It is looked at now, whatever it was waiting for. */

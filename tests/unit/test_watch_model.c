@@ -1,0 +1,322 @@
+/*
+ * After whatever was done to a tree, by several processes at once, a client that applies the events
+ * has the true picture: names, types, contents, modes. Also where the kernel's queue runs over.
+ *
+ * WATCH_SEEDS says how many different runs are made of each kind, WATCH_SEED the first of them,
+ * WATCH_KIND of which kind, and WATCH_TRACE prints the events.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "tests/unit/watch_model.h"
+#include "watch/memory.h"
+#include "watch/mounts.h"
+#include "watch/source.h"
+
+#define PROCESSES 3
+#define CHANGES	  150
+
+#define QUEUE_LIMIT "/proc/sys/fs/inotify/max_queued_events"
+
+struct run {
+	char root[64];
+	char outside[64];
+	struct watch_memory memory;
+	struct watch_mounts *mounts;
+	struct watch_source *source;
+	struct watch_tree *tree;
+	struct picture picture;
+	bool lenient;	      /* always, as picture.ahead */
+	uint64_t ahead_bytes; /* what the source must have applied for the client to be behind */
+	size_t trace;	      /* events to print; 0: none */
+};
+
+/* How the runs of one kind differ from those of others. */
+struct kind {
+	const char *name;
+	bool recursive;
+	bool pairs;
+	bool on_loop;	     /* as the daemon drives: on the loop as far as that goes */
+	const char *queued;  /* max_queued_events */
+	size_t names_bytes;  /* of memory for the names of files; 0: as the daemon */
+	bool may_look_again; /* the memory does not suffice for telling all */
+};
+
+static void write_text(const char *path, const char *text)
+{
+	FD_AUTO int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		fatal("%s: %s", path, strerror(errno));
+}
+
+/* A source whose queue in the kernel is short: the limit is the instance's from its beginning. */
+static void new_source(struct run *run, const char *queued)
+{
+	char *before = NULL;
+	size_t n;
+
+	/* Where the limit can't be set, nothing is lost, and the rest is tested all the same. */
+	if (queued && access(QUEUE_LIMIT, W_OK) < 0)
+		queued = NULL;
+	if (queued) {
+		if (fd_read_file(AT_FDCWD, QUEUE_LIMIT, 64, &before, &n) < 0)
+			fatal("%s can't be read", QUEUE_LIMIT);
+		write_text(QUEUE_LIMIT, queued);
+	}
+	if (watch_source_new(&run->memory, run->mounts, NULL, &run->source) < 0)
+		fatal("no inotify instance");
+	if (queued)
+		write_text(QUEUE_LIMIT, before);
+	free(before);
+}
+
+static void take_outputs(struct run *run)
+{
+	struct watch_source *source = run->source;
+	struct watch_output *output;
+	size_t i;
+
+	if (source->losses > 0 || run->lenient)
+		run->picture.ahead = true;
+	for (i = 0; i < source->n_outputs; i++) {
+		output = &source->outputs[i];
+		if (run->trace)
+			printf("  %s %s%s%s%s\n",
+			       output->kind == WATCH_OUTPUT_ALONE
+				       ? "alone:"
+				       : watch_event_type_name(output->event->type),
+			       output->event->name, output->event->is_dir ? "/" : "",
+			       output->first ? " from " : "",
+			       output->first ? output->first->name : "");
+		watch_output_resolve(output);
+		picture_apply(&run->picture, output);
+	}
+	source->n_outputs = 0;
+	if (run->picture.looked) {
+		run->picture.looked = false;
+		run->ahead_bytes = watch_source_queued_bytes(source);
+	}
+	/* What was lost is told by a look of the source's own, and may be older than the client's. */
+	if (watch_source_applied_bytes(source) >= run->ahead_bytes && !source->lost &&
+	    !watch_source_is_looking(source) && source->losses == 0 && !run->lenient)
+		run->picture.ahead = false;
+}
+
+static enum watch_drive drive(struct run *run, const struct kind *kind)
+{
+	enum watch_drive result = watch_source_drive(run->source, !kind->on_loop);
+
+	if (result == WATCH_DRIVE_WORK)
+		result = watch_source_drive(run->source, true);
+	take_outputs(run);
+	return result;
+}
+
+/* Drives until there is nothing to do, now or later. */
+static void drive_to_rest(struct run *run, const struct kind *kind)
+{
+	uint64_t until_ms = clock_monotonic_ms() + 20000;
+	int64_t due_ms;
+
+	while (clock_monotonic_ms() < until_ms) {
+		if (drive(run, kind) != WATCH_DRIVE_IDLE)
+			continue;
+		due_ms = watch_source_due_ms(run->source, clock_monotonic_ms());
+		if (due_ms < 0 && TAILQ_EMPTY(&run->source->look[WATCH_LOOK_QUIET]))
+			return;
+		poll(NULL, 0, (int)due_ms);
+	}
+	fatal("the source never rests: %zu polled", run->source->n_poll);
+}
+
+static void run_begin(struct run *run, const struct kind *kind, unsigned long seed)
+{
+	char base[] = "/tmp/envd-model-XXXXXX";
+	struct stat st;
+	pid_t pid;
+
+	memset(run, 0, sizeof(*run));
+	if (!mkdtemp(base))
+		fatal("mkdtemp");
+	snprintf(run->root, sizeof(run->root), "%s/in", base);
+	snprintf(run->outside, sizeof(run->outside), "%s/out", base);
+	if (mkdir(run->root, 0755) < 0 || mkdir(run->outside, 0755) < 0)
+		fatal("mkdir");
+	/* Files that are not remembered may have events of a time before their directory's watch. */
+	run->lenient = kind->names_bytes != 0;
+	run->trace = getenv("WATCH_TRACE") != NULL;
+	/* Something to begin with, inside and outside. */
+	pid = changes_start(run->root, run->outside, seed + 1000003, CHANGES);
+	waitpid(pid, NULL, 0);
+	pid = changes_start(run->outside, run->root, seed + 2000003, CHANGES / 2);
+	waitpid(pid, NULL, 0);
+
+	watch_memory_init(&run->memory);
+	if (kind->names_bytes)
+		run->memory.names_max_bytes = kind->names_bytes;
+	run->mounts = watch_mounts_new();
+	new_source(run, kind->queued);
+	if (stat(run->root, &st) < 0)
+		fatal("stat");
+	run->tree = watch_tree_new(run->root, st.st_dev, st.st_ino);
+	run->tree->recursive = kind->recursive;
+	run->tree->want_moves = kind->pairs;
+	watch_source_add(run->source, run->tree);
+}
+
+static void run_end(struct run *run)
+{
+	char command[200];
+
+	watch_source_free(run->source);
+	assert_int_equal(run->memory.used_bytes, 0);
+	watch_mounts_free(run->mounts);
+	picture_clear(&run->picture);
+	snprintf(command, sizeof(command), "rm -rf %.*s", (int)(strlen(run->root) - 3), run->root);
+	if (system(command) != 0)
+		fatal("%s", command);
+}
+
+static void one_run(const struct kind *kind, unsigned long seed, unsigned long *losses)
+{
+	struct run run;
+	pid_t pids[PROCESSES];
+	unsigned i, left = PROCESSES;
+
+	run_begin(&run, kind, seed);
+	/*
+	 * The first process is at work already when the watch begins, unless events are lost: of
+	 * what came and went among those, the client must not know by a look of its own.
+	 */
+	if (!kind->queued)
+		pids[0] = changes_start(run.root, run.outside, seed * 10, CHANGES);
+	while (run.tree->starting)
+		drive(&run, kind);
+	assert_int_equal(run.tree->start_error, 0);
+	run.tree->silent = false;
+	picture_init(&run.picture, run.root, kind->recursive, kind->pairs || kind->queued);
+	picture_look(&run.picture, ".");
+	for (i = kind->queued ? 0 : 1; i < PROCESSES; i++)
+		pids[i] = changes_start(run.root, run.outside, seed * 10 + i, CHANGES);
+	while (left > 0) {
+		/* A reader that is away for a while loses events. */
+		if (kind->queued)
+			poll(NULL, 0, 3);
+		if (drive(&run, kind) == WATCH_DRIVE_IDLE) {
+			struct pollfd pfd = {.fd = run.source->fd, .events = POLLIN};
+
+			poll(&pfd, 1, 1);
+		}
+		for (i = 0; i < PROCESSES; i++)
+			if (pids[i] && waitpid(pids[i], NULL, WNOHANG) == pids[i]) {
+				pids[i] = 0;
+				left--;
+			}
+	}
+	drive_to_rest(&run, kind);
+	*losses += run.source->losses;
+	picture_matches(&run.picture);
+	if (!kind->may_look_again && run.picture.look_agains)
+		snprintf(run.picture.error, sizeof(run.picture.error), "%zu times: look again",
+			 run.picture.look_agains);
+	if (run.picture.error[0])
+		fail_msg("%s, seed %lu: %s (%s)", kind->name, seed, run.picture.error, run.root);
+	run_end(&run);
+}
+
+static void many_runs(const struct kind *kind)
+{
+	const char *text = getenv("WATCH_SEEDS"), *first = getenv("WATCH_SEED");
+	unsigned long seeds = text ? strtoul(text, NULL, 10) : 3, seed, losses = 0;
+	unsigned long begin = first ? strtoul(first, NULL, 10) : 1;
+
+	for (seed = begin; seed < begin + seeds; seed++)
+		one_run(kind, seed, &losses);
+	/* A run without a loss would say nothing of losses. */
+	if (kind->queued && seeds >= 8 && access(QUEUE_LIMIT, W_OK) == 0)
+		assert_true(losses > 0);
+}
+
+static void test_tree(void **state)
+{
+	many_runs(&(struct kind){.name = "tree", .recursive = true});
+}
+
+static void test_tree_on_loop(void **state)
+{
+	many_runs(&(struct kind){.name = "tree on the loop", .recursive = true, .on_loop = true});
+}
+
+static void test_tree_in_pairs(void **state)
+{
+	many_runs(&(struct kind){.name = "tree in pairs", .recursive = true, .pairs = true});
+}
+
+static void test_directory(void **state)
+{
+	many_runs(&(struct kind){.name = "directory", .on_loop = true});
+}
+
+static void test_overflow(void **state)
+{
+	many_runs(&(struct kind){.name = "overflow", .recursive = true, .queued = "16"});
+}
+
+static void test_overflow_in_pairs(void **state)
+{
+	many_runs(&(struct kind){
+		.name = "overflow in pairs", .recursive = true, .pairs = true, .queued = "16"});
+}
+
+static void test_overflow_of_directory(void **state)
+{
+	many_runs(&(struct kind){.name = "overflow of a directory", .queued = "16"});
+}
+
+/* Without memory for names, a loss is answered by "look again". */
+static void test_overflow_unremembered(void **state)
+{
+	many_runs(&(struct kind){
+		.name = "overflow unremembered",
+		.recursive = true,
+		.queued = "16",
+		.names_bytes = 1,
+		.may_look_again = true,
+	});
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_tree_on_loop),
+		cmocka_unit_test(test_tree_in_pairs),
+		cmocka_unit_test(test_directory),
+		cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_overflow_in_pairs),
+		cmocka_unit_test(test_overflow_of_directory),
+		cmocka_unit_test(test_overflow_unremembered),
+	};
+
+	/* One kind alone: the name of its test. */
+	if (getenv("WATCH_KIND"))
+		cmocka_set_test_filter(getenv("WATCH_KIND"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,479 @@
+#include "tests/unit/watch_model.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "watch/source.h"
+
+/* ---- the client ---- */
+
+void picture_init(struct picture *p, const char *root, bool recursive, bool pairs)
+{
+	memset(p, 0, sizeof(*p));
+	p->root = root;
+	p->recursive = recursive;
+	p->pairs = pairs;
+}
+
+static void output_clear(struct watch_output *output)
+{
+	watch_event_unref(output->event);
+	watch_event_unref(output->first);
+}
+
+void picture_clear(struct picture *p)
+{
+	while (p->n_held > 0)
+		output_clear(&p->held[--p->n_held]);
+	free(p->held);
+	while (p->n > 0)
+		free(p->entries[--p->n].path);
+	free(p->entries);
+	memset(p, 0, sizeof(*p));
+}
+
+static __attribute__((format(printf, 2, 3))) void wrong(struct picture *p, const char *format, ...)
+{
+	va_list ap;
+
+	if (p->error[0])
+		return;
+	va_start(ap, format);
+	vsnprintf(p->error, sizeof(p->error), format, ap);
+	va_end(ap);
+}
+
+static struct picture_entry *find(struct picture *p, const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (strcmp(p->entries[i].path, path) == 0)
+			return &p->entries[i];
+	return NULL;
+}
+
+/* Whether `path` is `top` or below it. */
+static bool is_below(const char *path, const char *top)
+{
+	size_t n = strlen(top);
+
+	return strcmp(top, ".") == 0 ||
+	       (strncmp(path, top, n) == 0 && (path[n] == '/' || !path[n]));
+}
+
+static void forget(struct picture *p, const char *top)
+{
+	size_t i = 0;
+
+	while (i < p->n) {
+		if (!is_below(p->entries[i].path, top)) {
+			i++;
+			continue;
+		}
+		free(p->entries[i].path);
+		p->entries[i] = p->entries[--p->n];
+	}
+}
+
+static struct picture_entry *add(struct picture *p, const char *path)
+{
+	struct picture_entry *entry = find(p, path);
+
+	if (entry)
+		return entry;
+	if (p->n == p->capacity) {
+		p->capacity = p->capacity * 2 + 64;
+		p->entries = mem_realloc(p->entries, p->capacity * sizeof(*p->entries));
+	}
+	entry = &p->entries[p->n++];
+	memset(entry, 0, sizeof(*entry));
+	entry->path = mem_strdup(path);
+	return entry;
+}
+
+static void full_path(const struct picture *p, const char *path, char out[PATH_MAX])
+{
+	if (snprintf(out, PATH_MAX, "%s/%s", p->root, path) >= PATH_MAX)
+		fatal("a path of the model is too long");
+}
+
+static void look_at(struct picture *p, struct picture_entry *entry)
+{
+	char path[PATH_MAX];
+
+	full_path(p, entry->path, path);
+	entry->seen = lstat(path, &entry->st) == 0;
+}
+
+/* Adds what is in a directory, as the client finds it. */
+static void list(struct picture *p, const char *top)
+{
+	struct picture_entry *entry;
+	char path[PATH_MAX];
+	struct dirent *d;
+	DIR *dir;
+
+	p->ahead = p->looked = true;
+	full_path(p, top, path);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((d = readdir(dir))) {
+		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+			continue;
+		if (strcmp(top, ".") == 0)
+			snprintf(path, sizeof(path), "%s", d->d_name);
+		else if (snprintf(path, sizeof(path), "%s/%s", top, d->d_name) >= PATH_MAX)
+			fatal("a path of the model is too long");
+		entry = add(p, path);
+		entry->is_dir = d->d_type == DT_DIR;
+		look_at(p, entry);
+		if (entry->is_dir && p->recursive)
+			list(p, path);
+	}
+	closedir(dir);
+}
+
+void picture_look(struct picture *p, const char *path)
+{
+	struct picture_entry *entry = find(p, path);
+	bool known = entry != NULL;
+
+	forget(p, path);
+	if (known) {
+		entry = add(p, path);
+		entry->is_dir = true;
+		look_at(p, entry);
+	}
+	list(p, path);
+}
+
+/* What was below `from` is below `to` now. */
+static void move(struct picture *p, const char *from, const char *to)
+{
+	char path[PATH_MAX];
+	size_t i;
+
+	forget(p, to);
+	for (i = 0; i < p->n; i++) {
+		if (!is_below(p->entries[i].path, from))
+			continue;
+		snprintf(path, sizeof(path), "%s%s", to, p->entries[i].path + strlen(from));
+		free(p->entries[i].path);
+		p->entries[i].path = mem_strdup(path);
+	}
+}
+
+static void apply_create(struct picture *p, const struct watch_output *output)
+{
+	const struct watch_event *event = output->event;
+	struct picture_entry *entry = find(p, event->name);
+
+	if (entry && entry->is_dir != event->is_dir && !p->ahead)
+		wrong(p, "CREATE %s: it was %sa directory", event->name,
+		      entry->is_dir ? "" : "not ");
+	if (entry)
+		forget(p, event->name);
+	entry = add(p, event->name);
+	entry->is_dir = event->is_dir;
+	look_at(p, entry);
+	if (output->first && event->is_dir && p->recursive)
+		list(p, event->name);
+}
+
+/* A RENAME that says where it went. What was looked at by the old name may not have been there. */
+static void apply_pair(struct picture *p, const struct watch_event *event)
+{
+	struct picture_entry *entry;
+	size_t i;
+
+	move(p, event->name, event->to->name);
+	entry = add(p, event->to->name);
+	entry->is_dir = event->is_dir;
+	for (i = 0; i < p->n; i++)
+		if (is_below(p->entries[i].path, event->to->name))
+			look_at(p, &p->entries[i]);
+}
+
+static void apply(struct picture *p, const struct watch_output *output)
+{
+	const struct watch_event *event = output->event;
+	struct picture_entry *entry = find(p, event->name);
+
+	if (output->kind != WATCH_OUTPUT_EVENT)
+		return;
+	p->events++;
+	if (event->look_again) {
+		p->look_agains++;
+		picture_look(p, event->name);
+		return;
+	}
+	if (p->pairs && event->move == WATCH_MOVE_PAIRED) {
+		apply_pair(p, event);
+		return;
+	}
+	if (event->type == WATCH_CREATE) {
+		if (!p->pairs || event->move != WATCH_MOVE_SECOND)
+			apply_create(p, output);
+		return;
+	}
+	if (strcmp(event->name, ".") == 0)
+		return;
+	if (!entry && !p->ahead) {
+		wrong(p, "%s %s: it was not there", watch_event_type_name(event->type),
+		      event->name);
+		return;
+	}
+	if (event->type == WATCH_REMOVE || event->type == WATCH_RENAME)
+		forget(p, event->name);
+	else if (entry)
+		look_at(p, entry);
+}
+
+void picture_apply(struct picture *p, const struct watch_output *output)
+{
+	size_t done;
+
+	p->held = mem_realloc(p->held, (p->n_held + 1) * sizeof(*p->held));
+	p->held[p->n_held++] = *output;
+	for (done = 0; done < p->n_held; done++) {
+		if (p->pairs && p->held[done].event->move == WATCH_MOVE_WAITING)
+			break;
+		apply(p, &p->held[done]);
+		output_clear(&p->held[done]);
+	}
+	p->n_held -= done;
+	memmove(p->held, p->held + done, p->n_held * sizeof(*p->held));
+}
+
+static int entry_order(const void *a, const void *b)
+{
+	const struct picture_entry *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+/* Whether the client's last look at a file was late enough. */
+static bool same_state(const struct picture_entry *known, const struct picture_entry *real)
+{
+	const struct stat *a = &known->st, *b = &real->st;
+
+	/* A directory that was away when the client looked, and is back, it can look at again. */
+	if (!known->seen)
+		return real->is_dir;
+	if (a->st_mode != b->st_mode)
+		return false;
+	return real->is_dir ||
+	       (a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ino == b->st_ino);
+}
+
+bool picture_matches(struct picture *p)
+{
+	struct picture real;
+	size_t i, k, n;
+
+	picture_init(&real, p->root, p->recursive, p->pairs);
+	picture_look(&real, ".");
+	if (p->n > 0)
+		qsort(p->entries, p->n, sizeof(*p->entries), entry_order);
+	if (real.n > 0)
+		qsort(real.entries, real.n, sizeof(*real.entries), entry_order);
+	n = p->n > real.n ? p->n : real.n;
+	for (i = k = 0; i + k < 2 * n && !p->error[0]; i++, k++) {
+		if (i == p->n && k == real.n)
+			break;
+		if (i == p->n || (k < real.n && entry_order(&p->entries[i], &real.entries[k]) > 0))
+			wrong(p, "%s is there, and the client does not know", real.entries[k].path);
+		else if (k == real.n || entry_order(&p->entries[i], &real.entries[k]) < 0)
+			wrong(p, "%s is not there, and the client does not know",
+			      p->entries[i].path);
+		else if (p->entries[i].is_dir != real.entries[k].is_dir)
+			wrong(p, "%s is of another type than the client knows",
+			      real.entries[k].path);
+		else if (!same_state(&p->entries[i], &real.entries[k]))
+			wrong(p,
+			      "%s has changed, and the client was not told: mode %o, %lld bytes, "
+			      "%lld.%09ld, not %o, %lld bytes, %lld.%09ld",
+			      real.entries[k].path, real.entries[k].st.st_mode,
+			      (long long)real.entries[k].st.st_size,
+			      (long long)real.entries[k].st.st_mtim.tv_sec,
+			      real.entries[k].st.st_mtim.tv_nsec, p->entries[i].st.st_mode,
+			      (long long)p->entries[i].st.st_size,
+			      (long long)p->entries[i].st.st_mtim.tv_sec,
+			      p->entries[i].st.st_mtim.tv_nsec);
+	}
+	picture_clear(&real);
+	return !p->error[0];
+}
+
+/* ---- the changes ---- */
+
+struct changer {
+	const char *root;
+	const char *outside;
+	unsigned long random;
+};
+
+static unsigned pick(struct changer *c, unsigned n)
+{
+	/* xorshift: the same sequence everywhere. */
+	c->random ^= c->random << 13;
+	c->random ^= c->random >> 7;
+	c->random ^= c->random << 17;
+	return (unsigned)(c->random >> 11) % n;
+}
+
+/* A path of one to four elements, few enough names that processes get into each other's way. */
+static void pick_path(struct changer *c, const char *top, char out[PATH_MAX])
+{
+	static const char names[] = "abcde";
+	unsigned depth = 1 + pick(c, 4), i;
+	size_t n = (size_t)snprintf(out, PATH_MAX, "%s", top);
+
+	for (i = 0; i < depth; i++) {
+		out[n++] = '/';
+		out[n++] = names[pick(c, sizeof(names) - 1)];
+	}
+	out[n] = '\0';
+}
+
+static void append(const char *path, int flags)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0644);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "some text\n", 10) < 0)
+		fatal("write");
+	close(fd);
+}
+
+static void remove_tree(const char *path)
+{
+	char below[PATH_MAX];
+	struct dirent *d;
+	DIR *dir;
+
+	if (unlink(path) == 0 || rmdir(path) == 0)
+		return;
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((d = readdir(dir))) {
+		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+			continue;
+		if (snprintf(below, sizeof(below), "%s/%s", path, d->d_name) < PATH_MAX)
+			remove_tree(below);
+	}
+	closedir(dir);
+	rmdir(path);
+}
+
+/* A small tree all at once, as an archive is unpacked. */
+static void unpack(struct changer *c, const char *path)
+{
+	char below[PATH_MAX];
+	unsigned i;
+
+	mkdir(path, 0755);
+	for (i = 0; i < 4; i++) {
+		if (snprintf(below, sizeof(below), "%s/%c", path, 'a' + pick(c, 5)) >= PATH_MAX)
+			return;
+		mkdir(below, 0755);
+		strcat(below, "/f");
+		append(below, O_CREAT);
+	}
+}
+
+/* As editors save: a new file, and a rename over the old one. */
+static void save(const char *path)
+{
+	char temporary[PATH_MAX];
+
+	if (snprintf(temporary, sizeof(temporary), "%s~%d", path, (int)getpid()) >= PATH_MAX)
+		return;
+	append(temporary, O_CREAT | O_TRUNC);
+	if (rename(temporary, path) < 0)
+		unlink(temporary);
+}
+
+static void set_old(const char *path)
+{
+	const struct timespec times[2] = {{1000000000, 1}, {1000000000, 2}};
+
+	utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+}
+
+static void change(struct changer *c)
+{
+	char path[PATH_MAX], other[PATH_MAX];
+	unsigned what = pick(c, 100);
+
+	pick_path(c, c->root, path);
+	if (what < 22) {
+		mkdir(path, 0755);
+	} else if (what < 42) {
+		append(path, O_CREAT | O_APPEND);
+	} else if (what < 50) {
+		append(path, O_APPEND);
+	} else if (what < 65) {
+		pick_path(c, c->root, other);
+		rename(path, other);
+	} else if (what < 70) {
+		pick_path(c, c->outside, other);
+		rename(path, other);
+	} else if (what < 75) {
+		pick_path(c, c->outside, other);
+		rename(other, path);
+	} else if (what < 80) {
+		unlink(path);
+	} else if (what < 83) {
+		rmdir(path);
+	} else if (what < 86) {
+		remove_tree(path);
+	} else if (what < 89) {
+		chmod(path, pick(c, 2) ? 0700 : 0755);
+	} else if (what < 91) {
+		/* No hard links: what is done through one name has no event at the other. */
+		if (symlink("a", path) < 0)
+			return;
+	} else if (what < 94) {
+		unpack(c, path);
+	} else if (what < 97) {
+		save(path);
+	} else if (what < 99) {
+		set_old(path);
+	} else {
+		if (truncate(path, 3) < 0)
+			return;
+	}
+}
+
+pid_t changes_start(const char *root, const char *outside, unsigned long seed, unsigned n)
+{
+	struct changer c = {root, outside, seed * 2654435761u + 88172645463325252u};
+	pid_t pid = fork();
+	unsigned i;
+
+	if (pid < 0)
+		fatal("fork");
+	if (pid > 0)
+		return pid;
+	for (i = 0; i < n; i++) {
+		change(&c);
+		/* Not so fast that everything is over before the first event is read. */
+		if (pick(&c, 8) == 0)
+			usleep(pick(&c, 300));
+	}
+	_exit(0);
+}
