@@ -56,6 +56,10 @@ static struct work *next_work(struct workers *w)
 	}
 }
 
+/*
+ * Whoever is woken takes the lock first, so nobody is woken with the lock held: that would only
+ * send them to sleep again.
+ */
 static void *worker_main(void *arg)
 {
 	struct workers *w = arg;
@@ -70,8 +74,10 @@ static void *worker_main(void *arg)
 		pthread_mutex_lock(&w->lock);
 		first = TAILQ_EMPTY(&w->finished);
 		TAILQ_INSERT_TAIL(&w->finished, work, link);
+		pthread_mutex_unlock(&w->lock);
 		if (first && write(w->eventfd, &one, sizeof(one)) < 0)
 			fatal("eventfd: write failed");
+		pthread_mutex_lock(&w->lock);
 	}
 	w->threads--;
 	pthread_cond_signal(&w->ended);
@@ -145,20 +151,22 @@ static int start_thread(struct workers *w)
 
 void work_submit(struct workers *w, struct work *work)
 {
+	bool wake;
 	int r = 0;
 
 	w->busy++;
 	pthread_mutex_lock(&w->lock);
 	TAILQ_INSERT_TAIL(&w->queue, work, link);
-	if (w->idle > w->woken) {
+	wake = w->idle > w->woken;
+	if (wake)
 		w->woken++;
-		pthread_cond_signal(&w->wake);
-	} else if (w->threads < w->max_threads) {
+	else if (w->threads < w->max_threads)
 		r = start_thread(w);
-	}
 	if (r && w->threads == 0)
 		fatal("workers '%s': no thread can be started (%d)", w->name, r);
 	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->wake);
 }
 
 bool work_cancel(struct workers *w, struct work *work)
