@@ -142,12 +142,12 @@ $(BUILD)/gen/google/%.pb-c.c $(BUILD)/gen/google/%.pb-c.h: /usr/include/google/%
 # sources give the same bytes.
 $(BUILD)/gen/build_info.h: FORCE
 	@mkdir -p $(@D)
-	@scripts/build-info >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	@scripts/build-info >$@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 
 # Other flags or another compiler make the objects stale as a changed source does.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(COMPILE) $(WARN) $(LINK) $(LIBS)' >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	@echo '$(COMPILE) $(WARN) $(LINK) $(LIBS)' >$@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 
 $(BUILD)/%.o: %.c $(BUILD)/flags | $(GEN_C) $(BUILD)/gen/build_info.h
 	@mkdir -p $(@D)
@@ -235,7 +235,8 @@ install: build/envd
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
 FOLDERS  := $(filter-out bench compare vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
-SUITES   ?= unit unit-asan fuzz-replay $(FOLDERS) $(patsubst %,%-asan,$(filter sdk http conformance process files,$(FOLDERS)))
+SUITES   ?= unit unit-asan unit-tsan fuzz-replay $(FOLDERS) $(SANITIZED:%=%-asan)
+SANITIZED := $(filter conformance files http process watch,$(FOLDERS))
 
 # The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
 TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/go-cache \
@@ -245,14 +246,25 @@ TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/
 test:
 	@scripts/packages build test
 	@scripts/toolchain
+	$(SUBMAKE) test-programs
+	$(if $(filter %-asan,$(SUITES)),$(SUBMAKE) VARIANT=asan test-programs)
+	$(if $(filter %-tsan,$(SUITES)),$(SUBMAKE) VARIANT=tsan unit-programs)
+	$(if $(filter fuzz-replay,$(SUITES)),$(SUBMAKE) VARIANT=fuzz fuzz-programs)
+	@[ "$$(id -u)" -eq 0 ] || sudo -v
 	@$(TOOL_ENV) scripts/test $(SUITES)
 
-.PHONY: unit unit-asan
+# What suites are built from, before they run side by side.
+.PHONY: test-programs unit-programs
+test-programs: all unit-programs
+
+unit-programs: $(UNIT)
+
+.PHONY: unit unit-asan unit-tsan
 unit: $(UNIT)
 	@scripts/unit $(UNIT)
 
-unit-asan:
-	$(SUBMAKE) VARIANT=asan unit
+unit-asan unit-tsan:
+	$(SUBMAKE) VARIANT=$(@:unit-%=%) unit
 
 .PHONY: fuzz fuzz-replay fuzz-programs
 fuzz:
@@ -359,8 +371,9 @@ help:
 #H make install      DESTDIR= PREFIX=/usr: the binary, its systemd unit and preset
 #H
 #H make test         every suite, installing what they need; SUITES="unit sdk" for some
-#H make unit         unit tests; unit-asan: the same with sanitizers
+#H make unit         unit tests; unit-asan, unit-tsan: the same with sanitizers
 #H make sdk          E2B's SDKs against build/envd; sdk-asan: against the daemon with sanitizers
+#H make http         HTTP byte by byte; process, watch, control, files, …: a folder of tests/ each
 #H make cmd          envd ready and envd bridge
 #H make conformance  the Connect project's conformance suite
 #H make fuzz         SECONDS=60 for each fuzz target; fuzz-replay: only the stored inputs
