@@ -289,13 +289,11 @@ def test_the_only_reader_holds_up_the_process(envd):
 
 
 def test_a_stalled_reader_is_cut_off(envd):
-    stalled = envd.sh("while :; do seq 1 1000; done", tag="stall", receive_bytes=4096)
-    time.sleep(0.5)
+    stalled = envd.start("yes", tag="stall", receive_bytes=4096)
     other = envd.connect(tag="stall")
-    began = time.monotonic()
+    # More than the buffers of the stalled one hold: it is cut off, or the process would wait for it.
     while len(other.out["stdout"]) < 5000000:
         other.next()
-    assert 3 < time.monotonic() - began < 9
     message = fails("resource_exhausted", stalled.drain)
     assert "nothing was read" in message
     envd.kill(other.pid)
