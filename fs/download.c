@@ -150,9 +150,9 @@ static char *make_boundary(struct arena *arena)
 	return arena_printf(arena, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
 }
 
-static bool is_head(const struct stream *s)
+bool download_is_head(const struct download *d)
 {
-	return strcmp(stream_head_in(s)->method, "HEAD") == 0;
+	return strcmp(stream_head_in(d->stream)->method, "HEAD") == 0;
 }
 
 static void release_bytes(const void *p, size_t n, void *arg)
@@ -203,7 +203,7 @@ static void send_body(struct download *d)
 	else if (!d->gzip && !d->sizeless)
 		length = (int64_t)d->ranges[0].length;
 	stream_head(s, status, length);
-	if (is_head(s)) {
+	if (download_is_head(d)) {
 		stream_finish(s);
 		download_free(d);
 	} else if (d->answer == DOWNLOAD_MADE) {
@@ -315,6 +315,11 @@ void fs_download_open(struct stream *s, void *arg)
 	}
 	read_head(d, s);
 	stream_set_handler(s, &waiting, d);
+	if (request.tar) {
+		d->packed = request.gzip;
+		download_tar(d);
+		return;
+	}
 	d->work.run = plan_run;
 	d->work.done = plan_done;
 	work_submit(d->state->file_workers, &d->work);

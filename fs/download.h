@@ -4,6 +4,7 @@
  *	download.c       the request, and the answer as it was planned
  *	download_plan.c  a look at the file (on a worker): what is to be answered
  *	download_body.c  bodies that a worker makes: gzip, files without a size or far away
+ *	download_tar.c   a directory as a tar archive
  */
 #ifndef FS_DOWNLOAD_H
 #define FS_DOWNLOAD_H
@@ -48,6 +49,7 @@ struct download {
 	enum header_coding coding;
 	bool identity_refused;
 	bool wants_identity; /* a range or a condition is there (details 36) */
+	bool packed;	     /* of a tar archive: the archive itself is to be compressed */
 
 	/* The file. */
 	int fd;
@@ -79,6 +81,12 @@ void download_plan(struct download *d);
 /* Sends a body that is made piece by piece, once the head was sent. Takes the download. */
 void download_make_body(struct download *d);
 
+/* Answers with an archive of the directory at d->path. Takes the download. On the loop. */
+void download_tar(struct download *d);
+
 void download_free(struct download *d);
+
+/* Whether the request is HEAD, and its answer ends with its head. */
+bool download_is_head(const struct download *d);
 
 #endif

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -20,27 +19,6 @@
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
 /* ---- the file ---- */
-
-/* File systems whose files have contents that st_size does not know. */
-static bool magic_is_sizeless(long magic)
-{
-	switch ((unsigned)magic) {
-	case PROC_SUPER_MAGIC:
-	case SYSFS_MAGIC:
-	case DEBUGFS_MAGIC:
-	case TRACEFS_MAGIC:
-	case SECURITYFS_MAGIC:
-	case CGROUP_SUPER_MAGIC:
-	case CGROUP2_SUPER_MAGIC:
-	case SELINUX_MAGIC:
-	case BINFMTFS_MAGIC:
-	case BPF_FS_MAGIC:
-	case 0x62656570: /* configfs */
-		return true;
-	default:
-		return false;
-	}
-}
 
 /* Looks before it opens: to open a device can do something. */
 static int find_file(struct download *d)
@@ -91,7 +69,7 @@ static int open_file(struct download *d)
 		return fs_fail(&d->failure, 400, "path '%s' is not a regular file", shown);
 	if (fstatfs(d->fd, &fs) == 0) {
 		d->far = fs_magic_is_network((long)fs.f_type);
-		d->sizeless = magic_is_sizeless((long)fs.f_type);
+		d->sizeless = fs_magic_is_sizeless((long)fs.f_type);
 	}
 	return 0;
 }

@@ -41,9 +41,7 @@ static struct fs_owner *owner_slot(struct fs_owner *slots, unsigned id)
 	return NULL;
 }
 
-/* A name for a user or group number: from the files, else the number itself. */
-static const char *owner_name(struct fs_owners *owners, bool group, unsigned id,
-			      struct arena *arena)
+const char *fs_owner_name(struct fs_owners *owners, bool group, unsigned id, struct arena *arena)
 {
 	struct fs_owner *slot = owner_slot(group ? owners->group : owners->user, id);
 	const char *name = NULL;
@@ -183,8 +181,8 @@ int fs_entry_read_at(int dirfd, const char *name, const char *path, const char *
 	info->size = st->st_size;
 	fs_permissions_text(st->st_mode, ret->permissions);
 	info->permissions = ret->permissions;
-	info->owner = owner_name(owners, false, st->st_uid, arena);
-	info->group = owner_name(owners, true, st->st_gid, arena);
+	info->owner = fs_owner_name(owners, false, st->st_uid, arena);
+	info->group = fs_owner_name(owners, true, st->st_gid, arena);
 	if (st->st_mtim.tv_sec || st->st_mtim.tv_nsec) {
 		google__protobuf__timestamp__init(&ret->modified_time);
 		ret->modified_time.seconds = st->st_mtim.tv_sec;

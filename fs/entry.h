@@ -6,6 +6,7 @@
 #ifndef FS_ENTRY_H
 #define FS_ENTRY_H
 
+#include <stdbool.h>
 #include <sys/stat.h>
 
 #include "base/arena.h"
@@ -39,6 +40,9 @@ struct fs_owners {
 
 void fs_owners_init(struct fs_owners *owners, struct user_db *users);
 void fs_owners_clear(struct fs_owners *owners);
+
+/* A name for a user or group number: from the files, else the number itself. */
+const char *fs_owner_name(struct fs_owners *owners, bool group, unsigned id, struct arena *arena);
 
 /* An entry and what its message points to. Not to be copied: it points into itself. */
 struct fs_entry {

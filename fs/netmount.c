@@ -27,6 +27,26 @@ bool fs_magic_is_network(long magic)
 	}
 }
 
+bool fs_magic_is_sizeless(long magic)
+{
+	switch ((uint32_t)magic) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+	case SECURITYFS_MAGIC:
+	case CGROUP_SUPER_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case SELINUX_MAGIC:
+	case BINFMTFS_MAGIC:
+	case BPF_FS_MAGIC:
+	case 0x62656570: /* configfs */
+		return true;
+	default:
+		return false;
+	}
+}
+
 int fs_path_is_network(const char *path, bool *ret)
 {
 	struct statfs st;

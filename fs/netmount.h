@@ -1,5 +1,6 @@
 /*
- * Whether a path lies on a file system whose contents change, or block, beyond this machine.
+ * Kinds of file systems: those whose contents change, or block, beyond this machine, and those that
+ * are the kernel's.
  */
 #ifndef FS_NETMOUNT_H
 #define FS_NETMOUNT_H
@@ -8,6 +9,9 @@
 
 /* NFS, CIFS, SMB and FUSE, by the magic numbers of linux/magic.h. */
 bool fs_magic_is_network(long magic);
+
+/* File systems whose files have contents that st_size does not know: /proc, /sys and their like. */
+bool fs_magic_is_sizeless(long magic);
 
 /* Asks statfs(2), which can block: on a worker. 0 or -errno. */
 int fs_path_is_network(const char *path, bool *ret);

@@ -103,6 +103,24 @@ static bool parse_seconds(const char *text, int64_t *ret)
 	return errno == 0 && *end == '\0' && end[-1] >= '0' && end[-1] <= '9';
 }
 
+/* Reads what is there beyond the reference: format and gzip. False: answered with 400. */
+static bool get_format(struct fs_request *r)
+{
+	const char *format, *gzip;
+	size_t bytes;
+
+	if (!get_parameter(r, "format", &format, &bytes) ||
+	    !get_parameter(r, "gzip", &gzip, &bytes))
+		return false;
+	if (format && strcmp(format, "tar") != 0) {
+		fs_reply_text(r->stream, 400, "Invalid format for parameter format: not 'tar'");
+		return false;
+	}
+	r->tar = format != NULL;
+	r->gzip = gzip && (strcmp(gzip, "1") == 0 || strcmp(gzip, "true") == 0);
+	return true;
+}
+
 bool fs_request_init(struct fs_request *r, struct stream *s, struct fs_service *svc)
 {
 	struct arena *arena = stream_arena(s);
@@ -114,7 +132,7 @@ bool fs_request_init(struct fs_request *r, struct stream *s, struct fs_service *
 	if (!get_parameter(r, "path", &r->path, &r->path_bytes) ||
 	    !get_parameter(r, "username", &r->username, &bytes) ||
 	    !get_parameter(r, "signature", &r->signature, &bytes) ||
-	    !get_parameter(r, "signature_expiration", &r->expiration, &bytes))
+	    !get_parameter(r, "signature_expiration", &r->expiration, &bytes) || !get_format(r))
 		return false;
 	if (r->expiration) {
 		if (strlen(r->expiration) != bytes ||
@@ -179,14 +197,4 @@ int fs_resolve(const struct user *user, const char *default_dir, const char *pat
 		return fs_fail_errno(failure, 500, EINVAL, "a NUL in the path '%s'",
 				     fs_text(*ret, arena));
 	return 0;
-}
-
-bool fs_request_flag(struct fs_request *r, const char *name)
-{
-	const char *value;
-	size_t bytes;
-
-	return uri_query_get(stream_arena(r->stream), stream_head_in(r->stream)->query, name,
-			     &value, &bytes) > 0 &&
-	       (strcmp(value, "1") == 0 || strcmp(value, "true") == 0);
 }

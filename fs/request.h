@@ -48,6 +48,8 @@ struct fs_request {
 	const char *signature;
 	const char *expiration; /* decimal, as it is signed */
 	int64_t expiration_s;
+	bool tar;	  /* format=tar: the path is a directory, the body an archive */
+	bool gzip;	  /* gzip=1: of such an archive, which is compressed */
 	struct user user; /* fs_request_user; in the arena given there */
 };
 
@@ -66,8 +68,5 @@ bool fs_request_user(struct fs_request *r, struct arena *arena);
  */
 int fs_resolve(const struct user *user, const char *default_dir, const char *path, size_t bytes,
 	       const char *what, struct arena *arena, char **ret, struct fs_failure *failure);
-
-/* The value of a query's parameter that has to be there once: "1" and "true" are yes. */
-bool fs_request_flag(struct fs_request *r, const char *name);
 
 #endif

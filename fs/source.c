@@ -30,7 +30,7 @@ static void source_update(struct fs_source *src)
 		source_free(src);
 		return;
 	}
-	if (src->result < 0) {
+	if (src->result < 0 || (src->admit && !src->admit(src))) {
 		stream_reset(s);
 		source_free(src);
 		return;

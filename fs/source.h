@@ -18,6 +18,11 @@ struct stream;
 struct fs_source {
 	/* Adds the next piece to `out`; on a worker. 1: more to come, 0: that was all, or -errno. */
 	int (*fill)(struct fs_source *src, struct evbuffer *out);
+	/*
+	 * Whether it may go on, after each piece; on the loop. False: the response is broken off.
+	 * May be NULL.
+	 */
+	bool (*admit)(struct fs_source *src);
 	/* The end, good or bad; the last call. On the loop. Frees what belongs to the source. */
 	void (*release)(struct fs_source *src);
 

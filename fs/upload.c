@@ -30,7 +30,7 @@ int upload_resolve(struct upload *u, const char *path, size_t bytes, char **ret)
 			  ret, &u->failure);
 }
 
-int upload_add_file(struct upload *u, const char *path)
+static int add_file(struct upload *u, const char *path, bool is_dir)
 {
 	struct upload_file *file;
 
@@ -42,10 +42,20 @@ int upload_add_file(struct upload *u, const char *path)
 		u->files = mem_realloc(u->files, u->files_capacity * sizeof(*u->files));
 	}
 	file = &u->files[u->n_files++];
-	*file = (struct upload_file){.path = path};
-	if (u->options.metadata.n)
+	*file = (struct upload_file){.path = path, .is_dir = is_dir};
+	if (u->options.metadata.n && !is_dir)
 		fs_metadata_read(path, &u->arena, &file->metadata);
 	return 0;
+}
+
+int upload_add_file(struct upload *u, const char *path)
+{
+	return add_file(u, path, false);
+}
+
+int upload_add_dir(struct upload *u, const char *path)
+{
+	return add_file(u, path, true);
 }
 
 /* The JSON of one file; its keys are in the order that clients know. */
@@ -68,7 +78,7 @@ static void put_file(struct json_writer *out, const struct upload_file *file, st
 	json_put_name(out, "path");
 	json_put_string(out, file->path);
 	json_put_name(out, "type");
-	json_put_string(out, "file");
+	json_put_string(out, file->is_dir ? "dir" : "file");
 	json_put_object_end(out);
 }
 
@@ -219,8 +229,33 @@ static void upload_gone(struct fs_sink *sink)
 	work_submit(sink->workers, &sink->work);
 }
 
-/* Decides by Content-Type what the body is. False: answered. */
-static bool choose_kind(struct upload *u, struct stream *s)
+/* An archive, which goes with little else. */
+static bool choose_tar(struct upload *u, struct stream *s, const char *type)
+{
+	static const char *const others[] = {"content-range", "if-match", "if-none-match",
+					     "x-envd-atomic"};
+	size_t i;
+
+	u->kind = &upload_tar;
+	if (!u->path)
+		fs_fail(&u->failure, 400, "path query parameter is required for a tar archive");
+	else if (!type ||
+		 (strcmp(type, "application/x-tar") != 0 && strcmp(type, "application/gzip") != 0 &&
+		  strcmp(type, "application/octet-stream") != 0))
+		fs_fail(&u->failure, 400,
+			"unsupported content type: %s, expected application/x-tar or "
+			"application/octet-stream",
+			fs_text(type ? type : "", &u->arena));
+	if (u->options.metadata.n)
+		fs_fail(&u->failure, 400, "metadata does not go with a tar archive");
+	for (i = 0; i < ARRAY_LEN(others); i++)
+		if (stream_header_in(s, others[i]))
+			fs_fail(&u->failure, 400, "%s does not go with a tar archive", others[i]);
+	return u->failure.status == 0;
+}
+
+/* Decides by query and Content-Type what the body is. False: u->failure says why. */
+static bool choose_kind(struct upload *u, struct stream *s, bool tar)
 {
 	const char *type = stream_header_in(s, "content-type"), *wrong;
 	struct header_params params;
@@ -228,6 +263,8 @@ static bool choose_kind(struct upload *u, struct stream *s)
 	if (!type)
 		type = "";
 	header_params_parse(&u->arena, type, &params);
+	if (tar)
+		return choose_tar(u, s, params.type);
 	if (params.type && strcmp(params.type, "application/octet-stream") == 0) {
 		u->kind = &upload_raw;
 		if (!u->path)
@@ -283,10 +320,13 @@ static bool parse_options(struct upload *u, struct stream *s)
 	return u->failure.status == 0;
 }
 
-/* The coding of the body. False: unknown. */
-static bool choose_coding(struct upload *u, struct stream *s)
+/* The coding of the body; `packed`: it is a compressed archive. False: unknown. */
+static bool choose_coding(struct upload *u, struct stream *s, bool packed)
 {
 	const char *value = stream_header_in(s, "content-encoding");
+
+	if (packed && !value)
+		value = "gzip";
 
 	switch (header_content_encoding(value)) {
 	case HEADER_CODING_GZIP:
@@ -330,10 +370,11 @@ void fs_upload_open(struct stream *s, void *arg)
 	u->path = request.path;
 	u->path_bytes = request.path_bytes;
 	u->default_dir = default_dir ? arena_strdup(&u->arena, default_dir) : NULL;
-	if (!choose_coding(u, s) || !fs_request_user(&request, &u->arena) ||
+	if (!choose_coding(u, s, request.tar && request.gzip) ||
+	    !fs_request_user(&request, &u->arena) ||
 	    fs_metadata_parse(stream_head_in(s), &u->arena, &u->options.metadata, &u->failure) <
 		    0 ||
-	    !choose_kind(u, s) || !parse_options(u, s)) {
+	    !choose_kind(u, s, request.tar) || !parse_options(u, s)) {
 		upload_refuse(u, s);
 		return;
 	}

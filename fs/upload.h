@@ -39,6 +39,7 @@ struct upload_kind {
 /* A file that was written, for the answer. */
 struct upload_file {
 	const char *path;
+	bool is_dir;
 	struct fs_metadata metadata;
 };
 
@@ -71,6 +72,7 @@ struct upload {
 
 extern const struct upload_kind upload_raw;
 extern const struct upload_kind upload_form;
+extern const struct upload_kind upload_tar;
 
 /*
  * Makes ready for a form; NULL, or why its Content-Type (500) does not do. On the loop.
@@ -80,7 +82,11 @@ const char *upload_form_prepare(struct upload *u, struct header_params *params);
 /* Resolves a path that the client gave, or says why not. */
 int upload_resolve(struct upload *u, const char *path, size_t bytes, char **ret);
 
-/* Adds a file to the answer, with its metadata as the file system has it. */
+/*
+ * Adds a file, or a directory that was filled, to the answer; a file with its metadata as the file
+ * system has it.
+ */
 int upload_add_file(struct upload *u, const char *path);
+int upload_add_dir(struct upload *u, const char *path);
 
 #endif

@@ -1,0 +1,422 @@
+#include "fs/untar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "fs/entry.h"
+
+/* So often a look-up is tried that renames elsewhere disturb. */
+#define BENEATH_TRIES 100
+
+void fs_untar_init(struct fs_untar *u, int top, uid_t uid, gid_t gid, struct fs_failure *failure)
+{
+	memset(u, 0, sizeof(*u));
+	u->failure = failure;
+	u->top = top;
+	u->uid = uid;
+	u->gid = gid;
+	u->parent = u->fd = -1;
+}
+
+void fs_untar_clear(struct fs_untar *u)
+{
+	tar_read_clear(&u->reader);
+	fd_close(&u->fd);
+	fd_close(&u->parent);
+	fd_close(&u->top);
+	free(u->parent_path);
+	u->parent_path = NULL;
+	arena_clear(&u->arena);
+}
+
+/* ---- what is wrong ---- */
+
+/* The archive is to blame. */
+static int refuse(struct fs_untar *u, const char *why)
+{
+	return fs_fail(u->failure, 400, "cannot unpack '%s': %s",
+		       fs_text(u->reader.entry.name, &u->arena), why);
+}
+
+/* A system call failed, which may be the archive's doing or not. */
+static int fail(struct fs_untar *u, int errnum, const char *what)
+{
+	switch (errnum < 0 ? -errnum : errnum) {
+	case EXDEV: /* openat2: the path leads out */
+		return refuse(u, "it leads out of the directory");
+	case ELOOP:
+	case ENOTDIR:
+		return refuse(u, "what should be a directory is none");
+	case EEXIST:
+	case EISDIR:
+	case ENOTEMPTY:
+		return refuse(u, "a directory is in its place");
+	case ENAMETOOLONG:
+		return refuse(u, "its name is too long");
+	case ENOSPC:
+	case EDQUOT:
+		return fs_fail(u->failure, 507, "not enough disk space available");
+	default:
+		return fs_fail_errno(u->failure, 500, errnum, "error unpacking '%s': %s",
+				     fs_text(u->reader.entry.name, &u->arena), what);
+	}
+}
+
+/* ---- paths ---- */
+
+static int open_beneath(int top, const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = {
+		.flags = flags | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve,
+	};
+	unsigned tries = 0;
+	int fd;
+
+	/* EAGAIN: somebody renamed something while ".." was looked up. */
+	do {
+		fd = (int)syscall(SYS_openat2, top, path, &how, sizeof(how));
+	} while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < BENEATH_TRIES)));
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * The name without ".", double and trailing slashes, in the arena; "" for the top itself. NULL: it
+ * is absolute, or goes up.
+ */
+static char *clean_name(struct fs_untar *u, const char *name)
+{
+	char *clean = arena_alloc(&u->arena, strlen(name) + 1), *out = clean;
+	size_t n;
+
+	if (*name == '/')
+		return NULL;
+	for (; *name; name += n) {
+		name += strspn(name, "/");
+		n = strcspn(name, "/");
+		if (n == 0 || (n == 1 && name[0] == '.'))
+			continue;
+		if (n == 2 && name[0] == '.' && name[1] == '.')
+			return NULL;
+		if (out != clean)
+			*out++ = '/';
+		memcpy(out, name, n);
+		out += n;
+	}
+	*out = '\0';
+	return clean;
+}
+
+/* Makes one directory, which may be there already. 0 or -errno. */
+static int make_dir(struct fs_untar *u, int parent, const char *name, mode_t mode)
+{
+	FD_AUTO int fd = -1;
+
+	if (mkdirat(parent, name, 0700) < 0)
+		return -errno;
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchown(fd, u->uid, u->gid) < 0 || fchmod(fd, mode) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Makes the directories of a path that are missing. 0 or -errno. */
+static int make_missing(struct fs_untar *u, char *path)
+{
+	FD_AUTO int at = open_beneath(u->top, ".", O_PATH | O_DIRECTORY, 0);
+	char *slash, *name = path;
+	int r;
+
+	while (at >= 0 && name) {
+		slash = strchr(name, '/');
+		if (slash)
+			*slash = '\0';
+		r = make_dir(u, at, name, 0755);
+		if (slash)
+			*slash = '/';
+		if (r < 0 && r != -EEXIST)
+			return r;
+		/* By its whole path, for a link on the way may lead elsewhere inside the top. */
+		fd_close(&at);
+		if (slash)
+			*slash = '\0';
+		at = open_beneath(u->top, path, O_PATH | O_DIRECTORY, 0);
+		if (slash)
+			*slash = '/';
+		name = slash ? slash + 1 : NULL;
+	}
+	return at < 0 ? at : 0;
+}
+
+/* Opens the directory of a cleaned path. 0 or -errno. */
+static int find_parent(struct fs_untar *u, const char *path)
+{
+	const uint64_t flags = O_PATH | O_DIRECTORY;
+
+	u->parent = open_beneath(u->top, path, flags, RESOLVE_NO_SYMLINKS);
+	u->parent_real = u->parent >= 0;
+	if (u->parent == -ELOOP)
+		u->parent = open_beneath(u->top, path, flags, 0);
+	return u->parent < 0 ? u->parent : 0;
+}
+
+/* The same, unless it is the last entry's; makes it where it is missing. 0 or -errno. */
+static int open_parent(struct fs_untar *u, const char *path)
+{
+	char *copy;
+	int r;
+
+	if (u->parent >= 0 && strcmp(path, u->parent_path) == 0)
+		return 0;
+	fd_close(&u->parent);
+	free(u->parent_path);
+	u->parent_path = mem_strdup(path);
+	copy = arena_strdup(&u->arena, *path ? path : ".");
+	r = find_parent(u, copy);
+	if (r == -ENOENT) {
+		r = make_missing(u, copy);
+		if (r == 0)
+			r = find_parent(u, copy);
+	}
+	return r;
+}
+
+/* Opens an entry's directory. Returns its last element, "" for the top, NULL after a failure. */
+static const char *begin(struct fs_untar *u, const struct tar_entry *e)
+{
+	char *path = clean_name(u, e->name), *slash;
+	int r;
+
+	if (!path) {
+		refuse(u, "its name is absolute or has '..' in it");
+		return NULL;
+	}
+	if (*path == '\0')
+		return path;
+	slash = strrchr(path, '/');
+	if (slash)
+		*slash = '\0';
+	r = open_parent(u, slash ? path : "");
+	if (r < 0) {
+		fail(u, r, "preparing its directory");
+		return NULL;
+	}
+	return slash ? slash + 1 : path;
+}
+
+/* Takes away what is in an entry's place, unless it is a directory. */
+static int clear_place(struct fs_untar *u, const char *name)
+{
+	if (unlinkat(u->parent, name, 0) < 0 && errno != ENOENT)
+		return fail(u, errno, "replacing what was there");
+	return 0;
+}
+
+/* ---- links ---- */
+
+/* Whether a symbolic link in the open directory stays inside: see the header. */
+static bool target_is_inside(const struct fs_untar *u, const char *target)
+{
+	size_t depth = *u->parent_path ? 1 : 0, up = 0, n;
+	const char *p;
+	bool down = false;
+
+	for (p = u->parent_path; *p; p++)
+		depth += *p == '/';
+	if (*target == '/' || *target == '\0' || !u->parent_real)
+		return false;
+	for (p = target; *p; p += n) {
+		p += strspn(p, "/");
+		n = strcspn(p, "/");
+		if (n == 2 && p[0] == '.' && p[1] == '.') {
+			if (down || ++up > depth)
+				return false;
+		} else if (n && !(n == 1 && p[0] == '.')) {
+			down = true;
+		}
+	}
+	return true;
+}
+
+static int make_symlink(struct fs_untar *u, const char *name, const struct tar_entry *e)
+{
+	if (!target_is_inside(u, e->link))
+		return refuse(u, "the link leads out of the directory, or may do so");
+	if (clear_place(u, name) < 0)
+		return -1;
+	if (symlinkat(e->link, u->parent, name) < 0 ||
+	    fchownat(u->parent, name, u->uid, u->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail(u, errno, "making a link");
+	return 0;
+}
+
+/*
+ * A further name of a file. Of no symbolic link: it would say something else from another
+ * directory.
+ */
+static int make_hard_link(struct fs_untar *u, const char *name, const struct tar_entry *e)
+{
+	char *path = clean_name(u, e->link), self[40];
+	FD_AUTO int fd = -1;
+	struct stat st;
+
+	if (!path || !*path)
+		return refuse(u, "the link leads out of the directory");
+	fd = open_beneath(u->top, path, O_PATH | O_NOFOLLOW, 0);
+	if (fd == -ENOENT)
+		return refuse(u, "it is a link to what is not there");
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(u, fd < 0 ? fd : errno, "finding what it links to");
+	if (!S_ISREG(st.st_mode))
+		return refuse(u, "it is a link to what is no file");
+	if (clear_place(u, name) < 0)
+		return -1;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, self, u->parent, name, AT_SYMLINK_FOLLOW) < 0)
+		return fail(u, errno, "making a link");
+	return 0;
+}
+
+/* ---- the rest ---- */
+
+/* A directory; one that is there stays as it is. */
+static int make_directory(struct fs_untar *u, const char *name, const struct tar_entry *e)
+{
+	FD_AUTO int fd = -1;
+	int r;
+
+	if (*name == '\0')
+		return 0;
+	r = make_dir(u, u->parent, name, e->mode & 01777);
+	if (r == -EEXIST) {
+		fd = openat(u->parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0)
+			return 0;
+		/* A link to a directory inside serves as well. */
+		fd = open_beneath(u->parent, name, O_PATH | O_DIRECTORY, 0);
+		return fd < 0 ? refuse(u, "what should be a directory is none") : 0;
+	}
+	return r < 0 ? fail(u, r, "making a directory") : 0;
+}
+
+static int make_node(struct fs_untar *u, const char *name, const struct tar_entry *e)
+{
+	mode_t type = S_IFIFO;
+
+	if (e->type != TAR_FIFO && u->uid != 0)
+		return refuse(u, "devices are made for root alone");
+	if (e->type != TAR_FIFO)
+		type = e->type == TAR_CHAR_DEVICE ? S_IFCHR : S_IFBLK;
+	if (clear_place(u, name) < 0)
+		return -1;
+	if (mknodat(u->parent, name, type | (e->mode & 0777), makedev(e->major, e->minor)) < 0 ||
+	    fchownat(u->parent, name, u->uid, u->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail(u, errno, "making it");
+	return 0;
+}
+
+static int open_file(struct fs_untar *u, const char *name)
+{
+	if (clear_place(u, name) < 0)
+		return -1;
+	u->fd = openat(u->parent, name,
+		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0600);
+	if (u->fd < 0 || fchown(u->fd, u->uid, u->gid) < 0)
+		return fail(u, errno, "making a file");
+	return 0;
+}
+
+static int begin_entry(struct fs_untar *u)
+{
+	const struct tar_entry *e = &u->reader.entry;
+	const char *name = begin(u, e);
+
+	if (!name)
+		return -1;
+	if (*name == '\0' && e->type != TAR_DIRECTORY)
+		return refuse(u, "it has no name");
+	switch (e->type) {
+	case TAR_FILE:
+		return open_file(u, name);
+	case TAR_DIRECTORY:
+		return make_directory(u, name, e);
+	case TAR_SYMLINK:
+		return make_symlink(u, name, e);
+	case TAR_HARD_LINK:
+		return make_hard_link(u, name, e);
+	case TAR_FIFO:
+	case TAR_CHAR_DEVICE:
+	case TAR_BLOCK_DEVICE:
+		return make_node(u, name, e);
+	default:
+		return refuse(u, "it is of a type that is not supported");
+	}
+}
+
+static int end_entry(struct fs_untar *u)
+{
+	const struct tar_entry *e = &u->reader.entry;
+	const struct timespec times[2] = {
+		{.tv_nsec = UTIME_NOW},
+		{.tv_sec = e->mtime_s, .tv_nsec = e->mtime_ns},
+	};
+
+	if (u->fd >= 0) {
+		if (fchmod(u->fd, e->mode & 0777) < 0 || futimens(u->fd, times) < 0)
+			return fail(u, errno, "setting mode and time");
+		/* Over NFS it is the close that says whether there was space. */
+		if (close(fd_take(&u->fd)) < 0 && errno != EINTR)
+			return fail(u, errno, "writing");
+	}
+	arena_clear(&u->arena);
+	return 0;
+}
+
+int fs_untar_bytes(struct fs_untar *u, const char *p, size_t n)
+{
+	struct tar_read *t = &u->reader;
+	int r = 0;
+
+	while (r == 0) {
+		switch (tar_read_next(t, &p, &n)) {
+		case TAR_READ_MORE:
+		case TAR_READ_END:
+			return 0;
+		case TAR_READ_ENTRY:
+			r = begin_entry(u);
+			break;
+		case TAR_READ_DATA:
+			r = fd_write_all(u->fd, t->data, t->data_bytes);
+			if (r < 0)
+				r = fail(u, r, "writing");
+			break;
+		case TAR_READ_ENTRY_END:
+			r = end_entry(u);
+			break;
+		case TAR_READ_ERROR:
+			r = fs_fail(u->failure, 400, "invalid tar archive: %s", t->error);
+			break;
+		}
+	}
+	return r;
+}
+
+int fs_untar_finish(struct fs_untar *u, bool sync)
+{
+	if (tar_read_finish(&u->reader) < 0)
+		return fs_fail(u->failure, 400, "invalid tar archive: %s", u->reader.error);
+	if (sync && syncfs(u->top) < 0)
+		return fs_fail_errno(u->failure, fs_failure_status(errno), errno,
+				     "error writing to disk");
+	return 0;
+}

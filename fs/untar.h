@@ -1,0 +1,49 @@
+/*
+ * A tar archive that is unpacked into a directory, as a user. On a worker:
+ *
+ *	fs_untar_init → fs_untar_bytes … → fs_untar_finish → fs_untar_clear
+ *
+ * Nothing is created or changed outside the directory, whatever the archive says and whatever
+ * others do to the tree meanwhile: every path is resolved by openat2(2) with RESOLVE_BENEATH, names
+ * that are absolute or have ".." in them are refused, and so are links out of the directory. Of a
+ * symbolic link that goes for good only if ".." stands at the beginning of its target alone: from
+ * its own directory, in which no link leads, it goes up inside the top, and from there only down.
+ *
+ * What there was in the place of a file or link is replaced; directories are kept as they are.
+ * Everything belongs to the user. Devices are made for root alone.
+ */
+#ifndef FS_UNTAR_H
+#define FS_UNTAR_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "fs/request.h"
+#include "fs/tar_read.h"
+
+struct fs_untar {
+	struct tar_read reader;
+	struct fs_failure *failure; /* borrowed */
+	int top;		    /* the directory */
+	uid_t uid;
+	gid_t gid;
+	struct arena arena; /* for one entry */
+	int parent;	    /* the last entry's directory, or -1 */
+	char *parent_path;  /* its cleaned path, "" for the top */
+	bool parent_real;   /* no link is in it */
+	int fd;		    /* the file that is written, or -1 */
+};
+
+/* Takes top, a directory; borrows `failure`. */
+void fs_untar_init(struct fs_untar *u, int top, uid_t uid, gid_t gid, struct fs_failure *failure);
+
+/* 0, or -1: u->failure says why. 400 for what the archive is to blame for, 507, or 500. */
+int fs_untar_bytes(struct fs_untar *u, const char *p, size_t n);
+
+/* The archive is complete. `sync`: and on the disk. */
+int fs_untar_finish(struct fs_untar *u, bool sync);
+
+void fs_untar_clear(struct fs_untar *u);
+
+#endif
