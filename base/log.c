@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LINE_BYTES 1024
+
 static _Atomic int max_level = LOG_LEVEL_INFO;
 static _Atomic bool files_held;
 static log_sink_fn *sink_fn;
@@ -60,7 +62,7 @@ static void flatten(char *text)
 
 void log_write(enum log_level level, const char *format, ...)
 {
-	char line[1024];
+	char line[LINE_BYTES];
 	va_list ap;
 	int prefix = 0;
 	size_t n;
@@ -75,10 +77,27 @@ void log_write(enum log_level level, const char *format, ...)
 	va_end(ap);
 	flatten(line + prefix);
 	if (sink_fn)
-		sink_fn(level, line + prefix, sink_arg);
+		sink_fn(&(struct log_line){.level = level, .text = line + prefix}, sink_arg);
 	n = strlen(line);
 	line[n++] = '\n';
 	/* One write, so that lines of several threads do not mix. */
 	if (log_can_write(STDERR_FILENO) && write(STDERR_FILENO, line, n) < 0)
 		return;
+}
+
+void log_operation(uint64_t operation, const char *event_type, const char *format, ...)
+{
+	struct log_line line = {
+		.level = LOG_LEVEL_INFO, .event_type = event_type, .operation = operation};
+	char text[LINE_BYTES];
+	va_list ap;
+
+	if (!sink_fn || !log_enabled(LOG_LEVEL_INFO))
+		return;
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	flatten(text);
+	line.text = text;
+	sink_fn(&line, sink_arg);
 }

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { /* the numbers are syslog's, RFC 5424 section 6.2.1 */
 		 LOG_LEVEL_ERROR = 3,
@@ -40,8 +41,23 @@ void log_hold_files(bool hold);
 /* Whether a line can be written to fd without waiting; for stderr, and for what a sink writes to. */
 bool log_can_write(int fd);
 
-/* Where lines go besides stderr; `text` has no newline and lives for the call. NULL removes it. */
-typedef void log_sink_fn(enum log_level level, const char *text, void *arg);
+/* A line, as a sink gets it. */
+struct log_line {
+	enum log_level level;
+	const char *text;	/* has no newline, and lives for the call */
+	const char *event_type; /* what collectors filter by, or NULL */
+	uint64_t operation;	/* the number of the request that it belongs to; 0: none */
+};
+
+/*
+ * What was done for a client, for those who collect the log: it goes to the sink alone, and costs
+ * nothing where there is none. `event_type` may be NULL.
+ */
+void log_operation(uint64_t operation, const char *event_type, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Where lines go besides stderr. NULL removes it. */
+typedef void log_sink_fn(const struct log_line *line, void *arg);
 void log_set_sink(log_sink_fn *sink, void *arg);
 
 #endif

@@ -250,19 +250,19 @@ static void build(struct daemon *d)
 }
 
 /* Every line of the log: to stdout as JSON where -verbose asks, and to the platform. */
-static void log_line(enum log_level level, const char *text, void *arg)
+static void on_log_line(const struct log_line *line, void *arg)
 {
 	struct daemon *d = arg;
 	char *json;
 
 	if (d->options->verbose) {
-		json = log_export_format(level, text);
+		json = log_export_format(line);
 		if (log_can_write(STDOUT_FILENO))
 			fd_write_all(STDOUT_FILENO, json, strlen(json));
 		free(json);
 	}
 	if (d->control.log_export)
-		log_export_line(level, text, d->control.log_export);
+		log_export_line(line, d->control.log_export);
 }
 
 static const char *read_token(void *arg, size_t *ret_bytes)
@@ -305,7 +305,8 @@ static void start_services(struct daemon *d)
 	control_init(&d->control, &d->state, d->server, d->options->is_not_fc);
 	d->gate.token_allows = auth_allows;
 	d->gate.token_arg = &d->control.token;
-	log_set_sink(log_line, d);
+	if (d->options->verbose || d->control.log_export)
+		log_set_sink(on_log_line, d);
 	control_register(&d->control, d->router);
 	start_cgroups(d);
 	d->fs = fs_service_new(&d->state, &fs_auth);

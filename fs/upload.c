@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "fs/entry.h"
 #include "fs/service_impl.h"
@@ -201,6 +202,9 @@ static void upload_done(struct fs_sink *sink)
 				       (long long)u->target.size);
 		fs_reply_failure(sink->stream, &u->failure);
 	} else {
+		for (size_t i = 0; i < u->n_files; i++)
+			log_operation(stream_id(sink->stream), "file_processing", "wrote %s",
+				      u->files[i].path);
 		reply_files(u);
 	}
 	upload_free(u);

@@ -107,6 +107,9 @@ static void proc_end(struct proc *p)
 	proc_set_state(p, PROC_ENDED);
 	proc_reap(p, p->kills > 0);
 	proc_explain(p);
+	log_operation(p->operation, "process_end", "process %d: %s %d", (int)p->pid,
+		      p->ending.code == CLD_EXITED ? "exit status" : "killed by signal",
+		      p->ending.status);
 	timer_cancel(&p->deadline);
 	taps_end(p);
 	taps_update(p);

@@ -89,6 +89,7 @@ struct proc {
 	uint8_t *config;       /* owned: the packed process.ProcessConfig, for List */
 	size_t config_bytes;
 	uint64_t started_ms;
+	uint64_t operation; /* the number of the request that began it, for the log */
 
 	/* Facts. */
 	bool exited;

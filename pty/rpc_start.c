@@ -153,6 +153,9 @@ static void begin(struct start *start)
 		     start->scope);
 	start->cgroup = NULL;
 	svc->stats.started++;
+	p->operation = rpc_call_operation(start->call);
+	log_operation(p->operation, "process_start", "process %d: %s", (int)p->pid,
+		      start->spawn.argv[0]);
 	if (start->tap)
 		tap_attach(start->tap, p);
 	else

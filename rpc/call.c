@@ -78,6 +78,11 @@ const struct http_head *rpc_call_head(const struct rpc_call *call)
 	return stream_head_in(call->stream);
 }
 
+uint64_t rpc_call_operation(const struct rpc_call *call)
+{
+	return stream_id(call->stream);
+}
+
 const char *rpc_call_user(const struct rpc_call *call)
 {
 	return stream_user(call->stream);
@@ -377,6 +382,8 @@ void rpc_call_end(struct rpc_call *call, const struct error *err)
 	if (call->ended)
 		return;
 	call_close(call);
+	if (err)
+		stream_set_outcome(call->stream, error_code_name(err->code));
 	call->protocol->end(call, err);
 }
 
@@ -387,6 +394,8 @@ void rpc_call_cancel(struct rpc_call *call, enum rpc_cancel why, const struct er
 	call_close(call);
 	if (call->opened && call->method->cancel)
 		call->method->cancel(call, why);
+	if (err)
+		stream_set_outcome(call->stream, error_code_name(err->code));
 	if (err)
 		call->protocol->end(call, err);
 }

@@ -121,6 +121,9 @@ const char *rpc_call_header(const struct rpc_call *call, const char *name);
 /* The request's head, for those few who need all of it. */
 const struct http_head *rpc_call_head(const struct rpc_call *call);
 
+/* The number of the request, for the log: stream_id. */
+uint64_t rpc_call_operation(const struct rpc_call *call);
+
 /* The user that HTTP Basic named, or NULL: stream_user. */
 const char *rpc_call_user(const struct rpc_call *call);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "rpc/json.h"
 #include "rpc/stream_body_file.h"
@@ -45,9 +46,19 @@ void stream_unref(struct stream *s)
 	free(s);
 }
 
+/* The query is left out: it may hold a signature. */
+static void stream_log(const struct stream *s)
+{
+	if (s->quiet || !s->head.method || !s->head.path)
+		return;
+	log_operation(s->id, NULL, "%s %s: %u%s%s", s->head.method, s->head.path, s->status,
+		      s->outcome ? " " : "", s->outcome ? s->outcome : "");
+}
+
 /* Rule 4: from here on nothing is delivered. */
 static void stream_end(struct stream *s)
 {
+	stream_log(s);
 	s->ended = true;
 	if (s->body_file)
 		stream_body_file_abandon(s);
@@ -113,6 +124,16 @@ void stream_set_handler(struct stream *s, const struct stream_handler *handler, 
 void *stream_data(const struct stream *s)
 {
 	return s->data;
+}
+
+void stream_set_outcome(struct stream *s, const char *outcome)
+{
+	s->outcome = outcome;
+}
+
+void stream_set_quiet(struct stream *s)
+{
+	s->quiet = true;
 }
 
 void stream_set_secret(struct stream *s)
@@ -189,6 +210,7 @@ void stream_head(struct stream *s, unsigned status, int64_t length_bytes)
 	if (s->head_sent)
 		fatal("stream %llu: a second head", (unsigned long long)s->id);
 	s->head_sent = true;
+	s->status = status;
 	s->length_left = length_bytes;
 	s->carrier->send_head(s, status, length_bytes);
 	s->fields = NULL;

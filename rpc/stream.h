@@ -96,6 +96,13 @@ struct budget *stream_budget(const struct stream *s);
 uint64_t stream_id(const struct stream *s);
 
 /*
+ * Every request is told at its end to those who collect the log, with method, path and status:
+ * with what went wrong after the status, a static text; or not at all, for a probe each second.
+ */
+void stream_set_outcome(struct stream *s, const char *outcome);
+void stream_set_quiet(struct stream *s);
+
+/*
  * Who asks, as the daemon's gate found out (HTTP Basic); NULL where the request names nobody.
  * Copied into the arena.
  */

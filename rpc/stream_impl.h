@@ -45,6 +45,8 @@ struct stream {
 	struct loop *loop;
 	struct budget *budget;
 	uint64_t id;
+	unsigned status;     /* of the response; 0: none yet */
+	const char *outcome; /* what the log says besides; static */
 	const char *user;
 
 	const struct stream_carrier *carrier;
@@ -66,6 +68,7 @@ struct stream {
 	bool half_close_told;
 	bool secret;	 /* its body is not to stay in any buffer */
 	bool body_ended; /* body_end was delivered */
+	bool quiet;	 /* the log does not speak of it */
 	bool ended;	 /* rule 4: finish, reset or gone */
 };
 

@@ -7,6 +7,7 @@
 
 static void health(struct stream *s, void *arg)
 {
+	stream_set_quiet(s);
 	stream_header(s, "Cache-Control", "no-store");
 	stream_reply(s, 204, NULL, NULL, 0);
 }

@@ -1,6 +1,7 @@
 #include "envd/control/log_export.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -53,31 +54,40 @@ static const char *level_name(enum log_level level)
 }
 
 /* The object, closed or open. */
-static void put_line(struct json_writer *out, enum log_level level, const char *text)
+static void put_line(struct json_writer *out, const struct log_line *line)
 {
-	char timestamp[RFC3339_BYTES];
+	char number[24], timestamp[RFC3339_BYTES];
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	rfc3339_format(now.tv_sec, (int32_t)now.tv_nsec, timestamp);
 	json_put_object(out);
 	json_put_name(out, "level");
-	json_put_string(out, level_name(level));
+	json_put_string(out, level_name(line->level));
 	json_put_name(out, "logger");
 	json_put_string(out, "envd");
 	json_put_name(out, "timestamp");
 	json_put_string(out, timestamp);
 	json_put_name(out, "message");
-	json_put_string(out, text);
+	json_put_string(out, line->text);
+	if (line->event_type) {
+		json_put_name(out, "event_type");
+		json_put_string(out, line->event_type);
+	}
+	if (line->operation) {
+		snprintf(number, sizeof(number), "%" PRIu64, line->operation);
+		json_put_name(out, "operation_id");
+		json_put_string(out, number);
+	}
 }
 
-char *log_export_format(enum log_level level, const char *text)
+char *log_export_format(const struct log_line *line)
 {
 	struct json_writer out;
 	size_t n;
 
 	json_writer_init(&out, 0, 256);
-	put_line(&out, level, text);
+	put_line(&out, line);
 	json_put_object_end(&out);
 	json_append(&out, "\n", 2); /* with the NUL */
 	return json_writer_take(&out, &n);
@@ -89,7 +99,7 @@ static void line_free(struct line *line)
 	free(line);
 }
 
-void log_export_line(enum log_level level, const char *text, void *arg)
+void log_export_line(const struct log_line *said, void *arg)
 {
 	struct log_export *x = arg;
 	struct line *line = mem_zalloc(sizeof(*line)), *oldest;
@@ -98,7 +108,7 @@ void log_export_line(enum log_level level, const char *text, void *arg)
 	bool first;
 
 	json_writer_init(&out, 0, 256);
-	put_line(&out, level, text);
+	put_line(&out, said);
 	line->json = json_writer_take(&out, &line->n);
 	if (line->n > LOG_EXPORT_LINE_BYTES) {
 		x->dropped++;
@@ -171,7 +181,7 @@ static void send_next(struct log_export *x)
 	if (dropped != x->told) {
 		snprintf(text, sizeof(text), "%llu log lines were dropped", dropped - x->told);
 		x->told = dropped;
-		log_export_line(LOG_LEVEL_WARN, text, x);
+		log_export_line(&(struct log_line){.level = LOG_LEVEL_WARN, .text = text}, x);
 	}
 	send_line(x, line->json, line->n);
 	line_free(line);

@@ -1,7 +1,7 @@
 /*
  * The log for the platform: one JSON object a line, posted to the collector whose address the
  * metadata service gives, one request each (http.md, "MMDS"). The field names are those that
- * collectors read: timestamp, level, logger, message, instanceID, envID.
+ * collectors read: timestamp, level, logger, message, event_type, operation_id, instanceID, envID.
  */
 #ifndef ENVD_LOG_EXPORT_H
 #define ENVD_LOG_EXPORT_H
@@ -24,7 +24,7 @@ void log_export_set_target(struct log_export *x, const char *address, const char
 			   const char *env_id);
 
 /* A log_sink_fn: queues a line. Safe on any thread. */
-void log_export_line(enum log_level level, const char *text, void *arg);
+void log_export_line(const struct log_line *line, void *arg);
 
 /* Lines that were dropped since the start. */
 unsigned long long log_export_dropped(const struct log_export *x);
@@ -33,6 +33,6 @@ unsigned long long log_export_dropped(const struct log_export *x);
  * A line as JSON, without the two names that are added when it is sent: also what -verbose writes.
  * Returns owned text with a newline.
  */
-char *log_export_format(enum log_level level, const char *text);
+char *log_export_format(const struct log_line *line);
 
 #endif
