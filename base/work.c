@@ -14,21 +14,31 @@
 
 TAILQ_HEAD(work_list, work);
 
+/* A thread that is at work. */
+struct running {
+	uint64_t since_us; /* this piece */
+	TAILQ_ENTRY(running) link;
+};
+
 struct workers {
 	const char *name;
 	unsigned max_threads;
+	unsigned patience_us;
 	pthread_mutex_t lock; /* over everything down to `stopping` */
 	pthread_cond_t wake;
 	pthread_cond_t ended; /* a thread has ended */
 	struct work_list queue;
 	struct work_list finished;
+	TAILQ_HEAD(, running) running;
 	unsigned threads;
-	unsigned idle;	/* threads that wait for work */
-	unsigned woken; /* of those, how many have been signalled and have not looked yet */
+	unsigned idle;	   /* threads that wait for work */
+	unsigned woken;	   /* of those, how many have been signalled and have not looked yet */
+	unsigned starting; /* threads that have not looked for the first time */
 	bool stopping;
 	unsigned busy; /* loop only */
 	int eventfd;
 	struct event event;
+	struct timer overdue; /* looks whether the patience is at its end */
 };
 
 /* Waits for work; NULL when the thread is to end. The lock is held. */
@@ -63,12 +73,16 @@ static struct work *next_work(struct workers *w)
 static void *worker_main(void *arg)
 {
 	struct workers *w = arg;
+	struct running self;
 	struct work *work;
 	bool first;
 	uint64_t one = 1;
 
 	pthread_mutex_lock(&w->lock);
+	w->starting--;
 	while ((work = next_work(w))) {
+		self.since_us = w->patience_us ? clock_monotonic_us() : 0;
+		TAILQ_INSERT_HEAD(&w->running, &self, link);
 		pthread_mutex_unlock(&w->lock);
 		work->run(work);
 		pthread_mutex_lock(&w->lock);
@@ -78,6 +92,7 @@ static void *worker_main(void *arg)
 		if (first && write(w->eventfd, &one, sizeof(one)) < 0)
 			fatal("eventfd: write failed");
 		pthread_mutex_lock(&w->lock);
+		TAILQ_REMOVE(&w->running, &self, link);
 	}
 	w->threads--;
 	pthread_cond_signal(&w->ended);
@@ -105,29 +120,6 @@ static void workers_collect(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-struct workers *workers_new(struct loop *loop, const char *name, unsigned max_threads)
-{
-	struct workers *w = mem_zalloc(sizeof(*w));
-	pthread_condattr_t attr;
-
-	w->name = name;
-	w->max_threads = max_threads;
-	TAILQ_INIT(&w->queue);
-	TAILQ_INIT(&w->finished);
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->wake, &attr);
-	pthread_cond_init(&w->ended, NULL);
-	pthread_condattr_destroy(&attr);
-	w->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (w->eventfd < 0)
-		fatal("eventfd failed");
-	event_assign(&w->event, loop->base, w->eventfd, EV_READ | EV_PERSIST, workers_collect, w);
-	event_add(&w->event, NULL);
-	return w;
-}
-
 /* Starts one more thread. It takes no signals: those are the loop's. The lock is held. */
 static int start_thread(struct workers *w)
 {
@@ -145,28 +137,111 @@ static int start_thread(struct workers *w)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	if (r == 0)
-		w->threads++;
+		w->threads++, w->starting++;
 	return r;
+}
+
+/*
+ * Sees to it that one more thread takes work. The lock is held; true: it is signalled once the lock
+ * is not, or it would go to sleep on that at once.
+ */
+static bool wake_thread(struct workers *w)
+{
+	int r = 0;
+
+	if (w->idle > w->woken) {
+		w->woken++;
+		return true;
+	}
+	if (w->threads < w->max_threads)
+		r = start_thread(w);
+	if (r && w->threads == 0)
+		fatal("workers '%s': no thread can be started (%d)", w->name, r);
+	return false;
+}
+
+/*
+ * Whether a thread will soon look for work by itself: one that was just woken, or that has been at
+ * its piece for no longer than our patience. The lock is held.
+ */
+static bool thread_comes(const struct workers *w, uint64_t now_us)
+{
+	const struct running *running;
+
+	if (w->woken || w->starting)
+		return true;
+	TAILQ_FOREACH (running, &w->running, link)
+		if (now_us - running->since_us < w->patience_us)
+			return true;
+	return false;
+}
+
+/* Work that has waited too long gets a thread more. */
+static void on_overdue(void *arg)
+{
+	struct workers *w = arg;
+	struct work *first;
+	bool waiting, wake = false;
+
+	pthread_mutex_lock(&w->lock);
+	first = TAILQ_FIRST(&w->queue);
+	waiting = first != NULL;
+	if (waiting && clock_monotonic_us() - first->queued_us >= w->patience_us)
+		wake = wake_thread(w);
+	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->wake);
+	if (waiting)
+		timer_set_ms(&w->overdue, (w->patience_us + 999) / 1000);
+}
+
+struct workers *workers_new(struct loop *loop, const char *name, unsigned max_threads)
+{
+	struct workers *w = mem_zalloc(sizeof(*w));
+	pthread_condattr_t attr;
+
+	w->name = name;
+	w->max_threads = max_threads;
+	TAILQ_INIT(&w->queue);
+	TAILQ_INIT(&w->finished);
+	TAILQ_INIT(&w->running);
+	timer_init(&w->overdue, loop, on_overdue, w);
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->wake, &attr);
+	pthread_cond_init(&w->ended, NULL);
+	pthread_condattr_destroy(&attr);
+	w->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->eventfd < 0)
+		fatal("eventfd failed");
+	event_assign(&w->event, loop->base, w->eventfd, EV_READ | EV_PERSIST, workers_collect, w);
+	event_add(&w->event, NULL);
+	return w;
+}
+
+void workers_set_patience(struct workers *w, unsigned patience_us)
+{
+	w->patience_us = patience_us;
 }
 
 void work_submit(struct workers *w, struct work *work)
 {
-	bool wake;
-	int r = 0;
+	uint64_t now_us = w->patience_us ? clock_monotonic_us() : 0;
+	bool patient, wake = false;
 
 	w->busy++;
+	work->queued_us = now_us;
 	pthread_mutex_lock(&w->lock);
 	TAILQ_INSERT_TAIL(&w->queue, work, link);
-	wake = w->idle > w->woken;
-	if (wake)
-		w->woken++;
-	else if (w->threads < w->max_threads)
-		r = start_thread(w);
-	if (r && w->threads == 0)
-		fatal("workers '%s': no thread can be started (%d)", w->name, r);
+	patient = w->patience_us && thread_comes(w, now_us);
+	if (!patient)
+		wake = wake_thread(w);
 	pthread_mutex_unlock(&w->lock);
 	if (wake)
 		pthread_cond_signal(&w->wake);
+	if (patient && !timer_pending(&w->overdue))
+		timer_set_ms(&w->overdue, (w->patience_us + 999) / 1000);
 }
 
 bool work_cancel(struct workers *w, struct work *work)
@@ -202,6 +277,7 @@ void workers_free(struct workers *w)
 		pthread_cond_wait(&w->ended, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 	event_del(&w->event);
+	timer_cancel(&w->overdue);
 	close(w->eventfd);
 	pthread_cond_destroy(&w->ended);
 	pthread_cond_destroy(&w->wake);

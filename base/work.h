@@ -10,6 +10,7 @@
 #define BASE_WORK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 #include "base/loop.h"
@@ -24,10 +25,18 @@ struct work {
 	void (*run)(struct work *);  /* on a worker */
 	void (*done)(struct work *); /* on the loop, once run has returned; may free the work */
 	TAILQ_ENTRY(work) link;
+	uint64_t queued_us;
 };
 
 /* A pool of at most max_threads. Aborts where an eventfd can't be had. */
 struct workers *workers_new(struct loop *loop, const char *name, unsigned max_threads);
+
+/*
+ * For work that is short unless it blocks: a thread that is awake is given so long to come to the
+ * next piece before another thread is woken for it. Otherwise (0) each piece wakes one, and sixteen
+ * small reads at once spend their time in switching threads.
+ */
+void workers_set_patience(struct workers *w, unsigned patience_us);
 
 /* Waits for the running work, drops what is queued (no done is called), and frees the pool. */
 void workers_free(struct workers *w);

@@ -31,8 +31,9 @@
 #include "watch/service.h"
 
 /* Calls that may hang on a guest's file system; and clones, which may hang on its programs. */
-#define FILE_WORKERS	64
-#define PROCESS_WORKERS 64
+#define FILE_WORKERS	 64
+#define FILE_PATIENCE_US 1000
+#define PROCESS_WORKERS	 64
 
 /* KILLs, and the making and removing of cgroups, which wait for nobody. */
 #define KILL_WORKERS 4
@@ -235,6 +236,7 @@ static void build(struct daemon *d)
 	d->state.budget.heap = &d->state.heap;
 	share_descriptors(&d->state.budget);
 	d->state.file_workers = workers_new(&d->loop, "files", FILE_WORKERS);
+	workers_set_patience(d->state.file_workers, FILE_PATIENCE_US);
 	d->state.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
 	d->state.kill_workers = workers_new(&d->loop, "kills", KILL_WORKERS);
 	d->state.users = user_db_new(NULL, NULL);

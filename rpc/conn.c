@@ -24,8 +24,11 @@
 
 /* One turn of the loop reads and writes so much of one connection, then the others have theirs. */
 #define READ_MAX_BYTES	 (256 * 1024)
-#define FILE_PIECE_BYTES (1024 * 1024)
+#define FILE_PIECE_BYTES (4 * 1024 * 1024)
 #define WRITES_A_TURN	 8
+
+/* Of a file that is not in memory, a worker reads so much at a time. */
+#define FILE_READ_BYTES (1024 * 1024)
 
 /* After its last response a connection waits so long for the client to stop sending. */
 #define LINGER_MS 2000
@@ -147,13 +150,13 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- writing ---- */
 
-/* How much of the file comes next, behind what was read already. */
-static size_t conn_file_piece(const struct conn *c)
+/* How much of the file comes behind what was found in memory, at most so much. */
+static size_t conn_file_next(const struct conn *c, size_t max)
 {
 	const struct http1_file *file = &c->http.file;
 	uint64_t left = file->left - (uint64_t)(file->warm_until - file->offset);
 
-	return left > FILE_PIECE_BYTES ? FILE_PIECE_BYTES : (size_t)left;
+	return left > max ? max : (size_t)left;
 }
 
 static void conn_warmed(void *arg)
@@ -161,7 +164,7 @@ static void conn_warmed(void *arg)
 	struct conn *c = arg;
 
 	c->warming = NULL;
-	c->http.file.warm_until += (off_t)conn_file_piece(c);
+	c->http.file.warm_until += (off_t)conn_file_next(c, FILE_READ_BYTES);
 	conn_wake(c);
 }
 
@@ -169,7 +172,7 @@ static void conn_warmed(void *arg)
 static bool conn_file_ready(struct conn *c)
 {
 	struct http1_file *file = &c->http.file;
-	size_t n = conn_file_piece(c);
+	size_t n = conn_file_next(c, FILE_PIECE_BYTES);
 
 	if (file->offset < file->warm_until)
 		return true;
@@ -177,7 +180,8 @@ static bool conn_file_ready(struct conn *c)
 		file->warm_until += (off_t)n;
 		return true;
 	}
-	c->warming = file_warm_start(file->workers, file->fd, file->offset, n, conn_warmed, c);
+	c->warming = file_warm_start(file->workers, file->fd, file->offset,
+				     conn_file_next(c, FILE_READ_BYTES), conn_warmed, c);
 	return false;
 }
 
@@ -328,6 +332,9 @@ static void conn_update(struct conn *c)
 		if (conn_has_output(c) && conn_write(c) > 0)
 			http1_drained(&c->http);
 		else if (!c->again)
+			break;
+		/* A piece of a file is a turn of its own. */
+		if (c->http.file.left && !c->again)
 			break;
 	}
 	c->updating = false;

@@ -1,0 +1,141 @@
+/* The pools of workers: who takes a piece of work, and that none waits for one that hangs. */
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/work.h"
+
+#define N_JOBS 100
+
+/* Far longer than any test takes. */
+#define FOREVER_US 1000000000u
+
+struct job {
+	struct work work;
+	sem_t *wait_for; /* NULL: none */
+	pid_t tid;
+	bool done;
+};
+
+static struct loop loop;
+static struct workers *workers;
+static unsigned n_done;
+
+static int setup(void **state)
+{
+	loop_init(&loop);
+	workers = workers_new(&loop, "test", 4);
+	n_done = 0;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	workers_free(workers);
+	loop_clear(&loop);
+	return 0;
+}
+
+static void job_run(struct work *work)
+{
+	struct job *job = container_of(work, struct job, work);
+
+	job->tid = gettid();
+	if (job->wait_for)
+		sem_wait(job->wait_for);
+}
+
+static void job_done(struct work *work)
+{
+	container_of(work, struct job, work)->done = true;
+	n_done++;
+	loop_stop(&loop);
+}
+
+static void submit(struct job *job, sem_t *wait_for)
+{
+	*job = (struct job){.work = {.run = job_run, .done = job_done}, .wait_for = wait_for};
+	work_submit(workers, &job->work);
+}
+
+static void wait_for_done(unsigned n)
+{
+	while (n_done < n)
+		loop_run(&loop);
+}
+
+/* With patience, work that does not block stays on one thread. */
+static void test_one_thread(void **state)
+{
+	struct job jobs[N_JOBS];
+
+	workers_set_patience(workers, FOREVER_US);
+	for (unsigned i = 0; i < N_JOBS; i++)
+		submit(&jobs[i], NULL);
+	wait_for_done(N_JOBS);
+	for (unsigned i = 1; i < N_JOBS; i++)
+		assert_int_equal(jobs[i].tid, jobs[0].tid);
+	assert_int_equal(workers_busy(workers), 0);
+}
+
+/* Work behind a piece that hangs gets another thread, with patience a little later. */
+static void test_hanging(void **state)
+{
+	static const unsigned patience_us[] = {0, 1, 1000, 5000};
+	struct job hanging, jobs[N_JOBS];
+	sem_t sem;
+
+	sem_init(&sem, 0, 0);
+	for (unsigned k = 0; k < ARRAY_LEN(patience_us); k++) {
+		workers_set_patience(workers, patience_us[k]);
+		n_done = 0;
+		submit(&hanging, &sem);
+		for (unsigned i = 0; i < N_JOBS; i++)
+			submit(&jobs[i], NULL);
+		wait_for_done(N_JOBS);
+		assert_false(hanging.done);
+		for (unsigned i = 0; i < N_JOBS; i++)
+			assert_int_not_equal(jobs[i].tid, hanging.tid);
+		sem_post(&sem);
+		wait_for_done(N_JOBS + 1);
+	}
+	sem_destroy(&sem);
+}
+
+/* As many as there may be threads hang at once; the rest waits for them. */
+static void test_all_hang(void **state)
+{
+	struct job hanging[4], job;
+	sem_t sem;
+
+	sem_init(&sem, 0, 0);
+	workers_set_patience(workers, 1000);
+	for (unsigned i = 0; i < ARRAY_LEN(hanging); i++)
+		submit(&hanging[i], &sem);
+	submit(&job, NULL);
+	assert_true(work_cancel(workers, &job.work));
+	submit(&job, NULL);
+	for (unsigned i = 0; i < ARRAY_LEN(hanging); i++)
+		sem_post(&sem);
+	wait_for_done(ARRAY_LEN(hanging) + 1);
+	assert_true(job.done);
+	sem_destroy(&sem);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_one_thread, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hanging, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_all_hang, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
