@@ -174,6 +174,7 @@ static void feed_deliver(struct watch_feed *feed)
 		watch_event_unref(output->event);
 		watch_event_unref(output->first);
 	}
+	feed->burst += (unsigned)source->n_outputs;
 	source->n_outputs = 0;
 }
 
@@ -283,13 +284,27 @@ static void feed_close(struct watch_feed *feed)
 	work_submit(feeds->workers, &feed->work);
 }
 
+/* Whether events come so fast that they had better be read together. */
+static bool feed_is_burst(struct watch_feed *feed, uint64_t now_ms)
+{
+	if (now_ms - feed->burst_began_ms < FEED_BURST_WINDOW_MS)
+		return feed->burst >= FEED_BURST_EVENTS;
+	feed->burst_began_ms = now_ms;
+	feed->burst = 0;
+	return false;
+}
+
 /* Waits for the kernel, or for what the source does by the clock. */
 static void feed_wait(struct watch_feed *feed)
 {
-	int64_t due_ms = watch_source_due_ms(feed->source, clock_monotonic_ms());
+	uint64_t now_ms = clock_monotonic_ms();
+	int64_t due_ms = watch_source_due_ms(feed->source, now_ms);
 
 	feed_set_state(feed, FEED_WAITING);
-	event_add(&feed->readable, NULL);
+	if (feed_is_burst(feed, now_ms))
+		due_ms = FEED_BURST_PAUSE_MS;
+	else
+		event_add(&feed->readable, NULL);
 	if (due_ms >= 0)
 		timer_set_ms(&feed->due, (uint64_t)due_ms);
 }

@@ -32,6 +32,14 @@ struct user_db;
 struct watch_source;
 struct watcher;
 
+/*
+ * When events come in so quick a succession, the queue is read every now and then instead of at
+ * each of them: whoever makes them is not held up by our waking, and clients get many in one write.
+ */
+#define FEED_BURST_EVENTS    64
+#define FEED_BURST_WINDOW_MS 10
+#define FEED_BURST_PAUSE_MS  2
+
 TAILQ_HEAD(watcher_list, watcher);
 
 enum feed_state {
@@ -50,6 +58,8 @@ struct watch_feed {
 	bool network; /* of trees that go into network file systems */
 	TAILQ_HEAD(, watch_root) roots;
 	size_t n_roots;
+	uint64_t burst_began_ms; /* since when `burst` counts events */
+	unsigned burst;
 	struct event readable;
 	struct timer due;
 	struct defer turn;

@@ -3,9 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -389,6 +391,25 @@ static void frame_descend(struct watch_scan_frame *frame)
 		watch_tell_look_again(frame->node);
 }
 
+/*
+ * Whether the directory's file system gives as many names as there is room for, so that a shorter
+ * answer is the last one: that saves a system call in each of many small directories. Others may
+ * stop where they like; those are asked until nothing comes (getdents64(2)).
+ */
+static bool fills_buffer(struct watch_scan *scan, const struct watch_scan_frame *frame)
+{
+	struct statfs fs;
+
+	if (scan->known_fs && scan->dev == frame->node->dev)
+		return scan->fills;
+	scan->known_fs = true;
+	scan->dev = frame->node->dev;
+	scan->fills = fstatfs(frame->fd, &fs) == 0 &&
+		      (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC ||
+		       fs.f_type == XFS_SUPER_MAGIC);
+	return scan->fills;
+}
+
 /* Reads one buffer of names. */
 static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
@@ -404,7 +425,9 @@ static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 			entry = (const struct dirent64 *)(const void *)(scan->buffer + at);
 			see_name(frame, entry->d_name, entry->d_type);
 		}
-		return;
+		if ((size_t)n > BUFFER_BYTES - sizeof(*entry) || !fills_buffer(scan, frame))
+			return;
+		n = 0;
 	}
 	if (n < 0 && errno != ENOENT) {
 		/* What was not read may be there or not. */

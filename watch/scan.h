@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct watch_node;
 struct watch_source;
@@ -32,7 +33,10 @@ struct watch_scan {
 	struct watch_scan_frame *frames; /* from the first node down to the current */
 	size_t n_frames;
 	size_t capacity;
-	char *buffer; /* of getdents64 */
+	char *buffer;  /* of getdents64 */
+	dev_t dev;     /* of the file system that `fills` is known of */
+	bool known_fs; /* one is */
+	bool fills;    /* a read of a directory with room left has reached its end */
 };
 
 /* Begins to look at a node. `since_ns`: as watch/gap.h. */

@@ -404,9 +404,20 @@ static bool work_step(struct watch_source *source)
 	return read_queue(source) > 0 || when_quiet(source);
 }
 
+/* How long a worker may keep the source. */
+static unsigned slice_ms(const struct watch_source *source)
+{
+	const struct watch_tree *tree;
+
+	TAILQ_FOREACH (tree, &source->trees, link)
+		if (!tree->silent)
+			return WATCH_DRIVE_SLICE_MS;
+	return WATCH_DRIVE_START_MS;
+}
+
 static enum watch_drive drive_on_worker(struct watch_source *source)
 {
-	uint64_t until_ms = clock_monotonic_ms() + WATCH_DRIVE_SLICE_MS;
+	uint64_t until_ms = clock_monotonic_ms() + slice_ms(source);
 	enum watch_drive result = WATCH_DRIVE_MORE;
 	unsigned steps = 0;
 

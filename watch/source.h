@@ -60,6 +60,7 @@ struct watch_mounts;
 #define WATCH_DRIVE_EVENTS   1024 /* told */
 #define WATCH_DRIVE_LOOP_MAX 256  /* events of the kernel's, on the loop */
 #define WATCH_DRIVE_SLICE_MS 20	  /* on a worker */
+#define WATCH_DRIVE_START_MS 200  /* the same while nobody is told anything yet */
 
 enum watch_drive {
 	WATCH_DRIVE_IDLE, /* nothing to do before the kernel or a timer says so */
