@@ -235,7 +235,7 @@ install: build/envd
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
 FOLDERS  := $(filter-out bench compare vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
-SUITES   ?= unit unit-asan unit-tsan fuzz-replay $(FOLDERS) $(SANITIZED:%=%-asan)
+SUITES   ?= unit unit-asan unit-tsan fuzz-replay $(FOLDERS) vm $(SANITIZED:%=%-asan)
 SANITIZED := $(filter conformance files http process watch,$(FOLDERS))
 
 # The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
@@ -309,10 +309,12 @@ bench: all build/bench/client
 compare: all
 	@tests/compare/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
 
-test-vm: all
+# vm is the part that make test has time for.
+vm: PARTS = initramfs
+test-vm vm: all
 	@scripts/packages vm
 	@scripts/toolchain
-	@$(TOOL_ENV) tests/vm/run
+	@$(TOOL_ENV) tests/vm/run $(if $(PEER),--peer '$(PEER)') $(PARTS)
 
 .PHONY: lock
 lock:

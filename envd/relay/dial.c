@@ -22,6 +22,7 @@ struct dial {
 	struct dial_target target;
 	enum dial_state state;
 	uint64_t deadline_ms;
+	uint64_t step_ms; /* that the next step may take */
 	bool once;
 	int fd; /* of the try that is being made */
 	int rc; /* of the last try */
@@ -41,7 +42,7 @@ static void set_state(struct dial *d, enum dial_state state)
 {
 	uint64_t now = clock_monotonic_ms();
 	uint64_t left = now < d->deadline_ms ? d->deadline_ms - now : 0;
-	uint64_t step = d->once ? DIAL_ONCE_MS : left < DIAL_STEP_MS ? left : DIAL_STEP_MS;
+	uint64_t step = d->once ? DIAL_ONCE_MS : left < d->step_ms ? left : d->step_ms;
 
 	if (d->state == DIAL_CONNECTING || d->state == DIAL_ASKING)
 		event_del(&d->event);
@@ -189,10 +190,12 @@ static void dial_timer(void *arg)
 {
 	struct dial *d = arg;
 
-	if (d->state == DIAL_WAITING)
+	if (d->state == DIAL_WAITING) {
 		try_now(d);
-	else
-		fail(d, -ETIMEDOUT);
+		return;
+	}
+	d->step_ms *= 2;
+	fail(d, -ETIMEDOUT);
 }
 
 static void dial_over(void *arg)
@@ -211,6 +214,7 @@ struct dial *dial_new(struct loop *loop, const struct dial_target *target, uint6
 	d->target = *target;
 	d->deadline_ms = clock_monotonic_ms() + patience_ms;
 	d->once = patience_ms == 0;
+	d->step_ms = DIAL_STEP_MS;
 	d->fd = -1;
 	d->done = done;
 	d->arg = arg;

@@ -10,8 +10,9 @@
 #include "base/loop.h"
 #include "envd/relay/address.h"
 
-#define DIAL_RETRY_MS	 25   /* between two tries */
-#define DIAL_STEP_MS	 1000 /* to connect, and for a reply: a guest that boots may lose a request */
+#define DIAL_RETRY_MS 25 /* between two tries */
+#define DIAL_STEP_MS  1000 /* to connect, and for a reply: a guest that boots may lose a request … */
+			   /* … and one that is busy answers late: twice as long the next time */
 #define DIAL_ONCE_MS	 30000 /* the same where there is but one try: a busy server's queue is full */
 #define DIAL_REPLY_BYTES 32    /* of a host proxy's one-line reply */
 

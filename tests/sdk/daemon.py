@@ -3,7 +3,9 @@
 From Python, `Daemon`. For other languages, as a program: `daemon.py COMMAND...` runs the command
 while a daemon serves, and fails if either of the two does.
 
-The daemon is $ENVD with the flags $ENVD_FLAGS; it listens on its standard port.
+The daemon is $ENVD with the flags $ENVD_FLAGS; it listens on its standard port. Where $ENVD_GUEST
+is the address of a guest's vsock (uds:PATH), the daemon is the one in there, and what is started
+here is $ENVD's bridge to it.
 """
 
 import os
@@ -19,6 +21,7 @@ from cloud import Cloud
 PORT = 49983
 START_SECONDS = 20
 STOP_SECONDS = 20
+GUEST = os.environ.get("ENVD_GUEST")
 
 
 class Daemon:
@@ -29,7 +32,11 @@ class Daemon:
         self.log_path = log
         os.makedirs(os.path.dirname(log), exist_ok=True)
         command = [os.path.abspath(os.environ.get("ENVD", "build/envd"))]
-        command += shlex.split(os.environ.get("ENVD_FLAGS", "-isnotfc")) + list(flags)
+        if GUEST:
+            command += ["bridge", "--to", GUEST, "--listen", f"tcp:127.0.0.1:{port}",
+                        "--listen", f"tcp:[::1]:{port}"]
+        else:
+            command += shlex.split(os.environ.get("ENVD_FLAGS", "-isnotfc")) + list(flags)
         # A variable that no process may see: the daemon's environment is its own.
         environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -82,6 +89,8 @@ class Daemon:
     def descriptors(self):
         """What the daemon holds open, but for sockets: clients may keep theirs alive."""
         targets = []
+        if GUEST:
+            return targets
         for name in os.listdir(f"/proc/{self.pid}/fd"):
             try:
                 target = os.readlink(f"/proc/{self.pid}/fd/{name}")

@@ -58,6 +58,8 @@ class Client:
         connection.request("POST", f"/{method}", struct.pack(">BI", 0, len(body)) + body, headers)
         response = connection.getresponse()
         try:
+            if response.status != 200:
+                raise RuntimeError(f"{method}: {response.status} {response.read()[:1000]}")
             while True:
                 head = response.read(5)
                 if len(head) < 5:
@@ -83,6 +85,11 @@ class Client:
             message["pty"] = {"size": {"cols": pty[0], "rows": pty[1]}}
         for answer in self.stream("process.Process/Start", message):
             yield answer["event"]
+
+    def start_detached(self, *argv, **kwargs):
+        """Starts a process and turns away from it; gives its pid."""
+        for event in self.start(*argv, **kwargs):
+            return event["start"]["pid"]
 
     def command(self, *argv, **kwargs):
         """(exit code, stdout, stderr) of a command that was run to its end."""

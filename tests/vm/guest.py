@@ -1,5 +1,6 @@
 """One guest: QEMU, the vsock device beside it, its console and its end."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -8,6 +9,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 
@@ -37,6 +40,19 @@ def wait_for(what, condition, timeout_s=TIMEOUT_S, interval_s=0.02):
         if time.monotonic() > deadline:
             raise GuestError(f"timed out after {timeout_s} s waiting for {what}")
         time.sleep(interval_s)
+
+
+@contextlib.contextmanager
+def killed_after(process, timeout_s):
+    """Kills the process where it still runs after that time, or when the block is left."""
+    timer = threading.Timer(timeout_s, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if process.poll() is None and sys.exc_info()[0]:
+            process.kill()
 
 
 class Console:
@@ -124,12 +140,11 @@ class Guest:
     def __init__(self, name, kernel, initrd, append, memory_mib=256, extra=(), vsock=True,
                  accel="tcg"):
         self.name = name
-        self.dir = assets.build_path("run", name, "")
-        shutil.rmtree(self.dir)
-        os.makedirs(self.dir)
-        self.uds = f"{self.dir}vsock"
-        self._vhost_socket = f"{self.dir}vhost"
-        self._qmp_path = f"{self.dir}qmp"
+        # Paths of sockets are short, wherever the project lies.
+        self._dir = tempfile.mkdtemp(prefix="envd-vm-")
+        self.uds = f"{self._dir}/vsock"
+        self._vhost_socket = f"{self._dir}/vhost"
+        self._qmp_path = f"{self._dir}/qmp"
         self._vsock = vsock
         self._device = self._qemu = self.qmp = self.console = None
         self._argv = [
@@ -171,7 +186,7 @@ class Guest:
     def start_vsock_device(self):
         """Starts the host's side of the vsock device. One process serves one connection of
         QEMU's, so a guest that is restored gets a new one."""
-        log = open(f"{self.dir}vsock.log", "ab")
+        log = open(assets.build_path("log", f"{self.name}-vsock.log"), "ab")
         self._device = subprocess.Popen(
             [assets.vsock_device(), "--guest-cid", str(CID), "--socket", self._vhost_socket,
              "--uds-path", self.uds],
@@ -189,6 +204,7 @@ class Guest:
         if self.qmp is not None:
             self.qmp.close()
             self.qmp = None
+        shutil.rmtree(self._dir, ignore_errors=True)
 
     def running(self):
         return self._qemu.poll() is None

@@ -14,7 +14,7 @@ import {
   TimeoutError,
 } from 'e2b'
 
-import { NO_SUCH_PID, Output, useSandbox } from './helper.mjs'
+import { besideTest, NO_SUCH_PID, Output, useSandbox } from './helper.mjs'
 
 const context = useSandbox()
 const run = (...args) => context.sandbox.commands.run(...args)
@@ -208,7 +208,7 @@ describe('timeout', () => {
     assert.ok(Date.now() - start < 10_000)
   })
 
-  test('ends the process', async () => {
+  besideTest('ends the process', async () => {
     const handle = await run('exec sleep 30', { timeoutMs: 500, background: true })
     await assert.rejects(handle.wait(), TimeoutError)
     const deadline = Date.now() + 5000

@@ -4,6 +4,7 @@ A test that needs a daemon with other flags takes the fixture `other_daemon`.
 """
 
 import asyncio
+import inspect
 import os
 import time
 
@@ -12,7 +13,10 @@ import pytest_asyncio
 from e2b import AsyncSandbox, Sandbox
 
 from cloud import Cloud
-from daemon import PORT, Daemon
+from daemon import GUEST, PORT, Daemon
+
+# A test that takes one of these looks at the daemon's machine from beside it.
+BESIDE_FIXTURES = {"daemon", "other_daemon", "tmp_path"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,5 +95,10 @@ def pytest_collection_modifyitems(config, items):
     left_out = {"beyond"} if config.getoption("--reference") else set()
     if "E2B_API_URL" not in os.environ:
         left_out.add("secure")
+    if GUEST:
+        left_out.add("beside")
+        for item in items:
+            if not BESIDE_FIXTURES.isdisjoint(inspect.signature(item.function).parameters):
+                item.add_marker("beside")
     items[:] = [item for item in items
                 if not any(item.get_closest_marker(name) for name in left_out)]

@@ -291,6 +291,7 @@ class TestTimeout:
                 seen.append(stdout)
         assert "".join(seen) == "begun\n"
 
+    @pytest.mark.beside
     def test_ends_the_process(self, sandbox):
         handle = sandbox.commands.run("exec sleep 30", timeout=1, background=True)
         with pytest.raises(TimeoutException):
@@ -301,6 +302,7 @@ class TestTimeout:
             time.sleep(0.02)
 
     @pytest.mark.beyond
+    @pytest.mark.beside
     def test_ends_what_the_process_started(self, sandbox):
         handle = sandbox.commands.run("sleep 300 & echo $!; wait", timeout=1, background=True)
         child = int(first_line(handle))
@@ -323,6 +325,7 @@ class TestTimeout:
 
 
 class TestKill:
+    @pytest.mark.beside
     def test_by_handle(self, sandbox):
         handle = sandbox.commands.run("exec sleep 30", background=True)
         assert handle.kill() is True
@@ -343,6 +346,7 @@ class TestKill:
     def test_unknown_pid(self, sandbox):
         assert sandbox.commands.kill(NO_SUCH_PID) is False
 
+    @pytest.mark.beside
     def test_a_process_that_is_not_the_daemons(self, sandbox):
         assert sandbox.commands.kill(os.getpid()) is False
 
@@ -362,6 +366,7 @@ class TestKill:
         assert seen == raised.value.stdout == "before\n"
 
     @pytest.mark.beyond
+    @pytest.mark.beside
     def test_ends_what_the_process_started(self, sandbox):
         handle = sandbox.commands.run("sleep 300 & echo $!; wait", background=True)
         child = int(first_line(handle))

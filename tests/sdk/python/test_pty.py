@@ -140,8 +140,9 @@ def test_end_of_file(terminal):
     terminal.expect("a line\r\n")
     terminal.send("\x04")
     terminal.expect(PROMPT)
-    terminal.send("echo after\n")
+    terminal.send("echo af''ter\n")
     terminal.expect("after\r\n")
+    terminal.expect(PROMPT)
     terminal.send("\x04")
     terminal.rest()
     assert terminal.handle.wait().exit_code == 0
@@ -204,6 +205,7 @@ def test_user(sandbox):
     terminal.expect(r"(/\S+)\r\n\1\r\n")
 
 
+@pytest.mark.beside
 def test_kill(sandbox):
     handle = sandbox.pty.create(PtySize(rows=24, cols=80))
     assert sandbox.pty.kill(handle.pid) is True
@@ -219,6 +221,7 @@ def test_kill_unknown_pid(sandbox):
 
 
 @pytest.mark.beyond
+@pytest.mark.beside
 def test_kill_ends_what_runs_in_it(sandbox, terminal):
     terminal.send("sleep 300 & echo $!\n")
     child = int(terminal.expect(r"(\d+)\r\n").group(1))

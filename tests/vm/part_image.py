@@ -1,0 +1,61 @@
+"""A Debian image in which envd is PID 1, and E2B's SDKs on the host that use it through the
+bridge."""
+
+import os
+import re
+import subprocess
+
+import assets
+import client
+import guest
+import rootfs
+
+PORT = 49983
+SUITES_S = 1200
+
+# What a small image has no programs for, what looks for files in the host's folders, and crowds of
+# commands, which one emulated processor starts too slowly for the clients' patience.
+LEFT_OUT = "git or relative_path_is or by_the_name or test_many_commands or ManyAtOnce"
+
+
+def run_suite(context, vm, *arguments):
+    """An SDK's suite as tests/sdk/run has it, but with the daemon in the guest. Gives the numbers
+    of tests that passed and failed."""
+    environment = {**os.environ, "ENVD": context.envd, "ENVD_GUEST": f"uds:{vm.uds}"}
+    passed = failed = 0
+    suites = subprocess.Popen([os.path.join(assets.TOP, "tests", "sdk", "run"), *arguments],
+                              env=environment,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace",
+                              preexec_fn=guest.die_with_parent)
+    with guest.killed_after(suites, SUITES_S):
+        for line in suites.stdout:
+            print("    " + line, end="", flush=True)
+            counted = re.match(r"(\d+) passed, (\d+) failed$", line)
+            if counted:
+                passed, failed = int(counted[1]), int(counted[2])
+    if suites.wait() and not failed:
+        failed = 1
+    return passed, failed
+
+
+def run(context):
+    checks = context.checks
+    checks.section("image guest: Debian, with envd as PID 1, and the SDKs on the host")
+    disk = rootfs.disk("image", rootfs.tree("debian", rootfs.SYSTEMD))
+    checks.ok("bake", "boot it with init=/usr/bin/envd" in
+              rootfs.bake(disk, context.envd, "--init", "none"))
+    initrd = assets.build_path("image.cpio")
+    assets.initramfs(context.kernel, (*assets.VIRTIO_MODULES, "ext4")).write(initrd)
+    append = "console=ttyS0 quiet panic=-1 -- root=/dev/vda /usr/bin/envd -init -isnotfc"
+    with context.guest("image", initrd, append, memory_mib=1024,
+                       extra=rootfs.disk_arguments(disk)) as vm:
+        stream = guest.wait_for("envd on vsock", lambda: vm.connect(PORT))
+        checks.equal("GET /health over vsock", client.health(stream), 204)
+        for language, arguments in (("python", ("-k", f"not ({LEFT_OUT})")), ("js", ())):
+            passed, failed = run_suite(context, vm, language, *arguments)
+            checks.ok(f"the {language} SDK's suite: {passed} passed, {failed} failed",
+                      passed and not failed)
+        envd = client.Client(lambda: vm.connect(PORT))
+        envd.start_detached("/bin/sh", "-c", "kill -TERM 1")
+        checks.equal("SIGTERM to PID 1 powers off", vm.wait_end(), "guest-shutdown")
