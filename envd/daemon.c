@@ -18,6 +18,7 @@
 #include "envd/boot/pid1.h"
 #include "envd/control/auth.h"
 #include "envd/control/control.h"
+#include "envd/control/freezer.h"
 #include "envd/control/log_export.h"
 #include "envd/gate.h"
 #include "envd/options.h"
@@ -55,6 +56,7 @@ struct daemon {
 	struct server *server;
 	struct fs_service *fs;
 	struct cgroups *cgroups; /* NULL where there are none */
+	struct freezer *freezer;
 	struct pty_service *pty;
 	struct watch_service *watch;
 
@@ -286,6 +288,13 @@ static int start_port_forward(struct daemon *d)
 	return address ? -1 : 0;
 }
 
+static void hold_starts(void *arg, bool hold)
+{
+	struct daemon *d = arg;
+
+	pty_service_hold(d->pty, hold);
+}
+
 /* Cgroups, where there are any, and what is said where there are none. */
 static void start_cgroups(struct daemon *d)
 {
@@ -296,6 +305,9 @@ static void start_cgroups(struct daemon *d)
 	else
 		d->cgroups = cgroups_new(&d->loop, d->state.kill_workers, o->cgroup_root,
 					 o->process_accounting);
+	d->freezer = freezer_new(&d->loop, d->cgroups ? d->cgroups->root_fd : -1,
+				 FREEZER_WATCHDOG_MS, hold_starts, d);
+	d->control.freezer = d->freezer;
 }
 
 /* What is served. */
@@ -313,7 +325,7 @@ static void start_services(struct daemon *d)
 	start_cgroups(d);
 	d->fs = fs_service_new(&d->state, &fs_auth);
 	fs_service_register(d->fs, d->router);
-	d->pty = pty_service_new(&d->state, d->cgroups);
+	d->control.pty = d->pty = pty_service_new(&d->state, d->cgroups);
 	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)
 		pty_service_set_kill_scope(d->pty, scope);
 	pty_service_register(d->pty, d->router);

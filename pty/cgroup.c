@@ -125,7 +125,7 @@ int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
 	if (fd < 0)
 		return -errno;
 	r = cgroup_file_read_key(fd, "cpu.stat", "usage_usec", &ret->cpu_us);
-	cgroup_file_read_number(fd, "memory.current", &ret->memory_bytes);
+	ret->has_memory = cgroup_file_read_number(fd, "memory.current", &ret->memory_bytes) == 0;
 	cgroup_file_read_number(fd, "memory.peak", &ret->memory_peak_bytes);
 	cgroup_file_read_key(fd, "memory.events", "oom_kill", &ret->oom_kills);
 	return r;

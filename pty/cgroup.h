@@ -43,8 +43,9 @@ struct cgroup {
 /* What the processes in a cgroup used. */
 struct cgroup_usage {
 	uint64_t cpu_us;
-	uint64_t memory_bytes, memory_peak_bytes; /* 0 without the controller */
-	uint64_t oom_kills;			  /* likewise */
+	bool has_memory; /* the controller is there; without it the rest is 0 */
+	uint64_t memory_bytes, memory_peak_bytes;
+	uint64_t oom_kills;
 };
 
 /* A cgroup to come. `c` may be NULL: then so is the cgroup. */

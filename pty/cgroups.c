@@ -162,7 +162,8 @@ static bool probe(int dir_fd, int procs_fd)
 }
 
 /*
- * Tries it in a cgroup as new as those of processes are. On Linux 6.18 a child dies at birth if the
+ * Tries it in a cgroup as new as those of processes are, but not below user, which an earlier daemon
+ * may have left frozen. On Linux 6.18 a child dies at birth if the
  * cgroup it is cloned into and the one it is cloned from were not killed equally often
  * (kernel/cgroup/cgroup.c, kill_seq), so that a daemon in a cgroup that was once killed can't use
  * CLONE_INTO_CGROUP; and there are kernels and seccomp profiles without it.
@@ -170,19 +171,18 @@ static bool probe(int dir_fd, int procs_fd)
 static enum cgroup_entry find_entry(const struct cgroups *c)
 {
 	enum cgroup_entry entry = CGROUP_ENTRY_NONE;
-	int user_fd = c->group_fds[CGROUP_USER];
 	FD_AUTO int procs_fd = -1;
 	FD_AUTO int fd = -1;
 
-	if (mkdirat(user_fd, PROBE_NAME, 0755) < 0 && errno != EEXIST)
+	if (mkdirat(c->root_fd, PROBE_NAME, 0755) < 0 && errno != EEXIST)
 		return CGROUP_ENTRY_NONE;
-	fd = openat(user_fd, PROBE_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	procs_fd = openat(user_fd, PROBE_NAME "/cgroup.procs", O_WRONLY | O_CLOEXEC);
+	fd = openat(c->root_fd, PROBE_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	procs_fd = openat(c->root_fd, PROBE_NAME "/cgroup.procs", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0 && probe(fd, -1))
 		entry = CGROUP_ENTRY_CLONE;
 	else if (procs_fd >= 0 && probe(fd, procs_fd))
 		entry = CGROUP_ENTRY_PROCS;
-	unlinkat(user_fd, PROBE_NAME, AT_REMOVEDIR);
+	unlinkat(c->root_fd, PROBE_NAME, AT_REMOVEDIR);
 	return entry;
 }
 

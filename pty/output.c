@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/state.h"
 #include "pty/message.h"
+#include "pty/proc_table.h"
 #include "pty/tap.h"
 
 /* Where chunks are read to. One is enough: it is encoded before the next is read. Loop only. */
@@ -115,6 +116,7 @@ static ssize_t pass_chunk(struct output *o)
 	if (n <= 0)
 		return n;
 	o->total_bytes += (uint64_t)n;
+	o->proc->table->output_bytes += (uint64_t)n;
 	if (o->proc->n_taps > 0)
 		taps_send(o->proc, message_data(&message, o->kind, chunk, (size_t)n));
 	return n;

@@ -91,8 +91,10 @@ static void proc_explain(struct proc *p)
 	p->ending.oom = cgroups_claim_oom(p->cgroup->all, p->cgroup->group);
 	if (p->cgroup->all->accounting && cgroup_usage(p->cgroup, &usage) == 0)
 		p->ending.oom = usage.oom_kills > 0;
-	if (p->ending.oom)
-		log_warn("process %d was killed for lack of memory", (int)p->pid);
+	if (!p->ending.oom)
+		return;
+	p->table->oom_kills++;
+	log_warn("process %d was killed for lack of memory", (int)p->pid);
 }
 
 /* The end, which comes once: the status to the readers, everything closed, out of the table. */

@@ -46,6 +46,11 @@ struct proc_table {
 	struct retained_list tagged;   /* those of them that have a tag */
 	size_t n_retained;
 	struct timer expiry; /* of the oldest */
+
+	/* Of all processes there were. */
+	uint64_t output_bytes;
+	uint64_t oom_kills;
+
 	struct defer bury;
 	struct heap *heap; /* is told when exits are forgotten; or NULL */
 };

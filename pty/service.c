@@ -46,6 +46,20 @@ void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope)
 	svc->kill_scope = scope;
 }
 
+void pty_service_stats(const struct pty_service *svc, struct pty_stats *ret)
+{
+	const struct proc *p;
+
+	*ret = svc->stats;
+	ret->output_bytes = svc->table.output_bytes;
+	ret->oom_kills = svc->table.oom_kills;
+	ret->live = svc->table.n_live;
+	ret->waiting = svc->n_held;
+	ret->lingering = svc->cgroups ? svc->cgroups->n_lingering : 0;
+	TAILQ_FOREACH (p, &svc->table.live, link)
+		ret->readers += p->n_taps;
+}
+
 void pty_service_dump(const struct pty_service *svc)
 {
 	uint64_t now = clock_monotonic_ms();

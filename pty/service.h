@@ -15,10 +15,16 @@ struct pty_service;
 struct router;
 struct state;
 
-/* For the metrics, since the start. */
+/* For the metrics. */
 struct pty_stats {
-	uint64_t started;
-	uint64_t failed; /* to start */
+	uint64_t started; /* since the start, as all that can't shrink */
+	uint64_t failed;  /* to start */
+	uint64_t oom_kills;
+	uint64_t output_bytes;
+	size_t live;
+	size_t readers;
+	size_t waiting;	  /* for the thaw */
+	size_t lingering; /* cgroups of processes that are over, with somebody in them */
 };
 
 /*
@@ -39,6 +45,8 @@ void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope);
  * Holds back the start of processes that would begin in a frozen cgroup, and lets go of those held.
  */
 void pty_service_hold(struct pty_service *svc, bool hold);
+
+void pty_service_stats(const struct pty_service *svc, struct pty_stats *ret);
 
 /* Writes every process to the log. */
 void pty_service_dump(const struct pty_service *svc);

@@ -68,6 +68,7 @@ void control_register(struct control *c, struct router *router)
 	ctl_envs_register(c, router);
 	ctl_init_register(c, router);
 	ctl_metrics_register(c, router);
+	ctl_freeze_register(c, router);
 	ctl_fsfreeze_register(c, router);
 	ctl_collapse_register(c, router);
 	ctl_upgrade_register(c, router);

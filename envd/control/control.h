@@ -18,6 +18,7 @@ struct init_call;
 struct log_export;
 struct mmds;
 struct mounts;
+struct pty_service;
 struct router;
 struct server;
 
@@ -31,13 +32,8 @@ struct control {
 	struct mmds *mmds;		  /* NULL outside Firecracker */
 	struct log_export *log_export;	  /* NULL outside Firecracker */
 
-	/*
-	 * Thaws what a freeze left frozen: `done` comes from the loop, also where there was
-	 * nothing to do; *audit is the value for X-Envd-Freeze-Audit, or NULL. NULL without cgroups.
-	 */
-	void (*thaw)(void *arg, void (*done)(void *done_arg), void *done_arg);
-	void (*audit)(void *arg, char *ret, size_t ret_bytes);
-	void *freeze_arg;
+	struct freezer *freezer; /* set by the daemon before it serves, as is pty */
+	const struct pty_service *pty;
 
 	/* /init (ctl_init.c). */
 	struct init_call *running; /* one at a time; the others wait in order */
@@ -64,6 +60,7 @@ void control_register(struct control *c, struct router *router);
 void ctl_envs_register(struct control *c, struct router *router);
 void ctl_init_register(struct control *c, struct router *router);
 void ctl_metrics_register(struct control *c, struct router *router);
+void ctl_freeze_register(struct control *c, struct router *router);
 void ctl_fsfreeze_register(struct control *c, struct router *router);
 void ctl_collapse_register(struct control *c, struct router *router);
 void ctl_upgrade_register(struct control *c, struct router *router);

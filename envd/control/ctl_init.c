@@ -22,6 +22,7 @@
 #include "envd/control/ca_bundle.h"
 #include "envd/control/clock.h"
 #include "envd/control/control.h"
+#include "envd/control/freezer.h"
 #include "envd/control/hosts.h"
 #include "envd/control/init_request.h"
 #include "envd/control/mmds.h"
@@ -147,9 +148,8 @@ static void tidy_start(struct init_call *call)
 
 /* ---- the answer ---- */
 
-static void answer(void *arg)
+static void answer(struct init_call *call)
 {
-	struct init_call *call = arg;
 	struct control *c = call->control;
 
 	if (call->failed) {
@@ -168,14 +168,20 @@ static void answer(void *arg)
 }
 
 /* Whatever the timestamp said and whatever failed: an authorised /init thaws. */
+static void thawed(void *arg, const struct thaw_result *result)
+{
+	struct init_call *call = arg;
+
+	if (result->audit[0])
+		stream_header(call->stream, "X-Envd-Freeze-Audit", result->audit);
+	answer(call);
+}
+
 static void thaw(struct init_call *call)
 {
 	struct control *c = call->control;
 
-	if (c->thaw)
-		c->thaw(c->freeze_arg, answer, call);
-	else
-		answer(call);
+	freezer_thaw(c->freezer, true, thawed, call);
 }
 
 /* ---- what can block: certificates, then mounts ---- */
@@ -322,12 +328,7 @@ static void authorised(struct init_call *call)
 {
 	const struct init_request *r = &call->request;
 	struct control *c = call->control;
-	char audit[256] = "";
 
-	if (c->audit)
-		c->audit(c->freeze_arg, audit, sizeof(audit));
-	if (audit[0])
-		stream_header(call->stream, "X-Envd-Freeze-Audit", audit);
 	call->applies = !r->has_timestamp || !c->has_newest || r->timestamp_ns >= c->newest_ns;
 	if (call->applies && r->has_timestamp) {
 		c->has_newest = true;

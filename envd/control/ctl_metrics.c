@@ -14,33 +14,25 @@
 #include "base/mem.h"
 #include "base/work.h"
 #include "envd/control/control.h"
-#include "envd/control/log_export.h"
 #include "envd/control/metrics.h"
+#include "envd/control/openmetrics.h"
+#include "pty/accounting.h"
 #include "rpc/json.h"
 #include "rpc/router.h"
-#include "rpc/server.h"
 #include "rpc/stream.h"
 
 #define PROC_FILE_MAX_BYTES (1024 * 1024)
-#define OPENMETRICS_TYPE    "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
-struct figures {
-	struct metrics_memory memory;
-	struct metrics_cpu cpu;
-	double cpu_percent;
-	uint64_t disk_total, disk_used;
-	uint64_t own_memory; /* resident bytes of the daemon */
-};
 
 /* The root file system is the guest's, and statfs of it can wait: on a worker. */
 struct metrics_call {
 	struct work work;
 	struct stream *stream;
 	struct control *control;
-	struct figures figures;
+	struct metrics_figures figures;
+	struct accounting *processes; /* NULL: none is asked for, or kept */
 };
 
-static void read_own_memory(struct figures *f)
+static void read_own_memory(struct metrics_figures *f)
 {
 	char *statm, *at;
 
@@ -55,7 +47,7 @@ static void read_own_memory(struct figures *f)
 static void metrics_run(struct work *work)
 {
 	struct metrics_call *m = container_of(work, struct metrics_call, work);
-	struct figures *f = &m->figures;
+	struct metrics_figures *f = &m->figures;
 	struct statfs st;
 	char *text;
 
@@ -72,9 +64,10 @@ static void metrics_run(struct work *work)
 		f->disk_used = f->disk_total - (uint64_t)st.f_bavail * (uint64_t)st.f_bsize;
 	}
 	read_own_memory(f);
+	accounting_read(m->processes);
 }
 
-static void reply_json(struct stream *s, const struct figures *f)
+static void reply_json(struct stream *s, const struct metrics_figures *f)
 {
 	uint64_t used = f->memory.total_bytes - f->memory.available_bytes;
 	struct json_writer out;
@@ -107,72 +100,30 @@ static void reply_json(struct stream *s, const struct figures *f)
 	json_writer_clear(&out);
 }
 
-static void put_gauge(struct evbuffer *out, const char *name, const char *help, double value)
-{
-	evbuffer_add_printf(out, "# TYPE %s gauge\n# HELP %s %s\n%s %.17g\n", name, name, help,
-			    name, value);
-}
-
-static void put_counter(struct evbuffer *out, const char *name, const char *help,
-			unsigned long long value)
-{
-	evbuffer_add_printf(out, "# TYPE %s counter\n# HELP %s %s\n%s_total %llu\n", name, name,
-			    help, name, value);
-}
-
-static void put_budget(struct evbuffer *out, const struct budget *b)
-{
-	int kind;
-
-	evbuffer_add_printf(out, "# TYPE envd_budget_used gauge\n"
-				 "# HELP envd_budget_used What the daemon holds for its peers.\n");
-	for (kind = 0; kind < BUDGET_KINDS; kind++)
-		evbuffer_add_printf(out, "envd_budget_used{kind=\"%s\"} %zu\n",
-				    budget_kind_name((enum budget_kind)kind), b->used[kind]);
-	evbuffer_add_printf(out, "# TYPE envd_budget_limit gauge\n"
-				 "# HELP envd_budget_limit How much of it there may be.\n");
-	for (kind = 0; kind < BUDGET_KINDS; kind++)
-		evbuffer_add_printf(out, "envd_budget_limit{kind=\"%s\"} %zu\n",
-				    budget_kind_name((enum budget_kind)kind), b->limit[kind]);
-}
-
-static void reply_openmetrics(struct stream *s, const struct control *c, const struct figures *f)
+static void reply_openmetrics(struct metrics_call *m)
 {
 	struct evbuffer *out = evbuffer_new();
 
 	if (!out)
 		fatal("evbuffer_new failed");
-	put_gauge(out, "sandbox_cpus", "CPUs of the sandbox.", f->cpu.count);
-	put_gauge(out, "sandbox_cpu_used_ratio", "Busy share of all CPUs since the last reading.",
-		  f->cpu_percent / 100);
-	put_gauge(out, "sandbox_memory_total_bytes", "Memory of the sandbox.",
-		  (double)f->memory.total_bytes);
-	put_gauge(out, "sandbox_memory_used_bytes", "Memory that is not available.",
-		  (double)(f->memory.total_bytes - f->memory.available_bytes));
-	put_gauge(out, "sandbox_memory_cache_bytes", "Page cache and reclaimable slab.",
-		  (double)f->memory.cache_bytes);
-	put_gauge(out, "sandbox_disk_total_bytes", "Size of the root file system.",
-		  (double)f->disk_total);
-	put_gauge(out, "sandbox_disk_used_bytes", "Of it, what is not available.",
-		  (double)f->disk_used);
-	put_gauge(out, "envd_resident_memory_bytes", "Resident memory of the daemon.",
-		  (double)f->own_memory);
-	put_counter(out, "envd_requests", "Requests begun.", server_requests(c->server));
-	put_counter(out, "envd_log_lines_dropped", "Log lines that were not delivered.",
-		    c->log_export ? log_export_dropped(c->log_export) : 0);
-	put_budget(out, &c->state->budget);
-	evbuffer_add_printf(out, "# EOF\n");
-	stream_header(s, "Content-Type", OPENMETRICS_TYPE);
-	stream_head(s, 200, (int64_t)evbuffer_get_length(out));
-	stream_send(s, out);
-	stream_finish(s);
+	openmetrics_put(out, m->control, &m->figures, m->processes);
+	stream_header(m->stream, "Content-Type", OPENMETRICS_TYPE);
+	stream_head(m->stream, 200, (int64_t)evbuffer_get_length(out));
+	stream_send(m->stream, out);
+	stream_finish(m->stream);
 	evbuffer_free(out);
+}
+
+static bool wants_openmetrics(const struct stream *s)
+{
+	const char *accept = stream_header_in(s, "accept");
+
+	return accept && strstr(accept, "application/openmetrics-text");
 }
 
 static void metrics_done(struct work *work)
 {
 	struct metrics_call *m = container_of(work, struct metrics_call, work);
-	const char *accept = stream_header_in(m->stream, "accept");
 	struct control *c = m->control;
 	struct metrics_cpu before = {.total = c->cpu_total, .busy = c->cpu_busy};
 
@@ -180,10 +131,11 @@ static void metrics_done(struct work *work)
 	c->cpu_total = m->figures.cpu.total;
 	c->cpu_busy = m->figures.cpu.busy;
 	stream_header(m->stream, "Cache-Control", "no-store");
-	if (accept && strstr(accept, "application/openmetrics-text"))
-		reply_openmetrics(m->stream, c, &m->figures);
+	if (wants_openmetrics(m->stream))
+		reply_openmetrics(m);
 	else
 		reply_json(m->stream, &m->figures);
+	accounting_free(m->processes);
 	stream_unref(m->stream);
 }
 
@@ -194,6 +146,8 @@ static void metrics(struct stream *s, void *arg)
 
 	m->stream = stream_ref(s);
 	m->control = c;
+	if (wants_openmetrics(s))
+		m->processes = accounting_new(c->pty);
 	m->work.run = metrics_run;
 	m->work.done = metrics_done;
 	work_submit(c->state->file_workers, &m->work);

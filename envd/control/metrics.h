@@ -19,6 +19,15 @@ struct metrics_cpu {
 	uint64_t busy;	/* of them, neither idle nor waiting for I/O */
 };
 
+/* All that is told. */
+struct metrics_figures {
+	struct metrics_memory memory;
+	struct metrics_cpu cpu;
+	double cpu_percent; /* busy, since the last reading */
+	uint64_t disk_total, disk_used;
+	uint64_t own_memory; /* resident bytes of the daemon */
+};
+
 /* Read the texts of the two files. Fields that are not there are 0. */
 void metrics_parse_memory(const char *meminfo, struct metrics_memory *ret);
 void metrics_parse_cpu(const char *stat, struct metrics_cpu *ret);

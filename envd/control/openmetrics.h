@@ -1,0 +1,24 @@
+/*
+ * Figures in the text format of OpenMetrics 1.0
+ * (https://github.com/OpenObservability/OpenMetrics/blob/main/specification/OpenMetrics.md).
+ */
+#ifndef ENVD_OPENMETRICS_H
+#define ENVD_OPENMETRICS_H
+
+#include <stdint.h>
+
+struct accounting;
+struct control;
+struct evbuffer;
+struct metrics_figures;
+
+#define OPENMETRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+/* The machine's figures, the daemon's own, and where there is any, the accounting of processes. */
+void openmetrics_put(struct evbuffer *out, const struct control *c, const struct metrics_figures *f,
+		     const struct accounting *processes);
+
+/* A label's value between its quotes: `\`, `"` and line feed are escaped. */
+void openmetrics_put_label(struct evbuffer *out, const char *value);
+
+#endif

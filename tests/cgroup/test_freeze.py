@@ -1,0 +1,313 @@
+"""/freeze, /unfreeze and the thaw of /init, on the kernel's cgroups."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from client import Connection, Failed
+from conftest import Tree, is_dead, wait_for, write
+
+SERVICE = "system.slice/envd.service"
+
+
+def cpu_time(pid):
+    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.fixture
+def guest(start):
+    """A daemon in a service of its own, among other cgroups of a guest's."""
+    tree = Tree()
+    for name in (SERVICE, "system.slice/systemd-journald.service", "system.slice/nginx.service",
+                 "init.scope", "docker/a/b"):
+        tree.make(name)
+    return start(tree=tree, place=SERVICE)
+
+
+def put_process(daemon, name):
+    """A process of the guest's in a cgroup of its own."""
+    stream = daemon.client.start("sleep", "1000", tag="_system")
+    write(daemon.tree.at(name, "cgroup.procs"), str(stream.pid))
+    return stream.pid
+
+
+def test_the_workload_stops_and_goes_on(daemon, envd, tree):
+    busy = envd.sh("echo on; while :; do :; done").until("stdout", b"on")
+    terminal = envd.pty("echo on; sleep 1000").until("pty", b"on")
+    answer = daemon.freeze(maxWaitMs=20000)
+    assert answer.status == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Type"] == "application/json"
+    report = answer.json()
+    assert report.pop("sweepMs") >= 0 and report.pop("waitMs") >= 0
+    assert report == {"mode": "legacy", "visited": 0, "allowlisted": 0, "truncated": False,
+                      "preFrozen": 0, "requested": 2, "frozen": 2, "notFrozen": 0, "failed": 0,
+                      "unobservable": 0}
+    assert tree.frozen("user") and tree.frozen("ptys") and not tree.frozen("socats")
+    used = cpu_time(busy.pid)
+    time.sleep(0.1)
+    assert cpu_time(busy.pid) == used
+    answer = daemon.unfreeze()
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert not tree.frozen("user") and not tree.frozen("ptys")
+    wait_for(lambda: cpu_time(busy.pid) > used, "the process to go on")
+    envd.kill(terminal.pid)
+
+
+def test_without_a_budget_there_is_no_report(daemon, tree):
+    answer = daemon.freeze()
+    assert (answer.status, answer.body) == (204, b"")
+    assert "Cache-Control" not in answer.headers
+    assert tree.asked("user") and tree.asked("ptys")
+    assert daemon.freeze(maxWaitMs=0).status == 204
+    assert daemon.freeze(maxWaitMs=-1).status == 204
+    assert daemon.unfreeze().status == 204
+
+
+@pytest.mark.parametrize("parameters", [
+    {"maxWaitMs": "x"}, {"maxWaitMs": ""}, {"maxWaitMs": "0x10"}, {"maxWaitMs": "5.0"},
+    {"maxWaitMs": "99999999999999999999"}, {"maxCgroups": "x"}, {"maxCgroups": "1&maxCgroups=2"},
+    {"mode": "legacy&mode=hierarchy"},
+])
+def test_bad_parameters(daemon, tree, parameters):
+    answer = daemon.freeze(**parameters)
+    assert answer.status == 400
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert not tree.asked("user")
+
+
+@pytest.mark.parametrize("mode", ["", "other", "HIERARCHY"])
+def test_an_unknown_mode_is_legacy(daemon, mode):
+    assert daemon.freeze(mode=mode, maxWaitMs="%2B20000").json()["mode"] == "legacy"
+
+
+def test_without_cgroups(start):
+    daemon = start("-no-cgroups")
+    report = daemon.freeze(mode="hierarchy", maxWaitMs=1000).json()
+    assert report == {"mode": "legacy", "visited": 0, "allowlisted": 0, "truncated": False,
+                      "preFrozen": 0, "requested": 2, "frozen": 0, "notFrozen": 0, "failed": 0,
+                      "unobservable": 2, "sweepMs": 0, "waitMs": 0}
+    assert daemon.freeze().status == 204
+    assert daemon.unfreeze().status == 204
+    assert daemon.client.output("echo runs") == ["runs"]
+
+
+def test_the_hierarchy(guest):
+    tree = guest.tree
+    pid = put_process(guest, "docker/a/b")
+    journal = put_process(guest, "system.slice/systemd-journald.service")
+    report = guest.freeze(mode="hierarchy", maxWaitMs=20000).json()
+    assert report["mode"] == "hierarchy"
+    # user, ptys, docker, system.slice/nginx.service; not below docker.
+    assert (report["requested"], report["frozen"], report["failed"]) == (4, 4, 0)
+    # init.scope, socats, the journal.
+    assert report["allowlisted"] == 3
+    # The six of the root, the three of system.slice.
+    assert report["visited"] == 9
+    for name in ("user", "ptys", "docker", "docker/a/b", "system.slice/nginx.service"):
+        assert tree.frozen(name), name
+    for name in ("init.scope", "socats", "system.slice", SERVICE,
+                 "system.slice/systemd-journald.service"):
+        assert not tree.frozen(name), name
+    assert not tree.asked("docker/a/b")
+    assert guest.unfreeze().status == 204
+    assert not tree.frozen("docker/a/b")
+    assert not is_dead(pid) and not is_dead(journal)
+
+
+def test_the_cgroups_of_processes_do_not_count(guest):
+    streams = [guest.client.start("sleep", "1000") for _ in range(20)]
+    assert guest.freeze(mode="hierarchy", maxWaitMs=20000, maxCgroups=9).json()["visited"] == 9
+    audit = json.loads(guest.init().headers["X-Envd-Freeze-Audit"])
+    assert audit["visited"] == 12 and not audit["truncated"]
+    for stream in streams:
+        guest.client.kill(stream.pid)
+
+
+def test_the_bound(guest):
+    report = guest.freeze(mode="hierarchy", maxWaitMs=20000, maxCgroups=1).json()
+    assert report["truncated"] and report["visited"] == 1
+    # The groups of the daemon's own processes come first, whatever the bound.
+    assert guest.tree.frozen("user") and guest.tree.frozen("ptys")
+    assert guest.unfreeze().status == 204
+
+
+def test_what_the_guest_has_frozen_stays_frozen(guest):
+    tree = guest.tree
+    put_process(guest, "docker/a/b")
+    tree.freeze("docker/a")
+    tree.make("paused")
+    tree.freeze("paused")
+    report = guest.freeze(mode="hierarchy", maxWaitMs=20000).json()
+    assert report["preFrozen"] == 2
+    # A second one in the same time, as of a live upgrade, takes none of ours for the guest's.
+    assert guest.freeze(mode="hierarchy", maxWaitMs=20000).json()["preFrozen"] == 2
+    assert guest.unfreeze().status == 204
+    assert tree.asked("docker/a") and tree.asked("paused")
+    assert not tree.asked("docker") and not tree.asked("user")
+
+
+def test_a_thaw_without_a_freeze_leaves_the_guests_own(guest):
+    guest.tree.freeze("docker")
+    assert guest.unfreeze().status == 204
+    assert guest.init().status == 204
+    assert guest.tree.asked("docker")
+
+
+def test_init_thaws_and_tells_what_escaped(guest):
+    tree = guest.tree
+    guest.freeze(mode="hierarchy", maxWaitMs=20000)
+    tree.make("new")
+    answer = guest.init()
+    assert answer.status == 204
+    assert json.loads(answer.headers["X-Envd-Freeze-Audit"]) == {
+        # With the root; user, ptys, docker and the two below it, nginx.
+        "visited": 13, "frozen": 6, "escaped": 1, "violations": 0, "truncated": False}
+    assert not tree.frozen("user") and not tree.frozen("docker")
+    assert "X-Envd-Freeze-Audit" not in guest.init().headers
+
+
+def test_the_audit_finds_what_should_not_be_frozen(guest):
+    guest.freeze(mode="hierarchy", maxWaitMs=20000)
+    guest.tree.freeze("init.scope")
+    wait_for(lambda: guest.tree.frozen("init.scope"), "the freeze")
+    audit = json.loads(guest.init().headers["X-Envd-Freeze-Audit"])
+    assert audit["violations"] == 1
+    assert not guest.tree.asked("init.scope")
+    assert "init.scope" in guest.log()
+
+
+def test_no_audit_after_a_legacy_freeze_or_a_thaw(guest):
+    guest.freeze(maxWaitMs=20000)
+    assert "X-Envd-Freeze-Audit" not in guest.init().headers
+    guest.freeze(mode="hierarchy", maxWaitMs=20000)
+    guest.unfreeze()
+    assert "X-Envd-Freeze-Audit" not in guest.init().headers
+
+
+def test_init_thaws_whatever_its_timestamp_says(daemon, tree):
+    now = time.time()
+    stamps = [time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1e6):06}Z"
+              for at in (now, now - 0.01)]
+    assert daemon.init(timestamp=stamps[0], envVars={"A": "new"}).status == 204
+    daemon.freeze(maxWaitMs=20000)
+    assert daemon.init(timestamp=stamps[1], envVars={"A": "old"}).status == 204
+    assert daemon.request("GET", "/envs").json()["A"] == "new"
+    assert not tree.frozen("user")
+
+
+def test_a_refused_init_does_not_thaw(daemon, tree):
+    daemon.init(accessToken="right")
+    headers = {"X-Access-Token": "right"}
+    assert daemon.request("POST", "/freeze?maxWaitMs=20000").status == 401
+    assert daemon.request("POST", "/freeze?maxWaitMs=20000", headers=headers).status == 200
+    assert daemon.init(accessToken="wrong").status == 401
+    assert tree.frozen("user")
+    assert daemon.request("POST", "/unfreeze").status == 401
+    assert daemon.init(accessToken="right").status == 204
+    assert not tree.frozen("user")
+
+
+def test_a_daemon_that_was_frozen_by_the_one_before(start):
+    first = start()
+    tree = first.tree
+    stream = first.client.start("sleep", "1000")
+    first.freeze(mode="hierarchy", maxWaitMs=20000)
+    first.stop()
+    second = start(tree=tree)
+    assert tree.frozen("user")
+    assert second.init().status == 204
+    assert not tree.frozen("user")
+    assert not is_dead(stream.pid)
+
+
+def test_a_start_waits_for_the_thaw(daemon, envd, tree):
+    daemon.freeze(maxWaitMs=20000)
+    streams = []
+    threads = [threading.Thread(target=lambda: streams.append(envd.start("echo", "late")))
+               for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: daemon.metrics()["envd_starts_waiting"] == 100, "the starts to wait")
+    # More than there are workers, and nobody else is held up.
+    assert envd.run("echo", "system", tag="_system").out["stdout"] == b"system\n"
+    assert not envd.list() and not streams
+    assert daemon.unfreeze().status == 204
+    for thread in threads:
+        thread.join()
+    assert len(streams) == 100
+    for stream in streams:
+        assert stream.drain().out["stdout"] == b"late\n"
+    assert "the workload is frozen: processes are started when it is thawed" in daemon.log()
+    assert daemon.metrics()["envd_starts_waiting"] == 0
+
+
+def test_a_start_that_waits_has_its_deadline(daemon, envd):
+    daemon.freeze(maxWaitMs=20000)
+    with pytest.raises(Failed, match="deadline_exceeded"):
+        envd.start("true", headers={"Connect-Timeout-Ms": "100"})
+    assert daemon.metrics()["envd_starts_waiting"] == 0
+    daemon.unfreeze()
+
+
+def test_a_start_whose_client_has_gone_is_made_up_for(daemon, envd, tree):
+    daemon.freeze(maxWaitMs=20000)
+    connection = Connection(envd.path)
+    message = json.dumps({"process": {"cmd": "sleep", "args": ["1000"]}, "tag": "late"}).encode()
+    connection.request("POST", "/process.Process/Start",
+                       b"\0" + len(message).to_bytes(4, "big") + message,
+                       {"Content-Type": "application/connect+json"})
+    wait_for(lambda: daemon.metrics()["envd_starts_waiting"] == 1, "the start to wait")
+    connection.close()
+    daemon.unfreeze()
+    wait_for(lambda: [p for p in envd.list() if p.get("tag") == "late"], "the process")
+
+
+def test_frozen_processes_can_be_killed(daemon, envd):
+    stream = envd.start("sleep", "1000")
+    daemon.freeze(maxWaitMs=20000)
+    envd.kill(stream.pid)
+    assert stream.drain().end["status"] == "signal: killed"
+    daemon.unfreeze()
+
+
+def test_a_deadline_passes_while_frozen(daemon, envd):
+    stream = envd.start("sleep", "1000", headers={"Connect-Timeout-Ms": "500"})
+    daemon.freeze(maxWaitMs=20000)
+    with pytest.raises(Failed, match="deadline_exceeded"):
+        stream.drain()
+    wait_for(lambda: is_dead(stream.pid), "its end")
+    daemon.unfreeze()
+
+
+def measure(daemon, tree):
+    """The time of a freeze of five hundred processes, and that it froze them."""
+    before = time.monotonic()
+    report = daemon.freeze(maxWaitMs=20000).json()
+    took = time.monotonic() - before
+    assert report["frozen"] == 2 and tree.frozen("user")
+    assert daemon.unfreeze().status == 204
+    return took
+
+
+def five_hundred(daemon):
+    daemon.client.sh("i=0; while [ $i -lt 499 ]; do sleep 1000 & i=$((i+1)); done; echo on; wait"
+                     ).until("stdout", b"on")
+    wait_for(lambda: len(daemon.tree.pids("user")) >= 500, "five hundred processes")
+
+
+def test_how_long_five_hundred_take(daemon, tree):
+    """In one cgroup, and in five hundred. (Printed; the benchmark compares.)"""
+    five_hundred(daemon)
+    one = sorted(measure(daemon, tree) for _ in range(9))[4]
+    for process in daemon.client.list():
+        write(tree.at("user", "cgroup.kill"), "1")
+    wait_for(lambda: not daemon.client.list(), "their end")
+    for _ in range(500):
+        daemon.client.start("sleep", "1000").close()
+    many = sorted(measure(daemon, tree) for _ in range(9))[4]
+    print(f"\nfreeze of 500: {one * 1e3:.2f} ms in one cgroup, {many * 1e3:.2f} ms in 500")
