@@ -103,6 +103,26 @@ def call(daemon, method, message):
         {"Content-Type": "application/json"})).close()
 
 
+def commands(bench):
+    """Short commands, each in a cgroup; the peer puts all of them into one."""
+    request = bench.file("start-true", wire.stream("process.Process/Start",
+                                                   wire.start("/bin/true")))
+
+    def measure(daemon):
+        cpu_us = daemon.cpu_us()
+        result = bench.client("load", "-p", daemon.port, "-n", 200, "-e", "exit status 0", request)
+        result["cpu_us"] = (daemon.cpu_us() - cpu_us) / result["count"]
+        at_once = bench.client("load", "-p", daemon.port, "-c", 32, "-s", 1, "-e",
+                               "exit status 0", request)
+        return result | {"rate": at_once["count"] / at_once["seconds"]}
+
+    with with_cgroups(bench):
+        m = bench.rounds(5, measure, lambda: bench.client("spawn", "-n", 200, "/bin/true"))
+    bench.row("command latency p50, in cgroups", "µs", m["p50_us"], table.floor_at_most(1.5))
+    bench.row("  daemon CPU per command", "µs", m["cpu_us"])
+    bench.row("commands at 32 at once, in cgroups", "/s", m["rate"], table.peer_at_least(2))
+
+
 def kill_tree(bench):
     count = 200 if bench.quick else 1000
     with with_cgroups(bench) as roots:
@@ -238,4 +258,4 @@ def relay(bench):
     bench.row("  daemon CPU per GiB", "ms", m["cpu_ms"], table.floor_at_most(1, "socat"))
 
 
-GROUP = (init, kill_tree, freeze, busy_guest, relay)
+GROUP = (init, commands, kill_tree, freeze, busy_guest, relay)
