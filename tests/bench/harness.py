@@ -54,11 +54,14 @@ class Daemon:
 
     def __init__(self, name, path, port, log_dir):
         self.name, self.path, self.port = name, path, port
+        # A socket of AF_VSOCK would be outside of the network namespace.
+        self.address = ["-listen", f"tcp:127.0.0.1:{port}"] if name == "ours" else \
+            ["-port", str(port)]
         self.log_path = os.path.join(log_dir, f"{name}.log")
         self.process = None
 
     def argv(self, *extra):
-        return [self.path, "-isnotfc", "-port", str(self.port), *(extra or ("-no-cgroups",))]
+        return [self.path, "-isnotfc", *self.address, *(extra or ("-no-cgroups",))]
 
     def start_with_cgroups(self, root):
         self.start("-cgroup-root", root)
