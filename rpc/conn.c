@@ -20,10 +20,10 @@
 #include "base/mem.h"
 #include "rpc/file_warm.h"
 #include "rpc/http1.h"
+#include "rpc/read_pool.h"
 #include "rpc/server_impl.h"
 
-/* One turn of the loop reads and writes so much of one connection, then the others have theirs. */
-#define READ_MAX_BYTES	 (256 * 1024)
+/* One turn of the loop writes so much of one connection, then the others have theirs. */
 #define FILE_PIECE_BYTES (4 * 1024 * 1024)
 #define WRITES_A_TURN	 8
 
@@ -95,16 +95,28 @@ static void conn_wake(void *arg)
 
 /* ---- reading ---- */
 
+/* Reads a part of a large body, which is handed on as it lies there. As read(2). */
+static ssize_t conn_read_large(struct conn *c)
+{
+	char *piece = read_pool_get(c->server->pool);
+	ssize_t n = read(c->fd, piece, READ_PIECE_BYTES);
+	int error = errno;
+
+	read_pool_move(c->server->pool, piece, n > 0 ? (size_t)n : 0, c->http.in);
+	errno = error;
+	return n;
+}
+
 /* Reads once. 1: bytes came; 0: none now; -1: the end, or a break. */
 static int conn_read(struct conn *c)
 {
-	uint64_t expected = http1_expects_bytes(&c->http);
+	uint64_t expected = c->closing ? 0 : http1_expects_bytes(&c->http);
 	struct evbuffer_iovec iov;
 	ssize_t n;
 
-	if (expected > SERVER_SCRATCH_BYTES && !c->closing) {
-		if (expected > READ_MAX_BYTES)
-			expected = READ_MAX_BYTES;
+	if (expected >= READ_PIECE_BYTES) {
+		n = conn_read_large(c);
+	} else if (expected > SERVER_SCRATCH_BYTES) {
 		evbuffer_reserve_space(c->http.in, (ev_ssize_t)expected, &iov, 1);
 		n = read(c->fd, iov.iov_base, iov.iov_len);
 		iov.iov_len = n > 0 ? (size_t)n : 0;

@@ -556,7 +556,8 @@ bool http1_wants_input(const struct http1 *h)
 
 uint64_t http1_expects_bytes(const struct http1 *h)
 {
-	if (h->state != HTTP1_BODY)
+	/* What a secret body is read through is wiped: not the memory for large ones. */
+	if (h->state != HTTP1_BODY || (h->stream && h->stream->secret))
 		return 0;
 	return h->body_chunked ? http1_chunked_left(&h->chunked) : h->body_left;
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/http_date.h"
+#include "rpc/read_pool.h"
 #include "rpc/router.h"
 #include "rpc/server_impl.h"
 #include "rpc/stream.h"
@@ -43,6 +44,7 @@ struct server *server_new(struct loop *loop, struct budget *budget, struct route
 	if (!server->piece)
 		fatal("evbuffer_new failed");
 	server->scratch = mem_alloc(SERVER_SCRATCH_BYTES);
+	server->pool = read_pool_new();
 	return server;
 }
 
@@ -74,6 +76,7 @@ void server_free(struct server *server)
 	defer_cancel(&server->ended);
 	evbuffer_free(server->piece);
 	free(server->scratch);
+	read_pool_free(server->pool);
 	free(server);
 }
 

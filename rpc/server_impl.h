@@ -50,6 +50,7 @@ struct server {
 
 	struct evbuffer *piece; /* one body piece on its way to a handler */
 	char *scratch;
+	struct read_pool *pool; /* what large bodies are read to */
 	time_t date_second;
 	char date[32];
 };

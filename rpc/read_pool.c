@@ -1,0 +1,97 @@
+#include "rpc/read_pool.h"
+
+#include <event2/buffer.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+/* Fewer bytes are copied: a buffer full of small pieces would hold far more memory than bytes. */
+#define MOVED_MIN_BYTES (READ_PIECE_BYTES / 2)
+
+/* So many are kept for the next who asks. */
+#define KEPT_MAX 8
+
+struct read_pool {
+	pthread_mutex_t lock; /* over all of it */
+	char *kept[KEPT_MAX];
+	unsigned n_kept;
+	unsigned n_used;
+	bool orphan; /* whose last piece frees it */
+};
+
+struct read_pool *read_pool_new(void)
+{
+	struct read_pool *pool = mem_zalloc(sizeof(*pool));
+
+	pthread_mutex_init(&pool->lock, NULL);
+	return pool;
+}
+
+static void destroy(struct read_pool *pool)
+{
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+void read_pool_free(struct read_pool *pool)
+{
+	bool used;
+
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	used = pool->orphan = pool->n_used > 0;
+	pthread_mutex_unlock(&pool->lock);
+	if (!used)
+		destroy(pool);
+}
+
+char *read_pool_get(struct read_pool *pool)
+{
+	char *piece = NULL;
+
+	pthread_mutex_lock(&pool->lock);
+	pool->n_used++;
+	if (pool->n_kept)
+		piece = pool->kept[--pool->n_kept];
+	pthread_mutex_unlock(&pool->lock);
+	return piece ? piece : mem_alloc(READ_PIECE_BYTES);
+}
+
+void read_pool_put(struct read_pool *pool, char *piece)
+{
+	char *unused[KEPT_MAX + 1];
+	unsigned n = 0;
+	bool last;
+
+	pthread_mutex_lock(&pool->lock);
+	if (--pool->n_used && pool->n_kept < KEPT_MAX)
+		pool->kept[pool->n_kept++] = piece;
+	else
+		unused[n++] = piece;
+	while (!pool->n_used && pool->n_kept)
+		unused[n++] = pool->kept[--pool->n_kept];
+	last = pool->orphan && !pool->n_used;
+	pthread_mutex_unlock(&pool->lock);
+	while (n)
+		free(unused[--n]);
+	if (last)
+		destroy(pool);
+}
+
+static void release_piece(const void *p, size_t n, void *arg)
+{
+	read_pool_put(arg, (char *)(uintptr_t)p);
+}
+
+void read_pool_move(struct read_pool *pool, char *piece, size_t n, struct evbuffer *to)
+{
+	if (n >= MOVED_MIN_BYTES && evbuffer_add_reference(to, piece, n, release_piece, pool) == 0)
+		return;
+	if (n)
+		evbuffer_add(to, piece, n);
+	read_pool_put(pool, piece);
+}
