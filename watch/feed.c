@@ -339,19 +339,18 @@ static void feed_update(struct watch_feed *feed)
 		return;
 	}
 	result = watch_source_drive(feed->source, false);
+	if (result == WATCH_DRIVE_WORK) {
+		/* A new directory is told when it is watched: clients may look there at once. */
+		feed_lend(feed);
+		return;
+	}
 	feed_deliver(feed);
 	feed_settle_roots(feed);
-	switch (result) {
-	case WATCH_DRIVE_WORK:
-		feed_lend(feed);
-		break;
-	case WATCH_DRIVE_MORE:
+	if (result == WATCH_DRIVE_MORE) {
 		feed_set_state(feed, FEED_RUNNING);
 		defer_schedule(&feed->turn);
-		break;
-	case WATCH_DRIVE_IDLE:
+	} else {
 		feed_wait(feed);
-		break;
 	}
 }
 

@@ -142,6 +142,19 @@ static bool knows_all(const struct watch_node *node, bool is_dir)
 	return is_dir ? !node->cut : node->complete;
 }
 
+/*
+ * Two names that change places (RENAME_EXCHANGE) have the events of a move over the second and a
+ * move back, after which the second would be gone. It is not; only the directory can tell which of
+ * the two it was.
+ */
+static void suspect_exchange(struct watch_node *node, const struct inotify_record *r)
+{
+	if (node->replaced_name != watch_name_hash(r->name, r->name_bytes))
+		return;
+	node->stale = true;
+	watch_node_look(node, WATCH_LOOK_QUIET);
+}
+
 /* A name is gone: deleted, or moved away. */
 static void follow_vanish(struct watch_node *node, const struct inotify_record *r)
 {
@@ -151,6 +164,8 @@ static void follow_vanish(struct watch_node *node, const struct inotify_record *
 	struct watch_node *child = NULL;
 	struct watch_event *event;
 
+	if (moved)
+		suspect_exchange(node, r);
 	if (place == WATCH_NAME_NONE && knows_all(node, is_dir))
 		return;
 	if (place != WATCH_NAME_NONE && watch_names_is_dir(&node->names, place) != is_dir) {
@@ -268,6 +283,8 @@ static void follow_appear(struct watch_node *node, const struct inotify_record *
 	struct watch_half *half = moved ? half_take(tree, r->cookie) : NULL;
 	uint32_t place = watch_names_find(&node->names, r->name, r->name_bytes);
 
+	if (moved && (place != WATCH_NAME_NONE || !node->complete))
+		node->replaced_name = watch_name_hash(r->name, r->name_bytes);
 	if (place != WATCH_NAME_NONE && watch_names_is_dir(&node->names, place) != is_dir) {
 		watch_node_remove_name(node, place);
 		place = WATCH_NAME_NONE;
@@ -352,6 +369,7 @@ static void follow_node(struct watch_node *node, const struct inotify_record *r)
 		follow_appear(node, r);
 	} else if (r->mask & (IN_DELETE | IN_MOVED_FROM)) {
 		follow_vanish(node, r);
+		node->replaced_name = 0;
 	} else if (r->mask & (IN_MODIFY | IN_ATTRIB)) {
 		follow_change(node, r);
 	}

@@ -211,6 +211,38 @@ static size_t lower_bound(const struct watch_mounts *mounts, const char *path)
 	return low;
 }
 
+/* The mount at a path, among those that were read; NULL: none. */
+static const struct mount *find_at(const struct watch_mounts *mounts, const char *path)
+{
+	size_t at = lower_bound(mounts, path);
+
+	if (at < mounts->n && strcmp(mounts->mounts[at].path, path) == 0)
+		return &mounts->mounts[at];
+	return NULL;
+}
+
+enum watch_mount_kind watch_mounts_of(struct watch_mounts *mounts, const char *path)
+{
+	char *above = mem_strdup(path), *slash;
+	const struct mount *mount = NULL;
+	enum watch_mount_kind kind;
+
+	pthread_mutex_lock(&mounts->lock);
+	if (has_changed(mounts))
+		read_table(mounts);
+	while (!(mount = find_at(mounts, above))) {
+		slash = strrchr(above, '/');
+		if (!slash || !above[1])
+			break;
+		/* The root keeps its slash. */
+		slash[slash == above] = '\0';
+	}
+	kind = mount ? mount->kind : WATCH_MOUNT_LOCAL;
+	pthread_mutex_unlock(&mounts->lock);
+	free(above);
+	return kind;
+}
+
 bool watch_mounts_below(struct watch_mounts *mounts, const char *path)
 {
 	size_t n = strlen(path), at;
@@ -239,13 +271,12 @@ bool watch_mounts_below(struct watch_mounts *mounts, const char *path)
 
 enum watch_mount_kind watch_mounts_at(struct watch_mounts *mounts, const char *path)
 {
-	enum watch_mount_kind kind = WATCH_MOUNT_NONE;
-	size_t at;
+	const struct mount *mount;
+	enum watch_mount_kind kind;
 
 	pthread_mutex_lock(&mounts->lock);
-	at = lower_bound(mounts, path);
-	if (at < mounts->n && strcmp(mounts->mounts[at].path, path) == 0)
-		kind = mounts->mounts[at].kind;
+	mount = find_at(mounts, path);
+	kind = mount ? mount->kind : WATCH_MOUNT_NONE;
 	pthread_mutex_unlock(&mounts->lock);
 	return kind;
 }

@@ -32,6 +32,12 @@ void watch_mounts_free(struct watch_mounts *mounts);
 /* Whether anything is mounted below this absolute path. Reads the table again if it changed. */
 bool watch_mounts_below(struct watch_mounts *mounts, const char *path);
 
+/*
+ * The kind of the file system that an absolute, clean path lies on by its text: links in it are
+ * not followed, for nothing is touched.
+ */
+enum watch_mount_kind watch_mounts_of(struct watch_mounts *mounts, const char *path);
+
 /* What is mounted at this very path, as of the last watch_mounts_below. */
 enum watch_mount_kind watch_mounts_at(struct watch_mounts *mounts, const char *path);
 

@@ -10,13 +10,16 @@
 #include "base/work.h"
 #include "fs/entry.h"
 #include "fs/netmount.h"
+#include "watch/mounts.h"
 #include "watch/service_impl.h"
 
 /* Finding the directory, on a worker. */
 struct opening {
 	struct work work;
 	struct rpc_call *call; /* a reference; its data is the watcher as long as it lives */
-	char *path;	       /* in the call's arena, like the rest of the request */
+	char *path;	       /* in the call's arena, as the next */
+	char *clean;
+	struct watch_mounts *mounts;
 	bool recursive;
 	bool allow_network;
 	char *real; /* without links; owned */
@@ -33,12 +36,11 @@ static int fail(struct opening *o, enum error_code code, int errnum, const char 
 	return -1;
 }
 
-static int fail_text(struct opening *o, const char *format)
+static int refuse(struct opening *o, const char *what)
 {
 	struct arena arena = {0};
 
-	/* One of the two literals below. */
-	error_set(&o->err, ERROR_INVALID_ARGUMENT, "%s%s", format, fs_text(o->path, &arena));
+	error_set(&o->err, ERROR_INVALID_ARGUMENT, "%s%s", what, fs_text(o->path, &arena));
 	arena_clear(&arena);
 	return -1;
 }
@@ -49,16 +51,19 @@ static int look(struct opening *o)
 	bool network;
 	int r;
 
+	/* Before anything is touched: a server that does not answer would hold this thread. */
+	if (!o->allow_network && watch_mounts_of(o->mounts, o->clean) == WATCH_MOUNT_NETWORK)
+		return refuse(o, "cannot watch path on network filesystem: ");
 	if (stat(o->path, &o->st) < 0)
 		return fail(o, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_INTERNAL, errno,
 			    errno == ENOENT ? "path not found: stat" : "error statting path");
 	if (!S_ISDIR(o->st.st_mode))
-		return fail_text(o, "path is not a directory: ");
+		return refuse(o, "path is not a directory: ");
 	r = fs_path_is_network(o->path, &network);
 	if (r < 0)
 		return fail(o, ERROR_INTERNAL, r, "error checking mount status of");
 	if (network && !o->allow_network)
-		return fail_text(o, "cannot watch path on network filesystem: ");
+		return refuse(o, "cannot watch path on network filesystem: ");
 	o->real = realpath(o->path, NULL);
 	if (!o->real)
 		return fail(o, ERROR_INTERNAL, errno, "error resolving path");
@@ -133,12 +138,14 @@ void watch_open(struct rpc_call *call, const struct watch_request *request, bool
 	w = watcher_new(svc, call, polled);
 	if (!w)
 		return;
-	w->path = mem_strdup(path_clean(rpc_call_arena(call), path));
 	w->want_entry = request->include_entry && !watch_is_legacy(call);
 	watch_say_legacy(call);
 	o = mem_zalloc(sizeof(*o));
 	o->call = rpc_call_ref(call);
 	o->path = path;
+	o->clean = path_clean(rpc_call_arena(call), path);
+	o->mounts = svc->feeds.mounts;
+	w->path = mem_strdup(o->clean);
 	o->recursive = request->recursive;
 	o->allow_network = request->allow_network_mounts;
 	o->work.run = opening_run;

@@ -271,6 +271,8 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bo
 {
 	struct watch_scan_frame frame = {.node = node, .fd = fd, .relist = relist};
 	struct stat st;
+	/* Events of names may have been misread: those of names that are not remembered, too. */
+	bool misread = node->stale && node->wd >= 0 && !relist;
 	int wd = place_watch(node, fd, &st);
 
 	if (wd < 0 && node->attention != WATCH_LOOK_POLL) {
@@ -303,7 +305,7 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bo
 	node->cut = false;
 	node->stale = false;
 	/* What is not remembered can't be compared. */
-	frame.again = (frame.forgotten || frame.cut) && frame.dir_changed;
+	frame.again = (frame.forgotten || frame.cut) && (frame.dir_changed || misread);
 	frame_push(scan, &frame);
 }
 

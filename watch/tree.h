@@ -43,8 +43,9 @@ struct watch_node {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	uint32_t place; /* of its name among the parent's */
-	int wd;		/* -1: not watched */
+	uint32_t place;		/* of its name among the parent's */
+	uint32_t replaced_name; /* the last event moved something over this name (hash); 0: none */
+	int wd;			/* -1: not watched */
 	uint8_t attention;
 	bool listed : 1;     /* its names have been read, and told where someone listens */
 	bool complete : 1;   /* the names of files are all remembered */

@@ -178,9 +178,6 @@ static void apply_create(struct picture *p, const struct watch_output *output)
 	const struct watch_event *event = output->event;
 	struct picture_entry *entry = find(p, event->name);
 
-	if (entry && entry->is_dir != event->is_dir && !p->ahead)
-		wrong(p, "CREATE %s: it was %sa directory", event->name,
-		      entry->is_dir ? "" : "not ");
 	if (entry)
 		forget(p, event->name);
 	entry = add(p, event->name);
@@ -428,7 +425,7 @@ static void change(struct changer *c)
 		append(path, O_APPEND);
 	} else if (what < 65) {
 		pick_path(c, c->root, other);
-		rename(path, other);
+		renameat2(AT_FDCWD, path, AT_FDCWD, other, pick(c, 6) ? 0 : RENAME_EXCHANGE);
 	} else if (what < 70) {
 		pick_path(c, c->outside, other);
 		rename(path, other);
