@@ -2,23 +2,25 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 TAILQ_HEAD(work_list, work);
 
-/* A thread that is at work. */
-struct running {
-	uint64_t since_us; /* this piece */
-	TAILQ_ENTRY(running) link;
+struct worker {
+	struct workers *pool;
+	struct thread thread;
+	uint64_t since_us;	  /* that it has been at its piece */
+	TAILQ_ENTRY(worker) link; /* in `running` or `over`, if in any */
 };
+
+TAILQ_HEAD(worker_list, worker);
 
 struct workers {
 	const char *name;
@@ -29,7 +31,8 @@ struct workers {
 	pthread_cond_t ended; /* a thread has ended */
 	struct work_list queue;
 	struct work_list finished;
-	TAILQ_HEAD(, running) running;
+	struct worker_list running; /* at work */
+	struct worker_list over;    /* ended, and to be joined */
 	unsigned threads;
 	unsigned idle;	   /* threads that wait for work */
 	unsigned woken;	   /* of those, how many have been signalled and have not looked yet */
@@ -66,45 +69,68 @@ static struct work *next_work(struct workers *w)
 	}
 }
 
+/* Has the loop collect what there is. */
+static void call_loop(struct workers *w)
+{
+	uint64_t one = 1;
+
+	if (write(w->eventfd, &one, sizeof(one)) < 0)
+		fatal("eventfd: write failed");
+}
+
 /*
  * Whoever is woken takes the lock first, so nobody is woken with the lock held: that would only
  * send them to sleep again.
  */
 static void *worker_main(void *arg)
 {
-	struct workers *w = arg;
-	struct running self;
+	struct worker *self = arg;
+	struct workers *w = self->pool;
 	struct work *work;
 	bool first;
-	uint64_t one = 1;
 
 	pthread_mutex_lock(&w->lock);
 	w->starting--;
 	while ((work = next_work(w))) {
-		self.since_us = w->patience_us ? clock_monotonic_us() : 0;
-		TAILQ_INSERT_HEAD(&w->running, &self, link);
+		self->since_us = w->patience_us ? clock_monotonic_us() : 0;
+		TAILQ_INSERT_HEAD(&w->running, self, link);
 		pthread_mutex_unlock(&w->lock);
 		work->run(work);
 		pthread_mutex_lock(&w->lock);
 		first = TAILQ_EMPTY(&w->finished);
 		TAILQ_INSERT_TAIL(&w->finished, work, link);
 		pthread_mutex_unlock(&w->lock);
-		if (first && write(w->eventfd, &one, sizeof(one)) < 0)
-			fatal("eventfd: write failed");
+		if (first)
+			call_loop(w);
 		pthread_mutex_lock(&w->lock);
-		TAILQ_REMOVE(&w->running, &self, link);
+		TAILQ_REMOVE(&w->running, self, link);
 	}
 	w->threads--;
+	TAILQ_INSERT_TAIL(&w->over, self, link);
 	pthread_cond_signal(&w->ended);
 	pthread_mutex_unlock(&w->lock);
+	call_loop(w);
 	return NULL;
 }
 
-/* Hands the finished work back, on the loop. */
+/* Joins the threads that have ended. */
+static void free_workers(struct worker_list *over)
+{
+	struct worker *worker;
+
+	while ((worker = TAILQ_FIRST(over))) {
+		TAILQ_REMOVE(over, worker, link);
+		thread_join(&worker->thread);
+		free(worker);
+	}
+}
+
+/* Hands the finished work back, on the loop, and buries the threads that have ended. */
 static void workers_collect(evutil_socket_t fd, short what, void *arg)
 {
 	struct workers *w = arg;
 	struct work_list done = TAILQ_HEAD_INITIALIZER(done);
+	struct worker_list over = TAILQ_HEAD_INITIALIZER(over);
 	struct work *work;
 	uint64_t count;
 
@@ -112,7 +138,9 @@ static void workers_collect(evutil_socket_t fd, short what, void *arg)
 		return;
 	pthread_mutex_lock(&w->lock);
 	TAILQ_CONCAT(&done, &w->finished, link);
+	TAILQ_CONCAT(&over, &w->over, link);
 	pthread_mutex_unlock(&w->lock);
+	free_workers(&over);
 	while ((work = TAILQ_FIRST(&done))) {
 		TAILQ_REMOVE(&done, work, link);
 		w->busy--;
@@ -120,23 +148,17 @@ static void workers_collect(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* Starts one more thread. It takes no signals: those are the loop's. The lock is held. */
+/* Starts one more thread. The lock is held. */
 static int start_thread(struct workers *w)
 {
-	sigset_t all, old;
-	pthread_attr_t attr;
-	pthread_t thread;
+	struct worker *worker = mem_zalloc(sizeof(*worker));
 	int r;
 
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, WORK_STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&thread, &attr, worker_main, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	if (r == 0)
+	worker->pool = w;
+	r = thread_start(&worker->thread, WORK_STACK_BYTES, worker_main, worker);
+	if (r < 0)
+		free(worker);
+	else
 		w->threads++, w->starting++;
 	return r;
 }
@@ -166,12 +188,12 @@ static bool wake_thread(struct workers *w)
  */
 static bool thread_comes(const struct workers *w, uint64_t now_us)
 {
-	const struct running *running;
+	const struct worker *worker;
 
 	if (w->woken || w->starting)
 		return true;
-	TAILQ_FOREACH (running, &w->running, link)
-		if (now_us - running->since_us < w->patience_us)
+	TAILQ_FOREACH (worker, &w->running, link)
+		if (now_us - worker->since_us < w->patience_us)
 			return true;
 	return false;
 }
@@ -205,6 +227,7 @@ struct workers *workers_new(struct loop *loop, const char *name, unsigned max_th
 	TAILQ_INIT(&w->queue);
 	TAILQ_INIT(&w->finished);
 	TAILQ_INIT(&w->running);
+	TAILQ_INIT(&w->over);
 	timer_init(&w->overdue, loop, on_overdue, w);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -276,6 +299,7 @@ void workers_free(struct workers *w)
 	while (w->threads)
 		pthread_cond_wait(&w->ended, &w->lock);
 	pthread_mutex_unlock(&w->lock);
+	free_workers(&w->over);
 	event_del(&w->event);
 	timer_cancel(&w->overdue);
 	close(w->eventfd);

@@ -1,0 +1,54 @@
+#include "base/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* The address space for a stack and its guard page. */
+static int map_stack(struct thread *t, size_t stack_bytes)
+{
+	size_t guard_bytes = (size_t)sysconf(_SC_PAGESIZE);
+
+	t->map_bytes = guard_bytes + stack_bytes;
+	t->map = mmap(NULL, t->map_bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	if (t->map == MAP_FAILED)
+		return -errno;
+	if (mprotect(t->map, guard_bytes, PROT_NONE) < 0) {
+		int r = -errno;
+
+		munmap(t->map, t->map_bytes);
+		return r;
+	}
+	return 0;
+}
+
+int thread_start(struct thread *t, size_t stack_bytes, void *(*main)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int r = map_stack(t, stack_bytes);
+
+	if (r < 0)
+		return r;
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, (char *)t->map + t->map_bytes - stack_bytes, stack_bytes);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = -pthread_create(&t->id, &attr, main, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	if (r < 0)
+		munmap(t->map, t->map_bytes);
+	return r;
+}
+
+void thread_join(struct thread *t)
+{
+	if (pthread_join(t->id, NULL))
+		fatal("a thread can't be joined");
+	munmap(t->map, t->map_bytes);
+}
