@@ -235,7 +235,10 @@ install: build/envd
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
 FOLDERS  := $(filter-out bench compare vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
-SUITES   ?= unit unit-asan unit-tsan fuzz-replay $(FOLDERS) vm $(SANITIZED:%=%-asan)
+# The longest come first.
+SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-replay \
+            $(filter-out conformance,$(FOLDERS)) $(SANITIZED:%=%-asan)
+# With sanitizers the daemon's own suites, for the SDKs' send it nothing that those do not.
 SANITIZED := $(filter conformance files http process watch,$(FOLDERS))
 
 # The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
