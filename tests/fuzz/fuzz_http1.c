@@ -5,15 +5,14 @@
  */
 #include <event2/buffer.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/budget.h"
 #include "base/loop.h"
-#include "rpc/http1.h"
 #include "rpc/router.h"
 #include "rpc/server.h"
 #include "rpc/stream.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/wire_client.h"
 
 #define MAX_INPUT_BYTES 2048
 #define BIG_BYTES	(200 * 1024)
@@ -201,118 +200,18 @@ static void build_server(void)
 	server = server_new(&loop, &budget, router, allow_all, NULL);
 }
 
-/* ---- the client ---- */
-
-struct client {
-	struct http1 http;
-	struct evbuffer *got;
-	bool broken; /* the connection was cut, with what was still to be written */
-	uint32_t random;
-	bool slow; /* reads little at a time */
-};
-
-static void on_wake(void *arg)
+static void check_idle(void)
 {
-}
-
-static size_t next_random(struct client *c, size_t below)
-{
-	c->random = c->random * 1664525 + 1013904223;
-	return (c->random >> 8) % below;
-}
-
-/* Lets the engine do all it can, and reads what it wrote. */
-static void run(struct client *c)
-{
-	size_t before, n;
-
-	do {
-		before = evbuffer_get_length(c->http.in);
-		http1_process(&c->http);
-		event_base_loop(loop.base, EVLOOP_NONBLOCK);
-		http1_process(&c->http);
-		n = evbuffer_get_length(c->http.out);
-		if (c->slow && n > 0)
-			n = 1 + next_random(c, n);
-		evbuffer_remove_buffer(c->http.out, c->got, n);
-		if (n > 0)
-			http1_drained(&c->http);
-	} while (!http1_finished(&c->http) && (n > 0 || before != evbuffer_get_length(c->http.in)));
-}
-
-/* Sends the input in pieces of at most `max_piece` bytes, then closes. */
-static void talk(struct client *c, const uint8_t *data, size_t n, size_t max_piece)
-{
-	size_t at = 0;
-
-	c->got = evbuffer_new();
-	http1_init(&c->http, server, on_wake, NULL);
-	while (at < n && !http1_finished(&c->http) && http1_wants_input(&c->http)) {
-		size_t piece = max_piece > 1 ? 1 + next_random(c, max_piece) : 1;
-
-		if (piece > n - at)
-			piece = n - at;
-		evbuffer_add(c->http.in, data + at, piece);
-		at += piece;
-		run(c);
-	}
-	if (!http1_finished(&c->http)) {
-		http1_eof(&c->http);
-		run(c);
-	}
-	c->broken = c->http.state == HTTP1_BROKEN;
-	CHECK(c->broken || http1_finished(&c->http) || c->http.stream);
-	http1_clear(&c->http);
 	CHECK(n_open == 0);
 	CHECK(budget.used[BUDGET_STREAMS] == 0);
 }
 
-/* The answers, without what the clock says (or what a body has in its likeness). */
-static char *answers(struct client *c, size_t *ret_n)
-{
-	size_t n = *ret_n = evbuffer_get_length(c->got);
-	char *p = (char *)evbuffer_pullup(c->got, -1), *at = p;
-
-	while (at && (at = memmem(at, n - (size_t)(at - p), "\r\nDate: ", 8))) {
-		at += 8;
-		for (size_t i = 0; i < 29 && at + i < p + n; i++)
-			at[i] = 'x';
-	}
-	return p;
-}
-
-/*
- * The answers are the same; or a connection that was cut, for a fault that came before its last
- * answer was read, has the beginning of them.
- */
-static void compare(struct client *a, struct client *b)
-{
-	size_t a_n, b_n;
-	char *a_p = answers(a, &a_n), *b_p = answers(b, &b_n);
-	size_t n = a_n < b_n ? a_n : b_n;
-
-	CHECK(a_n == n || b->broken);
-	CHECK(b_n == n || a->broken);
-	CHECK(n == 0 || !memcmp(a_p, b_p, n));
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	struct client whole = {0}, bytewise = {0}, slow = {.slow = true};
-
 	if (!server)
 		build_server();
 	if (n == 0 || n > MAX_INPUT_BYTES)
 		return 0;
-	for (size_t i = 0; i < n; i++)
-		slow.random = slow.random * 31 + data[i];
-	talk(&whole, data, n, n);
-	talk(&bytewise, data, n, 1);
-	talk(&slow, data, n, 40);
-	compare(&whole, &bytewise);
-	compare(&whole, &slow);
-	evbuffer_free(whole.got);
-	evbuffer_free(bytewise.got);
-	evbuffer_free(slow.got);
+	wire_client_talk(&loop, server, data, n, check_idle);
 	return 0;
 }

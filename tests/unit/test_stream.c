@@ -454,8 +454,8 @@ static void test_gone_in_body(void **state)
 	static const char *const bodies[] = {
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n01234",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n01234",
-		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
-		"chunked\r\n\r\n5\r\n01234\r\n0\r\n",
+		("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+		 "5\r\n01234\r\n0\r\n"),
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
