@@ -56,6 +56,30 @@ static void test_ending(void **state)
 	}
 }
 
+/* The field that no stock client knows is there for those that ask, where there is a reason. */
+static void test_explained_ending(void **state)
+{
+	static const struct {
+		bool oom, explain, told;
+	} cases[] = {
+		{false, false, false},
+		{false, true, false},
+		{true, false, false},
+		{true, true, true},
+	};
+	Process__ProcessEvent__EndEvent end;
+	char text[ENDING_TEXT_BYTES];
+	struct ending ending;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		ending =
+			(struct ending){.code = CLD_KILLED, .status = SIGKILL, .oom = cases[i].oom};
+		ending_event(&ending, cases[i].explain, text, &end);
+		assert_string_equal(end.status, "signal: killed");
+		assert_int_equal(end.oom_killed, cases[i].told);
+	}
+}
+
 static void test_environment(void **state)
 {
 	static const char *const expected[] = {
@@ -255,6 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ending),
+		cmocka_unit_test(test_explained_ending),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test_setup_teardown(test_input_fits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_input_waits, setup, teardown),
