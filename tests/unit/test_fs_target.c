@@ -1,0 +1,283 @@
+/* The file of an upload: in place, in parts, on conditions, and replaced as a whole. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "fs/target.h"
+#include "fs/validator.h"
+
+static char dir[64];
+static struct arena arena;
+static struct fs_failure failure;
+static int64_t size_told; /* of the last target */
+
+static int setup(void **state)
+{
+	strcpy(dir, "/var/tmp/envd-test-XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	char command[100];
+
+	arena_clear(&arena);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	return system(command);
+}
+
+static char *in_dir(const char *name)
+{
+	return arena_printf(&arena, "%s/%s", dir, name);
+}
+
+static void put_file(const char *name, const char *text, mode_t mode)
+{
+	FD_AUTO int fd = open(in_dir(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(fchmod(fd, mode), 0);
+}
+
+static void assert_contents(const char *name, const char *expected)
+{
+	char *text;
+	size_t n;
+
+	assert_int_equal(fd_read_file(AT_FDCWD, in_dir(name), 1000, &text, &n), 0);
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+/* What is in the directory. */
+static unsigned count_entries(void)
+{
+	DIR *d = opendir(dir);
+	unsigned n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+static struct fs_target_options options_of_user(void)
+{
+	return (struct fs_target_options){.uid = getuid(), .gid = getgid()};
+}
+
+/* Uploads a text as a whole. Returns the failure's status, 0 where there is none. */
+static unsigned upload(const char *name, const struct fs_target_options *options, const char *text)
+{
+	struct fs_target t;
+	int r;
+
+	memset(&failure, 0, sizeof(failure));
+	r = fs_target_open(&t, in_dir(name), options, &failure);
+	if (r == 0)
+		r = fs_target_write(&t, text, strlen(text), &failure);
+	if (r == 0)
+		r = fs_target_finish(&t, &failure);
+	fs_target_close(&t);
+	size_told = t.size;
+	assert_int_equal(r, failure.status ? -1 : 0);
+	return failure.status;
+}
+
+static void test_parts(void **state)
+{
+	static const struct {
+		const char *range, *text;
+		unsigned status;
+		int64_t told;
+		const char *contents; /* afterwards; NULL: no file */
+	} steps[] = {
+		{"bytes 4-7/8", "part", 416, 0, NULL},
+		{"bytes 0-3/8", "abcd", 0, -1, "abcd"},
+		{"bytes 5-7/8", "xyz", 416, 4, "abcd"},
+		{"bytes 4-5/8", "ef", 0, -1, "abcdef"},
+		{"bytes 4-5/8", "EF", 0, -1, "abcdEF"},
+		{"bytes 4-5/5", "EF", 400, -1, "abcdEF"},
+		{"bytes 1-2/*", "BC", 0, -1, "aBCdEF"},
+		{"bytes 4-7/8", "efgh", 0, -1, "aBCdefgh"},
+		{"bytes 4-5/7", "ef", 409, 8, "aBCdefgh"},
+		{"bytes 8-8/9", "too long", 400, -1, "aBCdefgh"},
+		{"bytes 8-11/12", "cut", 400, -1, "aBCdefghcut"},
+		{"bytes 0-1/2", "ab", 0, -1, "ab"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct fs_target_options o = options_of_user();
+		struct stat st;
+
+		o.has_range = true;
+		if (fs_content_range_parse(steps[i].range, &o.range) < 0) {
+			assert_int_equal(steps[i].status, 400);
+			continue;
+		}
+		if (upload("f", &o, steps[i].text) != steps[i].status)
+			fail_msg("%s: %u %s", steps[i].range, failure.status, failure.message);
+		assert_int_equal(size_told, steps[i].told);
+		if (steps[i].contents)
+			assert_contents("f", steps[i].contents);
+		else
+			assert_int_equal(stat(in_dir("f"), &st), -1);
+	}
+}
+
+/* The ETag that a download of the file gives once it is old enough. */
+static char *etag_of(const char *name)
+{
+	struct fs_validator v;
+	struct timespec later;
+	struct stat st;
+
+	assert_int_equal(stat(in_dir(name), &st), 0);
+	clock_gettime(CLOCK_REALTIME, &later);
+	later.tv_sec += 10;
+	fs_validator_init(&v, &st, &later);
+	return arena_strdup(&arena, v.etag);
+}
+
+/* Its ctime, which nobody can set, has to grow old by itself. */
+static void wait_until_strong(const char *name)
+{
+	struct timespec now;
+	struct stat st;
+
+	do {
+		usleep(50000);
+		assert_int_equal(stat(in_dir(name), &st), 0);
+		clock_gettime(CLOCK_REALTIME, &now);
+	} while (now.tv_sec - st.st_ctim.tv_sec < FS_ETAG_WEAK_MS / 1000 + 1);
+}
+
+static void test_conditions(void **state)
+{
+	struct fs_target_options o;
+
+	for (int atomic = 0; atomic < 2; atomic++) {
+		o = options_of_user();
+		o.atomic = atomic;
+		o.if_match = "*";
+		assert_int_equal(upload("absent", &o, "x"), 412);
+		o.if_match = NULL;
+		o.if_none_match = "*";
+		assert_int_equal(upload("new", &o, "first"), 0);
+		assert_int_equal(upload("new", &o, "second"), 412);
+		assert_contents("new", "first");
+		o.if_none_match = NULL;
+		o.if_match = "\"of another file\", W/\"x\"";
+		assert_int_equal(upload("new", &o, "third"), 412);
+		o.if_match = etag_of("new"); /* the file is too young for it */
+		assert_int_equal(upload("new", &o, "fourth"), 412);
+		assert_contents("new", "first");
+		assert_int_equal(count_entries(), 1);
+		if (!atomic)
+			assert_int_equal(unlink(in_dir("new")), 0);
+	}
+	wait_until_strong("new");
+	assert_int_equal(upload("new", &o, "fifth"), 0);
+	assert_int_equal(upload("new", &o, "sixth"), 412);
+	assert_contents("new", "fifth");
+	assert_int_equal(count_entries(), 1);
+}
+
+static void test_atomic(void **state)
+{
+	struct fs_target_options o = options_of_user();
+	struct fs_target t;
+	struct stat before, after;
+	char value[16] = "";
+
+	o.atomic = true;
+	o.sync = true;
+	put_file("f", "old", 04751);
+	assert_int_equal(setxattr(in_dir("f"), "user.kept", "yes", 3, 0), 0);
+	assert_int_equal(setxattr(in_dir("f"), "user.e2b.gone", "yes", 3, 0), 0);
+	assert_int_equal(symlink("f", in_dir("link")), 0);
+	assert_int_equal(symlink("sub/../dangling", in_dir("broken")), 0);
+	assert_int_equal(mkdir(in_dir("sub"), 0755), 0);
+	assert_int_equal(stat(in_dir("f"), &before), 0);
+	assert_int_equal(upload("link", &o, "new"), 0);
+	assert_contents("f", "new");
+	assert_int_equal(stat(in_dir("f"), &after), 0);
+	assert_int_equal(after.st_mode, before.st_mode);
+	assert_int_equal(after.st_uid, before.st_uid);
+	assert_int_not_equal(after.st_ino, before.st_ino);
+	assert_int_equal(getxattr(in_dir("f"), "user.kept", value, sizeof(value)), 3);
+	assert_int_equal(getxattr(in_dir("f"), "user.e2b.gone", value, sizeof(value)), -1);
+	assert_int_equal(lstat(in_dir("link"), &after), 0);
+	assert_true(S_ISLNK(after.st_mode));
+	assert_int_equal(upload("broken", &o, "mended"), 0);
+	assert_contents("dangling", "mended");
+	assert_int_equal(count_entries(), 5);
+
+	/* Given up midway, there is no trace. */
+	assert_int_equal(fs_target_open(&t, in_dir("f"), &o, &failure), 0);
+	assert_int_equal(fs_target_write(&t, "half", 4, &failure), 0);
+	fs_target_close(&t);
+	assert_int_equal(fs_target_open(&t, in_dir("made/new"), &o, &failure), 0);
+	fs_target_close(&t);
+	assert_contents("f", "new");
+	assert_int_equal(rmdir(in_dir("made")), 0);
+	assert_int_equal(count_entries(), 5);
+
+	assert_int_equal(upload("sub", &o, "x"), 400);
+	assert_int_equal(upload("sub/", &o, "x"), 400);
+	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
+	assert_int_equal(upload("fifo", &o, "x"), 400);
+	assert_int_equal(upload("f/x", &o, "x"), 500);
+}
+
+static void test_plain(void **state)
+{
+	struct fs_target_options o = options_of_user();
+	struct fs_target t;
+	struct stat before, after;
+
+	put_file("f", "a longer text", 0640);
+	assert_int_equal(stat(in_dir("f"), &before), 0);
+	assert_int_equal(upload("f", &o, "text"), 0);
+	assert_contents("f", "text");
+	assert_int_equal(stat(in_dir("f"), &after), 0);
+	assert_int_equal(after.st_ino, before.st_ino);
+	assert_int_equal(after.st_mode, before.st_mode);
+	/* What was written stays. */
+	assert_int_equal(fs_target_open(&t, in_dir("f"), &o, &failure), 0);
+	assert_int_equal(fs_target_write(&t, "ha", 2, &failure), 0);
+	fs_target_close(&t);
+	assert_contents("f", "ha");
+	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
+	assert_int_equal(upload("fifo", &o, "x"), 400);
+	assert_int_equal(upload("new/deep/file", &o, "x"), 0);
+	assert_contents("new/deep/file", "x");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_parts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_conditions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_atomic, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
