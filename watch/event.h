@@ -33,6 +33,7 @@ enum watch_move {
 
 struct watch_event {
 	unsigned refs;
+	uint64_t number; /* in the order of delivery, over all trees */
 	uint16_t name_bytes;
 	uint8_t type; /* enum watch_event_type */
 	uint8_t move; /* enum watch_move */

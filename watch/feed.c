@@ -42,35 +42,12 @@ static bool root_serves(const struct watch_root *root, const struct watch_wish *
 	       strcmp(tree->path, wish->path) == 0 && same_patterns(root->ignored, wish->ignored);
 }
 
-static struct watch_patterns *copy_patterns(const struct watch_patterns *from)
-{
-	struct watch_patterns *copy;
-	size_t i;
-
-	if (!from || !from->n)
-		return NULL;
-	copy = mem_zalloc(sizeof(*copy));
-	for (i = 0; i < from->n; i++)
-		copy->text[i] = mem_strdup(from->text[i]);
-	copy->n = from->n;
-	return copy;
-}
-
-static void free_patterns(struct watch_patterns *patterns)
-{
-	if (!patterns)
-		return;
-	while (patterns->n > 0)
-		free(patterns->text[--patterns->n]);
-	free(patterns);
-}
-
 static struct watch_root *root_new(struct watch_feed *feed, const struct watch_wish *wish)
 {
 	struct watch_root *root = mem_zalloc(sizeof(*root));
 
 	root->feed = feed;
-	root->ignored = copy_patterns(wish->ignored);
+	root->ignored = watch_patterns_copy(wish->ignored);
 	root->tree = watch_tree_new(wish->path, wish->dev, wish->ino);
 	root->tree->recursive = wish->recursive;
 	root->tree->network = wish->network;
@@ -96,7 +73,7 @@ static void root_free(struct watch_root *root)
 	}
 	TAILQ_REMOVE(&feed->roots, root, link);
 	feed->n_roots--;
-	free_patterns(root->ignored);
+	watch_patterns_free(root->ignored);
 	free(root);
 }
 
@@ -147,9 +124,27 @@ static void root_update_tree(struct watch_root *root)
 {
 	const struct watcher *w;
 
-	root->tree->want_entries = false;
-	TAILQ_FOREACH (w, &root->watchers, link)
+	root->tree->want_entries = root->tree->want_moves = false;
+	TAILQ_FOREACH (w, &root->watchers, link) {
 		root->tree->want_entries |= w->want_entry;
+		root->tree->want_moves |= w->pairs;
+	}
+}
+
+static void root_deliver(struct watch_root *root, const struct watch_output *output)
+{
+	struct watcher *w;
+
+	if (output->kind == WATCH_OUTPUT_EVENT)
+		output->event->number = ++root->feed->feeds->n_events;
+	TAILQ_FOREACH (w, &root->watchers, link) {
+		if (w->state != WATCHER_LIVE)
+			continue;
+		if (output->kind == WATCH_OUTPUT_EVENT)
+			watcher_event(w, output->event, output->first);
+		else
+			watcher_resolved(w);
+	}
 }
 
 /* ---- a feed ---- */
@@ -159,18 +154,12 @@ static void feed_deliver(struct watch_feed *feed)
 {
 	struct watch_source *source = feed->source;
 	struct watch_output *output;
-	struct watch_root *root;
-	struct watcher *w;
 	size_t i;
 
 	for (i = 0; i < source->n_outputs; i++) {
 		output = &source->outputs[i];
-		root = output->tree->user;
 		watch_output_resolve(output);
-		if (output->kind == WATCH_OUTPUT_EVENT)
-			TAILQ_FOREACH (w, &root->watchers, link)
-				if (w->state == WATCHER_LIVE)
-					watcher_event(w, output->event);
+		root_deliver(output->tree->user, output);
 		watch_event_unref(output->event);
 		watch_event_unref(output->first);
 	}
@@ -274,7 +263,7 @@ static void feed_close(struct watch_feed *feed)
 			root->tree->ignored = NULL;
 		else
 			watch_tree_free(root->tree);
-		free_patterns(root->ignored);
+		watch_patterns_free(root->ignored);
 		free(root);
 	}
 	TAILQ_REMOVE(&feeds->list, feed, link);

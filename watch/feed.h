@@ -95,6 +95,7 @@ struct watch_feeds {
 	struct user_db *users;
 	struct watch_mounts *mounts;
 	struct watch_memory memory;
+	uint64_t n_events; /* delivered */
 	TAILQ_HEAD(, watch_feed) list;
 	size_t n;
 };

@@ -1,6 +1,9 @@
 #include "watch/glob.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 /*
  * One element of a pattern that stands for one character: whether it does for c, and where the
@@ -112,6 +115,29 @@ bool watch_glob_match(const char *pattern, const char *text)
 			return false;
 		}
 	}
+}
+
+struct watch_patterns *watch_patterns_copy(const struct watch_patterns *from)
+{
+	struct watch_patterns *copy;
+	size_t i;
+
+	if (!from || !from->n)
+		return NULL;
+	copy = mem_zalloc(sizeof(*copy));
+	for (i = 0; i < from->n; i++)
+		copy->text[i] = mem_strdup(from->text[i]);
+	copy->n = from->n;
+	return copy;
+}
+
+void watch_patterns_free(struct watch_patterns *patterns)
+{
+	if (!patterns)
+		return;
+	while (patterns->n > 0)
+		free(patterns->text[--patterns->n]);
+	free(patterns);
 }
 
 bool watch_patterns_match(const struct watch_patterns *patterns, const char *path)

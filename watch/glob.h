@@ -21,6 +21,10 @@ struct watch_patterns {
 
 bool watch_glob_match(const char *pattern, const char *text);
 
+/* A copy that owns its texts; NULL for an empty list. NULL is fine for both. */
+struct watch_patterns *watch_patterns_copy(const struct watch_patterns *from);
+void watch_patterns_free(struct watch_patterns *patterns);
+
 /* Whether one of the patterns matches the path. NULL and an empty list match nothing. */
 bool watch_patterns_match(const struct watch_patterns *patterns, const char *path);
 

@@ -11,6 +11,7 @@
 #include "fs/entry.h"
 #include "fs/netmount.h"
 #include "watch/mounts.h"
+#include "watch/options.h"
 #include "watch/service_impl.h"
 
 /* Finding the directory, on a worker. */
@@ -22,6 +23,7 @@ struct opening {
 	struct watch_mounts *mounts;
 	bool recursive;
 	bool allow_network;
+	struct watch_options options;
 	char *real; /* without links; owned */
 	struct stat st;
 	struct error err; /* code ERROR_OK: none */
@@ -84,6 +86,7 @@ static void opening_join(struct opening *o, struct watcher *w)
 		.ino = o->st.st_ino,
 		.recursive = o->recursive,
 		.network = o->allow_network,
+		.ignored = &o->options.ignored,
 	};
 	int r;
 
@@ -130,14 +133,22 @@ void watch_open(struct rpc_call *call, const struct watch_request *request, bool
 {
 	struct watch_service *svc = rpc_call_service(call);
 	char *path = resolve(call, request->path);
+	struct watch_options options;
 	struct opening *o;
 	struct watcher *w;
+	struct error err;
 
 	if (!path)
 		return;
+	if (watch_options_parse(rpc_call_header(call, WATCH_OPTIONS_HEADER), rpc_call_arena(call),
+				&options, &err) < 0) {
+		rpc_fail(call, &err);
+		return;
+	}
 	w = watcher_new(svc, call, polled);
 	if (!w)
 		return;
+	watcher_set_options(w, &options);
 	w->want_entry = request->include_entry && !watch_is_legacy(call);
 	watch_say_legacy(call);
 	o = mem_zalloc(sizeof(*o));
@@ -148,6 +159,7 @@ void watch_open(struct rpc_call *call, const struct watch_request *request, bool
 	w->path = mem_strdup(o->clean);
 	o->recursive = request->recursive;
 	o->allow_network = request->allow_network_mounts;
+	o->options = options;
 	o->work.run = opening_run;
 	o->work.done = opening_done;
 	work_submit(svc->workers, &o->work);

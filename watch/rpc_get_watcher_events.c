@@ -5,24 +5,24 @@
 #include "watch/message.h"
 #include "watch/service_impl.h"
 
-/* The waiting events, and "look again" behind them where others were dropped. */
-static void fill(const struct watcher *w, Filesystem__GetWatcherEventsResponse *response,
-		 struct arena *arena)
+/* The first n waiting events, and "look again" behind them. */
+static void fill(const struct watcher *w, uint32_t n, bool look_again,
+		 Filesystem__GetWatcherEventsResponse *response, struct arena *arena)
 {
-	size_t n = w->queue.n + (w->queue.dropped ? 1 : 0);
-	struct watch_message *messages = arena_alloc(arena, n * sizeof(*messages));
+	struct watch_message *messages = arena_alloc(arena, (n + 1) * sizeof(*messages));
 	struct watch_event *again;
 	uint32_t i;
 
-	response->events = arena_alloc(arena, n * sizeof(*response->events));
-	response->n_events = n;
-	for (i = 0; i < w->queue.n; i++)
+	response->events = arena_alloc(arena, (n + 1) * sizeof(*response->events));
+	for (i = 0; i < n; i++)
 		response->events[i] =
 			watch_message_fill(&messages[i], w, watch_queue_at(&w->queue, i), arena);
-	if (w->queue.dropped) {
+	response->n_events = n;
+	if (look_again) {
 		again = watch_event_new(WATCH_WRITE, ".", 1);
-		response->events[i] = watch_message_fill(&messages[i], w, again, arena);
-		response->events[i]->name = ".";
+		response->events[n] = watch_message_fill(&messages[n], w, again, arena);
+		response->events[n]->name = ".";
+		response->n_events++;
 		watch_event_unref(again);
 	}
 }
@@ -35,7 +35,8 @@ static void get_watcher_events_open(struct rpc_call *call, const ProtobufCMessag
 	struct watcher *w;
 	struct arena arena = {0};
 	struct error err;
-	bool dropped;
+	bool look_again;
+	uint32_t n;
 
 	w = watch_service_find(rpc_call_service(call), request->watcher_id, &err);
 	if (!w) {
@@ -43,13 +44,17 @@ static void get_watcher_events_open(struct rpc_call *call, const ProtobufCMessag
 		return;
 	}
 	watch_say_legacy(call);
-	dropped = w->queue.dropped;
-	fill(w, &response, &arena);
+	n = watcher_ready(w);
+	look_again = w->queue.dropped && n == w->queue.n;
+	fill(w, n, look_again, &response, &arena);
 	rpc_reply(call, &response.base);
 	arena_clear(&arena);
-	watch_queue_clear(&w->queue);
-	if (dropped && w->root)
+	while (n-- > 0)
+		watch_queue_pop(&w->queue);
+	if (look_again) {
+		watch_queue_told(&w->queue);
 		watch_feed_resume(w->root->feed);
+	}
 }
 
 const struct rpc_method watch_rpc_get_watcher_events = {

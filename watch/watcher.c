@@ -14,6 +14,7 @@
 #include "watch/event.h"
 #include "watch/feed.h"
 #include "watch/message.h"
+#include "watch/options.h"
 #include "watch/service_impl.h"
 
 struct watcher *watcher_new(struct watch_service *service, struct rpc_call *call, bool polled)
@@ -39,6 +40,9 @@ struct watcher *watcher_new(struct watch_service *service, struct rpc_call *call
 
 void watcher_free(struct watcher *w)
 {
+	if (w->debounce_ms)
+		timer_cancel(&w->gathered);
+	watch_patterns_free(w->only);
 	if (w->call)
 		rpc_call_set_data(w->call, NULL);
 	if (w->root)
@@ -98,7 +102,8 @@ static void send_event(struct watcher *w, struct watch_event *event)
 {
 	Filesystem__WatchDirResponse response = FILESYSTEM__WATCH_DIR_RESPONSE__INIT;
 	unsigned encoding = rpc_call_encoding(w->call);
-	bool shared = w->root->n_watchers > 1 && !(event->entry && w->want_entry);
+	bool own = w->pairs || (event->entry && w->want_entry);
+	bool shared = w->root->n_watchers > 1 && !own;
 	struct watch_message message;
 	struct arena arena = {0};
 
@@ -126,21 +131,65 @@ static void send_look_again(struct watcher *w)
 	watch_event_unref(event);
 }
 
-void watcher_writable(struct watcher *w)
+/* Whether the client wants to know of the event. */
+static bool wants(const struct watcher *w, const struct watch_event *event)
+{
+	if (!w->only || event->look_again || strcmp(event->name, ".") == 0)
+		return true;
+	return watch_patterns_match(w->only, event->name) ||
+	       (w->pairs && event->to && watch_patterns_match(w->only, event->to->name));
+}
+
+static bool is_waiting(const struct watcher *w, const struct watch_event *event)
+{
+	return w->pairs && event->move == WATCH_MOVE_WAITING;
+}
+
+/* Sends what waits, as far as that goes now. */
+static void pump(struct watcher *w)
 {
 	struct watch_event *event;
 
-	w->full = false;
-	while (!w->full && (event = watch_queue_first(&w->queue))) {
-		send_event(w, event);
+	while (!w->full && (event = watch_queue_first(&w->queue)) && !is_waiting(w, event)) {
+		if (wants(w, event))
+			send_event(w, event);
 		watch_queue_pop(&w->queue);
 	}
-	if (!w->full && w->queue.dropped) {
+	if (!w->full && !w->queue.n && w->queue.dropped) {
 		watch_queue_told(&w->queue);
 		send_look_again(w);
 	}
-	if (w->root && !watcher_has_enough(w))
+	if (!watcher_has_enough(w))
 		watch_feed_resume(w->root->feed);
+}
+
+void watcher_writable(struct watcher *w)
+{
+	w->full = false;
+	if (w->state == WATCHER_LIVE && !w->gathering_ms)
+		pump(w);
+}
+
+/* Nothing has happened for a while, or something all the time. */
+static void on_gathered(void *arg)
+{
+	struct watcher *w = arg;
+
+	w->gathering_ms = 0;
+	pump(w);
+}
+
+/* Puts the sending off, but not for ever. */
+static void gather(struct watcher *w)
+{
+	uint64_t now_ms = clock_monotonic_ms(), end_ms, delay_ms = w->debounce_ms;
+
+	if (!w->gathering_ms)
+		w->gathering_ms = now_ms;
+	end_ms = w->gathering_ms + (uint64_t)w->debounce_ms * WATCHER_GATHER_TIMES;
+	if (now_ms + delay_ms > end_ms)
+		delay_ms = end_ms > now_ms ? end_ms - now_ms : 0;
+	timer_set_ms(&w->gathered, delay_ms);
 }
 
 void watcher_keepalive(struct watcher *w)
@@ -200,18 +249,54 @@ static void answer_create(struct watcher *w)
 void watcher_start(struct watcher *w)
 {
 	w->state = WATCHER_LIVE;
+	w->first_event = w->service->feeds.n_events + 1;
 	if (w->polled)
 		answer_create(w);
 	else
 		start_stream(w);
 }
 
-void watcher_event(struct watcher *w, struct watch_event *event)
+void watcher_set_options(struct watcher *w, const struct watch_options *options)
 {
-	if (w->polled || w->full || w->queue.n || w->queue.dropped)
+	w->pairs = options->pairs;
+	w->only = watch_patterns_copy(&options->only);
+	if (w->polled || !options->debounce_ms)
+		return;
+	w->debounce_ms = options->debounce_ms;
+	timer_init(&w->gathered, w->service->state->loop, on_gathered, w);
+}
+
+void watcher_event(struct watcher *w, struct watch_event *event, const struct watch_event *first)
+{
+	if (w->pairs && first && first->number >= w->first_event) {
+		/* The RENAME says it. */
+		watcher_resolved(w);
+		return;
+	}
+	if (!is_waiting(w, event) && !wants(w, event))
+		return;
+	if (w->polled || w->full || w->queue.n || w->queue.dropped || w->debounce_ms ||
+	    is_waiting(w, event))
 		watch_queue_push(&w->queue, event);
 	else
 		send_event(w, event);
+	if (w->debounce_ms)
+		gather(w);
+}
+
+void watcher_resolved(struct watcher *w)
+{
+	if (w->pairs && !w->polled && !w->gathering_ms)
+		pump(w);
+}
+
+uint32_t watcher_ready(const struct watcher *w)
+{
+	uint32_t n = 0;
+
+	while (n < w->queue.n && !is_waiting(w, watch_queue_at(&w->queue, n)))
+		n++;
+	return n;
 }
 
 bool watcher_has_enough(const struct watcher *w)

@@ -10,16 +10,22 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/loop.h"
+#include "watch/glob.h"
 #include "watch/queue.h"
 
 struct rpc_call;
 struct watch_event;
+struct watch_options;
 struct watch_root;
 struct watch_service;
 
 /* Events that wait for the client of a stream before its feed may rest. */
 #define WATCHER_ENOUGH_EVENTS 4096
 #define WATCHER_ENOUGH_BYTES  (1024u * 1024)
+
+/* Events are gathered for so many debounce windows at most. */
+#define WATCHER_GATHER_TIMES 10
 
 /* "w" and so many hexadecimal digits, from the kernel's random numbers. */
 #define WATCHER_ID_DIGITS 32
@@ -35,6 +41,12 @@ struct watcher {
 	enum watcher_state state;
 	bool polled; /* made by CreateWatcher */
 	bool want_entry;
+	bool pairs;		     /* a move inside the tree is one event */
+	struct watch_patterns *only; /* what is told; NULL: everything; owned */
+	unsigned debounce_ms;	     /* 0: events are sent at once */
+	uint64_t gathering_ms;	     /* since when; 0: not */
+	struct timer gathered;
+	uint64_t first_event;  /* events from this number on are its business */
 	struct rpc_call *call; /* the stream; or CreateWatcher until it is answered */
 	bool full;	       /* the stream, until `writable` */
 	struct watch_queue queue;
@@ -64,8 +76,17 @@ void watcher_fail(struct watcher *w, int error);
 /* The watch is in place. */
 void watcher_start(struct watcher *w);
 
-/* Something happened. Borrows the event. */
-void watcher_event(struct watcher *w, struct watch_event *event);
+/* Copies what the client asked for. Before it joins. */
+void watcher_set_options(struct watcher *w, const struct watch_options *options);
+
+/* Something happened; `first` is the RENAME that it is the other half of. Borrows both. */
+void watcher_event(struct watcher *w, struct watch_event *event, const struct watch_event *first);
+
+/* It is known what has become of a RENAME whose other half was waited for. */
+void watcher_resolved(struct watcher *w);
+
+/* How many of the waiting events can be told: one whose other half may come holds up the rest. */
+uint32_t watcher_ready(const struct watcher *w);
 
 /* Whether it can take no more for now. */
 bool watcher_has_enough(const struct watcher *w);

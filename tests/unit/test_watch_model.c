@@ -232,6 +232,7 @@ static void one_run(const struct kind *kind, unsigned long seed, unsigned long *
 	}
 	drive_to_rest(&run, kind);
 	*losses += run.source->losses;
+	run.picture.came_and_went = kind->may_look_again;
 	picture_matches(&run.picture);
 	if (!kind->may_look_again && run.picture.look_agains)
 		snprintf(run.picture.error, sizeof(run.picture.error), "%zu times: look again",

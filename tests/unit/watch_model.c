@@ -274,10 +274,33 @@ static bool same_state(const struct picture_entry *known, const struct picture_e
 		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ino == b->st_ino);
 }
 
+/* A name that the client knows and one that is there; either may be missing. */
+static void compare(struct picture *p, const struct picture_entry *known,
+		    const struct picture_entry *real)
+{
+	if (!known)
+		wrong(p, "%s is there, and the client does not know", real->path);
+	else if (!real && !p->came_and_went)
+		wrong(p, "%s is not there, and the client does not know", known->path);
+	else if (!real)
+		return;
+	else if (known->is_dir != real->is_dir)
+		wrong(p, "%s is of another type than the client knows", real->path);
+	else if (!same_state(known, real))
+		wrong(p,
+		      "%s has changed, and the client was not told: mode %o, %lld bytes, "
+		      "%lld.%09ld, not %o, %lld bytes, %lld.%09ld",
+		      real->path, real->st.st_mode, (long long)real->st.st_size,
+		      (long long)real->st.st_mtim.tv_sec, real->st.st_mtim.tv_nsec,
+		      known->st.st_mode, (long long)known->st.st_size,
+		      (long long)known->st.st_mtim.tv_sec, known->st.st_mtim.tv_nsec);
+}
+
 bool picture_matches(struct picture *p)
 {
 	struct picture real;
-	size_t i, k, n;
+	size_t i = 0, k = 0;
+	int order;
 
 	picture_init(&real, p->root, p->recursive, p->pairs);
 	picture_look(&real, ".");
@@ -285,29 +308,15 @@ bool picture_matches(struct picture *p)
 		qsort(p->entries, p->n, sizeof(*p->entries), entry_order);
 	if (real.n > 0)
 		qsort(real.entries, real.n, sizeof(*real.entries), entry_order);
-	n = p->n > real.n ? p->n : real.n;
-	for (i = k = 0; i + k < 2 * n && !p->error[0]; i++, k++) {
-		if (i == p->n && k == real.n)
-			break;
-		if (i == p->n || (k < real.n && entry_order(&p->entries[i], &real.entries[k]) > 0))
-			wrong(p, "%s is there, and the client does not know", real.entries[k].path);
-		else if (k == real.n || entry_order(&p->entries[i], &real.entries[k]) < 0)
-			wrong(p, "%s is not there, and the client does not know",
-			      p->entries[i].path);
-		else if (p->entries[i].is_dir != real.entries[k].is_dir)
-			wrong(p, "%s is of another type than the client knows",
-			      real.entries[k].path);
-		else if (!same_state(&p->entries[i], &real.entries[k]))
-			wrong(p,
-			      "%s has changed, and the client was not told: mode %o, %lld bytes, "
-			      "%lld.%09ld, not %o, %lld bytes, %lld.%09ld",
-			      real.entries[k].path, real.entries[k].st.st_mode,
-			      (long long)real.entries[k].st.st_size,
-			      (long long)real.entries[k].st.st_mtim.tv_sec,
-			      real.entries[k].st.st_mtim.tv_nsec, p->entries[i].st.st_mode,
-			      (long long)p->entries[i].st.st_size,
-			      (long long)p->entries[i].st.st_mtim.tv_sec,
-			      p->entries[i].st.st_mtim.tv_nsec);
+	while (i < p->n || k < real.n) {
+		if (i == p->n)
+			order = 1;
+		else
+			order = k == real.n ? -1 : entry_order(&p->entries[i], &real.entries[k]);
+		compare(p, order <= 0 ? &p->entries[i] : NULL,
+			order >= 0 ? &real.entries[k] : NULL);
+		i += order <= 0;
+		k += order >= 0;
 	}
 	picture_clear(&real);
 	return !p->error[0];

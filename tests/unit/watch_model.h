@@ -37,6 +37,7 @@ struct picture {
 	bool looked;
 	struct watch_output *held; /* the first waits for its other half */
 	size_t n_held;
+	bool came_and_went; /* the client may have seen what nobody remembered */
 	size_t look_agains;
 	size_t events;
 	char error[512]; /* the first thing that could not be; "": none */

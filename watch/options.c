@@ -1,0 +1,75 @@
+#include "watch/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int refuse(struct error *err, const char *item, const char *why)
+{
+	return error_set(err, ERROR_INVALID_ARGUMENT, "X-Envd-Watch: '%s': %s", item, why);
+}
+
+static int add_pattern(struct watch_patterns *patterns, char *text, const char *item,
+		       struct error *err)
+{
+	if (!*text || strlen(text) > WATCH_PATTERN_MAX_BYTES)
+		return refuse(err, item, "a pattern has 1 to 256 bytes");
+	if (patterns->n == WATCH_PATTERNS_MAX)
+		return refuse(err, item, "there are 64 patterns before it");
+	patterns->text[patterns->n++] = text;
+	return 0;
+}
+
+static int parse_debounce(const char *text, unsigned *ret, const char *item, struct error *err)
+{
+	unsigned long ms;
+	char *end;
+
+	ms = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || ms > WATCH_DEBOUNCE_MAX_MS)
+		return refuse(err, item, "milliseconds, 60000 at most");
+	*ret = (unsigned)ms;
+	return 0;
+}
+
+/* One item, without spaces around it. */
+static int parse_item(char *item, struct arena *arena, struct watch_options *ret, struct error *err)
+{
+	char *value = strchr(item, '=');
+	size_t key_bytes = value ? (size_t)(value - item) : strlen(item);
+
+	if (value)
+		value = arena_strdup(arena, value + 1);
+	if (key_bytes == 5 && memcmp(item, "pairs", 5) == 0 && !value) {
+		ret->pairs = true;
+		return 0;
+	}
+	if (key_bytes == 6 && memcmp(item, "ignore", 6) == 0 && value) {
+		if (strchr(value, '/'))
+			return refuse(err, item, "a name has no slash");
+		return add_pattern(&ret->ignored, value, item, err);
+	}
+	if (key_bytes == 4 && memcmp(item, "only", 4) == 0 && value)
+		return add_pattern(&ret->only, value, item, err);
+	if (key_bytes == 8 && memcmp(item, "debounce", 8) == 0 && value)
+		return parse_debounce(value, &ret->debounce_ms, item, err);
+	return refuse(err, item, "not known");
+}
+
+int watch_options_parse(const char *text, struct arena *arena, struct watch_options *ret,
+			struct error *err)
+{
+	char *item, *next, *end;
+
+	memset(ret, 0, sizeof(*ret));
+	for (item = text ? arena_strdup(arena, text) : NULL; item; item = next) {
+		next = strchr(item, ',');
+		if (next)
+			*next++ = '\0';
+		item += strspn(item, " \t");
+		for (end = item + strlen(item); end > item && (end[-1] == ' ' || end[-1] == '\t');)
+			*--end = '\0';
+		if (*item && parse_item(item, arena, ret, err) < 0)
+			return -1;
+	}
+	return 0;
+}
