@@ -4,7 +4,7 @@ import json
 import socket
 import struct
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 30
 
 
 class Answer:
