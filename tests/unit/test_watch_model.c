@@ -212,6 +212,7 @@ static void one_run(const struct kind *kind, unsigned long seed, unsigned long *
 	assert_int_equal(run.tree->start_error, 0);
 	run.tree->silent = false;
 	picture_init(&run.picture, run.root, kind->recursive, kind->pairs || kind->queued);
+	run.picture.came_and_went = kind->may_look_again;
 	picture_look(&run.picture, ".");
 	for (i = kind->queued ? 0 : 1; i < PROCESSES; i++)
 		pids[i] = changes_start(run.root, run.outside, seed * 10 + i, CHANGES);
@@ -232,7 +233,6 @@ static void one_run(const struct kind *kind, unsigned long seed, unsigned long *
 	}
 	drive_to_rest(&run, kind);
 	*losses += run.source->losses;
-	run.picture.came_and_went = kind->may_look_again;
 	picture_matches(&run.picture);
 	if (!kind->may_look_again && run.picture.look_agains)
 		snprintf(run.picture.error, sizeof(run.picture.error), "%zu times: look again",

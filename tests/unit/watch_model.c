@@ -199,6 +199,9 @@ static void apply_pair(struct picture *p, const struct watch_event *event)
 	for (i = 0; i < p->n; i++)
 		if (is_below(p->entries[i].path, event->to->name))
 			look_at(p, &p->entries[i]);
+	/* It may have been told to look again at a directory that was there no longer. */
+	if (p->came_and_went && event->is_dir && p->recursive)
+		list(p, event->to->name);
 }
 
 static void apply(struct picture *p, const struct watch_output *output)
