@@ -293,6 +293,13 @@ $(FOLDERS:%=%-asan):
 	$(SUBMAKE) VARIANT=asan all
 	@$(TOOL_ENV) ENVD=build/envd-asan tests/$(@:%-asan=%)/run
 
+# The model of tests/watch with more seeds than `make watch` tries.
+.PHONY: watch-model
+watch-model: all
+	@scripts/packages test
+	@scripts/toolchain
+	@$(TOOL_ENV) ENVD=$${ENVD:-build/envd} tests/watch/run -k test_model --seeds $(or $(SEEDS),1-200)
+
 .PHONY: bench compare test-vm
 
 BENCH_SRC := $(wildcard tests/bench/client/*.c)
@@ -381,6 +388,7 @@ help:
 #H make http         HTTP byte by byte; process, watch, control, files, …: a folder of tests/ each
 #H make cmd          envd ready and envd bridge
 #H make conformance  the Connect project's conformance suite
+#H make watch-model  the model test of watches for SEEDS=1-200
 #H make fuzz         SECONDS=60 for each fuzz target; fuzz-replay: only the stored inputs
 #H make test-vm      boot guests with envd in them: PARTS="initramfs …", PEER=another envd
 #H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, direction of includes

@@ -19,7 +19,7 @@ from client import SECONDS, Client  # noqa: E402
 
 ENVD = os.path.abspath(os.environ.get("ENVD", os.path.join(TOP, "build", "envd")))
 WORLD = os.environ["WORLD"]
-FIRST_PORT = 46000
+FIRST_PORT = 20000  # below those that the kernel gives to clients
 QUEUE = "/proc/sys/fs/inotify/max_queued_events"
 LOCK = "/tmp/envd-watch-queue.lock"
 
@@ -199,3 +199,8 @@ def pytest_collection_modifyitems(items):
         os.close(os.open("/dev/fuse", os.O_RDWR))
     except OSError:
         items[:] = [i for i in items if not i.get_closest_marker("fuse")]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--seeds", default="1-8", metavar="FROM-TO",
+                     help="of the model, for each of its situations")

@@ -1,0 +1,184 @@
+"""What a client believes a directory to hold, from the events that it was told.
+
+A picture says of each name what it is: the kind and the mode, of a file its time and its data, of a
+symlink where it leads. The rules by which events change it are those that a client has to follow:
+
+    CREATE, CHMOD   look at the name
+    WRITE           the same; of a directory it means "look again": list it and all below it
+    REMOVE, RENAME  the name is gone, and all below it
+
+A name that can't be found when it is looked at stays in the picture: what became of it is yet to be
+told. What is below a directory that was renamed is not told again under its new name; there are two
+kinds of clients:
+
+    Lister    lists each directory that was created. What it saw there may be gone before the
+              daemon watches that directory, and is then never told of: until an event confirms it,
+              such a name is not relied on.
+    Carrier   takes over what was below the old name, and never lists. It knows that two names are
+              one directory because the tests name them so (d7, d7~1). What it learns of a directory
+              that was made or moved into the tree it learns by events alone.
+"""
+
+import contextlib
+import os
+import stat
+
+GONE = "gone"  # instead of what a name is
+UNSURE = "unsure"  # instead of what a name is that was carried on and is not there
+
+
+def look_in(directory, name):
+    """What a name in an open directory is, or GONE."""
+    try:
+        info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        kind = stat.S_IFMT(info.st_mode)
+        if kind == stat.S_IFREG:
+            with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory), "rb") as f:
+                return "file", stat.S_IMODE(info.st_mode), info.st_mtime_ns, f.read()
+        if kind == stat.S_IFLNK:
+            return "link", os.readlink(name, dir_fd=directory)
+        return ("directory" if kind == stat.S_IFDIR else "other"), stat.S_IMODE(info.st_mode)
+    except OSError:
+        return GONE
+
+
+@contextlib.contextmanager
+def opened(top, path):
+    """A directory below `top`, open; or FileNotFoundError. No link is followed on the way: there
+    was none when its name was told."""
+    at = os.open(top, os.O_RDONLY)
+    try:
+        for name in path.split("/"):
+            at, last = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at), at
+            os.close(last)
+        yield at
+    except OSError as e:
+        raise FileNotFoundError(path) from e
+    finally:
+        os.close(at)
+
+
+def look(top, path):
+    """What a path below `top` is, or GONE."""
+    try:
+        with opened(top, os.path.dirname(path) or ".") as directory:
+            return look_in(directory, os.path.basename(path))
+    except FileNotFoundError:
+        return GONE
+
+
+def listing(top, below=".", recursive=True):
+    """{name: what it is} of all there is below a directory of `top`. What goes meanwhile is left
+    out."""
+    found = {}
+    waiting = [below]
+    while waiting:
+        path = waiting.pop()
+        with contextlib.suppress(FileNotFoundError), opened(top, path) as directory:
+            for name in os.listdir(directory):
+                what = look_in(directory, name)
+                if what == GONE:
+                    continue
+                full = os.path.normpath(f"{path}/{name}")
+                found[full] = what
+                if what[0] == "directory" and recursive:
+                    waiting.append(full)
+    return found
+
+
+class Lister:
+    def __init__(self, top, recursive):
+        self.top = top
+        self.recursive = recursive
+        self.names = {}
+        self.itself = None
+        self.unconfirmed = set()
+        self.look_again(".")
+
+    def __eq__(self, other):
+        """Whether it says the same as the truth."""
+        names = {name: what for name, what in self.names.items()
+                 if name not in self.unconfirmed or name in other.names}
+        return names == other.names and self.itself == other.itself
+
+    def look_again(self, path):
+        if path == ".":
+            self.names = listing(self.top, recursive=self.recursive)
+            self.itself = look(self.top, ".")
+            self.unconfirmed = set()
+            return
+        self.forget_below(path)
+        self.names[path] = look(self.top, path)
+        if self.recursive and self.names[path][0] == "directory":
+            self.names |= listing(self.top, path)
+
+    def forget_below(self, path):
+        """Gives what was there, by names relative to the path."""
+        prefix = path + "/"
+        below = [name for name in self.names if name.startswith(prefix)]
+        self.unconfirmed.difference_update(below)
+        return {name[len(prefix):]: self.names.pop(name) for name in below}
+
+    def appear(self, path):
+        self.look_again(path)
+        self.unconfirmed.update(n for n in self.names if n.startswith(path + "/"))
+
+    def vanish(self, path, renamed):
+        self.names.pop(path, None)
+        self.forget_below(path)
+
+    def apply(self, event):
+        path = event.name
+        self.unconfirmed.discard(path)
+        if event.kind == "CREATE":
+            self.appear(path)
+        elif event.kind in ("REMOVE", "RENAME"):
+            self.vanish(path, event.kind == "RENAME")
+        elif path == ".":
+            if event.kind == "WRITE":
+                self.look_again(".")
+            self.itself = look(self.top, ".")
+        elif event.kind == "WRITE" and self.names.get(path, GONE)[0] == "directory":
+            self.look_again(path)
+        else:
+            self.names[path] = look(self.top, path)
+
+
+class Carrier(Lister):
+    def __init__(self, top, recursive):
+        self.carried = {}
+        super().__init__(top, recursive)
+
+    @staticmethod
+    def identity(path):
+        return os.path.basename(path).partition("~")[0]
+
+    def vanish(self, path, renamed):
+        known = self.names.pop(path, None)
+        below = self.forget_below(path)
+        if known is not None and renamed:
+            self.carried[self.identity(path)] = below
+
+    def appear(self, path):
+        self.names[path] = look(self.top, path)
+        for name in self.carried.pop(self.identity(path), {}):
+            what = look(self.top, f"{path}/{name}")
+            # Moved on already, or gone on its way from one name to the other.
+            self.names[f"{path}/{name}"] = UNSURE if what == GONE else what
+
+    def __eq__(self, other):
+        sure = {name: what for name, what in self.names.items() if what != UNSURE}
+        return sure == other.names and self.itself == other.itself
+
+
+def difference(picture, truth):
+    """For people, and empty where there is none."""
+    lines = [f"not known: {name}" for name in truth.names.keys() - picture.names.keys()]
+    lines += [f"not there: {name}, {picture.names[name]}"
+              for name in picture.names.keys() - truth.names.keys()]
+    lines += [f"{name}: {picture.names[name]}, is {truth.names[name]}"
+              for name in picture.names.keys() & truth.names.keys()
+              if picture.names[name] != truth.names[name]]
+    if picture.itself != truth.itself:
+        lines.append(f".: {picture.itself}, is {truth.itself}")
+    return "\n".join(sorted(lines))
