@@ -50,7 +50,7 @@ static void message_trim(struct error *err)
 		err->message[utf8_floor(err->message, n)] = '\0';
 }
 
-int error_set(struct error *err, enum error_code code, const char *format, ...)
+void error_fill(struct error *err, enum error_code code, const char *format, ...)
 {
 	va_list ap;
 
@@ -59,10 +59,9 @@ int error_set(struct error *err, enum error_code code, const char *format, ...)
 	vsnprintf(err->message, sizeof(err->message), format, ap);
 	va_end(ap);
 	message_trim(err);
-	return -1;
 }
 
-int error_set_errno(struct error *err, enum error_code code, int errnum, const char *format, ...)
+void error_fill_errno(struct error *err, enum error_code code, int errnum, const char *format, ...)
 {
 	va_list ap;
 	size_t n;
@@ -74,10 +73,9 @@ int error_set_errno(struct error *err, enum error_code code, int errnum, const c
 	n = strlen(err->message);
 	snprintf(err->message + n, sizeof(err->message) - n, ": %s", error_errno_text(errnum));
 	message_trim(err);
-	return -1;
 }
 
-int error_prefix(struct error *err, const char *format, ...)
+void error_fill_prefix(struct error *err, const char *format, ...)
 {
 	char old[ERROR_MESSAGE_BYTES];
 	va_list ap;
@@ -90,7 +88,6 @@ int error_prefix(struct error *err, const char *format, ...)
 	n = strlen(err->message);
 	snprintf(err->message + n, sizeof(err->message) - n, ": %s", old);
 	message_trim(err);
-	return -1;
 }
 
 const char *error_errno_text(int errnum)

@@ -40,16 +40,30 @@ struct error {
 	char message[ERROR_MESSAGE_BYTES]; /* UTF-8, never cut inside a character */
 };
 
-/* Sets code and text. Returns -1, always, so that it can be the operand of `return`. */
-int error_set(struct error *err, enum error_code code, const char *format, ...)
+/*
+ * These three are -1, always, so that they can be the operand of `return`; macros, so that compilers
+ * and analyzers, which see one file at a time, know it too.
+ *
+ * error_set(err, code, format, ...): sets code and text.
+ * error_set_errno(err, code, errnum, format, ...): with ": " and the text of `errnum` (a positive
+ * or negative errno) appended.
+ * error_prefix(err, format, ...): puts context before the text that is there.
+ */
+#define error_set(err, ...)	  (error_fill(err, __VA_ARGS__), error_result())
+#define error_set_errno(err, ...) (error_fill_errno(err, __VA_ARGS__), error_result())
+#define error_prefix(err, ...)	  (error_fill_prefix(err, __VA_ARGS__), error_result())
+
+static inline int error_result(void)
+{
+	return -1;
+}
+
+void error_fill(struct error *err, enum error_code code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/* As error_set, with ": " and the text of `errnum` (positive or negative errno) appended. */
-int error_set_errno(struct error *err, enum error_code code, int errnum, const char *format, ...)
+void error_fill_errno(struct error *err, enum error_code code, int errnum, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-
-/* Puts context before the text that is there. Returns -1. */
-int error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void error_fill_prefix(struct error *err, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* The Connect name of a code ("not_found"). Borrowed, static. */
 const char *error_code_name(enum error_code code);
