@@ -55,6 +55,8 @@ void http1_clear(struct http1 *h)
 {
 	h->processing = true;
 	http1_release(h);
+	if (h->charged_bytes)
+		budget_give(h->server->budget, BUDGET_BYTES, h->charged_bytes);
 	evbuffer_free(h->in);
 	evbuffer_free(h->out);
 }
@@ -462,12 +464,37 @@ static void http1_settle(struct http1 *h)
 	http1_release(h);
 	h->response_done = false;
 	if (body_open || !h->keep_alive) {
-		h->linger = body_open;
+		h->linger |= body_open;
 		evbuffer_drain(h->in, evbuffer_get_length(h->in));
 		http1_set_state(h, HTTP1_LAST);
 	} else {
 		http1_set_state(h, HTTP1_IDLE);
 	}
+}
+
+/*
+ * Counts what waits in `in`. Where it does not fit into the budget, a head is refused and what was
+ * read ahead is forgotten: the connection ends with the response in work.
+ */
+static void http1_charge(struct http1 *h)
+{
+	struct budget *budget = h->server->budget;
+	size_t n = h->state == HTTP1_BODY ? 0 : evbuffer_get_length(h->in);
+
+	n = n > HTTP1_UNCOUNTED_BYTES ? n - HTTP1_UNCOUNTED_BYTES : 0;
+	if (n > h->charged_bytes && !budget_take(budget, BUDGET_BYTES, n - h->charged_bytes)) {
+		if (h->state == HTTP1_RESPONSE) {
+			evbuffer_drain(h->in, evbuffer_get_length(h->in));
+			h->keep_alive = false;
+			h->linger = true;
+		} else {
+			refuse_head(h, 503, "too many bytes wait in the daemon");
+		}
+		n = 0;
+	}
+	if (n < h->charged_bytes)
+		budget_give(budget, BUDGET_BYTES, h->charged_bytes - n);
+	h->charged_bytes = n;
 }
 
 void http1_process(struct http1 *h)
@@ -489,6 +516,7 @@ void http1_process(struct http1 *h)
 			more = false;
 		}
 	}
+	http1_charge(h);
 	http1_check_eof(h);
 	http1_settle(h);
 	if (h->eof &&

@@ -972,6 +972,64 @@ static void test_body_to_fd_gone(void **state)
 	assert_int_equal(w->n_done, 0);
 }
 
+/* ---- what waits counts ---- */
+
+static void fill(struct wire *w, size_t n)
+{
+	char *text = mem_alloc(n + 1);
+
+	memset(text, 'y', n);
+	text[n] = '\0';
+	client_sends(w, text);
+	free(text);
+}
+
+/* A head that is not complete, and requests behind the one in work, within the budget or not. */
+static void test_waiting_bytes_are_counted(void **state)
+{
+	struct wire *w = *state;
+
+	client_sends(w, "GET / HTTP/1.1\r\nX: ");
+	assert_int_equal(w->budget.used[BUDGET_BYTES], 0);
+	fill(w, 10000);
+	assert_in_range(w->budget.used[BUDGET_BYTES], 10000 - HTTP1_UNCOUNTED_BYTES, 10100);
+	client_sends(w, "\r\nHost: h\r\n\r\n");
+	assert_int_equal(w->n_requests, 1);
+	assert_int_equal(w->budget.used[BUDGET_BYTES], 0);
+	fill(w, 10000);
+	assert_in_range(w->budget.used[BUDGET_BYTES], 10000 - HTTP1_UNCOUNTED_BYTES, 10100);
+}
+
+static void test_heads_beyond_the_budget(void **state)
+{
+	struct wire *w = *state;
+
+	w->budget.limit[BUDGET_BYTES] = 5000;
+	client_sends(w, "GET / HTTP/1.1\r\nX: ");
+	fill(w, 4000);
+	assert_int_equal(w->http.state, HTTP1_HEAD);
+	fill(w, 4000);
+	assert_non_null(strstr(client_reads(w), "HTTP/1.1 503 "));
+	assert_true(http1_finished(&w->http));
+	assert_true(http1_lingers(&w->http));
+	assert_int_equal(w->budget.used[BUDGET_BYTES], 0);
+}
+
+static void test_read_ahead_beyond_the_budget(void **state)
+{
+	struct wire *w = *state;
+
+	w->budget.limit[BUDGET_BYTES] = 5000;
+	client_sends(w, GET);
+	fill(w, 10000);
+	assert_int_equal(evbuffer_get_length(w->http.in), 0);
+	assert_int_equal(w->budget.used[BUDGET_BYTES], 0);
+	stream_reply(w->s, 200, "text/plain", "x", 1);
+	assert_non_null(strstr(client_reads(w), "HTTP/1.1 200 "));
+	assert_true(http1_finished(&w->http));
+	assert_true(http1_lingers(&w->http));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -987,6 +1045,9 @@ int main(void)
 		TEST(test_gone_is_the_end),
 		TEST(test_body_after_finish),
 		TEST(test_gone_before_head),
+		TEST(test_waiting_bytes_are_counted),
+		TEST(test_heads_beyond_the_budget),
+		TEST(test_read_ahead_beyond_the_budget),
 		cmocka_unit_test(test_gone_in_body),
 		cmocka_unit_test(test_bad_body),
 		TEST(test_bad_body_behind_response),
