@@ -48,11 +48,11 @@ class Client:
             raise RuntimeError(f"{method}: {status} {data.decode(errors='replace')}")
         return json.loads(data)
 
-    def stream(self, method, message, timeout_ms=None):
+    def stream(self, method, message, timeout_ms=None, headers=None):
         """The messages of a server stream; a stream that ends in an error is an exception."""
         connection = Connection(self._connect())
         body = json.dumps(message).encode()
-        headers = {**self._headers, "Content-Type": "application/connect+json"}
+        headers = {**self._headers, **(headers or {}), "Content-Type": "application/connect+json"}
         if timeout_ms is not None:
             headers["Connect-Timeout-Ms"] = str(timeout_ms)
         connection.request("POST", f"/{method}", struct.pack(">BI", 0, len(body)) + body, headers)

@@ -1,0 +1,111 @@
+"""A guest whose only hierarchy is cgroup2, with the memory controller: the properties of the
+platform's groups, OOM kills told from others, the accounting of processes."""
+
+import assets
+import client
+import guest
+
+PORT = 49983
+MEMORY_MIB = 256
+ENVD = "console=ttyS0 quiet panic=-1 -- /envd -init -isnotfc"
+
+
+def build(context):
+    archive = assets.initramfs(context.kernel)
+    archive.copy("envd", context.envd)
+    archive.copy("hunger", assets.guest_program("hunger"))
+    path = assets.build_path("cgroup.cpio")
+    archive.write(path)
+    return path
+
+
+def read(envd, path):
+    status, _, body = envd.request("GET", f"/files?path=/sys/fs/cgroup/{path}")
+    if status != 200:
+        raise RuntimeError(f"{path}: {status} {body[:200]}")
+    return body.decode().strip()
+
+
+def metrics(envd):
+    body = envd.request("GET", "/metrics",
+                        headers={"Accept": "application/openmetrics-text"})[2].decode()
+    return {name: float(value) for name, _, value in
+            (line.rpartition(" ") for line in body.splitlines() if not line.startswith("#"))}
+
+
+def end_of(envd, *argv, **how):
+    """How a command ended."""
+    for message in envd.stream("process.Process/Start",
+                               {"process": {"cmd": argv[0], "args": list(argv[1:])}}, **how):
+        if "end" in message["event"]:
+            return message["event"]["end"]
+    return None
+
+
+def check_properties(checks, envd):
+    total = envd.request("GET", "/files?path=/proc/meminfo")[2].decode()
+    total = int(total.split("MemTotal:")[1].split()[0]) * 1024
+    bound = (total - min(total // 8, 128 << 20)) // 4096 * 4096
+    expected = {
+        "user": {"cpu.weight": "50", "memory.max": str(bound), "memory.high": str(bound)},
+        "ptys": {"cpu.weight": "200", "memory.max": str(bound), "memory.high": str(bound)},
+        "socats": {"cpu.weight": "150", "memory.min": str(5 << 20), "memory.low": str(8 << 20)},
+    }
+    for group, properties in expected.items():
+        found = {name: read(envd, f"{group}/{name}") for name in properties}
+        checks.equal(f"the properties of {group}", found, properties)
+    checks.equal("the cgroups of processes have no controllers",
+                 read(envd, "user/cgroup.subtree_control"), "")
+
+
+def check_oom(checks, envd):
+    killed = {"exitCode": -1, "status": "signal: killed", "error": "signal: killed"}
+    ask = {"X-Envd-Explain-End": "1"}
+    checks.equal("out of memory, told to whom asks", end_of(envd, "/hunger", headers=ask),
+                 {**killed, "oomKilled": True})
+    checks.equal("and to nobody else", end_of(envd, "/hunger"), killed)
+    checks.equal("counted", metrics(envd)["envd_oom_kills_total"], 2)
+    checks.equal("another SIGKILL", end_of(envd, "/hunger", "kill", headers=ask), killed)
+    checks.equal("a child that is out of memory", end_of(envd, "/hunger", "child", headers=ask),
+                 {"exitCode": 137, "exited": True, "status": "exit status 137",
+                  "error": "exit status 137"})
+    checks.equal("none of these is counted", metrics(envd)["envd_oom_kills_total"], 2)
+
+
+def check_freeze(checks, envd):
+    report = envd.request("POST", "/freeze?mode=hierarchy&maxWaitMs=10000")
+    checks.ok("a freeze of the hierarchy", report[0] == 200 and b'"notFrozen":0' in report[2],
+              report)
+    status, headers, _ = envd.request("POST", "/init", b"{}")
+    checks.ok("the thaw of an /init", status == 204 and "X-Envd-Freeze-Audit" in headers,
+              (status, headers))
+    checks.equal("after it", end_of(envd, "/envd", "-version")["status"], "exit status 0")
+
+
+def check_accounting(checks, envd):
+    pid = envd.start_detached("/hunger", "busy", "300", tag="busy")
+    label = f'{{pid="{pid}",tag="busy"}}'
+    guest.wait_for("its processor time", lambda: metrics(envd)
+                   .get(f"process_cpu_seconds_total{label}", 0) >= 0.29)
+    found = metrics(envd)
+    checks.ok("memory of a process", 0 < found[f"process_memory_bytes{label}"] <=
+              found[f"process_memory_peak_bytes{label}"] < 64 << 20, found)
+    checks.ok("its cgroup has the controller", "memory" in read(envd, "user/cgroup.subtree_control"))
+    ask = {"X-Envd-Explain-End": "1"}
+    checks.equal("out of memory", end_of(envd, "/hunger", headers=ask).get("oomKilled"), True)
+    checks.equal("another SIGKILL",
+                 end_of(envd, "/hunger", "kill", headers=ask).get("oomKilled"), None)
+
+
+def run(context):
+    checks = context.checks
+    checks.section("cgroup guest: the memory controller, OOM kills, accounting")
+    initrd = build(context)
+    for name, flags, looks in (
+            ("cgroup", "", (check_properties, check_oom, check_freeze)),
+            ("accounting", " -process-accounting", (check_accounting,))):
+        with context.guest(name, initrd, ENVD + flags, memory_mib=MEMORY_MIB) as vm:
+            guest.wait_for("envd on vsock", lambda: vm.connect(PORT))
+            envd = client.Client(lambda: vm.connect(PORT))
+            for look in looks:
+                checks.run(look.__name__, look, checks, envd)
