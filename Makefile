@@ -48,7 +48,8 @@ ifeq ($(VARIANT),release)
 INSTRUMENT := -O2 -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
             -fstack-protector-strong -fstack-clash-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
             $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
-LINK     := -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,-z,pack-relative-relocs
+LINK     := -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,-z,pack-relative-relocs \
+            -Wl,-T,scripts/cold.ld
 LIBS     := $(STATIC)
 else ifeq ($(VARIANT),asan)
 INSTRUMENT := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
@@ -115,9 +116,9 @@ build/envd: build/release/envd-unstripped
 	$(Q)strip -o $@ $<
 	$(Q)objcopy --add-gnu-debuglink=build/envd.debug $@
 
-build/release/envd-unstripped: $(LIB_OBJ) $(MAIN_OBJ)
+build/release/envd-unstripped: $(LIB_OBJ) $(MAIN_OBJ) scripts/cold.ld
 	$(call say,LINK,$@)
-	$(Q)$(CC) -static-pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) -static-pie $(LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
 
 build/envd-asan build/envd-tsan: $(LIB_OBJ) $(MAIN_OBJ)
 	$(call say,LINK,$@)
