@@ -137,6 +137,8 @@ int fs_atomic_begin(const char *path, uid_t uid, gid_t gid, struct fs_atomic **r
 	r = follow_links(path, &final);
 	if (r == 0) {
 		slash = strrchr(final, '/');
+		if (!slash)
+			fatal("the path of an upload is not absolute");
 		a->name = mem_strdup(slash + 1);
 		slash[slash == final] = '\0';
 		a->dirfd = open(final, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -125,7 +125,7 @@ static int concat(char *const *sources, size_t n, const char *destination, uid_t
 {
 	FD_AUTO int fd = -1;
 	struct error err;
-	struct stat made;
+	struct stat made = {0};
 	uint64_t random;
 	char *temp;
 	size_t i;

@@ -26,7 +26,7 @@ const char *fs_type_by_extension(const char *path, struct arena *arena);
 bool fs_type_by_extension_cached(const char *path, struct arena *arena, const char **ret);
 
 /* By content: mimesniff.spec.whatwg.org. Static text, never NULL. Pure. */
-const char *fs_type_by_content(const void *p, size_t n);
+const char *fs_type_by_content(const void *data, size_t n);
 
 /* Other files than the system's, for tests; NULL-ended lists. NULL: the system's. Forgets all. */
 void fs_type_set_files(const char *const *globs, const char *const *types);

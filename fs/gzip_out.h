@@ -15,7 +15,8 @@ struct gzip_out *gzip_out_new(void);
 void gzip_out_free(struct gzip_out *g); /* NULL is fine */
 
 /* Compresses n bytes; what comes out is added to `out`. `last`: and the end. */
-void gzip_out_write(struct gzip_out *g, const void *p, size_t n, bool last, struct evbuffer *out);
+void gzip_out_write(struct gzip_out *g, const void *data, size_t n, bool last,
+		    struct evbuffer *out);
 
 /* Whether a sample of a file is worth compressing: it becomes at least a sixteenth smaller. */
 bool gzip_worthwhile(const void *p, size_t n);

@@ -24,13 +24,16 @@ static bool is_blank(char c)
 static ssize_t decode_text(const char *p, size_t n, char *out)
 {
 	size_t i, written = 0;
+	int high, low;
 	unsigned char c;
 
 	for (i = 0; i < n; i++) {
 		c = (unsigned char)p[i];
 		if (c == '=') {
-			if (i + 2 < n && hex_digit(p[i + 1]) >= 0 && hex_digit(p[i + 2]) >= 0) {
-				c = (unsigned char)(hex_digit(p[i + 1]) << 4 | hex_digit(p[i + 2]));
+			high = i + 2 < n ? hex_digit(p[i + 1]) : -1;
+			low = high >= 0 ? hex_digit(p[i + 2]) : -1;
+			if (low >= 0) {
+				c = (unsigned char)((unsigned)high << 4 | (unsigned)low);
 				i += 2;
 			}
 		} else if ((c < ' ' && c != '\t' && c != '\r') || c == 0x7f) {

@@ -41,6 +41,12 @@ struct fs_content_range {
 
 #define FS_TOTAL_UNKNOWN UINT64_MAX
 
+/* The bytes of a range. */
+static inline uint64_t fs_content_range_bytes(const struct fs_content_range *range)
+{
+	return range->last - range->first + 1;
+}
+
 /* 0, or -EINVAL where it is no such range. All numbers are at most INT64_MAX. */
 int fs_content_range_parse(const char *value, struct fs_content_range *ret);
 

@@ -69,9 +69,9 @@ void fs_rpc_say_legacy(struct rpc_call *call);
 void fs_rpc_free(struct fs_rpc *rpc);
 
 /* The endpoints: router_fn, with the service as their argument. */
-void fs_download_open(struct stream *s, void *svc);
-void fs_upload_open(struct stream *s, void *svc);
-void fs_compose_open(struct stream *s, void *svc);
+void fs_download_open(struct stream *s, void *arg);
+void fs_upload_open(struct stream *s, void *arg);
+void fs_compose_open(struct stream *s, void *arg);
 
 extern const struct rpc_method fs_rpc_stat;
 extern const struct rpc_method fs_rpc_make_dir;

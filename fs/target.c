@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -217,7 +218,7 @@ static int admit(struct fs_target *t, size_t n, struct fs_failure *failure)
 {
 	const struct fs_content_range *range = &t->options->range;
 
-	if (t->options->has_range && n > range->last - range->first + 1 - t->written)
+	if (t->options->has_range && n > fs_content_range_bytes(range) - t->written)
 		return fs_fail(failure, 400, "the body is longer than its Content-Range");
 	return 0;
 }
@@ -267,7 +268,7 @@ static int write_metadata(struct fs_target *t, struct fs_failure *failure)
 	if (o->has_range && o->range.first && !o->metadata.n)
 		return 0;
 	r = fs_metadata_write(t->fd, &o->metadata, t->is_new);
-	if (r == -ENOTSUP || r == -EOPNOTSUPP) {
+	if (r == -ENOTSUP) {
 		if (o->metadata.n)
 			log_warn("metadata of an upload is not kept: the file system has no "
 				 "extended attributes");
@@ -285,10 +286,10 @@ int fs_target_finish(struct fs_target *t, struct fs_failure *failure)
 	const struct fs_target_options *o = t->options;
 	int r;
 
-	if (o->has_range && t->written != o->range.last - o->range.first + 1)
-		return fs_fail(failure, 400, "the body has %llu bytes, its Content-Range %llu",
-			       (unsigned long long)t->written,
-			       (unsigned long long)(o->range.last - o->range.first + 1));
+	if (o->has_range && t->written != fs_content_range_bytes(&o->range))
+		return fs_fail(failure, 400,
+			       "the body has %" PRIu64 " bytes, its Content-Range %" PRIu64,
+			       t->written, fs_content_range_bytes(&o->range));
 	if (write_metadata(t, failure) < 0)
 		return -1;
 	if (o->sync && fsync(t->fd) < 0 && errno != EINVAL && errno != EROFS)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -317,10 +318,10 @@ static bool parse_options(struct upload *u, struct stream *s)
 	else if (fs_content_range_parse(range, &o->range) < 0)
 		fs_fail(&u->failure, 400, "Content-Range is not `bytes FIRST-LAST/TOTAL`");
 	else if (head->body != HTTP_BODY_CHUNKED &&
-		 head->content_length != o->range.last - o->range.first + 1)
-		fs_fail(&u->failure, 400, "the body has %llu bytes, its Content-Range %llu",
-			(unsigned long long)head->content_length,
-			(unsigned long long)(o->range.last - o->range.first + 1));
+		 head->content_length != fs_content_range_bytes(&o->range))
+		fs_fail(&u->failure, 400,
+			"the body has %" PRIu64 " bytes, its Content-Range %" PRIu64,
+			head->content_length, fs_content_range_bytes(&o->range));
 	return u->failure.status == 0;
 }
 

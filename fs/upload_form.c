@@ -66,7 +66,7 @@ static int begin_part(struct upload *u, struct form *form)
 	struct header_params params;
 	struct arena arena = {0};
 	size_t bytes = 0;
-	char *path;
+	char *path = NULL;
 	int r;
 
 	form->writing = false;
