@@ -17,7 +17,7 @@ import time
 import assets
 
 TIMEOUT_S = 120  # of whatever a guest is waited for; emulated guests are slow, not lost
-CONNECT_S = 1
+CONNECT_S = 10
 CID = 3
 
 
@@ -86,7 +86,8 @@ class Qmp:
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(TIMEOUT_S)
-        self._socket.connect(path)
+        # The path is there before QEMU listens.
+        wait_for("QEMU's control socket", lambda: self._socket.connect_ex(path) == 0, 20)
         self._file = self._socket.makefile("rw")
         self.events = []
         self._receive()
@@ -224,9 +225,15 @@ class Guest:
         wait_for("QEMU's end", lambda: not self.running(), timeout_s)
         return reason
 
+    def first_connect(self, port, pattern, interval_s=0.05):
+        """The first stream to a port, tried once the console has the pattern: the vsock device
+        was seen to hang where a guest whose driver starts is asked again and again."""
+        self.wait_line(pattern)
+        return wait_for(f"port {port} of {self.name}", lambda: self.connect(port),
+                        interval_s=interval_s)
+
     def connect(self, port):
-        """A stream to a vsock port of the guest's, or None where nothing listens (yet). A request
-        that comes while the guest's driver starts may be lost: it is not waited for long."""
+        """A stream to a vsock port of the guest's, or None where nothing listens."""
         stream = socket.socket(socket.AF_UNIX)
         stream.settimeout(CONNECT_S)
         try:

@@ -50,7 +50,7 @@ def run(context):
     append = "console=ttyS0 quiet panic=-1 -- root=/dev/vda /usr/bin/envd -init -isnotfc"
     with context.guest("image", initrd, append, memory_mib=1024,
                        extra=rootfs.disk_arguments(disk)) as vm:
-        stream = guest.wait_for("envd on vsock", lambda: vm.connect(PORT))
+        stream = vm.first_connect(PORT, "listening on .*vsock")
         checks.equal("GET /health over vsock", client.health(stream), 204)
         for language, arguments in (("python", ("-k", f"not ({LEFT_OUT})")), ("js", ())):
             passed, failed = run_suite(context, vm, language, *arguments)

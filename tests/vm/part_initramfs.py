@@ -13,6 +13,7 @@ from bridge import Bridge
 PORT = 49983
 BOOTS = 3
 FILE_BYTES = 64 << 20
+LISTENING = "listening on .*vsock"
 ENVD = "console=ttyS0 quiet panic=-1 -- /envd -init -isnotfc"
 
 
@@ -36,7 +37,7 @@ def time_to_health(context, initrd):
     """Seconds from the kernel's start to the loader's end, and to envd's first answer."""
     with context.guest("health", initrd, ENVD) as vm:
         printed_at, line = vm.wait_line(r"loader: up ([0-9.]+)")
-        stream = guest.wait_for("envd on vsock", lambda: vm.connect(PORT), interval_s=0.002)
+        stream = vm.first_connect(PORT, LISTENING, interval_s=0.001)
         if client.health(stream) != 204:
             raise guest.GuestError("/health is not 204")
         return float(line[1]), float(line[1]) + time.monotonic() - printed_at
@@ -128,7 +129,7 @@ def run(context):
     checks.section("initramfs guest: a kernel, its virtio modules, and envd as PID 1")
     initrd = build(context)
     with context.guest("initramfs", initrd, ENVD, memory_mib=512) as vm:
-        stream = guest.wait_for("envd on vsock", lambda: vm.connect(PORT), interval_s=0.005)
+        stream = vm.first_connect(PORT, LISTENING)
         checks.equal("GET /health over vsock", client.health(stream), 204)
         with Bridge(context.envd, vm.uds) as bridge:
             envd = client.Client(bridge.connect)

@@ -72,6 +72,12 @@ def bake(root, envd, *options):
     return done.stdout.strip()
 
 
+def bytes_in(folder):
+    """What the files below a folder hold."""
+    return sum(os.lstat(os.path.join(path, name)).st_size
+               for path, _, names in os.walk(folder) for name in names)
+
+
 def disk_arguments(path):
     """QEMU's arguments for a disk whose changes are forgotten at the end."""
     return ("-drive", f"if=none,id=disk,format=raw,snapshot=on,file={path}",
