@@ -143,7 +143,7 @@ def check_kill(checks, shell):
 def check_memory(checks, shell):
     """Four commands that take all the memory they can get."""
     before = shell.property("envd", "MainPID")
-    hungry = "python3 -c 'print(len(b\"x\" * (4 << 30)))'"
+    hungry = "python3 -c 'print(len(b\"x\" * (700 << 20)))'"
     code, out = shell.run(f"for i in 1 2 3 4; do {hungry} & done; wait; echo over")
     checks.ok("commands that take all memory are killed", out.endswith("over"), (code, out))
     shell.check("and the kernel did it in the cgroup of the user's commands",
