@@ -225,10 +225,10 @@ class Guest:
         wait_for("QEMU's end", lambda: not self.running(), timeout_s)
         return reason
 
-    def first_connect(self, port, pattern, interval_s=0.05):
+    def first_connect(self, port, pattern, interval_s=0.05, timeout_s=TIMEOUT_S):
         """The first stream to a port, tried once the console has the pattern: the vsock device
         was seen to hang where a guest whose driver starts is asked again and again."""
-        self.wait_line(pattern)
+        self.wait_line(pattern, timeout_s)
         return wait_for(f"port {port} of {self.name}", lambda: self.connect(port),
                         interval_s=interval_s)
 

@@ -8,6 +8,7 @@ import rootfs
 from part_systemd import Shell
 
 PORT = 49983
+BOOT_S = 300  # emulated, OpenRC takes its time to look at its scripts
 
 
 def build(context):
@@ -48,7 +49,7 @@ def run(context):
     disk, initrd = build(context)
     with context.guest("openrc", initrd, "console=ttyS0 panic=-1 -- root=/dev/vda /sbin/init",
                        memory_mib=512, extra=rootfs.disk_arguments(disk)) as vm:
-        stream = vm.first_connect(PORT, "Starting envd")
+        stream = vm.first_connect(PORT, "Starting envd", timeout_s=BOOT_S)
         checks.equal("GET /health over vsock", client.health(stream), 204)
         shell = Shell(client.Client(lambda: guest.wait_for("vsock", lambda: vm.connect(PORT))),
                       checks)

@@ -1,0 +1,240 @@
+"""A guest that is saved to a file, ended, and restored in another QEMU, as a sandbox that is
+paused and resumed. vhost-user's vsock can't be migrated, so the host comes over virtio-net."""
+
+import base64
+import contextlib
+import datetime
+import http.client
+import socket
+import time
+
+import assets
+import client
+import guest
+from bridge import free_port
+
+PORT, PAGES_PORT = 49983, 49984
+AHEAD = datetime.timedelta(hours=1)  # of the guest's clock, which is its own
+COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"
+
+# PID 1, for ours and a peer alike: a busybox that prepares the machine and starts the daemon.
+START = f"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mkdir -p /proc /sys /dev
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /run /tmp /root
+mount -t devpts devpts /dev/pts
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+echo '+cpu +memory' >/sys/fs/cgroup/cgroup.subtree_control
+ip link set lo up
+ip addr add 10.0.2.15/24 dev eth0
+ip link set eth0 up
+/envd -isnotfc &
+echo 'start: up'
+exec nc -ll -p {PAGES_PORT} -e /pages
+"""
+
+# Answers "clear" and "count": which pages of the daemon's were touched since (proc(5), clear_refs).
+PAGES = """#!/bin/sh
+read what
+for pid in $(pidof envd); do
+	case $what in
+	clear) echo 1 >/proc/$pid/clear_refs ;;
+	count) awk '/^Referenced:/ { print $2 / 4 }' /proc/$pid/smaps_rollup ;;
+	esac
+done
+echo done
+"""
+
+
+class Saved:
+    """A guest with one daemon in it, that can be saved and restored."""
+
+    def __init__(self, context, name, envd):
+        self._context, self._name = context, name
+        self._port, self._pages_port = free_port(), free_port()
+        archive = assets.initramfs(context.kernel)
+        archive.copy("bin/busybox", "/bin/busybox")
+        archive.copy("envd", envd)
+        archive.file("start", START.encode())
+        archive.file("pages", PAGES.encode())
+        archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", 0o644)
+        archive.file("etc/group", b"root:x:0:\n", 0o644)
+        self._initrd = assets.build_path(f"{name}.cpio")
+        archive.write(self._initrd)
+        self._state = assets.build_path(f"{name}.state")
+
+    def _guest(self, name, *extra):
+        forwards = ",".join(f"hostfwd=tcp:127.0.0.1:{host}-10.0.2.15:{inside}" for host, inside in (
+            (self._port, PORT), (self._pages_port, PAGES_PORT)))
+        return self._context.guest(
+            name, self._initrd, "console=ttyS0 quiet panic=-1 -- /start", vsock=False,
+            extra=("-netdev", f"user,id=net,restrict=on,{forwards}",
+                   "-device", "virtio-net-pci,netdev=net,romfile=", *extra))
+
+    @contextlib.contextmanager
+    def booted(self):
+        with self._guest(self._name) as vm:
+            vm.wait_line("start: up")
+            guest.wait_for("/health", self.healthy)
+            yield vm
+
+    @contextlib.contextmanager
+    def restored(self):
+        """The guest from the file, which does not run yet: `cont` lets it."""
+        with self._guest(f"{self._name}-restored", "-incoming", f"exec:cat {self._state}") as vm:
+            guest.wait_for("the saved state", lambda: vm.qmp.command(
+                "query-status")["status"] == "paused")
+            yield vm
+
+    def save(self, vm):
+        vm.qmp.command("stop")
+        vm.qmp.command("migrate", uri=f"exec:cat >{self._state}")
+
+        def over():
+            status = vm.qmp.command("query-migrate").get("status")
+            if status == "failed":
+                raise guest.GuestError("the guest could not be saved")
+            return status == "completed"
+        guest.wait_for("the guest to be saved", over)
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self._port), guest.TIMEOUT_S)
+
+    def healthy(self):
+        try:
+            return client.health(self.connect()) == 204
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def pages(self, what):
+        with socket.create_connection(("127.0.0.1", self._pages_port), guest.TIMEOUT_S) as stream:
+            stream.sendall(what.encode() + b"\n")
+            answer = b""
+            while not answer.endswith(b"done\n"):
+                piece = stream.recv(4096)
+                if not piece:
+                    raise guest.GuestError("the guest counts no pages")
+                answer += piece
+        return sum(int(line) for line in answer.split()[:-1])
+
+
+def established(envd):
+    """The ends of the daemon's connections (proc(5), /proc/net/tcp)."""
+    ends = set()
+    for name in ("tcp", "tcp6"):
+        for line in envd.request("GET", f"/files?path=/proc/net/{name}")[2].decode().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "01" and fields[1].endswith(f":{PORT:04X}"):
+                ends.add(fields[2])
+    return ends
+
+
+def numbers(events):
+    """What a counting process prints, number by number."""
+    rest = b""
+    for event in events:
+        *lines, rest = (rest + base64.b64decode(event.get("data", {}).get("stdout", ""))).split(b"\n")
+        yield from map(int, lines)
+
+
+def check_before(checks, saved, vm):
+    """Leaves a counting command, its reader and an idle connection. What there is to know of them
+    after the restore."""
+    envd = client.Client(saved.connect)
+    reader = envd.start("/bin/sh", "-c", COUNT, tag="count")
+    pid = next(reader)["start"]["pid"]
+    counted = numbers(reader)
+    guest.wait_for("a command that counts", lambda: next(counted) >= 3)
+    idle = client.Connection(saved.connect())
+    idle.request("GET", "/health")
+    idle.getresponse().read()
+    ends = established(envd)
+    checks.ok("connections before", len(ends) >= 2, ends)
+    checks.equal("freeze", envd.request("POST", "/freeze?maxWaitMs=5000")[0], 200)
+    saved.save(vm)
+    return {"pid": pid, "counted": counted, "idle": idle, "ends": ends, "number": None}
+
+
+def check_connections(checks, before):
+    """What the host held is cut off with the old machine."""
+    def cut(read):
+        try:
+            while read():
+                pass
+        except (OSError, RuntimeError, http.client.HTTPException):
+            return True
+        return True
+    last = []
+    checks.ok("the reader of before is cut off",
+              cut(lambda: last.append(next(before["counted"], None)) or last[-1]))
+    checks.ok("the idle connection of before, too", cut(lambda: before["idle"].sock.recv(1)))
+    return max((n for n in last if n), default=3)
+
+
+def check_after(checks, saved, vm, before, last):
+    started = time.monotonic()
+    vm.qmp.command("cont")
+    checks.ok("a new connection is answered", saved.healthy())
+    checks.figure("from the restore to the first answer",
+                  f"{(time.monotonic() - started) * 1000:.0f} ms (emulated)")
+    envd = client.Client(saved.connect)
+    there = datetime.datetime.now(datetime.timezone.utc) + AHEAD
+    body = b'{"timestamp":"%s"}' % there.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    checks.equal("/init with the time", envd.request("POST", "/init", body)[0], 204)
+    code, out, _ = envd.command("/bin/date", "+%s")
+    ahead = int(out) - there.timestamp()
+    checks.ok("the guest's clock is set", code == 0 and -1 <= ahead < 60, ahead)
+    events = (message["event"] for message in envd.stream(
+        "process.Process/Connect", {"process": {"tag": "count"}}))
+    checks.equal("the command of before is there", next(events)["start"]["pid"], before["pid"])
+    number = next(numbers(events))
+    checks.ok("it was thawed and counts on, and a new reader sees it", number > last, (number, last))
+    guest.wait_for("the old connections' end in the guest",
+                   lambda: not established(envd) & before["ends"], interval_s=0.5)
+    checks.ok("the guest has let go of the old connections", True)
+
+
+def count_pages(context, name, envd):
+    """Pages of the daemon's that are touched from the restore until its first answer."""
+    saved = Saved(context, name, envd)
+    with saved.booted() as vm:
+        warm = client.Client(saved.connect)
+        for _ in range(3):
+            warm.command("/bin/true")
+            saved.healthy()
+        saved.pages("clear")
+        saved.save(vm)
+    with saved.restored() as vm:
+        vm.qmp.command("cont")
+        if not saved.healthy():
+            raise guest.GuestError("no answer after the restore")
+        return saved.pages("count")
+    raise guest.GuestError(f"{name} did not come back")
+
+
+def check_pages(context):
+    ours = count_pages(context, "snapshot-pages", context.envd)
+    text = f"{ours} pages"
+    if context.peer:
+        peer = count_pages(context, "snapshot-peer", context.peer)
+        text += f"; {context.peer}: {peer}; {ours / peer:.2f} of it (to reach: 0.25)"
+    context.checks.figure("touched from the restore to the first answer", text)
+    return context.checks.ok("the pages are counted", ours > 0, ours)
+
+
+def run(context):
+    checks = context.checks
+    checks.section("snapshot: a guest saved to a file and restored")
+    saved = Saved(context, "snapshot", context.envd)
+    before = last = None
+    with saved.booted() as vm:
+        before = checks.run("saved", check_before, checks, saved, vm)
+    if before:
+        last = check_connections(checks, before)
+        with saved.restored() as vm:
+            checks.run("restored", check_after, checks, saved, vm, before, last)
+    checks.run("pages", check_pages, context)
