@@ -135,7 +135,7 @@ int fs_atomic_begin(const char *path, uid_t uid, gid_t gid, struct fs_atomic **r
 
 	a->dirfd = -1;
 	r = follow_links(path, &final);
-	if (r == 0) {
+	if (final) {
 		slash = strrchr(final, '/');
 		if (!slash)
 			fatal("the path of an upload is not absolute");

@@ -69,8 +69,6 @@ static void tar_done(struct work *work)
 	}
 	if (stream_live(d->stream))
 		fs_reply_failure(d->stream, &d->failure);
-	/* The directory may lie on a mount whose server does not answer. */
-	d->far = true;
 	download_free(d);
 }
 

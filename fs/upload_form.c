@@ -87,7 +87,7 @@ static int begin_part(struct upload *u, struct form *form)
 				    "found in Content-Disposition header");
 		else
 			r = upload_resolve(u, name, bytes, &path);
-		if (r == 0)
+		if (r == 0 && path)
 			r = check_twice(u, path);
 		if (r == 0)
 			r = fs_target_open(&u->target, path, &u->options, &u->failure);

@@ -109,13 +109,14 @@ static void warm_run(struct work *work)
 	}
 	free(scratch);
 	readahead(w->fd, at, w->bytes);
+	/* It may be the last descriptor of a file without a name: then this frees the file. */
+	fd_close(&w->fd);
 }
 
 static void warm_done(struct work *work)
 {
 	struct file_warm *w = container_of(work, struct file_warm, work);
 
-	fd_close(&w->fd);
 	if (w->done)
 		w->done(w->arg);
 	free(w);
