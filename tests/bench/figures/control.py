@@ -176,7 +176,7 @@ def freeze(bench):
             for daemon in bench.daemons.values():
                 held.enter_context(bench.client_held("hold", "-p", daemon.port, "-e", "cmVhZHkK",
                                                      start))
-            m = bench.rounds(5, measure)
+            m = bench.rounds(15, measure)
     bench.row(f"freeze of {count} processes", "ms", m["ms"], table.peer_at_most(1))
 
 
