@@ -52,7 +52,7 @@ def nothing_leaks(daemon):
 @pytest.fixture(autouse=True, scope="module")
 def first_count(daemon):
     Files(daemon.address).get("/etc/passwd")
-    wait_for(lambda: threads(daemon.pid) == 1)
+    wait_for(lambda: threads(daemon) == 0)
     nothing_leaks.held = held(daemon)
 
 
@@ -166,7 +166,7 @@ def test_no_memory_is_lost(daemon, files, tmp_path):
             files.get(tmp_path / "absent")
             files.put(tmp_path, "x")
         wait_for(lambda: held(daemon) == nothing_leaks.held)
-        wait_for(lambda: threads(daemon.pid) == 1)
+        wait_for(lambda: threads(daemon) == 0)
 
     faults()
     before = private_kib(daemon)
@@ -467,7 +467,7 @@ class TestHungMount:
         wires = [files.connect() for _ in range(100)]
         for wire in wires:
             wire.send(request("GET", files.target(fuse.where / "f")))
-        wait_for(lambda: threads(daemon.pid) >= 60)
+        wait_for(lambda: threads(daemon) >= 60)
         for _ in range(20):
             assert files.send("GET", "/health").status == 204
         answer = files.send("POST", "/process.Process/List", "Content-Type: application/json",
