@@ -202,5 +202,5 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--seeds", default="1-8", metavar="FROM-TO",
+    parser.addoption("--seeds", default="1-7", metavar="FROM-TO",
                      help="of the model, for each of its situations")

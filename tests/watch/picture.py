@@ -114,18 +114,24 @@ class Lister:
 
     def forget_below(self, path):
         """Gives what was there, by names relative to the path."""
+        if self.names.get(path, GONE)[0] in ("file", "link") or path not in self.names:
+            return {}
         prefix = path + "/"
         below = [name for name in self.names if name.startswith(prefix)]
         self.unconfirmed.difference_update(below)
         return {name[len(prefix):]: self.names.pop(name) for name in below}
 
     def appear(self, path):
-        self.look_again(path)
-        self.unconfirmed.update(n for n in self.names if n.startswith(path + "/"))
+        self.forget_below(path)
+        self.names[path] = look(self.top, path)
+        if self.recursive and self.names[path][0] == "directory":
+            below = listing(self.top, path)
+            self.names |= below
+            self.unconfirmed.update(below)
 
     def vanish(self, path, renamed):
-        self.names.pop(path, None)
         self.forget_below(path)
+        self.names.pop(path, None)
 
     def apply(self, event):
         path = event.name
@@ -154,9 +160,8 @@ class Carrier(Lister):
         return os.path.basename(path).partition("~")[0]
 
     def vanish(self, path, renamed):
-        known = self.names.pop(path, None)
         below = self.forget_below(path)
-        if known is not None and renamed:
+        if self.names.pop(path, None) and renamed:
             self.carried[self.identity(path)] = below
 
     def appear(self, path):

@@ -23,7 +23,7 @@ def mounted(*arguments):
             subprocess.run(["umount", "-l", arguments[-1]], check=True)
 
 
-def stays_silent(watch, seconds=0.3):
+def stays_silent(watch, seconds=0.15):
     """There is nothing to wait for, so this takes its time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
