@@ -231,21 +231,27 @@ static void look_failed(struct watch_node *node, int error)
 	}
 }
 
-/* Remembers the attributes, and tells where they are not those that were told last. */
+/*
+ * Remembers the attributes, and tells where they are not those that were told last. Where that is
+ * not known, it stays so until they are told: the event of a change may still be lost.
+ */
 static void look_at_attributes(struct watch_node *node, const struct stat *st, bool tell,
 			       int64_t since_ns)
 {
 	bool differ =
 		node->mode != st->st_mode || node->uid != st->st_uid || node->gid != st->st_gid;
 
-	if (tell && (node->attr_known && since_ns != WATCH_SINCE_EVER
-			     ? differ
-			     : watch_changed_since(&st->st_ctim, since_ns)))
+	if (!tell) {
+		node->attr_known = true;
+	} else if (node->attr_known && since_ns != WATCH_SINCE_EVER
+			   ? differ
+			   : watch_changed_since(&st->st_ctim, since_ns)) {
 		watch_tell(node, WATCH_CHMOD, NULL, 0, true);
+		node->attr_known = true;
+	}
 	node->mode = st->st_mode;
 	node->uid = st->st_uid;
 	node->gid = st->st_gid;
-	node->attr_known = true;
 }
 
 /* Which watch the node has by now, or why it can have none. -ENOSPC: none is left. */
