@@ -19,6 +19,7 @@ kinds of clients:
               that was made or moved into the tree it learns by events alone.
 """
 
+import collections
 import contextlib
 import os
 import stat
@@ -86,11 +87,38 @@ def listing(top, below=".", recursive=True):
     return found
 
 
+class Names(dict):
+    """What each name is; `below` counts the names below each directory."""
+
+    def __init__(self, names=()):
+        super().__init__()
+        self.below = collections.Counter()
+        self.update(names)
+
+    def _count(self, name, n):
+        while name := os.path.dirname(name):
+            self.below[name] += n
+
+    def __setitem__(self, name, what):
+        if name not in self:
+            self._count(name, 1)
+        super().__setitem__(name, what)
+
+    def update(self, names):
+        for name in names:
+            self[name] = names[name]
+
+    def pop(self, name, *default):
+        if name in self:
+            self._count(name, -1)
+        return super().pop(name, *default)
+
+
 class Lister:
     def __init__(self, top, recursive):
         self.top = top
         self.recursive = recursive
-        self.names = {}
+        self.names = Names()
         self.itself = None
         self.unconfirmed = set()
         self.look_again(".")
@@ -103,21 +131,20 @@ class Lister:
 
     def look_again(self, path):
         if path == ".":
-            self.names = listing(self.top, recursive=self.recursive)
+            self.names = Names(listing(self.top, recursive=self.recursive))
             self.itself = look(self.top, ".")
             self.unconfirmed = set()
             return
         self.forget_below(path)
         self.names[path] = look(self.top, path)
         if self.recursive and self.names[path][0] == "directory":
-            self.names |= listing(self.top, path)
+            self.names.update(listing(self.top, path))
 
     def forget_below(self, path):
         """Gives what was there, by names relative to the path."""
-        if self.names.get(path, GONE)[0] in ("file", "link") or path not in self.names:
-            return {}
         prefix = path + "/"
-        below = [name for name in self.names if name.startswith(prefix)]
+        below = [name for name in self.names if name.startswith(prefix)] \
+            if self.names.below[path] else []
         self.unconfirmed.difference_update(below)
         return {name[len(prefix):]: self.names.pop(name) for name in below}
 
@@ -126,7 +153,7 @@ class Lister:
         self.names[path] = look(self.top, path)
         if self.recursive and self.names[path][0] == "directory":
             below = listing(self.top, path)
-            self.names |= below
+            self.names.update(below)
             self.unconfirmed.update(below)
 
     def vanish(self, path, renamed):
