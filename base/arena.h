@@ -34,10 +34,10 @@ void arena_init(struct arena *a);
 void arena_clear(struct arena *a);
 
 /* n bytes, uninitialised. n may be 0. Never NULL. */
-void *arena_alloc(struct arena *a, size_t n);
+void *arena_alloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
 
 /* n bytes, all zero. */
-void *arena_zalloc(struct arena *a, size_t n);
+void *arena_zalloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
 
 /*
  * As arena_alloc, but NULL where the chunks of the arena would come to more than limit_bytes:

@@ -8,6 +8,8 @@
 #include <netdb.h>
 #include <stddef.h>
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): glibc's names are reserved. */
+
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 		struct addrinfo **result)
 {
@@ -32,3 +34,5 @@ struct protoent *getprotobynumber(int number)
 {
 	return NULL;
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -49,7 +49,7 @@ static int check_conditions(const struct fs_target *t, const struct stat *st,
 			    struct fs_failure *failure)
 {
 	const struct fs_target_options *o = t->options;
-	struct fs_validator validator;
+	struct fs_validator validator = {0};
 	struct timespec now;
 
 	if (!o->if_match && !o->if_none_match)

@@ -30,12 +30,12 @@ static inline size_t base64_decoded_max_bytes(size_t n)
 size_t base64_encode(char *out, const void *p, size_t n);
 
 /* As base64_encode, without padding. */
-size_t base64_encode_unpadded(char *out, const void *p, size_t n);
+size_t base64_encode_unpadded(char *out, const void *data, size_t n);
 
 /*
- * Decodes n characters to out, which has room for base64_decoded_max_bytes(n) and may be where
- * the input is (out == p). Returns the length, or -EINVAL; out's content is then undefined.
+ * Decodes n characters to where there is room for base64_decoded_max_bytes(n), which may be where
+ * the input is (decoded == p). Returns the length, or -EINVAL; the content is then undefined.
  */
-ssize_t base64_decode(void *out, const char *p, size_t n);
+ssize_t base64_decode(void *decoded, const char *p, size_t n);
 
 #endif

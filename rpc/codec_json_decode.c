@@ -93,6 +93,25 @@ static int decode_integer(struct decoder *d, struct json_lexer *in,
 	return integer_from_text(d, field, p, (size_t)n, ret);
 }
 
+/* The three numbers that JSON's grammar has no form for (protobuf.dev, "ProtoJSON Format"). */
+static bool number_by_name(const struct json_text *text, double *ret)
+{
+	static const struct {
+		const char *name;
+		double value;
+	} numbers[] = {{"NaN", NAN}, {"Infinity", INFINITY}, {"-Infinity", -INFINITY}};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(numbers); i++) {
+		if (text->n == strlen(numbers[i].name) &&
+		    memcmp(text->p, numbers[i].name, text->n) == 0) {
+			*ret = numbers[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int decode_floating(struct decoder *d, struct json_lexer *in,
 			   const ProtobufCFieldDescriptor *field, uint64_t *ret)
 {
@@ -106,15 +125,7 @@ static int decode_floating(struct decoder *d, struct json_lexer *in,
 
 	if (n >= 0)
 		r = json_number_double(p, (size_t)n, &value);
-	else if (in->token != JSON_STRING)
-		return decoder_fail(d, field, "a number was expected");
-	else if (in->text.n == 3 && memcmp(in->text.p, "NaN", 3) == 0)
-		value = (double)NAN;
-	else if (in->text.n == 8 && memcmp(in->text.p, "Infinity", 8) == 0)
-		value = (double)INFINITY;
-	else if (in->text.n == 9 && memcmp(in->text.p, "-Infinity", 9) == 0)
-		value = (double)-INFINITY;
-	else
+	else if (in->token != JSON_STRING || !number_by_name(&in->text, &value))
 		return decoder_fail(d, field, "a number was expected");
 
 	if (field->type == PROTOBUF_C_TYPE_DOUBLE) {

@@ -128,6 +128,7 @@ static int skip_field(struct decoder *d, struct wire *in, uint32_t number, enum 
 						 "binary message: nested too deeply");
 			open[depth++] = number;
 		} else if (type == WIRE_GROUP_END) {
+			/* cppcheck-suppress uninitvar ; depth tells how many are set */
 			if (depth == 0 || open[--depth] != number)
 				return error_set(d->err, ERROR_INVALID_ARGUMENT,
 						 "binary message: the end of no group");

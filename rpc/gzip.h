@@ -22,7 +22,7 @@ void gzip_compress(const void *p, size_t n, size_t headroom, char **ret, size_t 
  * *ret. -EMSGSIZE where it would come to more than max_bytes, -EBADMSG where it is corrupt, cut
  * short, or followed by something else.
  */
-int gzip_decompress(const void *p, size_t n, size_t max_bytes, char **ret, size_t *ret_bytes);
+int gzip_decompress(const void *data, size_t n, size_t max_bytes, char **ret, size_t *ret_bytes);
 
 /*
  * A gzip body as it comes:

@@ -205,8 +205,8 @@ void json_put_uint(struct json_writer *out, uint64_t value)
 static void writer_number(struct json_writer *out, const char *scientific)
 {
 	const char *p = scientific, *e = strchr(p, 'e');
-	int exponent = atoi(e + 1), n = 0;
-	char digits[24], text[64], *t = text;
+	int exponent = (int)strtol(e + 1, NULL, 10), n = 0;
+	char digits[24] = "", text[64], *t = text;
 
 	if (*p == '-')
 		*t++ = *p++;

@@ -62,6 +62,7 @@ struct watch_node *watch_names_node(const struct watch_names *names, uint32_t at
 	struct watch_node *node = NULL;
 
 	if (head->flags & NAME_DIR)
+		/* cppcheck-suppress pointerSize ; a pointer is what lies there */
 		memcpy(&node, head + 1, sizeof(struct watch_node *));
 	return node;
 }

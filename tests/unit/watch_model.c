@@ -281,12 +281,13 @@ static bool same_state(const struct picture_entry *known, const struct picture_e
 static void compare(struct picture *p, const struct picture_entry *known,
 		    const struct picture_entry *real)
 {
+	if (!real) {
+		if (!p->came_and_went)
+			wrong(p, "%s is not there, and the client does not know", known->path);
+		return;
+	}
 	if (!known)
 		wrong(p, "%s is there, and the client does not know", real->path);
-	else if (!real && !p->came_and_went)
-		wrong(p, "%s is not there, and the client does not know", known->path);
-	else if (!real)
-		return;
 	else if (known->is_dir != real->is_dir)
 		wrong(p, "%s is of another type than the client knows", real->path);
 	else if (!same_state(known, real))
