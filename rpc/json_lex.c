@@ -351,7 +351,7 @@ int json_fail(struct json_lexer *in, const char *what)
 /* The next character of a string's text, decoded to out (at most 4 bytes); its length there. */
 static size_t text_character(const char **p, const char *end, char *out)
 {
-	uint32_t c;
+	uint32_t c = 0;
 
 	if (**p != '\\') {
 		*out = *(*p)++;

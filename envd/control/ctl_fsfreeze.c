@@ -33,10 +33,8 @@ static void fsfreeze_run(struct work *work)
 
 	if (!call->thaw)
 		log_hold_files(true);
-	if (fd < 0)
-		call->result = -errno;
-	else if (ioctl(fd, call->thaw ? FITHAW : FIFREEZE, 0) < 0 &&
-		 errno != (call->thaw ? EINVAL : EBUSY))
+	if (fd < 0 || (ioctl(fd, call->thaw ? FITHAW : FIFREEZE, 0) < 0 &&
+		       errno != (call->thaw ? EINVAL : EBUSY)))
 		call->result = -errno;
 	if (call->thaw || call->result < 0)
 		log_hold_files(false);

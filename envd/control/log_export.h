@@ -24,7 +24,7 @@ void log_export_set_target(struct log_export *x, const char *address, const char
 			   const char *env_id);
 
 /* A log_sink_fn: queues a line. Safe on any thread. */
-void log_export_line(const struct log_line *line, void *arg);
+void log_export_line(const struct log_line *said, void *arg);
 
 /* Lines that were dropped since the start. */
 unsigned long long log_export_dropped(const struct log_export *x);

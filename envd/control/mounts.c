@@ -162,8 +162,9 @@ static int make_directories(const char *path)
 
 int mounts_mount(const char *nfs_target, const char *path, unsigned timeout_ms, struct error *err)
 {
-	const char *argv[] = {"mount",	      "-v", "-t",	"nfs", "-o",
-			      MOUNTS_OPTIONS, "--", nfs_target, path,  NULL};
+	static const char options[] = MOUNTS_OPTIONS;
+	const char *argv[] = {"mount", "-v", "-t",	 "nfs", "-o",
+			      options, "--", nfs_target, path,	NULL};
 	struct run_result result;
 	int r;
 
