@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -27,7 +28,11 @@ struct workers {
 	unsigned max_threads;
 	unsigned patience_us;
 	pthread_mutex_t lock; /* over everything down to `stopping` */
-	pthread_cond_t wake;
+	/*
+	 * Idle threads wait for it. Not a condition variable: to signal one may wait until a thread that
+	 * was signalled before has run (glibc's __condvar_quiesce_and_switch_g1), and the loop with it.
+	 */
+	sem_t wake;
 	pthread_cond_t ended; /* a thread has ended */
 	struct work_list queue;
 	struct work_list finished;
@@ -44,12 +49,16 @@ struct workers {
 	struct timer overdue; /* looks whether the patience is at its end */
 };
 
-/* Waits for work; NULL when the thread is to end. The lock is held. */
+/*
+ * Waits for work; NULL when the thread is to end. The lock is held. (A thread whose time is up just
+ * as it is woken finds the work in the queue; what it was woken with wakes the next one for nothing.)
+ */
 static struct work *next_work(struct workers *w)
 {
 	struct timespec until;
 	struct work *work;
-	int r = 0;
+	bool expired = false;
+	int r;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += WORK_IDLE_MS / 1000;
@@ -59,12 +68,15 @@ static struct work *next_work(struct workers *w)
 			TAILQ_REMOVE(&w->queue, work, link);
 			return work;
 		}
-		if (w->stopping || r == ETIMEDOUT)
+		if (w->stopping || expired)
 			return NULL;
 		w->idle++;
-		r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
+		pthread_mutex_unlock(&w->lock);
+		r = sem_clockwait(&w->wake, CLOCK_MONOTONIC, &until);
+		expired = r < 0 && errno == ETIMEDOUT;
+		pthread_mutex_lock(&w->lock);
 		w->idle--;
-		if (w->woken)
+		if (w->woken && (r == 0 || w->woken > w->idle))
 			w->woken--;
 	}
 }
@@ -212,7 +224,7 @@ static void on_overdue(void *arg)
 		wake = wake_thread(w);
 	pthread_mutex_unlock(&w->lock);
 	if (wake)
-		pthread_cond_signal(&w->wake);
+		sem_post(&w->wake);
 	if (waiting)
 		timer_set_ms(&w->overdue, (w->patience_us + 999) / 1000);
 }
@@ -220,7 +232,6 @@ static void on_overdue(void *arg)
 struct workers *workers_new(struct loop *loop, const char *name, unsigned max_threads)
 {
 	struct workers *w = mem_zalloc(sizeof(*w));
-	pthread_condattr_t attr;
 
 	w->name = name;
 	w->max_threads = max_threads;
@@ -230,11 +241,8 @@ struct workers *workers_new(struct loop *loop, const char *name, unsigned max_th
 	TAILQ_INIT(&w->over);
 	timer_init(&w->overdue, loop, on_overdue, w);
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->wake, &attr);
+	sem_init(&w->wake, 0, 0);
 	pthread_cond_init(&w->ended, NULL);
-	pthread_condattr_destroy(&attr);
 	w->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->eventfd < 0)
 		fatal("eventfd failed");
@@ -262,7 +270,7 @@ void work_submit(struct workers *w, struct work *work)
 		wake = wake_thread(w);
 	pthread_mutex_unlock(&w->lock);
 	if (wake)
-		pthread_cond_signal(&w->wake);
+		sem_post(&w->wake);
 	if (patient && !timer_pending(&w->overdue))
 		timer_set_ms(&w->overdue, (w->patience_us + 999) / 1000);
 }
@@ -290,12 +298,15 @@ unsigned workers_busy(const struct workers *w)
 
 void workers_free(struct workers *w)
 {
+	unsigned i;
+
 	if (!w)
 		return;
 	pthread_mutex_lock(&w->lock);
 	w->stopping = true;
 	TAILQ_INIT(&w->queue);
-	pthread_cond_broadcast(&w->wake);
+	for (i = 0; i < w->threads; i++)
+		sem_post(&w->wake);
 	while (w->threads)
 		pthread_cond_wait(&w->ended, &w->lock);
 	pthread_mutex_unlock(&w->lock);
@@ -304,7 +315,7 @@ void workers_free(struct workers *w)
 	timer_cancel(&w->overdue);
 	close(w->eventfd);
 	pthread_cond_destroy(&w->ended);
-	pthread_cond_destroy(&w->wake);
+	sem_destroy(&w->wake);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
 }
