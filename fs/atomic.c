@@ -139,7 +139,9 @@ int fs_atomic_begin(const char *path, uid_t uid, gid_t gid, struct fs_atomic **r
 		slash = strrchr(final, '/');
 		if (!slash)
 			fatal("the path of an upload is not absolute");
+		/* cppcheck-suppress nullPointerArithmeticRedundantCheck ; fatal does not return */
 		a->name = mem_strdup(slash + 1);
+		/* cppcheck-suppress nullPointerRedundantCheck ; the same */
 		slash[slash == final] = '\0';
 		a->dirfd = open(final, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		r = a->dirfd < 0 ? -errno : 0;

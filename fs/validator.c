@@ -22,6 +22,7 @@ void fs_validator_init(struct fs_validator *v, const struct stat *st, const stru
 	/* A time in the future is no older: the clock was set back. */
 	bool weak = age_ms(&st->st_mtim, now) < FS_ETAG_WEAK_MS ||
 		    age_ms(&st->st_ctim, now) < FS_ETAG_WEAK_MS;
+	/* cppcheck-suppress ctuuninitvar ; it is here that it is set */
 	int n = snprintf(v->etag, sizeof(v->etag), "%s\"%lx-%lx-%lx-%lx-%lx\"", weak ? "W/" : "",
 			 (unsigned long)st->st_dev, (unsigned long)st->st_ino,
 			 (unsigned long)st->st_size, (unsigned long)nanoseconds(&st->st_mtim),

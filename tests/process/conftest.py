@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ from client import Client, Failed  # noqa: E402
 
 ENVD = os.path.abspath(os.environ.get("ENVD", os.path.join(TOP, "build", "envd")))
 WORLD = os.environ["WORLD"]
-NOFILE = 5000  # the daemon's soft limit at its start
+HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+NOFILE = min(5000, HARD) if HARD > 0 else 5000  # the daemon's soft limit at its start
 
 
 class Daemon:
@@ -25,7 +27,7 @@ class Daemon:
 
     count = 0
 
-    def __init__(self, *flags, uid=None):
+    def __init__(self, *flags, uid=None, descriptors=None):
         Daemon.count += 1
         self.socket = os.path.join(WORLD, f"envd-{Daemon.count}.sock")
         self.log_path = os.path.join(TOP, "build", "log", f"process-envd-{Daemon.count}.log")
@@ -33,7 +35,7 @@ class Daemon:
             self.socket = os.path.join(WORLD, "user", f"envd-{Daemon.count}.sock")
 
         def prepare():
-            resource.setrlimit(resource.RLIMIT_NOFILE, (NOFILE, 20000))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors or NOFILE, descriptors or HARD))
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             if uid:
                 os.setgroups([])
@@ -47,8 +49,12 @@ class Daemon:
                 cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare)
         self.pid = self.process.pid
         self.client = Client(self.socket)
-        wait_for(lambda: os.path.exists(self.socket) or self.process.poll() is not None)
+        wait_for(lambda: self.listens() or self.process.poll() is not None, 30)
         assert self.process.poll() is None, self.log()
+
+    def listens(self):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.socket) == 0
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from client import Failed
+from client import Connection, Failed, envelope
 from conftest import ENVD, WORLD, Daemon, is_dead, wait_for
 from test_steer import fails
 
@@ -65,6 +65,44 @@ def exits_retained(daemon):
     wait_for(lambda: daemon.log().count("exits retained") > asked)
     line = [l for l in daemon.log().splitlines() if "exits retained" in l][-1]
     return int(line.split(" exits retained")[0].split()[-1])
+
+
+def test_readers_that_leave_at_any_byte():
+    """What is cut off in the midst of a message leaves nothing behind, and disturbs nobody."""
+    daemon = Daemon()
+    daemon.client.run("true")
+    before = descriptors(daemon)
+    for n in range(150):
+        connection = Connection(daemon.socket)
+        connection.request("POST", "/process.Process/Start",
+                           envelope({"process": {"cmd": "seq", "args": ["20000"]}}),
+                           {"Content-Type": "application/connect+json"})
+        if n % 3:
+            connection.sock.recv(1 + n * 7)
+        connection.close()
+    assert daemon.client.output("echo on") == ["on"]
+    wait_for(lambda: descriptors(daemon) <= before and not children(daemon), 30)
+    daemon.stop()
+
+
+def test_more_processes_than_descriptors():
+    """The daemon refuses what it has no descriptors for, and everything else goes on."""
+    daemon = Daemon(descriptors=128)
+    refused = 0
+    for _ in range(60):
+        try:
+            daemon.client.start("sleep", "100").close()
+        except Failed as failed:
+            assert failed.code == "resource_exhausted", failed
+            refused += 1
+    assert 0 < refused < 60
+    live = daemon.client.list()
+    assert len(live) == 60 - refused
+    for process in live:
+        daemon.client.kill(process["pid"])
+    wait_for(lambda: not daemon.client.list(), 30)
+    assert daemon.client.output("echo on") == ["on"]
+    daemon.stop()
 
 
 def test_processes_outlive_the_daemon():
