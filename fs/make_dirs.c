@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,8 +24,9 @@ static int fail(int errnum, const char *step, const char *path, struct arena *ar
 }
 
 /*
- * Makes one directory and gives it away. The new directory is opened without following a link
- * before its owner is changed: between the two calls somebody may have put something else there.
+ * Makes one directory and gives it away; 1 where it was there already. The new directory is opened
+ * without following a link before its owner is changed: between the two calls somebody may have
+ * put something else there.
  */
 static int make_one(const char *path, uid_t uid, gid_t gid, struct arena *arena, struct error *err,
 		    int *ret_errno)
@@ -39,7 +41,7 @@ static int make_one(const char *path, uid_t uid, gid_t gid, struct arena *arena,
 			return fail(-errno, "stat directory", path, arena, err, ret_errno);
 		if (!S_ISDIR(st.st_mode))
 			return fail(-ENOTDIR, "create directory", path, arena, err, ret_errno);
-		return 0;
+		return 1;
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fchown(fd, uid, gid) < 0)
@@ -55,12 +57,16 @@ static char *parent_of(const char *path, struct arena *arena)
 	return path_clean(arena, arena_strndup(arena, path, (size_t)(slash - path) + 1));
 }
 
-/* Makes a directory whose path is clean. Looks from the bottom up: mostly all of it is there. */
+/*
+ * Makes a directory whose path is clean; 1 where it was there already. Looks from the bottom up:
+ * mostly all of it is there.
+ */
 static int make_clean(char *path, uid_t uid, gid_t gid, struct arena *arena, struct error *err,
 		      int *ret_errno)
 {
 	size_t n = strlen(path), end = n;
 	struct stat st;
+	int r = 1;
 
 	/* Cuts the path before one slash after the other, down to a directory that is there. */
 	while (stat(path, &st) < 0) {
@@ -69,7 +75,8 @@ static int make_clean(char *path, uid_t uid, gid_t gid, struct arena *arena, str
 		while (end > 1 && path[end - 1] != '/')
 			end--;
 		if (end <= 1) {
-			if (make_one(path, uid, gid, arena, err, ret_errno) < 0)
+			r = make_one(path, uid, gid, arena, err, ret_errno);
+			if (r < 0)
 				return -1;
 			break;
 		}
@@ -80,10 +87,11 @@ static int make_clean(char *path, uid_t uid, gid_t gid, struct arena *arena, str
 	/* Puts the slashes back and makes what each completes. */
 	while ((end = strlen(path)) < n) {
 		path[end] = '/';
-		if (make_one(path, uid, gid, arena, err, ret_errno) < 0)
+		r = make_one(path, uid, gid, arena, err, ret_errno);
+		if (r < 0)
 			return -1;
 	}
-	return 0;
+	return r;
 }
 
 int fs_make_parents(const char *path, uid_t uid, gid_t gid, struct error *err, int *ret_errno)
@@ -92,16 +100,27 @@ int fs_make_parents(const char *path, uid_t uid, gid_t gid, struct error *err, i
 	int r = make_clean(parent_of(path, &arena), uid, gid, &arena, err, ret_errno);
 
 	arena_clear(&arena);
-	return r;
+	return r < 0 ? -1 : 0;
+}
+
+/* Whether a path's last element names what its parent's does, or what is above: "", "." or "..". */
+static bool ends_in_parent(const char *path)
+{
+	const char *last = strrchr(path, '/') + 1;
+
+	return last[strspn(last, ".")] == '\0' && strlen(last) <= 2;
 }
 
 int fs_make_dirs(const char *path, uid_t uid, gid_t gid, struct error *err, int *ret_errno)
 {
 	struct arena arena = {0};
-	int r = make_clean(parent_of(path, &arena), uid, gid, &arena, err, ret_errno);
+	int above = make_clean(parent_of(path, &arena), uid, gid, &arena, err, ret_errno);
+	int r = above;
 
-	if (r == 0)
+	if (r >= 0)
 		r = make_one(path, uid, gid, &arena, err, ret_errno);
+	if (r > 0 && ends_in_parent(path))
+		r = above;
 	arena_clear(&arena);
 	return r;
 }

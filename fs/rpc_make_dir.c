@@ -10,24 +10,35 @@ struct make_dir_call {
 	struct fs_entry entry;
 };
 
+/* What there was before. */
+static void fail_exists(struct fs_rpc *rpc, const char *shown)
+{
+	error_set(&rpc->err, ERROR_ALREADY_EXISTS, "directory already exists: %s", shown);
+}
+
 static void make_dir_run(struct fs_rpc *rpc)
 {
 	struct make_dir_call *c = (struct make_dir_call *)rpc;
 	const char *shown = fs_text(c->path, &rpc->arena);
 	struct stat st;
+	int r;
 
 	if (stat(c->path, &st) == 0) {
 		if (S_ISDIR(st.st_mode))
-			error_set(&rpc->err, ERROR_ALREADY_EXISTS, "directory already exists: %s",
-				  shown);
+			fail_exists(rpc, shown);
 		else
 			error_set(&rpc->err, ERROR_INVALID_ARGUMENT,
 				  "path already exists but it is not a directory: %s", shown);
 	} else if (errno != ENOENT) {
 		error_set_errno(&rpc->err, ERROR_INTERNAL, errno,
 				"error getting file info: stat %s", shown);
-	} else if (fs_make_dirs(c->path, rpc->user.uid, rpc->user.gid, &rpc->err, NULL) == 0) {
-		fs_entry_read(c->path, &rpc->owners, &rpc->arena, &c->entry, &rpc->err);
+	} else {
+		r = fs_make_dirs(c->path, rpc->user.uid, rpc->user.gid, &rpc->err, NULL);
+		/* Of several calls at once for one directory, one has made it. */
+		if (r > 0)
+			fail_exists(rpc, shown);
+		else if (r == 0)
+			fs_entry_read(c->path, &rpc->owners, &rpc->arena, &c->entry, &rpc->err);
 	}
 }
 

@@ -158,9 +158,10 @@ class TestMakeDir:
             assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (uid, 0o755)
 
     def test_as_given(self, files, tmp_path):
-        for path in f"{tmp_path}/a/", f"{tmp_path}//b", f"{tmp_path}/a/../d":
+        for path in f"{tmp_path}/a/", f"{tmp_path}//b", f"{tmp_path}/a/../d", f"{tmp_path}/e/f/.":
             assert files.call("MakeDir", path=path)["entry"]["path"] == path
-        assert sorted(os.listdir(tmp_path)) == ["a", "b", "d"]
+            assert code_of(files.call, "MakeDir", path=path) == "already_exists"
+        assert sorted(os.listdir(tmp_path)) == ["a", "b", "d", "e"]
 
     def test_through_a_link(self, files, tmp_path):
         (tmp_path / "d").mkdir()
@@ -188,13 +189,15 @@ class TestMakeDir:
         def make(i):
             codes.append(code_of(files.call, "MakeDir", path=f"{tmp_path}/a/b/c/d/{i % 4}"))
 
-        threads = [threading.Thread(target=make, args=(i,)) for i in range(16)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert codes.count(None) == 4
-        assert codes.count("already_exists") == 12
+        for _ in range(8):
+            codes.clear()
+            threads = [threading.Thread(target=make, args=(k,)) for k in range(16)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sorted(codes, key=str) == [None] * 4 + ["already_exists"] * 12
+            files.call("Remove", path=tmp_path / "a")
 
 
 class TestMove:

@@ -474,7 +474,7 @@ class TestForms:
         answer = files.post_form(None, body[:inside_data])
         assert answer.status == 500
         assert ((tmp_path / "1").read_text(), (tmp_path / "2").read_text()) == ("one", "tw")
-        answer = files.post_form(None, body[:inside_head + 5])
+        answer = files.post_form(None, body[:inside_head + 25])
         assert (answer.status, len(answer.json())) == (200, 1)
 
     @pytest.mark.parametrize("field", [
