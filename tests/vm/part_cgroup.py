@@ -105,7 +105,8 @@ def run(context):
             ("cgroup", "", (check_properties, check_oom, check_freeze)),
             ("accounting", " -process-accounting", (check_accounting,))):
         with context.guest(name, initrd, ENVD + flags, memory_mib=MEMORY_MIB) as vm:
-            guest.wait_for("envd on vsock", lambda: vm.connect(PORT))
+            stream = vm.first_connect(PORT, "listening on .*vsock")
+            client.health(stream)
             envd = client.Client(lambda: vm.connect(PORT))
             for look in looks:
                 checks.run(look.__name__, look, checks, envd)

@@ -179,6 +179,10 @@ def check_nfs(checks, shell):
         if "data" in event:
             break
     shell.wait("the NFS server", "systemctl is-active nfs-server nfs-mountd && rpcinfo -t 127.0.0.1 nfs 3")
+    # What mount starts on its first call, and what /init does not wait for as long as an emulated
+    # guest may take.
+    shell.wait("a first mount", "mkdir -p /mnt/first && mount -t nfs -o port=2049,mountport=2049,"
+               "proto=tcp,mountproto=tcp,nfsvers=3 127.0.0.2:/export /mnt/first && umount /mnt/first")
     body = json.dumps({"lifecycleID": "one", "volumeMounts": [
         {"nfs_target": "127.0.0.2:/export", "path": "/mnt/volume"}]}).encode()
     status, _, answer = shell.envd.request("POST", "/init", body)
