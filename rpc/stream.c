@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/json.h"
-#include "rpc/stream_body_file.h"
 #include "rpc/stream_impl.h"
 
 static const struct stream_handler no_handler;
@@ -60,8 +59,6 @@ static void stream_end(struct stream *s)
 {
 	stream_log(s);
 	s->ended = true;
-	if (s->body_file)
-		stream_body_file_abandon(s);
 }
 
 void stream_detach(struct stream *s)
@@ -361,9 +358,7 @@ size_t stream_pending_bytes(const struct stream *s)
 
 void stream_deliver_body(struct stream *s, struct evbuffer *data)
 {
-	if (!s->ended && s->body_file)
-		stream_body_file_data(s, data);
-	else if (!s->ended && s->handler->body)
+	if (!s->ended && s->handler->body)
 		s->handler->body(s, data);
 	evbuffer_drain(data, evbuffer_get_length(data));
 }
@@ -373,9 +368,7 @@ void stream_deliver_body_end(struct stream *s)
 	if (s->ended || s->body_ended)
 		return;
 	s->body_ended = true;
-	if (s->body_file)
-		stream_body_file_end(s);
-	else if (s->handler->body_end)
+	if (s->handler->body_end)
 		s->handler->body_end(s);
 }
 

@@ -169,16 +169,6 @@ enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
 void stream_send_file(struct stream *s, struct workers *workers, int fd, off_t offset,
 		      uint64_t length);
 
-/*
- * Takes the rest of the body straight into the file, from `offset` on, in the place of `body`
- * callbacks, written by the workers. Borrows fd for the call (it is duplicated). `done(s, result)` comes from the loop: the
- * number of bytes written when the body has ended (body_end does not come), or -errno of a write
- * that failed (the rest of the body is then read and dropped).
- */
-typedef void stream_body_done_fn(struct stream *s, int64_t result);
-void stream_body_to_fd(struct stream *s, struct workers *workers, int fd, off_t offset,
-		       stream_body_done_fn *done);
-
 /* Ends the response: the last bytes, the trailers. What is left of the body is read and dropped. */
 void stream_finish(struct stream *s);
 

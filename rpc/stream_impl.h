@@ -36,8 +36,6 @@ struct stream_carrier {
 	size_t (*pending_bytes)(const struct stream *s);
 };
 
-struct stream_body_file; /* rpc/stream_body_file.c */
-
 struct stream {
 	unsigned refs;
 	struct arena arena;
@@ -54,7 +52,6 @@ struct stream {
 
 	const struct stream_handler *handler;
 	void *data;
-	struct stream_body_file *body_file;
 
 	struct stream_field *fields; /* not sent yet, in order */
 	struct stream_field **fields_tail;

@@ -20,7 +20,6 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/mem.h"
-#include "base/work.h"
 #include "rpc/http1.h"
 #include "rpc/router.h"
 #include "rpc/server.h"
@@ -35,16 +34,13 @@ struct wire {
 	struct budget budget;
 	struct router *router;
 	struct server *server;
-	struct workers *workers;
 	struct http1 http;
 	struct evbuffer *got; /* what the client read */
 	struct stream *s;     /* of the latest request; valid while it, or a reference, lives */
 
 	bool in_call; /* of the handler's into the stream: nothing may be called back */
 	struct evbuffer *body;
-	unsigned n_requests, n_body, n_body_end, n_writable, n_half_closed, n_gone, n_shutdown,
-		n_done;
-	int64_t result; /* of the last `done` */
+	unsigned n_requests, n_body, n_body_end, n_writable, n_half_closed, n_gone, n_shutdown;
 };
 
 static struct wire *wire_of(struct stream *s)
@@ -89,14 +85,6 @@ static void on_shutdown(struct stream *s)
 	stream_reply(s, 503, NULL, NULL, 0);
 }
 
-static void on_done(struct stream *s, int64_t result)
-{
-	struct wire *w = wire_of(s);
-
-	w->n_done++;
-	w->result = result;
-}
-
 static const struct stream_handler handler = {
 	.body = on_body,
 	.body_end = on_body_end,
@@ -133,7 +121,6 @@ static int setup(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
 		router_add(w->router, methods[i], "/", on_request, w);
 	w->server = server_new(&w->loop, &w->budget, w->router, allow_all, NULL);
-	w->workers = workers_new(&w->loop, "test", 1);
 	w->got = evbuffer_new();
 	w->body = evbuffer_new();
 	http1_init(&w->http, w->server, on_wake, NULL);
@@ -148,7 +135,6 @@ static int teardown(void **state)
 	if (w->http.in)
 		http1_clear(&w->http);
 	assert_int_equal(w->budget.used[BUDGET_STREAMS], 0);
-	workers_free(w->workers);
 	server_free(w->server);
 	router_free(w->router);
 	evbuffer_free(w->got);
@@ -345,7 +331,6 @@ static void call_everything(struct stream *s)
 	assert_int_equal(stream_send(s, data), STREAM_OK);
 	assert_int_equal(evbuffer_get_length(data), 0);
 	stream_send_file(s, NULL, -1, 0, 4);
-	stream_body_to_fd(s, NULL, -1, 0, on_done);
 	stream_hold(s);
 	stream_unhold(s);
 	stream_reply(s, 500, NULL, NULL, 0);
@@ -865,113 +850,6 @@ static void test_send_file_fails(void **state)
 	assert_true(w->http.abort);
 }
 
-/* Lets the workers come to their end. */
-static void wait_for_workers(struct wire *w)
-{
-	while (workers_busy(w->workers) > 0) {
-		event_base_loop(w->loop.base, EVLOOP_ONCE);
-		http1_process(&w->http);
-	}
-}
-
-static void test_body_to_fd(void **state)
-{
-	struct wire *w = *state;
-	FD_AUTO int fd = memory_file("xx");
-	char content[16] = {0};
-
-	client_sends(w, POST);
-	stream_body_to_fd(w->s, w->workers, fd, 2, on_done);
-	client_sends(w, "01234");
-	client_sends(w, "56789");
-	wait_for_workers(w);
-	assert_int_equal(w->n_done, 1);
-	assert_int_equal(w->result, 10);
-	assert_int_equal(w->n_body + w->n_body_end, 0);
-	assert_int_equal(pread(fd, content, sizeof(content), 0), 12);
-	assert_string_equal(content, "xx0123456789");
-	stream_reply(w->s, 200, NULL, NULL, 0);
-	client_reads(w);
-	assert_int_equal(w->http.state, HTTP1_IDLE);
-}
-
-static void test_empty_body_to_fd(void **state)
-{
-	struct wire *w = *state;
-	FD_AUTO int fd = memory_file("");
-
-	client_sends(w, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
-	stream_body_to_fd(w->s, w->workers, fd, 0, on_done);
-	client_sends(w, "0\r\n\r\n");
-	wait_for_workers(w);
-	turn(w, 0);
-	assert_int_equal(w->n_done, 1);
-	assert_int_equal(w->result, 0);
-}
-
-static void test_body_to_full_disk(void **state)
-{
-	struct wire *w = *state;
-	FD_AUTO int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
-
-	client_sends(w, POST);
-	stream_body_to_fd(w->s, w->workers, fd, 0, on_done);
-	client_sends(w, "0123456789");
-	wait_for_workers(w);
-	assert_int_equal(w->n_done, 1);
-	assert_int_equal(w->result, -ENOSPC);
-	stream_reply(w->s, 507, NULL, NULL, 0);
-	assert_memory_equal(client_reads(w), "HTTP/1.1 507 ", 13);
-}
-
-/* However large the body, little of it is in memory: the stream is held while the disk is slow. */
-static void test_body_to_fd_is_bounded(void **state)
-{
-	struct wire *w = *state;
-	FD_AUTO int fd = memory_file("");
-	static char piece[64 * 1024];
-	size_t total = 64, sent = 0, waited = 0;
-
-	client_sends(w, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4194304\r\n\r\n");
-	stream_body_to_fd(w->s, w->workers, fd, 0, on_done);
-	while (sent < total) {
-		if (http1_wants_input(&w->http)) {
-			evbuffer_add(w->http.in, piece, sizeof(piece));
-			http1_process(&w->http);
-			sent++;
-			waited = 0;
-		} else {
-			event_base_loop(w->loop.base, EVLOOP_ONCE);
-			http1_process(&w->http);
-			assert_true(waited++ < 1000);
-		}
-		assert_true(evbuffer_get_length(w->http.in) <= sizeof(piece));
-	}
-	wait_for_workers(w);
-	assert_int_equal(w->n_done, 1);
-	assert_int_equal(w->result, 4194304);
-	assert_int_equal(lseek(fd, 0, SEEK_END), 4194304);
-}
-
-/* The client goes while a worker writes: `gone` alone is said, and nothing leaks or crashes. */
-static void test_body_to_fd_gone(void **state)
-{
-	struct wire *w = *state;
-	FD_AUTO int fd = memory_file("");
-	static char piece[512 * 1024];
-
-	client_sends(w, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4194304\r\n\r\n");
-	stream_body_to_fd(w->s, w->workers, fd, 0, on_done);
-	evbuffer_add(w->http.in, piece, sizeof(piece));
-	http1_process(&w->http);
-	http1_clear(&w->http);
-	w->http.in = NULL;
-	assert_int_equal(w->n_gone, 1);
-	while (workers_busy(w->workers) > 0)
-		event_base_loop(w->loop.base, EVLOOP_ONCE);
-	assert_int_equal(w->n_done, 0);
-}
-
 /* ---- what waits counts ---- */
 
 static void fill(struct wire *w, size_t n)
@@ -1068,11 +946,6 @@ int main(void)
 		TEST(test_send_file),
 		TEST(test_send_file_to_head),
 		TEST(test_send_file_fails),
-		TEST(test_body_to_fd),
-		TEST(test_empty_body_to_fd),
-		TEST(test_body_to_full_disk),
-		TEST(test_body_to_fd_is_bounded),
-		TEST(test_body_to_fd_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
