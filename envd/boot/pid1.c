@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,8 +21,11 @@
 #include "base/loop.h"
 #include "base/mem.h"
 
-/* The cgroup of what a sandbox's user runs, where the daemon has made one. */
-#define USER_CGROUP "/sys/fs/cgroup/user/cgroup.procs"
+/*
+ * One for the command beside those that the daemon makes for processes, where it has made their
+ * parent: that one may have controllers to hand down, and then takes no process itself.
+ */
+#define EXEC_CGROUP "/sys/fs/cgroup/user/init-exec"
 
 struct pid1 {
 	const struct pid1_options *options;
@@ -127,7 +131,8 @@ static void start_exec(struct pid1 *p)
 		log_error("init: %s: %s", p->options->exec, error_errno_text(errno));
 	} else if (p->exec == 0) {
 		setsid();
-		write_file(USER_CGROUP, "0");
+		mkdir(EXEC_CGROUP, 0755);
+		write_file(EXEC_CGROUP "/cgroup.procs", "0");
 		sigprocmask(SIG_SETMASK, &p->inherited, NULL);
 		exec_command(p->options->exec);
 	}

@@ -97,13 +97,23 @@ def check_accounting(checks, envd):
                  end_of(envd, "/hunger", "kill", headers=ask).get("oomKilled"), None)
 
 
+def check_command(checks, envd):
+    """The command that PID 1 starts is a user's process, also where `user` hands controllers down."""
+    path = "/files?path=/sys/fs/cgroup/user/init-exec/cgroup.procs"
+    pid = guest.wait_for("the command", lambda: envd.request("GET", path)[2].decode().strip()
+                         if envd.request("GET", path)[0] == 200 else None)
+    name = envd.request("GET", f"/files?path=/proc/{pid}/comm")[2]
+    checks.equal("the command of -init-exec is below user", name, b"hunger\n")
+
+
 def run(context):
     checks = context.checks
     checks.section("cgroup guest: the memory controller, OOM kills, accounting")
     initrd = build(context)
     for name, flags, looks in (
             ("cgroup", "", (check_properties, check_oom, check_freeze)),
-            ("accounting", " -process-accounting", (check_accounting,))):
+            ("accounting", ' -process-accounting -init-exec="/hunger busy 1"',
+             (check_command, check_accounting))):
         with context.guest(name, initrd, ENVD + flags, memory_mib=MEMORY_MIB) as vm:
             stream = vm.first_connect(PORT, "listening on .*vsock")
             client.health(stream)
