@@ -70,15 +70,18 @@ def input_stream(bench):
             head = bench.file("input-head",
                               wire.client_stream_head("process.Process/StreamInput", kind) +
                               wire.chunk(wire.envelope(select)))
+            size_mib = count * len(piece) / MIB
             with held:
+                cpu_us = daemon.cpu_us()
                 result = bench.client("push", "-p", daemon.port, "-b", body, "-r", count,
                                       "-t", tail, head)
+                cpu_us = daemon.cpu_us() - cpu_us
                 close_stdin(daemon, tag)
-            return {"rate": count * len(piece) / MIB / result["seconds"]}
+            return {"rate": size_mib / result["seconds"], "cpu_us": cpu_us / size_mib}
 
-        m = bench.rounds(3, measure)
-        bench.row(f"StreamInput in {LABELS[kind]}",
-                  "MiB/s", m["rate"])
+        m = bench.rounds(5, measure)
+        bench.row(f"StreamInput in {LABELS[kind]}", "MiB/s", m["rate"])
+        bench.row("  daemon CPU per MiB", "µs", m["cpu_us"])
 
 
 def input_calls(bench):
