@@ -10,7 +10,7 @@ struct make_dir_call {
 	struct fs_entry entry;
 };
 
-/* What there was before. */
+/* Another was first: it is there. */
 static void fail_exists(struct fs_rpc *rpc, const char *shown)
 {
 	error_set(&rpc->err, ERROR_ALREADY_EXISTS, "directory already exists: %s", shown);
