@@ -325,6 +325,7 @@ static void feed_update(struct watch_feed *feed)
 	if (feed_may_rest(feed)) {
 		feed_set_state(feed, FEED_RESTING);
 		watch_source_rest(feed->source);
+		feed_deliver(feed);
 		return;
 	}
 	result = watch_source_drive(feed->source, false);

@@ -470,4 +470,5 @@ void watch_source_rest(struct watch_source *source)
 {
 	if (source->scan.tree)
 		watch_scan_rest(source);
+	watch_follow_expire(source, clock_monotonic_ms(), true);
 }

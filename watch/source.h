@@ -177,8 +177,9 @@ uint64_t watch_source_applied_bytes(const struct watch_source *source);
 bool watch_source_is_looking(const struct watch_source *source);
 
 /*
- * For pauses that may be long: gives up the open directories of a look that is under way. It goes
- * on where it was.
+ * For pauses that may be long: gives up the open directories of a look that is under way, which
+ * goes on where it was; and does not wait for other halves of moves, which may hold up those who
+ * are to take something before the pause can end. May have something to tell.
  */
 void watch_source_rest(struct watch_source *source);
 
