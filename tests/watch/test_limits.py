@@ -1,0 +1,222 @@
+"""Too much of something: events, watchers, directories, a reader that does not read."""
+
+import os
+import subprocess
+import threading
+
+import pytest
+
+from client import Failed
+from conftest import ENVD, new_directory, queue_of, sh, wait_for
+from picture import Lister, difference
+
+BURST = 20000  # more than a watcher holds
+SANITIZED = "asan" in ENVD
+
+
+def make_files(directory, count, first=0):
+    for i in range(first, first + count):
+        os.close(os.open(f"{directory}/{i}", os.O_CREAT | os.O_WRONLY))
+
+
+def follow(watch, picture, right):
+    """Applies what is told until the picture is right."""
+    def step():
+        watch.more(0.05)
+        for event in watch.take():
+            picture.apply(event)
+        return not difference(picture, right())
+
+    wait_for(step, 60)
+
+
+# ---- the kernel's queue ----
+
+@pytest.mark.parametrize("queue", [1, 16, 1024])
+@pytest.mark.parametrize("how", ["watch", "poll"])
+def test_a_small_queue(envd, directory, queue, how):
+    """The watch goes on, and the client knows in the end."""
+    with queue_of(queue):
+        watch = getattr(envd, how)(directory, True)
+    picture = Lister(directory, True)
+    sh(directory, "mkdir d; for i in 1 2 3 4 5 6; do cp -r /etc/default d/$i; done")
+    make_files(directory, 2000)
+    for i in range(0, 2000, 2):
+        os.remove(f"{directory}/{i}")
+    for i in range(1, 2000, 20):
+        with open(f"{directory}/{i}", "wb") as f:
+            f.write(b"x")
+    follow(watch, picture, lambda: Lister(directory, True))
+    sh(directory, ":>last; mkdir d/last")
+    watch.until("CREATE last", "CREATE d/last")
+
+
+def test_a_burst_is_told_entirely(envd, directory):
+    """With a queue that holds it: not one event is lost, doubled or out of order."""
+    with queue_of(BURST * 2):
+        stream, poller = envd.watch(directory), envd.poll(directory)
+    make_files(directory, BURST)
+    assert [str(e) for e in stream.sync()] == [f"CREATE {i}" for i in range(BURST)]
+    # The poller's own queue may be shorter; what is then told is to look again.
+    told = [str(e) for e in poller.get()]
+    assert len(told) > BURST or told[-1] == "WRITE ."
+
+
+# ---- clients ----
+
+def read_names(watch, directory, names):
+    """Keeps the names in a directory until they are right."""
+    right = set(os.listdir(directory))
+
+    def step():
+        watch.more(0.05)
+        for event in watch.take():
+            if event.kind == "CREATE":
+                names.add(event.name)
+            elif event.name == ".":
+                names.clear()
+                names.update(os.listdir(directory))
+            else:
+                names.discard(event.name)
+        return names == right
+
+    wait_for(step, 60)
+
+
+def test_a_reader_that_does_not_read(envd, daemon, directory):
+    """It costs no more than its bound, and the others nothing; when it reads on, it learns all."""
+    slow = envd.client.open(directory, receive_bytes=4096)
+    other, names = envd.watch(directory), set()
+    before = daemon.memory_kib()
+    for i in range(3):
+        make_files(directory, BURST, i * BURST)
+        read_names(other, directory, names)
+        if i % 2:
+            for name in range(i * BURST, i * BURST + BURST - 10):
+                os.remove(f"{directory}/{name}")
+    assert daemon.memory_kib() - before < 32 * 1024 or SANITIZED
+    assert slow.next_message() == {"start": {}}
+    read_names(slow, directory, set())
+    slow.close()
+
+
+def test_a_poller_that_nobody_asks(envd, daemon, directory):
+    """Its queue is bounded; the answer after a loss ends with "look again"."""
+    poller = envd.poll(directory)
+    stream = envd.watch(directory)
+    before = daemon.memory_kib()
+    for i in range(3):
+        make_files(directory, BURST, i * BURST)
+        stream.until(f"CREATE {(i + 1) * BURST - 1}")
+    assert daemon.memory_kib() - before < 24 * 1024 or SANITIZED
+    events = poller.get()
+    assert str(events[-1]) == "WRITE ." and len(events) < 3 * BURST
+    # Afterwards it goes on as ever.
+    make_files(directory, 1, 4 * BURST)
+    assert poller.texts() == [f"CREATE {4 * BURST}"]
+
+
+def test_a_thousand_watchers(other_daemon, directory):
+    """Half of them streams; all on one tree, which is watched once."""
+    daemon, client = other_daemon()
+    sh(directory, "mkdir -p a/b c/d")
+    watches = [(client.watch if i % 2 else client.poll)(directory, i % 4 < 2) for i in range(1000)]
+    assert sum(daemon.instances()) <= 6
+    sh(directory, ":>x; :>a/b/y; rm x")
+    for i, watch in enumerate(watches):
+        below = ["CREATE a/b/y"] if i % 4 < 2 else []
+        told = [str(e) for e in watch.until("REMOVE x")]
+        assert told == ["CREATE x", *below, "REMOVE x"]
+    for watch in watches:
+        watch.close()
+    wait_for(lambda: not daemon.instances())
+
+
+def test_many_directories_watched(other_daemon):
+    """More roots than there are inotify instances for one user."""
+    daemon, client = other_daemon()
+    top = new_directory()
+    watches = []
+    for i in range(300):
+        os.mkdir(f"{top}/{i}")
+        watches.append(client.poll(f"{top}/{i}"))
+    assert len(daemon.instances()) <= 128 and sum(daemon.instances()) == 300
+    for i in range(300):
+        make_files(f"{top}/{i}", 1)
+    for watch in watches:
+        assert watch.texts() == ["CREATE 0"]
+
+
+# ---- the user's limits ----
+
+def test_no_inotify_instance_at_all(other_daemon, directory):
+    daemon, client = other_daemon(user_limits={"max_inotify_instances": 0})
+    with pytest.raises(Failed) as failed:
+        client.watch(directory)
+    assert failed.value.code in ("resource_exhausted", "internal")
+    assert client.send("GET", "/health")[0] == 204
+    assert daemon.instances() == []
+
+
+def test_one_inotify_instance(other_daemon):
+    """Watched directories then share it."""
+    daemon, client = other_daemon(user_limits={"max_inotify_instances": 1})
+    tops = [new_directory() for _ in range(10)]
+    watches = [(client.watch if i % 2 else client.poll)(top, True) for i, top in enumerate(tops)]
+    assert daemon.instances() == [10]
+    for top in tops:
+        sh(top, "mkdir a; :>a/b; mv a c; :>c/d")
+    for watch in watches:
+        watch.until("CREATE a/b", "CREATE c/d")
+
+
+def test_fewer_watches_than_directories(other_daemon, directory):
+    """What can't be watched is looked at from time to time."""
+    daemon, client = other_daemon(user_limits={"max_inotify_watches": 20})
+    sh(directory, "for i in 1 2 3 4 5 6 7 8; do mkdir -p $i/a/b/c; :>$i/a/b/c/f; done")
+    stream, poller = client.watch(directory, True), client.poll(directory, True)
+    assert sum(daemon.instances()) <= 20
+    pictures = [(watch, Lister(directory, True)) for watch in (stream, poller)]
+    sh(directory, "for i in 1 2 3 4 5 6 7 8; do echo x >>$i/a/b/c/f; mkdir $i/a/b/d; "
+                  ":>$i/a/b/d/g; done; rm -r 3 5; mv 7 9; chmod 700 1/a/b/c")
+    for watch, picture in pictures:
+        follow(watch, picture, lambda: Lister(directory, True))
+
+
+def test_no_watch_at_all(other_daemon, directory):
+    daemon, client = other_daemon(user_limits={"max_inotify_watches": 0})
+    with pytest.raises(Failed) as failed:
+        client.watch(directory)
+    assert failed.value.code in ("resource_exhausted", "internal")
+    wait_for(lambda: daemon.instances() in ([], [0]))
+
+
+# ---- big trees ----
+
+def test_a_big_tree(envd, daemon):
+    """Start is not said before all of it is watched, and nothing else waits for that."""
+    top = new_directory()
+    for i in range(60):
+        for j in range(100):
+            os.makedirs(f"{top}/{i}/{j}")
+    stream = envd.client.open(top, True)
+    started = threading.Event()
+
+    def wait():
+        stream.next_message()
+        started.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not started.is_set():
+        assert envd.send("GET", "/health")[0] == 204
+    thread.join()
+    assert daemon.instances() == [6061]
+    make_files(f"{top}/59/99", 1)
+    assert [str(e) for e in stream.until("CREATE 59/99/0")] == ["CREATE 59/99/0"]
+    subprocess.run(["mv", f"{top}/30", f"{top}/moved"], check=True)
+    subprocess.run(["rm", "-r", f"{top}/moved"], check=True)
+    told = [str(e) for e in stream.until("REMOVE moved")]
+    assert told[:2] == ["RENAME 30", "CREATE moved"] and len(told) == 103
+    stream.close()
+    wait_for(lambda: not daemon.instances())
