@@ -365,7 +365,7 @@ compare: all
 # vm is the part that make test has time for.
 vm: PARTS = initramfs
 test-vm vm: all
-	@scripts/packages vm
+	@scripts/packages vm $(if $(shell command -v cargo),,cargo)
 	@scripts/toolchain
 	@$(TOOL_ENV) tests/vm/run $(if $(PEER),--peer '$(PEER)') $(PARTS)
 
