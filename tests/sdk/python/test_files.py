@@ -570,6 +570,7 @@ class TestUrls:
         assert sandbox.files.read("from/form.txt", user="user") == "content"
         sandbox.files.remove("from", user="user")
 
+    @pytest.mark.tokenless
     def test_expiration_needs_a_token(self, sandbox):
         with pytest.raises(InvalidArgumentException):
             sandbox.download_url("f", use_signature_expiration=10)
