@@ -42,8 +42,10 @@ void watch_tell_look_again(struct watch_node *node)
 {
 	struct watch_event *event = watch_tell(node, WATCH_WRITE, NULL, 0, true);
 
-	if (event)
-		event->look_again = true;
+	if (!event)
+		return;
+	event->look_again = true;
+	node->tree->look_again = true;
 }
 
 void watch_tell_gone(struct watch_tree *tree, enum watch_event_type type)

@@ -310,8 +310,12 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bo
 	node->complete = true;
 	node->cut = false;
 	node->stale = false;
-	/* What is not remembered can't be compared. */
-	frame.again = (frame.forgotten || frame.cut) && (frame.dir_changed || misread);
+	/*
+	 * What is not remembered can't be compared. Nor can what a client saw when it looked for
+	 * itself: that may have been the moment between two moves of which both events are lost.
+	 */
+	frame.again = ((frame.forgotten || frame.cut) && (frame.dir_changed || misread)) ||
+		      (relist && node == node->tree->top && node->tree->look_again);
 	frame_push(scan, &frame);
 }
 

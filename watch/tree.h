@@ -77,6 +77,7 @@ struct watch_tree {
 	int start_error;   /* -errno of it */
 	bool silent;	   /* nobody listens yet */
 	bool relist;	   /* events were lost */
+	bool look_again;   /* was told, of some directory */
 	bool gone;	   /* the directory itself is: nothing more is told */
 	bool removed;	   /* by watch_source_remove */
 	bool want_entries; /* events carry EntryInfo */

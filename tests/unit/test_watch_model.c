@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@
 #define CHANGES	  150
 
 #define QUEUE_LIMIT "/proc/sys/fs/inotify/max_queued_events"
+#define QUEUE_LOCK  "/tmp/envd-watch-queue.lock"
 
 struct run {
 	char root[64];
@@ -66,9 +68,13 @@ static void write_text(const char *path, const char *text)
 		fatal("%s: %s", path, strerror(errno));
 }
 
-/* A source whose queue in the kernel is short: the limit is the instance's from its beginning. */
+/*
+ * A source whose queue in the kernel is short: the limit is the instance's from its beginning. It is
+ * one for the machine, so whoever sets it holds the lock; as does tests/watch/conftest.py.
+ */
 static void new_source(struct run *run, const char *queued)
 {
+	FD_AUTO int lock = -1;
 	char *before = NULL;
 	size_t n;
 
@@ -76,6 +82,9 @@ static void new_source(struct run *run, const char *queued)
 	if (queued && access(QUEUE_LIMIT, W_OK) < 0)
 		queued = NULL;
 	if (queued) {
+		lock = open(QUEUE_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (lock < 0 || flock(lock, LOCK_EX) < 0)
+			fatal("%s: %s", QUEUE_LOCK, strerror(errno));
 		if (fd_read_file(AT_FDCWD, QUEUE_LIMIT, 64, &before, &n) < 0)
 			fatal("%s can't be read", QUEUE_LIMIT);
 		write_text(QUEUE_LIMIT, queued);
