@@ -5,26 +5,32 @@
 #include "watch/message.h"
 #include "watch/service_impl.h"
 
-/* The first n waiting events, and "look again" behind them. */
+/* Those of the first n waiting events that are wanted, and "look again" behind them. */
 static void fill(const struct watcher *w, uint32_t n, bool look_again,
 		 Filesystem__GetWatcherEventsResponse *response, struct arena *arena)
 {
 	struct watch_message *messages = arena_alloc(arena, (n + 1) * sizeof(*messages));
-	struct watch_event *again;
+	struct watch_event *event, *again;
+	size_t kept = 0;
 	uint32_t i;
 
 	response->events = arena_alloc(arena, (n + 1) * sizeof(*response->events));
-	for (i = 0; i < n; i++)
-		response->events[i] =
-			watch_message_fill(&messages[i], w, watch_queue_at(&w->queue, i), arena);
-	response->n_events = n;
+	for (i = 0; i < n; i++) {
+		/* What waited for the other half of its move was kept to find that out. */
+		event = watch_queue_at(&w->queue, i);
+		if (!watcher_wants(w, event))
+			continue;
+		response->events[kept] = watch_message_fill(&messages[kept], w, event, arena);
+		kept++;
+	}
 	if (look_again) {
 		again = watch_event_new(WATCH_WRITE, ".", 1);
-		response->events[n] = watch_message_fill(&messages[n], w, again, arena);
-		response->events[n]->name = ".";
-		response->n_events++;
+		response->events[kept] = watch_message_fill(&messages[kept], w, again, arena);
+		response->events[kept]->name = ".";
+		kept++;
 		watch_event_unref(again);
 	}
+	response->n_events = kept;
 }
 
 static void get_watcher_events_open(struct rpc_call *call, const ProtobufCMessage *message)

@@ -131,8 +131,7 @@ static void send_look_again(struct watcher *w)
 	watch_event_unref(event);
 }
 
-/* Whether the client wants to know of the event. */
-static bool wants(const struct watcher *w, const struct watch_event *event)
+bool watcher_wants(const struct watcher *w, const struct watch_event *event)
 {
 	if (!w->only || event->look_again || strcmp(event->name, ".") == 0)
 		return true;
@@ -151,7 +150,7 @@ static void pump(struct watcher *w)
 	struct watch_event *event;
 
 	while (!w->full && (event = watch_queue_first(&w->queue)) && !is_waiting(w, event)) {
-		if (wants(w, event))
+		if (watcher_wants(w, event))
 			send_event(w, event);
 		watch_queue_pop(&w->queue);
 	}
@@ -273,7 +272,7 @@ void watcher_event(struct watcher *w, struct watch_event *event, const struct wa
 		watcher_resolved(w);
 		return;
 	}
-	if (!is_waiting(w, event) && !wants(w, event))
+	if (!is_waiting(w, event) && !watcher_wants(w, event))
 		return;
 	if (w->polled || w->full || w->queue.n || w->queue.dropped || w->debounce_ms ||
 	    is_waiting(w, event))

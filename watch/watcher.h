@@ -88,6 +88,9 @@ void watcher_resolved(struct watcher *w);
 /* How many of the waiting events can be told: one whose other half may come holds up the rest. */
 uint32_t watcher_ready(const struct watcher *w);
 
+/* Whether the client wants to know of the event. */
+bool watcher_wants(const struct watcher *w, const struct watch_event *event);
+
 /* Whether it can take no more for now. */
 bool watcher_has_enough(const struct watcher *w);
 

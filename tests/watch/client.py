@@ -25,17 +25,19 @@ class Failed(Exception):
 
 
 class Event:
-    """A change: `kind` is one of KINDS, `entry` the EntryInfo as a dict or None."""
+    """A change: `kind` is one of KINDS, `entry` the EntryInfo as a dict or None, `to` the name that
+    a move led to, which only watches in pairs are told."""
 
     def __init__(self, message):
         self.kind = message["type"].removeprefix("EVENT_TYPE_")
         assert self.kind in KINDS, message
         self.name = message["name"]
         self.entry = message.get("entry")
-        assert set(message) <= {"type", "name", "entry"}, message
+        self.to = message.get("renamedTo")
+        assert set(message) <= {"type", "name", "entry", "renamedTo"}, message
 
     def __repr__(self):
-        return f"{self.kind} {self.name}"
+        return f"{self.kind} {self.name}" + (f" to {self.to}" if self.to is not None else "")
 
 
 def envelope(message, flags=0):
