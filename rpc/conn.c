@@ -51,6 +51,7 @@ struct conn {
 	enum conn_wait wait; /* what the deadline is for */
 	uint64_t deadline_ms;
 	bool reserve;
+	bool large;   /* a large body comes: the pool keeps its memory */
 	bool reading; /* the events that are added */
 	bool writing;
 	bool updating;
@@ -62,6 +63,18 @@ struct conn {
 
 static void conn_update(struct conn *c);
 
+/* Tells the pool when a large body begins and ends. */
+static void conn_set_large(struct conn *c, bool large)
+{
+	if (large == c->large)
+		return;
+	c->large = large;
+	if (large)
+		read_pool_begin(c->server->pool);
+	else
+		read_pool_end(c->server->pool);
+}
+
 /* Where the response was broken off, the client must see a reset, not an end: SO_LINGER, 0 s. */
 static void conn_free(struct conn *c)
 {
@@ -70,6 +83,7 @@ static void conn_free(struct conn *c)
 	bool reserve = c->reserve;
 
 	http1_clear(&c->http);
+	conn_set_large(c, false);
 	file_warm_forget(c->warming);
 	if (c->http.abort)
 		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -296,12 +310,20 @@ static enum conn_wait conn_wait_now(const struct conn *c)
 	return c->http.state == HTTP1_IDLE ? WAIT_IDLE : WAIT_NONE;
 }
 
+/* Whether the pool is to keep memory for the body that comes: from its first large part on. */
+static bool conn_is_large(const struct conn *c)
+{
+	return !c->closing && c->http.state == HTTP1_BODY &&
+	       (c->large || http1_expects_bytes(&c->http) >= READ_PIECE_BYTES);
+}
+
 /* Adds and removes events so that they are what is waited for. */
 static void conn_set_interest(struct conn *c)
 {
 	bool read_wanted = c->closing || http1_wants_input(&c->http);
 	bool write_wanted = !c->closing && conn_has_output(c);
 
+	conn_set_large(c, conn_is_large(c));
 	if (read_wanted != c->reading) {
 		c->reading = read_wanted;
 		if (read_wanted)

@@ -19,7 +19,8 @@ struct read_pool {
 	char *kept[KEPT_MAX];
 	unsigned n_kept;
 	unsigned n_used;
-	bool orphan; /* whose last piece frees it */
+	unsigned n_bodies; /* that come now: what they need is kept */
+	bool orphan;	   /* whose last piece frees it */
 };
 
 struct read_pool *read_pool_new(void)
@@ -49,6 +50,27 @@ void read_pool_free(struct read_pool *pool)
 		destroy(pool);
 }
 
+void read_pool_begin(struct read_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->n_bodies++;
+	pthread_mutex_unlock(&pool->lock);
+}
+
+void read_pool_end(struct read_pool *pool)
+{
+	char *unused[KEPT_MAX];
+	unsigned n = 0;
+
+	pthread_mutex_lock(&pool->lock);
+	if (--pool->n_bodies == 0)
+		while (pool->n_kept)
+			unused[n++] = pool->kept[--pool->n_kept];
+	pthread_mutex_unlock(&pool->lock);
+	while (n)
+		free(unused[--n]);
+}
+
 char *read_pool_get(struct read_pool *pool)
 {
 	char *piece = NULL;
@@ -63,21 +85,18 @@ char *read_pool_get(struct read_pool *pool)
 
 void read_pool_put(struct read_pool *pool, char *piece)
 {
-	char *unused[KEPT_MAX + 1];
-	unsigned n = 0;
+	char *unused = NULL;
 	bool last;
 
 	pthread_mutex_lock(&pool->lock);
-	if (--pool->n_used && pool->n_kept < KEPT_MAX)
+	pool->n_used--;
+	if (pool->n_bodies && pool->n_kept < KEPT_MAX)
 		pool->kept[pool->n_kept++] = piece;
 	else
-		unused[n++] = piece;
-	while (!pool->n_used && pool->n_kept)
-		unused[n++] = pool->kept[--pool->n_kept];
+		unused = piece;
 	last = pool->orphan && !pool->n_used;
 	pthread_mutex_unlock(&pool->lock);
-	while (n)
-		free(unused[--n]);
+	free(unused);
 	if (last)
 		destroy(pool);
 }
