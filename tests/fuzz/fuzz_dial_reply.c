@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	if (n > DIAL_REPLY_BYTES)
 		n = DIAL_REPLY_BYTES;
-	reply = malloc(n);
+	reply = calloc(1, n);
 	if (n)
 		memcpy(reply, data, n);
 	whole = dial_reply_parse(reply, n);
