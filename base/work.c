@@ -205,7 +205,7 @@ static bool thread_comes(const struct workers *w, uint64_t now_us)
 	if (w->woken || w->starting)
 		return true;
 	TAILQ_FOREACH (worker, &w->running, link)
-		if (now_us - worker->since_us < w->patience_us)
+		if (now_us < worker->since_us + w->patience_us) /* it may have begun after now_us */
 			return true;
 	return false;
 }
