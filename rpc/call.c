@@ -377,14 +377,20 @@ void rpc_fail(struct rpc_call *call, const struct error *err)
 	rpc_call_end(call, err);
 }
 
+/* Tells the client how it ended (err is NULL where it ended well), and the log what went wrong. */
+static void call_tell_end(struct rpc_call *call, const struct error *err)
+{
+	if (err)
+		stream_set_outcome(call->stream, error_code_name(err->code));
+	call->protocol->end(call, err);
+}
+
 void rpc_call_end(struct rpc_call *call, const struct error *err)
 {
 	if (call->ended)
 		return;
 	call_close(call);
-	if (err)
-		stream_set_outcome(call->stream, error_code_name(err->code));
-	call->protocol->end(call, err);
+	call_tell_end(call, err);
 }
 
 void rpc_call_cancel(struct rpc_call *call, enum rpc_cancel why, const struct error *err)
@@ -395,9 +401,7 @@ void rpc_call_cancel(struct rpc_call *call, enum rpc_cancel why, const struct er
 	if (call->opened && call->method->cancel)
 		call->method->cancel(call, why);
 	if (err)
-		stream_set_outcome(call->stream, error_code_name(err->code));
-	if (err)
-		call->protocol->end(call, err);
+		call_tell_end(call, err);
 }
 
 void rpc_hold(struct rpc_call *call)

@@ -20,6 +20,7 @@
 #include "fs/tar_read.h"
 #include "fs/tar_write.h"
 #include "fs/untar.h"
+#include "tests/unit/files.h"
 #include "tests/unit/guard.h"
 
 #define STRING_101                                                                                 \
@@ -336,16 +337,6 @@ static char *in_dir(const char *name)
 	return arena_printf(&arena, "%s/%s", dir, name);
 }
 
-static void assert_contents(const char *name, const char *expected)
-{
-	char *text;
-	size_t n;
-
-	assert_int_equal(fd_read_file(AT_FDCWD, in_dir(name), 1000, &text, &n), 0);
-	assert_string_equal(text, expected);
-	free(text);
-}
-
 static void put_file(const char *name, const char *text)
 {
 	FD_AUTO int fd = open(in_dir(name), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -369,10 +360,10 @@ static void test_unpack(void **state)
 	add(TAR_DIRECTORY, "./", "", "");
 	tar_write_end(archive);
 	assert_int_equal(unpack(getuid()), 0);
-	assert_contents("top/there", "new");
-	assert_contents("kept", "old");
-	assert_contents("top/a/hard", "deep");
-	assert_contents("top/a/b/up", "new");
+	assert_file(in_dir("top/there"), "new");
+	assert_file(in_dir("kept"), "old");
+	assert_file(in_dir("top/a/hard"), "deep");
+	assert_file(in_dir("top/a/b/up"), "new");
 	assert_int_equal(stat(in_dir("top/a/b/c"), &st), 0);
 	assert_int_equal(st.st_mode, S_IFREG | 0644);
 	assert_int_equal(st.st_mtim.tv_sec, 1000000000);
@@ -439,17 +430,17 @@ static void test_ways_out(void **state)
 		assert_int_equal(lstat(in_dir("top/l"), &st), -1);
 		assert_int_equal(lstat(in_dir("top/sub/l"), &st), -1);
 	}
-	assert_contents("kept", "kept");
-	assert_contents("top/file", "file");
+	assert_file(in_dir("kept"), "kept");
+	assert_file(in_dir("top/file"), "file");
 
 	/* Through a link that stays inside there is a way, and a link in the way of a file goes. */
 	add(TAR_FILE, "inside/new/f", "", "f");
 	add(TAR_DIRECTORY, "inside", "", "");
 	add(TAR_FILE, "away", "", "no link any more");
 	assert_int_equal(unpack(getuid()), 0);
-	assert_contents("top/sub/new/f", "f");
-	assert_contents("top/away", "no link any more");
-	assert_contents("kept", "kept");
+	assert_file(in_dir("top/sub/new/f"), "f");
+	assert_file(in_dir("top/away"), "no link any more");
+	assert_file(in_dir("kept"), "kept");
 }
 
 /* Devices are root's, and what is unpacked is the user's. */

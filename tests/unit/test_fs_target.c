@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "fs/target.h"
 #include "fs/validator.h"
+#include "tests/unit/files.h"
 
 static char dir[64];
 static struct arena arena;
@@ -53,16 +54,6 @@ static void put_file(const char *name, const char *text, mode_t mode)
 
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	assert_int_equal(fchmod(fd, mode), 0);
-}
-
-static void assert_contents(const char *name, const char *expected)
-{
-	char *text;
-	size_t n;
-
-	assert_int_equal(fd_read_file(AT_FDCWD, in_dir(name), 1000, &text, &n), 0);
-	assert_string_equal(text, expected);
-	free(text);
 }
 
 /* What is in the directory. */
@@ -135,7 +126,7 @@ static void test_parts(void **state)
 			fail_msg("%s: %u %s", steps[i].range, failure.status, failure.message);
 		assert_int_equal(size_told, steps[i].told);
 		if (steps[i].contents)
-			assert_contents("f", steps[i].contents);
+			assert_file(in_dir("f"), steps[i].contents);
 		else
 			assert_int_equal(stat(in_dir("f"), &st), -1);
 	}
@@ -181,13 +172,13 @@ static void test_conditions(void **state)
 		o.if_none_match = "*";
 		assert_int_equal(upload("new", &o, "first"), 0);
 		assert_int_equal(upload("new", &o, "second"), 412);
-		assert_contents("new", "first");
+		assert_file(in_dir("new"), "first");
 		o.if_none_match = NULL;
 		o.if_match = "\"of another file\", W/\"x\"";
 		assert_int_equal(upload("new", &o, "third"), 412);
 		o.if_match = etag_of("new"); /* the file is too young for it */
 		assert_int_equal(upload("new", &o, "fourth"), 412);
-		assert_contents("new", "first");
+		assert_file(in_dir("new"), "first");
 		assert_int_equal(count_entries(), 1);
 		if (!atomic)
 			assert_int_equal(unlink(in_dir("new")), 0);
@@ -195,7 +186,7 @@ static void test_conditions(void **state)
 	wait_until_strong("new");
 	assert_int_equal(upload("new", &o, "fifth"), 0);
 	assert_int_equal(upload("new", &o, "sixth"), 412);
-	assert_contents("new", "fifth");
+	assert_file(in_dir("new"), "fifth");
 	assert_int_equal(count_entries(), 1);
 }
 
@@ -216,7 +207,7 @@ static void test_atomic(void **state)
 	assert_int_equal(mkdir(in_dir("sub"), 0755), 0);
 	assert_int_equal(stat(in_dir("f"), &before), 0);
 	assert_int_equal(upload("link", &o, "new"), 0);
-	assert_contents("f", "new");
+	assert_file(in_dir("f"), "new");
 	assert_int_equal(stat(in_dir("f"), &after), 0);
 	assert_int_equal(after.st_mode, before.st_mode);
 	assert_int_equal(after.st_uid, before.st_uid);
@@ -226,7 +217,7 @@ static void test_atomic(void **state)
 	assert_int_equal(lstat(in_dir("link"), &after), 0);
 	assert_true(S_ISLNK(after.st_mode));
 	assert_int_equal(upload("broken", &o, "mended"), 0);
-	assert_contents("dangling", "mended");
+	assert_file(in_dir("dangling"), "mended");
 	assert_int_equal(count_entries(), 5);
 
 	/* Given up midway, there is no trace. */
@@ -235,7 +226,7 @@ static void test_atomic(void **state)
 	fs_target_close(&t);
 	assert_int_equal(fs_target_open(&t, in_dir("made/new"), &o, &failure), 0);
 	fs_target_close(&t);
-	assert_contents("f", "new");
+	assert_file(in_dir("f"), "new");
 	assert_int_equal(rmdir(in_dir("made")), 0);
 	assert_int_equal(count_entries(), 5);
 
@@ -255,7 +246,7 @@ static void test_plain(void **state)
 	put_file("f", "a longer text", 0640);
 	assert_int_equal(stat(in_dir("f"), &before), 0);
 	assert_int_equal(upload("f", &o, "text"), 0);
-	assert_contents("f", "text");
+	assert_file(in_dir("f"), "text");
 	assert_int_equal(stat(in_dir("f"), &after), 0);
 	assert_int_equal(after.st_ino, before.st_ino);
 	assert_int_equal(after.st_mode, before.st_mode);
@@ -263,11 +254,11 @@ static void test_plain(void **state)
 	assert_int_equal(fs_target_open(&t, in_dir("f"), &o, &failure), 0);
 	assert_int_equal(fs_target_write(&t, "ha", 2, &failure), 0);
 	fs_target_close(&t);
-	assert_contents("f", "ha");
+	assert_file(in_dir("f"), "ha");
 	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
 	assert_int_equal(upload("fifo", &o, "x"), 400);
 	assert_int_equal(upload("new/deep/file", &o, "x"), 0);
-	assert_contents("new/deep/file", "x");
+	assert_file(in_dir("new/deep/file"), "x");
 }
 
 int main(void)

@@ -3,9 +3,8 @@
 import assert from 'node:assert/strict'
 import crypto from 'node:crypto'
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
-import { after, beforeEach, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 
 import {
   AuthenticationError,
@@ -15,18 +14,16 @@ import {
   SandboxError,
 } from 'e2b'
 
-import { useSandbox } from './helper.mjs'
+import { useDirectory, useSandbox } from './helper.mjs'
 
 const MEBIBYTE = 1 << 20
 const context = useSandbox()
-const world = fs.mkdtempSync(path.join(os.tmpdir(), 'envd files '))
 let files, dir
 
-beforeEach(() => {
+useDirectory('envd files ', (directory) => {
   files = context.sandbox.files
-  dir = fs.mkdtempSync(path.join(world, 'test-'))
+  dir = directory
 })
-after(() => fs.rmSync(world, { recursive: true }))
 
 // The three ways in which the SDK can send a file.
 const WAYS = { multipart: {}, 'octet-stream': { useOctetStream: true }, gzip: { gzip: true } }

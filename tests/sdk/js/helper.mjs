@@ -1,6 +1,9 @@
 // What the tests share. The daemon is already serving when they run (daemon.py).
 
-import { after, afterEach, before, test } from 'node:test'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
 
 import { Sandbox } from 'e2b'
 
@@ -30,6 +33,13 @@ export function useSandbox() {
   })
   after(() => context.sandbox.kill())
   return context
+}
+
+// For a file of tests: calls back before each with a new directory, whose name begins with `prefix`.
+export function useDirectory(prefix, callback) {
+  const world = fs.mkdtempSync(path.join(os.tmpdir(), prefix))
+  beforeEach(() => callback(fs.mkdtempSync(path.join(world, 'test-'))))
+  after(() => fs.rmSync(world, { recursive: true }))
 }
 
 // A callback that collects chunks, and lets a test wait for what it expects in them.

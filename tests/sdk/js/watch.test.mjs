@@ -2,9 +2,8 @@
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
-import { after, beforeEach, test } from 'node:test'
+import { test } from 'node:test'
 
 import {
   FileNotFoundError,
@@ -14,18 +13,16 @@ import {
   TimeoutError,
 } from 'e2b'
 
-import { useSandbox } from './helper.mjs'
+import { useDirectory, useSandbox } from './helper.mjs'
 
 const { CREATE, WRITE, REMOVE, RENAME, CHMOD } = FilesystemEventType
 const context = useSandbox()
-const world = fs.mkdtempSync(path.join(os.tmpdir(), 'envd watch '))
 let files, dir
 
-beforeEach(() => {
+useDirectory('envd watch ', (directory) => {
   files = context.sandbox.files
-  dir = fs.mkdtempSync(path.join(world, 'test-'))
+  dir = directory
 })
-after(() => fs.rmSync(world, { recursive: true }))
 
 // A callback that collects events, and lets a test wait for one.
 class Events {
