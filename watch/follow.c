@@ -145,6 +145,19 @@ static bool knows_all(const struct watch_node *node, bool is_dir)
 }
 
 /*
+ * Whether a name may have been seen by clients although it was never told: its directory had its
+ * watch for a while before the names were read, or was on its way from one name to another, and this
+ * event may be of that time.
+ */
+static bool is_unsure(const struct watch_node *node)
+{
+	const struct watch_source *source = node->tree->source;
+
+	return node->unsure &&
+	       (node->stale || watch_source_applied_bytes(source) < source->unsure_until_bytes);
+}
+
+/*
  * Two names that change places (RENAME_EXCHANGE) have the events of a move over the second and a
  * move back, after which the second would be gone. It is not; only the directory can tell which of
  * the two it was.
@@ -168,7 +181,7 @@ static void follow_vanish(struct watch_node *node, const struct inotify_record *
 
 	if (moved)
 		suspect_exchange(node, r);
-	if (place == WATCH_NAME_NONE && knows_all(node, is_dir))
+	if (place == WATCH_NAME_NONE && knows_all(node, is_dir) && !is_unsure(node))
 		return;
 	if (place != WATCH_NAME_NONE && watch_names_is_dir(&node->names, place) != is_dir) {
 		/* What had this name before went by an event that was lost. */
@@ -365,7 +378,7 @@ static void follow_node(struct watch_node *node, const struct inotify_record *r)
 		return;
 	} else if (!watch_node_attached(node)) {
 		/* It is between the two halves of a move: its names are read when it is back. */
-		node->stale = true;
+		node->stale = node->unsure = true;
 		watch_node_look(node, WATCH_LOOK_QUIET);
 	} else if (r->mask & (IN_CREATE | IN_MOVED_TO)) {
 		follow_appear(node, r);

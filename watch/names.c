@@ -13,6 +13,7 @@ enum name_flag {
 	NAME_DIR = 1,
 	NAME_MARKED = 2,
 	NAME_DEAD = 4,
+	NAME_UNTOLD = 8,
 };
 
 struct name_head {
@@ -72,6 +73,13 @@ void watch_names_set_node(struct watch_names *names, uint32_t at, struct watch_n
 	memcpy(head_at(names, at) + 1, &node, sizeof(struct watch_node *));
 }
 
+static void set_flag(struct watch_names *names, uint32_t at, enum name_flag flag, bool on)
+{
+	struct name_head *head = head_at(names, at);
+
+	head->flags = (uint8_t)(on ? head->flags | flag : head->flags & ~flag);
+}
+
 bool watch_names_marked(const struct watch_names *names, uint32_t at)
 {
 	return head_at(names, at)->flags & NAME_MARKED;
@@ -79,9 +87,17 @@ bool watch_names_marked(const struct watch_names *names, uint32_t at)
 
 void watch_names_mark(struct watch_names *names, uint32_t at, bool marked)
 {
-	struct name_head *head = head_at(names, at);
+	set_flag(names, at, NAME_MARKED, marked);
+}
 
-	head->flags = (uint8_t)(marked ? head->flags | NAME_MARKED : head->flags & ~NAME_MARKED);
+bool watch_names_untold(const struct watch_names *names, uint32_t at)
+{
+	return head_at(names, at)->flags & NAME_UNTOLD;
+}
+
+void watch_names_set_untold(struct watch_names *names, uint32_t at, bool untold)
+{
+	set_flag(names, at, NAME_UNTOLD, untold);
 }
 
 /* FNV-1a, with its high bits brought down to where the index looks. */

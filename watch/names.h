@@ -5,7 +5,8 @@
  * Names lie one behind the other in a pool; a name is known by its place there, which stays until
  * watch_names_compact. Up to WATCH_NAMES_LINEAR names are searched one by one, more have an index.
  * A directory's name may have a node (the watch of that directory). Each name has a mark, for
- * finding out which names a listing did not have.
+ * finding out which names a listing did not have, and may be untold: its watchers are still to hear
+ * of it.
  */
 #ifndef WATCH_NAMES_H
 #define WATCH_NAMES_H
@@ -75,5 +76,7 @@ struct watch_node *watch_names_node(const struct watch_names *names, uint32_t at
 void watch_names_set_node(struct watch_names *names, uint32_t at, struct watch_node *node);
 bool watch_names_marked(const struct watch_names *names, uint32_t at);
 void watch_names_mark(struct watch_names *names, uint32_t at, bool marked);
+bool watch_names_untold(const struct watch_names *names, uint32_t at);
+void watch_names_set_untold(struct watch_names *names, uint32_t at, bool untold);
 
 #endif

@@ -158,6 +158,8 @@ static void scan_end(struct watch_scan *scan)
 
 	while (scan->n_frames > 0)
 		fd_close(&scan->frames[--scan->n_frames].fd);
+	if (!tree->silent)
+		tree->source->unsure_until_bytes = watch_source_queued_bytes(tree->source);
 	free(scan->frames);
 	free(scan->buffer);
 	memset(scan, 0, sizeof(*scan));
@@ -173,16 +175,48 @@ static void frame_pop(struct watch_scan *scan)
 	scan->n_frames--;
 }
 
+/* ---- telling of directories ---- */
+
+/*
+ * Tells of a directory that a listing found. Its own watch is in place by now, or will not be:
+ * clients look there as soon as they hear of it, and what changes behind their back must be seen.
+ */
+static void tell_directory(struct watch_node *parent, uint32_t place)
+{
+	struct watch_names *names = &parent->names;
+
+	if (!watch_names_untold(names, place))
+		return;
+	watch_names_set_untold(names, place, false);
+	watch_tell(parent, WATCH_CREATE, watch_names_text(names, place),
+		   watch_names_bytes(names, place), true);
+}
+
+/* A listing ends before its time: no name is left marked or untold by it. */
+static void end_listing(struct watch_node *node)
+{
+	uint32_t at;
+
+	for (at = watch_names_from(&node->names, 0); at != WATCH_NAME_NONE;
+	     at = watch_names_next(&node->names, at)) {
+		watch_names_mark(&node->names, at, false);
+		tell_directory(node, at);
+	}
+}
+
 /* ---- looking at one directory ---- */
 
-/* Another directory is there than the node's, by a move to its name: it is told like a new one. */
+/*
+ * Another directory is there than the node's: it is told like a new one. Comparing the names would
+ * not do, as it may have been there, and looked at, while it had no watch.
+ */
 static void tell_replaced(struct watch_node *node)
 {
 	struct watch_node *parent = node->parent;
 	const char *name = watch_names_text(&parent->names, node->place);
 	size_t n = watch_names_bytes(&parent->names, node->place);
 
-	/* What was below is gone, which the kernel had no room to say. */
+	/* What was below is gone, which no event has said. */
 	if (node->names.count > 0)
 		watch_tell(parent, WATCH_REMOVE, name, n, true);
 	watch_node_forget(node);
@@ -281,16 +315,19 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bo
 	bool misread = node->stale && node->wd >= 0 && !relist;
 	int wd = place_watch(node, fd, &st);
 
+	if (node->parent)
+		tell_directory(node->parent, node->place);
 	if (wd < 0 && node->attention != WATCH_LOOK_POLL) {
 		fd_close(&fd);
 		look_failed(node, wd);
 		return;
 	}
 	frame.other = !is_node(node, &st) || (node->wd >= 0 && wd >= 0 && node->wd != wd);
-	if (node->replaced && frame.other)
+	if (frame.other && node->listed && node->parent)
 		tell_replaced(node);
 	node->replaced = false;
 	frame.fresh = !node->listed;
+	node->unsure |= frame.fresh && !node->tree->silent;
 	watch_node_bind(node, wd < 0 ? -1 : wd);
 	node->dev = st.st_dev;
 	node->ino = st.st_ino;
@@ -349,7 +386,9 @@ static void see_new_name(struct watch_scan_frame *frame, const char *name, size_
 		place = watch_node_add_name(node, name, n, is_dir);
 	if (place != WATCH_NAME_NONE && !frame->fresh)
 		watch_names_mark(&node->names, place, true);
-	if (!unknown)
+	if (!unknown && is_dir && node->tree->recursive && place != WATCH_NAME_NONE)
+		watch_names_set_untold(&node->names, place, true);
+	else if (!unknown)
 		watch_tell(node, WATCH_CREATE, name, n, is_dir);
 	else if (!frame->again)
 		see_old_name(frame, name, n, is_dir);
@@ -445,6 +484,7 @@ static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 		/* What was not read may be there or not. */
 		frame->node->complete = false;
 		watch_node_look(frame->node, WATCH_LOOK_POLL);
+		end_listing(frame->node);
 		frame_descend(frame);
 	} else if (frame->fresh) {
 		frame_descend(frame);
@@ -503,6 +543,7 @@ static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame
 	if (!child)
 		child = watch_node_new(node->tree, node, at);
 	if (!child) {
+		tell_directory(node, at);
 		node->cut = true;
 		watch_node_look(node, WATCH_LOOK_POLL);
 		watch_tell_look_again(node);
@@ -511,10 +552,12 @@ static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame
 	/* It is looked at now, whatever it was waiting for. */
 	watch_node_looked(child);
 	fd = open_child(scan, node, frame->fd, at);
-	if (fd < 0)
+	if (fd < 0) {
+		tell_directory(node, at);
 		look_failed(child, fd);
-	else
+	} else {
 		look_at(scan, child, fd, relist, relist ? scan->since_ns : WATCH_SINCE_NEVER);
+	}
 }
 
 /* ---- the look as a whole ---- */
@@ -581,6 +624,7 @@ static bool frame_open(struct watch_scan *scan, struct watch_scan_frame *frame)
 	if (frame->fd >= 0)
 		return true;
 	/* An event will say what has become of it. */
+	end_listing(frame->node);
 	frame->node->stale = true;
 	watch_node_look(frame->node, WATCH_LOOK_QUIET);
 	frame_pop(scan);

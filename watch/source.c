@@ -27,6 +27,7 @@ int watch_source_new(struct watch_memory *memory, struct watch_mounts *mounts,
 	source->fd = fd;
 	source->memory = memory;
 	source->mounts = mounts;
+	source->drive_events = WATCH_DRIVE_EVENTS;
 	for (i = 0; i < WATCH_LOOK_NONE; i++)
 		TAILQ_INIT(&source->look[i]);
 	TAILQ_INIT(&source->trees);
@@ -369,12 +370,12 @@ static enum watch_drive drive_on_loop(struct watch_source *source)
 	unsigned applied = 0;
 
 	for (;;) {
-		if (source->n_outputs >= WATCH_DRIVE_EVENTS || applied >= WATCH_DRIVE_LOOP_MAX)
+		if (watch_source_is_looking(source))
+			return WATCH_DRIVE_WORK;
+		if (source->n_outputs >= source->drive_events || applied >= WATCH_DRIVE_LOOP_MAX)
 			return WATCH_DRIVE_MORE;
 		if (watch_tree_collect(source, COLLECT_NODES))
 			return WATCH_DRIVE_MORE;
-		if (watch_source_is_looking(source))
-			return WATCH_DRIVE_WORK;
 		if (has_raw(source)) {
 			if (entries)
 				return WATCH_DRIVE_WORK;
@@ -399,6 +400,8 @@ static bool work_step(struct watch_source *source)
 		return true;
 	if (has_raw(source)) {
 		apply_next(source);
+		/* A directory's watch is in place before anybody hears of it. */
+		begin_look_now(source);
 		return true;
 	}
 	return read_queue(source) > 0 || when_quiet(source);
@@ -422,7 +425,9 @@ static enum watch_drive drive_on_worker(struct watch_source *source)
 	unsigned steps = 0;
 
 	fs_owners_clear(&source->owners);
-	while (source->n_outputs < WATCH_DRIVE_EVENTS) {
+	if (!source->scan.tree)
+		begin_look_now(source);
+	while (source->n_outputs < source->drive_events) {
 		if (!work_step(source)) {
 			result = WATCH_DRIVE_IDLE;
 			break;

@@ -17,6 +17,11 @@
  * leaves it as it is. Which directory a node stands for is checked, through its parent's open
  * directory, after each event that gives a directory a name. So it is right once no event is left,
  * from the top downwards.
+ *
+ * Clients also look for themselves where a directory was told. So it is told when its watch is in
+ * place (as far as it can be), or has been all the time because it was moved; another one that turns
+ * up by its name is told anew. And of what goes before the names were first read, but after the
+ * watch was there, they hear although it was never told: they may have seen it.
  */
 #ifndef WATCH_SOURCE_H
 #define WATCH_SOURCE_H
@@ -110,6 +115,7 @@ struct watch_source {
 	size_t raw_end;
 	size_t raw_capacity;
 	uint64_t read_bytes;	      /* ever */
+	uint64_t unsure_until_bytes;  /* what had been queued when the last look ended */
 	struct watch_node *next_same; /* the event's next node; follows changes of the chain */
 
 	struct watch_nodes look[WATCH_LOOK_NONE];
@@ -132,6 +138,7 @@ struct watch_source {
 
 	struct watch_output *outputs;
 	size_t n_outputs;
+	size_t drive_events; /* as many end a drive: WATCH_DRIVE_EVENTS, fewer in tests */
 	size_t outputs_capacity;
 
 	char *path; /* watch_node_path's */

@@ -55,6 +55,8 @@ struct kind {
 	bool recursive;
 	bool pairs;
 	bool on_loop;	     /* as the daemon drives: on the loop as far as that goes */
+	bool lists;	     /* the client looks at the directories that it is told of */
+	bool one_by_one;     /* it is told each event before the next thing is done */
 	const char *queued;  /* max_queued_events */
 	size_t names_bytes;  /* of memory for the names of files; 0: as the daemon */
 	bool may_look_again; /* the memory does not suffice for telling all */
@@ -188,6 +190,8 @@ static void run_begin(struct run *run, const struct kind *kind, unsigned long se
 	run->tree->recursive = kind->recursive;
 	run->tree->want_moves = kind->pairs;
 	watch_source_add(run->source, run->tree);
+	if (kind->one_by_one)
+		run->source->drive_events = 1;
 }
 
 static void run_end(struct run *run)
@@ -222,6 +226,7 @@ static void one_run(const struct kind *kind, unsigned long seed, unsigned long *
 	run.tree->silent = false;
 	picture_init(&run.picture, run.root, kind->recursive, kind->pairs || kind->queued);
 	run.picture.came_and_went = kind->may_look_again;
+	run.picture.lists = kind->lists;
 	picture_look(&run.picture, ".");
 	for (i = kind->queued ? 0 : 1; i < PROCESSES; i++)
 		pids[i] = changes_start(run.root, run.outside, seed * 10 + i, CHANGES);
@@ -279,6 +284,29 @@ static void test_tree_in_pairs(void **state)
 	many_runs(&(struct kind){.name = "tree in pairs", .recursive = true, .pairs = true});
 }
 
+static void test_tree_listed(void **state)
+{
+	many_runs(&(struct kind){
+		.name = "tree, listed", .recursive = true, .lists = true, .one_by_one = true});
+}
+
+static void test_tree_listed_on_loop(void **state)
+{
+	many_runs(&(struct kind){.name = "tree, listed, on the loop",
+				 .recursive = true,
+				 .lists = true,
+				 .one_by_one = true,
+				 .on_loop = true});
+}
+
+static void test_tree_in_pairs_one_by_one(void **state)
+{
+	many_runs(&(struct kind){.name = "tree in pairs, one by one",
+				 .recursive = true,
+				 .pairs = true,
+				 .one_by_one = true});
+}
+
 static void test_directory(void **state)
 {
 	many_runs(&(struct kind){.name = "directory", .on_loop = true});
@@ -318,6 +346,9 @@ int main(void)
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_tree_on_loop),
 		cmocka_unit_test(test_tree_in_pairs),
+		cmocka_unit_test(test_tree_listed),
+		cmocka_unit_test(test_tree_listed_on_loop),
+		cmocka_unit_test(test_tree_in_pairs_one_by_one),
 		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_overflow_in_pairs),

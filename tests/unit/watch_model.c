@@ -61,6 +61,26 @@ static struct picture_entry *find(struct picture *p, const char *path)
 	return NULL;
 }
 
+/*
+ * Whether a directory above was told at some time. What was in it before its names were read may go
+ * without having been told, as the client may have found it there.
+ */
+static bool is_in_told(struct picture *p, const char *path)
+{
+	char above[PATH_MAX];
+	struct picture_entry *entry;
+	char *slash;
+
+	snprintf(above, sizeof(above), "%s", path);
+	while ((slash = strrchr(above, '/'))) {
+		*slash = '\0';
+		entry = find(p, above);
+		if (entry && entry->told)
+			return true;
+	}
+	return false;
+}
+
 /* Whether `path` is `top` or below it. */
 static bool is_below(const char *path, const char *top)
 {
@@ -151,7 +171,7 @@ void picture_look(struct picture *p, const char *path)
 	forget(p, path);
 	if (known) {
 		entry = add(p, path);
-		entry->is_dir = true;
+		entry->is_dir = entry->told = true;
 		look_at(p, entry);
 	}
 	list(p, path);
@@ -181,9 +201,10 @@ static void apply_create(struct picture *p, const struct watch_output *output)
 	if (entry)
 		forget(p, event->name);
 	entry = add(p, event->name);
+	entry->told = true;
 	entry->is_dir = event->is_dir;
 	look_at(p, entry);
-	if (output->first && event->is_dir && p->recursive)
+	if ((output->first || p->lists) && event->is_dir && p->recursive)
 		list(p, event->name);
 }
 
@@ -195,6 +216,7 @@ static void apply_pair(struct picture *p, const struct watch_event *event)
 
 	move(p, event->name, event->to->name);
 	entry = add(p, event->to->name);
+	entry->told = true;
 	entry->is_dir = event->is_dir;
 	for (i = 0; i < p->n; i++)
 		if (is_below(p->entries[i].path, event->to->name))
@@ -228,7 +250,9 @@ static void apply(struct picture *p, const struct watch_output *output)
 	}
 	if (strcmp(event->name, ".") == 0)
 		return;
-	if (!entry && !p->ahead) {
+	if (!entry && !p->ahead &&
+	    (event->type == WATCH_WRITE || event->type == WATCH_CHMOD ||
+	     !is_in_told(p, event->name))) {
 		wrong(p, "%s %s: it was not there", watch_event_type_name(event->type),
 		      event->name);
 		return;

@@ -17,6 +17,7 @@ struct picture_entry {
 	char *path; /* below the watched directory */
 	bool is_dir;
 	bool seen; /* the look found something */
+	bool told; /* it was not there from the beginning */
 	struct stat st;
 };
 
@@ -25,6 +26,7 @@ struct picture {
 	const char *root;
 	bool recursive;
 	bool pairs; /* it is told both halves of a move together; if not, it lists what moved */
+	bool lists; /* it lists every directory that it is told of, as most programs do */
 	struct picture_entry *entries;
 	size_t n;
 	size_t capacity;
