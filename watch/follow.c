@@ -31,6 +31,8 @@ struct watch_event *watch_tell(struct watch_node *node, enum watch_event_type ty
 	}
 	event = bytes ? watch_event_new(type, path, bytes) : watch_event_new(type, ".", 1);
 	event->is_dir = is_dir;
+	if (is_dir && type == WATCH_CREATE)
+		tree->told_dirs = true;
 	if (tree->want_entries && type != WATCH_REMOVE && type != WATCH_RENAME)
 		event->entry = watch_entry_read(watch_node_path(node, name, n, true, &bytes),
 						&source->owners, &source->arena);

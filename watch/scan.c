@@ -349,9 +349,12 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bo
 	node->stale = false;
 	/*
 	 * What is not remembered can't be compared. Nor can what a client saw when it looked for
-	 * itself: that may have been the moment between two moves of which both events are lost.
+	 * itself, because it was told of a directory or to look again: what came and went among the
+	 * lost events, or was there between two moves.
 	 */
 	frame.again = ((frame.forgotten || frame.cut) && (frame.dir_changed || misread)) ||
+		      (relist && !frame.fresh && node->tree->recursive && node->tree->told_dirs &&
+		       frame.dir_changed) ||
 		      (relist && node == node->tree->top && node->tree->look_again);
 	frame_push(scan, &frame);
 }

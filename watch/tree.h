@@ -79,6 +79,7 @@ struct watch_tree {
 	bool silent;	   /* nobody listens yet */
 	bool relist;	   /* events were lost */
 	bool look_again;   /* was told, of some directory */
+	bool told_dirs;	   /* some were: clients may have looked there for themselves */
 	bool gone;	   /* the directory itself is: nothing more is told */
 	bool removed;	   /* by watch_source_remove */
 	bool want_entries; /* events carry EntryInfo */

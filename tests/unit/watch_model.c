@@ -236,7 +236,8 @@ static void apply(struct picture *p, const struct watch_output *output)
 	p->events++;
 	if (event->look_again) {
 		p->look_agains++;
-		picture_look(p, event->name);
+		if (!p->told_all)
+			picture_look(p, event->name);
 		return;
 	}
 	if (p->pairs && event->move == WATCH_MOVE_PAIRED) {

@@ -25,8 +25,9 @@ struct picture_entry {
 struct picture {
 	const char *root;
 	bool recursive;
-	bool pairs; /* it is told both halves of a move together; if not, it lists what moved */
-	bool lists; /* it lists every directory that it is told of, as most programs do */
+	bool pairs;    /* it is told both halves of a move together; if not, it lists what moved */
+	bool lists;    /* it lists every directory that it is told of, as most programs do */
+	bool told_all; /* it never looked for itself, and need not look again */
 	struct picture_entry *entries;
 	size_t n;
 	size_t capacity;
