@@ -5,15 +5,33 @@
 #include "base/mem.h"
 #include "rpc/stream.h"
 
-static void sink_run(struct work *work)
-{
-	struct fs_sink *sink = container_of(work, struct fs_sink, work);
+/* A worker that reads the body itself goes on for so long, then others have their turn. */
+#define LOAN_SLICE_MS 10
 
+/* It waits so long for more, for the loop to wait takes two switches of threads. */
+#define LOAN_WAIT_MS 1
+
+static void take_piece(struct fs_sink *sink)
+{
 	sink->result = sink->take(sink, sink->piece, sink->last);
 	evbuffer_drain(sink->piece, evbuffer_get_length(sink->piece));
 }
 
-/* Hands what was gathered to the worker. */
+static void sink_run(struct work *work)
+{
+	struct fs_sink *sink = container_of(work, struct fs_sink, work);
+	uint64_t until = clock_monotonic_ms() + LOAN_SLICE_MS;
+
+	take_piece(sink);
+	sink->flows = sink->lent;
+	while (sink->flows && sink->result == 0 && clock_monotonic_ms() < until) {
+		sink->flows = body_loan_read(&sink->loan, sink->piece, LOAN_WAIT_MS) > 0;
+		if (sink->flows)
+			take_piece(sink);
+	}
+}
+
+/* Hands what was gathered to the worker, and the rest of the body with it where that is large. */
 static void submit(struct fs_sink *sink)
 {
 	struct evbuffer *swap = sink->piece;
@@ -22,6 +40,7 @@ static void submit(struct fs_sink *sink)
 	sink->gathered = swap;
 	sink->last = sink->ended;
 	sink->busy = true;
+	sink->lent = stream_lend(sink->stream, &sink->loan);
 	work_submit(sink->workers, &sink->work);
 }
 
@@ -38,7 +57,8 @@ static void sink_update(struct fs_sink *sink)
 	} else if (sink->result < 0 || sink->last) {
 		stream_unhold(sink->stream);
 		sink->done(sink);
-	} else if (sink->ended || waiting >= FS_SINK_PIECE_BYTES) {
+	} else if (sink->ended || waiting >= FS_SINK_PIECE_BYTES ||
+		   (sink->flows && !waiting && sink->loan.left >= BODY_LOAN_MIN_BYTES)) {
 		submit(sink);
 		stream_unhold(sink->stream);
 	} else {
@@ -51,6 +71,9 @@ static void sink_done(struct work *work)
 	struct fs_sink *sink = container_of(work, struct fs_sink, work);
 
 	sink->busy = false;
+	if (sink->lent)
+		stream_return(sink->stream, &sink->loan);
+	sink->lent = false;
 	sink_update(sink);
 }
 

@@ -2,6 +2,8 @@
  * A request body that a worker takes piece by piece: uploads. While one piece is worked on the
  * next is gathered; then the stream is held. So two pieces of FS_SINK_PIECE_BYTES are in memory
  * whatever the length of the body, and a body that fits one piece takes a single trip to a worker.
+ *
+ * Of a large body the worker reads the rest itself (rpc/body_loan.h), as long as it comes.
  */
 #ifndef FS_SINK_H
 #define FS_SINK_H
@@ -10,6 +12,7 @@
 #include <stddef.h>
 
 #include "base/work.h"
+#include "rpc/body_loan.h"
 
 struct evbuffer;
 struct stream;
@@ -33,10 +36,13 @@ struct fs_sink {
 	struct workers *workers;
 	struct evbuffer *gathered;
 	struct evbuffer *piece; /* the worker's while `busy` */
+	struct body_loan loan;	/* the same */
 	int result;
 	bool busy;
 	bool ended; /* the body is complete */
 	bool last;  /* and the worker has its end */
+	bool lent;  /* the worker reads the body itself */
+	bool flows; /* and it kept coming */
 };
 
 /*

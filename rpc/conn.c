@@ -116,7 +116,7 @@ static ssize_t conn_read_large(struct conn *c)
 	ssize_t n = read(c->fd, piece, READ_PIECE_BYTES);
 	int error = errno;
 
-	read_pool_move(c->server->pool, piece, n > 0 ? (size_t)n : 0, c->http.in);
+	read_pool_add(c->server->pool, piece, n > 0 ? (size_t)n : 0, c->http.in);
 	errno = error;
 	return n;
 }
@@ -162,11 +162,12 @@ static void conn_wipe(struct conn *c)
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
+	int r = 0;
 
-	int r;
-
+	/* The event may be older than the loan of the body to a worker. */
 	c->updating = true;
-	r = conn_read(c);
+	if (c->closing || http1_wants_input(&c->http))
+		r = conn_read(c);
 	c->updating = false;
 	if (!c->closing)
 		conn_update(c);
@@ -395,6 +396,7 @@ void conn_new(struct server *server, int fd, bool reserve)
 	c->reserve = reserve;
 	http1_init(&c->http, server, conn_wake, c);
 	c->http.reserve = reserve;
+	c->http.fd = fd;
 	event_assign(&c->readable, server->loop->base, fd, EV_READ | EV_PERSIST, on_readable, c);
 	event_assign(&c->writable, server->loop->base, fd, EV_WRITE, on_writable, c);
 	defer_init(&c->update, server->loop, conn_update_deferred, c);

@@ -1,6 +1,7 @@
 #include "rpc/http1.h"
 
 #include <event2/buffer.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "base/budget.h"
 #include "base/mem.h"
+#include "rpc/body_loan.h"
 #include "rpc/http_status.h"
 #include "rpc/server_impl.h"
 #include "rpc/stream_impl.h"
@@ -25,6 +27,7 @@ void http1_init(struct http1 *h, struct server *server, void (*wake)(void *arg),
 	if (!h->in || !h->out)
 		fatal("evbuffer_new failed");
 	h->file.fd = -1;
+	h->fd = -1;
 }
 
 static void http1_set_state(struct http1 *h, enum http1_state state)
@@ -234,6 +237,38 @@ static void http1_update(struct stream *s)
 	http1_wake(s->carrier_data);
 }
 
+/* Where what comes next on the socket is a large part of the body, and nothing of it is in `in`. */
+static bool http1_lend(struct stream *s, struct body_loan *ret)
+{
+	struct http1 *h = s->carrier_data;
+	uint64_t left = http1_expects_bytes(h);
+
+	if (h->fd < 0 || h->lent || h->eof || h->response_done || h->expects_continue ||
+	    left < BODY_LOAN_MIN_BYTES || evbuffer_get_length(h->in))
+		return false;
+	ret->fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 3);
+	if (ret->fd < 0)
+		return false;
+	ret->left = left;
+	ret->taken = 0;
+	ret->pool = h->server->pool;
+	h->lent = true;
+	http1_wake(h);
+	return true;
+}
+
+static void http1_take_back(struct stream *s, uint64_t taken)
+{
+	struct http1 *h = s->carrier_data;
+
+	h->lent = false;
+	if (h->body_chunked)
+		http1_chunked_data(&h->chunked, taken);
+	else
+		h->body_left -= taken;
+	http1_wake(h);
+}
+
 static size_t http1_pending_bytes(const struct stream *s)
 {
 	const struct http1 *h = s->carrier_data;
@@ -249,6 +284,8 @@ static const struct stream_carrier http1_carrier = {
 	.finish = http1_finish,
 	.reset = http1_reset,
 	.update = http1_update,
+	.lend = http1_lend,
+	.take_back = http1_take_back,
 	.pending_bytes = http1_pending_bytes,
 };
 
@@ -280,7 +317,7 @@ static void http1_begin(struct http1 *h, struct stream *s)
 	h->body_chunked = s->head.body == HTTP_BODY_CHUNKED;
 	h->body_left = s->head.content_length;
 	h->drained = 0;
-	h->response_chunked = h->response_done = false;
+	h->response_chunked = h->response_done = h->lent = false;
 	h->expects_continue = s->head.expect_continue;
 	memset(&h->chunked, 0, sizeof(h->chunked));
 	s->is_head_request = strcmp(s->head.method, "HEAD") == 0;
@@ -413,12 +450,12 @@ static bool http1_take_chunked(struct http1 *h)
 	return true;
 }
 
-/* Takes a piece of the body. False: more input is needed, or the stream is held. */
+/* Takes a piece of the body. False: more input is needed, or the stream is held, or lent. */
 static bool http1_take_body(struct http1 *h)
 {
 	size_t n;
 
-	if (!h->response_done && h->stream->held)
+	if (h->lent || (!h->response_done && h->stream->held))
 		return false;
 	if (h->expects_continue && !h->response_done && !h->stream->head_sent)
 		send_continue(h);
@@ -427,10 +464,11 @@ static bool http1_take_body(struct http1 *h)
 	n = evbuffer_get_length(h->in);
 	if (n > h->body_left)
 		n = (size_t)h->body_left;
-	if (n == 0)
+	if (n == 0 && h->body_left)
 		return false;
 	h->body_left -= n;
-	http1_pass(h, n);
+	if (n)
+		http1_pass(h, n);
 	if (h->state == HTTP1_BODY && h->body_left == 0)
 		http1_body_over(h);
 	return true;
@@ -444,7 +482,7 @@ static void http1_check_eof(struct http1 *h)
 {
 	if (!h->eof || !h->stream || h->response_done)
 		return;
-	if (h->state == HTTP1_BODY && !h->stream->held)
+	if (h->state == HTTP1_BODY && !h->stream->held && !h->lent)
 		http1_bad_body(h, 400, "the body is cut short");
 	else if (h->state == HTTP1_RESPONSE)
 		stream_deliver_half_closed(h->stream);
@@ -574,7 +612,7 @@ bool http1_wants_input(const struct http1 *h)
 	case HTTP1_HEAD:
 		return evbuffer_get_length(h->in) <= HTTP_HEAD_MAX_BYTES;
 	case HTTP1_BODY:
-		return h->response_done || !h->stream->held;
+		return !h->lent && (h->response_done || !h->stream->held);
 	case HTTP1_RESPONSE:
 		return evbuffer_get_length(h->in) < HTTP1_READ_AHEAD_BYTES;
 	default:

@@ -60,6 +60,7 @@ struct http1 {
 	struct evbuffer *in;
 	struct evbuffer *out;
 	struct http1_file file;
+	int fd; /* the socket, for the workers that bodies are lent to; -1: none are lent */
 
 	/* The rest is http1.c's own. */
 	enum http1_state state;
@@ -74,6 +75,7 @@ struct http1 {
 	bool response_chunked;
 	bool response_done;
 	bool expects_continue; /* 100 was not sent yet */
+	bool lent;	       /* a worker reads the body: nobody else may read */
 	bool keep_alive;
 	bool eof;	 /* the client's sending side has ended */
 	bool reserve;	 /* one of the server's reserve connections */
@@ -104,7 +106,7 @@ void http1_file_failed(struct http1 *h);
 /* From the loop: the daemon ends. */
 void http1_shutdown(struct http1 *h);
 
-/* Whether more input is wanted now. */
+/* Whether more input is wanted now. Where it is not, the socket must not be read. */
 bool http1_wants_input(const struct http1 *h);
 
 /* How many bytes of the body are known to come: how much to read at once. */

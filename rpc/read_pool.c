@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 
-/* Fewer bytes are copied: a buffer full of small pieces would hold far more memory than bytes. */
+/* Fewer bytes are copied. */
 #define MOVED_MIN_BYTES (READ_PIECE_BYTES / 2)
 
 /* So many are kept for the next who asks. */
@@ -83,6 +83,22 @@ char *read_pool_get(struct read_pool *pool)
 	return piece ? piece : mem_alloc(READ_PIECE_BYTES);
 }
 
+unsigned read_pool_get_some(struct read_pool *pool, char **pieces, unsigned max)
+{
+	unsigned count, kept, i;
+
+	pthread_mutex_lock(&pool->lock);
+	for (count = 1; count < max && pool->n_used + count < READ_PIECES_SPARE;)
+		count++;
+	pool->n_used += count;
+	for (kept = 0; kept < count && pool->n_kept; kept++)
+		pieces[kept] = pool->kept[--pool->n_kept];
+	pthread_mutex_unlock(&pool->lock);
+	for (i = kept; i < count; i++)
+		pieces[i] = mem_alloc(READ_PIECE_BYTES);
+	return count;
+}
+
 void read_pool_put(struct read_pool *pool, char *piece)
 {
 	char *unused = NULL;
@@ -108,8 +124,17 @@ static void release_piece(const void *p, size_t n, void *arg)
 
 void read_pool_move(struct read_pool *pool, char *piece, size_t n, struct evbuffer *to)
 {
-	if (n >= MOVED_MIN_BYTES && evbuffer_add_reference(to, piece, n, release_piece, pool) == 0)
+	if (n && evbuffer_add_reference(to, piece, n, release_piece, pool) == 0)
 		return;
+	read_pool_put(pool, piece);
+}
+
+void read_pool_add(struct read_pool *pool, char *piece, size_t n, struct evbuffer *to)
+{
+	if (n >= MOVED_MIN_BYTES) {
+		read_pool_move(pool, piece, n, to);
+		return;
+	}
 	if (n)
 		evbuffer_add(to, piece, n);
 	read_pool_put(pool, piece);

@@ -29,11 +29,20 @@ void read_pool_begin(struct read_pool *pool);
 void read_pool_end(struct read_pool *pool);
 
 /*
- * Memory for READ_PIECE_BYTES. It goes back by read_pool_put, or by read_pool_move, which adds the
- * first n bytes of it to `to`: without copying them where they are many.
+ * Memory for READ_PIECE_BYTES. It goes back by read_pool_put; or with its first n bytes added to
+ * `to`: as they lie there (read_pool_move), or copied where they are few (read_pool_add), so that a
+ * buffer that gathers does not hold far more memory than bytes.
  */
 char *read_pool_get(struct read_pool *pool);
 void read_pool_put(struct read_pool *pool, char *piece);
 void read_pool_move(struct read_pool *pool, char *piece, size_t n, struct evbuffer *to);
+void read_pool_add(struct read_pool *pool, char *piece, size_t n, struct evbuffer *to);
+
+/*
+ * Up to `max` pieces at once. One there always is; more only as long as READ_PIECES_SPARE or fewer
+ * are in use with them.
+ */
+#define READ_PIECES_SPARE 8
+unsigned read_pool_get_some(struct read_pool *pool, char **pieces, unsigned max);
 
 #endif

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/body_loan.h"
 #include "rpc/json.h"
 #include "rpc/stream_impl.h"
 
@@ -152,6 +154,18 @@ void stream_unhold(struct stream *s)
 		return;
 	s->held = false;
 	s->carrier->update(s);
+}
+
+bool stream_lend(struct stream *s, struct body_loan *ret)
+{
+	return !s->ended && s->carrier->lend && s->carrier->lend(s, ret);
+}
+
+void stream_return(struct stream *s, struct body_loan *loan)
+{
+	fd_close(&loan->fd);
+	if (s->carrier_data)
+		s->carrier->take_back(s, loan->taken);
 }
 
 bool stream_live(const struct stream *s)

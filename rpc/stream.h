@@ -31,6 +31,7 @@
 #include "base/arena.h"
 #include "rpc/http_head.h"
 
+struct body_loan;
 struct budget;
 struct evbuffer;
 struct loop;
@@ -125,6 +126,16 @@ void stream_set_secret(struct stream *s);
 /* Rule 3. Held once, unheld once: these do not count. */
 void stream_hold(struct stream *s);
 void stream_unhold(struct stream *s);
+
+/*
+ * Lends what is still to come of a large body to a worker (rpc/body_loan.h), between stream_lend and
+ * stream_return: meanwhile no body is delivered, the socket is not read, and the handler must not end
+ * the stream. False where it can't be lent: the bytes come by `body`, as always. What the worker did
+ * not take comes by `body` too, and body_end comes in any case. stream_return has to follow, also
+ * after the stream's ending.
+ */
+bool stream_lend(struct stream *s, struct body_loan *ret);
+void stream_return(struct stream *s, struct body_loan *loan);
 
 /* ---- the response ---- */
 

@@ -33,6 +33,10 @@ struct stream_carrier {
 	void (*reset)(struct stream *s);
 	/* Holding, or who hears of a half-close, has changed. */
 	void (*update)(struct stream *s);
+	/* As stream_lend. NULL: a body can't be lent. */
+	bool (*lend)(struct stream *s, struct body_loan *ret);
+	/* What was lent is back; `taken` bytes of it were read. */
+	void (*take_back)(struct stream *s, uint64_t taken);
 	size_t (*pending_bytes)(const struct stream *s);
 };
 
