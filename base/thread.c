@@ -1,7 +1,9 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -51,4 +53,25 @@ void thread_join(struct thread *t)
 	if (pthread_join(t->id, NULL))
 		fatal("a thread can't be joined");
 	munmap(t->map, t->map_bytes);
+}
+
+/* Of the calling thread: whether its working directory is its own, and is not "/". */
+static _Thread_local bool apart, away;
+
+int thread_stand_in(int dirfd)
+{
+	if (!apart && unshare(CLONE_FS) < 0)
+		return -errno;
+	apart = true;
+	if (fchdir(dirfd) < 0)
+		return -errno;
+	away = true;
+	return 0;
+}
+
+void thread_stand_back(void)
+{
+	if (away && chdir("/") < 0)
+		fatal("there is no way back to \"/\"");
+	away = false;
 }

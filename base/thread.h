@@ -25,4 +25,14 @@ int thread_start(struct thread *t, size_t stack_bytes, void *(*main)(void *), vo
 /* Waits for its end, and frees its stack. */
 void thread_join(struct thread *t);
 
+/*
+ * Makes the directory the working directory of the calling thread, and of no other; not for the
+ * process' first thread. 0 or -errno, -EPERM where a container forbids it. thread_stand_back must
+ * follow: until then the thread keeps its file system from being unmounted.
+ */
+int thread_stand_in(int dirfd);
+
+/* Goes back to "/". Does nothing where thread_stand_in was not called, or failed. */
+void thread_stand_back(void);
+
 #endif

@@ -196,7 +196,7 @@ int fs_entry_read_at(int dirfd, const char *name, const char *path, const char *
 	info->mode = mode & 0777;
 	/* xattr(7): only files and directories have attributes in the user namespace. */
 	if (S_ISREG(mode) || S_ISDIR(mode))
-		read_metadata(path, arena, info);
+		read_metadata(dirfd == AT_FDCWD ? name : path, arena, info);
 	return 0;
 }
 

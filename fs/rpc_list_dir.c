@@ -15,6 +15,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/thread.h"
 #include "fs/service_impl.h"
 #include "fs/walk.h"
 
@@ -36,6 +37,8 @@ struct list_dir_call {
 	bool walking;
 	bool finished;
 	struct fs_walk walk;
+	unsigned long stand_turn; /* of the walk: whether the thread could go there was found out */
+	bool stands;		  /* it could: the current entry is found by its name alone */
 	struct arena entry_arena;
 	struct evbuffer *out;
 	struct codec_list list;
@@ -103,6 +106,22 @@ static char *entry_path(struct list_dir_call *c, int which, const char *top)
 	return c->path[which];
 }
 
+/*
+ * Where the current entry's directory is open, for fs_entry_read_at. If possible the thread goes
+ * there: of an entry's attributes the kernel tells (before Linux 6.13) by path alone, and to find each
+ * by a long one takes longer than all else.
+ */
+static int list_dirfd(struct list_dir_call *c)
+{
+	int fd = fs_walk_dirfd(&c->walk);
+
+	if (c->stand_turn != c->walk.turns) {
+		c->stand_turn = c->walk.turns;
+		c->stands = thread_stand_in(fd) == 0;
+	}
+	return c->stands ? AT_FDCWD : fd;
+}
+
 /* Adds the current entry to the answer, and goes into it. One that has vanished is left out. */
 static void list_entry(struct list_dir_call *c)
 {
@@ -110,7 +129,7 @@ static void list_entry(struct list_dir_call *c)
 	int r;
 
 	arena_clear(&c->entry_arena);
-	r = fs_entry_read_at(fs_walk_dirfd(&c->walk), c->walk.name, entry_path(c, 0, c->resolved),
+	r = fs_entry_read_at(list_dirfd(c), c->walk.name, entry_path(c, 0, c->resolved),
 			     entry_path(c, 1, c->requested), &c->rpc.owners, &c->entry_arena,
 			     &entry);
 	if (r == -ENOENT)
@@ -137,9 +156,8 @@ static size_t list_bytes(const struct list_dir_call *c)
 	return c->walk.memory_bytes + evbuffer_get_length(c->out);
 }
 
-static void list_run(struct fs_rpc *rpc)
+static void list_slice(struct list_dir_call *c)
 {
-	struct list_dir_call *c = (struct list_dir_call *)rpc;
 	uint64_t until = clock_monotonic_ms() + SLICE_MS;
 	size_t limit = c->taken_bytes + SLICE_BYTES;
 	unsigned count = 0;
@@ -165,11 +183,21 @@ static void list_run(struct fs_rpc *rpc)
 	}
 }
 
+static void list_run(struct fs_rpc *rpc)
+{
+	struct list_dir_call *c = (struct list_dir_call *)rpc;
+
+	c->stand_turn = 0;
+	list_slice(c);
+	thread_stand_back();
+}
+
 static void list_free(struct list_dir_call *c)
 {
 	budget_give(&c->rpc.state->budget, BUDGET_BYTES, c->taken_bytes);
 	if (c->walking)
 		fs_walk_clear(&c->walk);
+	codec_list_clear(&c->list);
 	evbuffer_free(c->out);
 	arena_clear(&c->entry_arena);
 	free(c->resolved);

@@ -43,6 +43,7 @@ static void begin_names(struct fs_walk *walk, size_t path_bytes)
 	}
 	*last_names(walk) = (struct fs_walk_names){.path_bytes = path_bytes};
 	walk->reading = true;
+	walk->turns++;
 }
 
 static void free_names(struct fs_walk *walk, struct fs_walk_names *names)
@@ -193,6 +194,7 @@ enum fs_walk_event fs_walk_next(struct fs_walk *walk)
 		}
 		free_names(walk, names);
 		free(fs_dirs_pop(&walk->dirs));
+		walk->turns++;
 	}
 	return FS_WALK_END;
 }

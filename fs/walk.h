@@ -37,6 +37,7 @@ struct fs_walk {
 	unsigned char type;   /* DT_REG, … as getdents64 told, DT_UNKNOWN where it does not */
 	size_t depth;	      /* 1 for an entry of the top */
 	size_t memory_bytes;  /* what the names take that are held for now */
+	unsigned long turns;  /* another number wherever fs_walk_dirfd is another directory */
 	int error;	      /* -errno */
 
 	/* The rest is the walk's own. */

@@ -7,6 +7,10 @@
 #include "base/mem.h"
 #include "rpc/codec_message.h"
 
+/* JSON of a list is gathered up to here; and what its memory is at first. */
+#define LIST_FLUSH_BYTES (16 * 1024)
+#define LIST_JSON_BYTES	 1024
+
 static struct {
 	const ProtobufCMessageDescriptor *types[CODEC_MAX_TYPES];
 	size_t n;
@@ -88,27 +92,77 @@ static void list_put_tag(struct codec_list *list, size_t element_bytes)
 	evbuffer_add(list->out, text, n);
 }
 
-int codec_list_add(struct codec_list *list, const ProtobufCMessage *element, struct error *err)
+static int list_add_proto(struct codec_list *list, const ProtobufCMessage *element,
+			  struct error *err)
 {
 	char *encoded;
 	size_t n;
 
-	if (codec_encode(list->codec, element, 0, &encoded, &n, err) < 0)
+	if (codec_encode(RPC_CODEC_PROTO, element, 0, &encoded, &n, err) < 0)
 		return -1;
-	if (list->codec == RPC_CODEC_PROTO)
-		list_put_tag(list, n);
-	else if (list->count > 0)
-		evbuffer_add(list->out, ",", 1);
-	else
-		evbuffer_add_printf(list->out, "{\"%s\":[", list->field->name);
+	list_put_tag(list, n);
 	evbuffer_add(list->out, encoded, n);
 	free(encoded);
-	list->count++;
 	return 0;
+}
+
+/* Hands on the text but for its last `kept` bytes: the writer looks at one to tell whether a comma follows. */
+static void list_flush(struct codec_list *list, size_t kept)
+{
+	struct json_writer *json = &list->json;
+	size_t n = json->n - kept;
+
+	evbuffer_add(list->out, json->data, n);
+	memmove(json->data, json->data + n, kept);
+	json->n = kept;
+}
+
+static int list_add_json(struct codec_list *list, const ProtobufCMessage *element,
+			 struct error *err)
+{
+	struct json_writer *json = &list->json;
+	size_t before;
+
+	if (!json->data) {
+		json_writer_init(json, 0, LIST_JSON_BYTES);
+		json_put_object(json);
+		json_put_name(json, list->field->name);
+		json_put_array(json);
+	}
+	before = json->n;
+	if (json_encode_to(json, element, err) < 0) {
+		json->n = before;
+		return -1;
+	}
+	if (json->n >= LIST_FLUSH_BYTES)
+		list_flush(list, 1);
+	return 0;
+}
+
+int codec_list_add(struct codec_list *list, const ProtobufCMessage *element, struct error *err)
+{
+	int r = list->codec == RPC_CODEC_JSON ? list_add_json(list, element, err)
+					      : list_add_proto(list, element, err);
+
+	if (r == 0)
+		list->count++;
+	return r;
 }
 
 void codec_list_end(struct codec_list *list)
 {
-	if (list->codec == RPC_CODEC_JSON)
-		evbuffer_add(list->out, list->count > 0 ? "]}" : "{}", 2);
+	if (list->codec != RPC_CODEC_JSON)
+		return;
+	if (list->count == 0) {
+		evbuffer_add(list->out, "{}", 2);
+		return;
+	}
+	json_put_array_end(&list->json);
+	json_put_object_end(&list->json);
+	list_flush(list, 0);
+}
+
+void codec_list_clear(struct codec_list *list)
+{
+	json_writer_clear(&list->json);
 }

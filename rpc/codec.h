@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "rpc/json.h"
 
 struct evbuffer;
 
@@ -55,14 +56,16 @@ int codec_encode(enum rpc_codec codec, const ProtobufCMessage *message, size_t h
 
 /*
  * A message whose only field is repeated (a list that can be long), written while its elements
- * are found: codec_list_begin, codec_list_add for each, codec_list_end. `field` is the name of
- * that field in `type`. On an error of codec_list_add nothing of that element is written.
+ * are found: codec_list_begin, codec_list_add for each, codec_list_end, which has all of it in `out`.
+ * `field` is the name of that field in `type`. On an error of codec_list_add nothing of that element
+ * is written.
  */
 struct codec_list {
 	enum rpc_codec codec;
 	const ProtobufCFieldDescriptor *field;
 	struct evbuffer *out;
 	size_t count;
+	struct json_writer json; /* what is on its way to `out` */
 };
 
 void codec_list_begin(struct codec_list *list, enum rpc_codec codec,
@@ -70,6 +73,9 @@ void codec_list_begin(struct codec_list *list, enum rpc_codec codec,
 		      struct evbuffer *out);
 int codec_list_add(struct codec_list *list, const ProtobufCMessage *element, struct error *err);
 void codec_list_end(struct codec_list *list);
+
+/* Frees what the list itself has, also before its end, and where it was all zero. */
+void codec_list_clear(struct codec_list *list);
 
 /*
  * Makes a type known to google.protobuf.Any in JSON, which carries its message in JSON too.

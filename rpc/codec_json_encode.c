@@ -2,7 +2,6 @@
  * Messages to proto3 JSON: https://protobuf.dev/programming-guides/json/.
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "rpc/codec_json.h"
@@ -38,28 +37,49 @@ static void put_field_name(struct json_writer *out, const ProtobufCFieldDescript
 	json_put_name_bytes(out, text, n);
 }
 
-/* A value of the field's type that is no message; a number or bool as text where `quoted`. */
+/* Far quicker than printf, and a listing has several numbers in each of its entries. */
+static void unsigned_text(uint64_t value, char *text)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+
+	do {
+		digits[--n] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	memcpy(text, digits + n, sizeof(digits) - n);
+	text[sizeof(digits) - n] = '\0';
+}
+
+static void signed_text(int64_t value, char *text)
+{
+	if (value < 0)
+		*text++ = '-';
+	unsigned_text(value < 0 ? 0 - (uint64_t)value : (uint64_t)value, text);
+}
+
+/* A value of the field's type that is no message. */
 static void scalar_text(const ProtobufCFieldDescriptor *field, const void *place, char text[32])
 {
 	switch (field->type) {
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
 	case PROTOBUF_C_TYPE_SFIXED64:
-		sprintf(text, "%" PRId64, *(const int64_t *)place);
+		signed_text(*(const int64_t *)place, text);
 		break;
 	case PROTOBUF_C_TYPE_UINT64:
 	case PROTOBUF_C_TYPE_FIXED64:
-		sprintf(text, "%" PRIu64, *(const uint64_t *)place);
+		unsigned_text(*(const uint64_t *)place, text);
 		break;
 	case PROTOBUF_C_TYPE_UINT32:
 	case PROTOBUF_C_TYPE_FIXED32:
-		sprintf(text, "%" PRIu32, *(const uint32_t *)place);
+		unsigned_text(*(const uint32_t *)place, text);
 		break;
 	case PROTOBUF_C_TYPE_BOOL:
 		strcpy(text, *(const protobuf_c_boolean *)place ? "true" : "false");
 		break;
 	default:
-		sprintf(text, "%" PRId32, *(const int32_t *)place);
+		signed_text(*(const int32_t *)place, text);
 	}
 }
 
@@ -291,6 +311,11 @@ static int put_message(struct json_writer *out, const ProtobufCMessage *message,
 		return -1;
 	json_put_object_end(out);
 	return 0;
+}
+
+int json_encode_to(struct json_writer *out, const ProtobufCMessage *message, struct error *err)
+{
+	return put_message(out, message, err);
 }
 
 int json_encode(const ProtobufCMessage *message, size_t headroom, char **ret, size_t *ret_bytes,

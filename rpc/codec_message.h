@@ -88,5 +88,6 @@ int proto_decode(struct decoder *d, ProtobufCMessage *message, const void *p, si
 int json_decode(struct decoder *d, ProtobufCMessage *message, const void *p, size_t n);
 int json_encode(const ProtobufCMessage *message, size_t headroom, char **ret, size_t *ret_bytes,
 		struct error *err);
+int json_encode_to(struct json_writer *out, const ProtobufCMessage *message, struct error *err);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 
 #define DAY_SECONDS 86400
 
@@ -127,10 +126,21 @@ int rfc3339_parse(const char *p, size_t n, int64_t *ret_seconds, int32_t *ret_na
 	return 0;
 }
 
+/* So many digits, and what stands before them. */
+static char *put_number(char *at, char before, int value, int n_digits)
+{
+	if (before)
+		*at++ = before;
+	for (int i = n_digits - 1; i >= 0; i--, value /= 10)
+		at[i] = (char)('0' + value % 10);
+	return at + n_digits;
+}
+
 int rfc3339_format(int64_t seconds, int32_t nanos, char out[RFC3339_BYTES])
 {
 	int64_t days, year_days;
-	int year, month, day, rest, n;
+	int year, month, day, rest;
+	char *at = out;
 
 	if (seconds < RFC3339_MIN_SECONDS || seconds > RFC3339_MAX_SECONDS || nanos < 0 ||
 	    nanos > 999999999)
@@ -148,15 +158,19 @@ int rfc3339_format(int64_t seconds, int32_t nanos, char out[RFC3339_BYTES])
 	month = month < 10 ? month + 3 : month - 9;
 	year += month <= 2;
 
-	n = snprintf(out, RFC3339_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d", year, month, day,
-		     rest / 3600, rest / 60 % 60, rest % 60);
+	at = put_number(at, '\0', year, 4);
+	at = put_number(at, '-', month, 2);
+	at = put_number(at, '-', day, 2);
+	at = put_number(at, 'T', rest / 3600, 2);
+	at = put_number(at, ':', rest / 60 % 60, 2);
+	at = put_number(at, ':', rest % 60, 2);
 	if (nanos % 1000000 == 0 && nanos)
-		n += sprintf(out + n, ".%03d", nanos / 1000000);
+		at = put_number(at, '.', nanos / 1000000, 3);
 	else if (nanos % 1000 == 0 && nanos)
-		n += sprintf(out + n, ".%06d", nanos / 1000);
+		at = put_number(at, '.', nanos / 1000, 6);
 	else if (nanos)
-		n += sprintf(out + n, ".%09d", nanos);
-	out[n] = 'Z';
-	out[n + 1] = '\0';
+		at = put_number(at, '.', nanos, 9);
+	at[0] = 'Z';
+	at[1] = '\0';
 	return 0;
 }

@@ -498,6 +498,7 @@ static void test_list(void **state)
 			for (size_t i = 0; i < n; i++)
 				assert_int_equal(codec_list_add(&list, &entry.base, &err), 0);
 			codec_list_end(&list);
+			codec_list_clear(&list);
 			assert_int_equal(evbuffer_get_length(out), expected_bytes);
 			assert_memory_equal(evbuffer_pullup(out, -1), expected, expected_bytes);
 			evbuffer_free(out);

@@ -1,10 +1,13 @@
 /* A thread's stack: where it is, what is below it, and that it is gone with the thread. */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -36,6 +39,42 @@ static int is_mapped(const char *page)
 	unsigned char resident;
 
 	return mincore((void *)(uintptr_t)page, 1, &resident) == 0;
+}
+
+/* Goes to a directory, and says where it is then and after. */
+static void *walk_about(void *arg)
+{
+	char(*where)[PATH_MAX] = arg;
+	int fd = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || thread_stand_in(fd) < 0)
+		return NULL;
+	if (!getcwd(where[0], PATH_MAX))
+		where[0][0] = '\0';
+	close(fd);
+	thread_stand_back();
+	if (!getcwd(where[1], PATH_MAX))
+		where[1][0] = '\0';
+	return NULL;
+}
+
+/* A thread has a working directory of its own; the others stay where they are. */
+static void test_stand_in(void **state)
+{
+	char before[PATH_MAX], after[PATH_MAX], where[2][PATH_MAX] = {"", ""}, expected[64];
+	struct thread thread;
+
+	assert_non_null(getcwd(before, sizeof(before)));
+	assert_int_equal(thread_start(&thread, STACK_BYTES, walk_about, where), 0);
+	thread_join(&thread);
+	snprintf(expected, sizeof(expected), "/proc/%d", getpid());
+	assert_string_equal(where[0], expected);
+	assert_string_equal(where[1], "/");
+	assert_non_null(getcwd(after, sizeof(after)));
+	assert_string_equal(after, before);
+	thread_stand_back();
+	assert_non_null(getcwd(after, sizeof(after)));
+	assert_string_equal(after, before);
 }
 
 static void test_stack(void **state)
@@ -73,6 +112,7 @@ static void test_too_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_stand_in),
 		cmocka_unit_test(test_stack),
 		cmocka_unit_test(test_too_large),
 	};
