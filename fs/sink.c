@@ -6,7 +6,7 @@
 #include "rpc/stream.h"
 
 /* A worker that reads the body itself goes on for so long, then others have their turn. */
-#define LOAN_SLICE_MS 10
+#define LOAN_SLICE_MS 50
 
 /* It waits so long for more, for the loop to wait takes two switches of threads. */
 #define LOAN_WAIT_MS 1
