@@ -37,10 +37,11 @@ int thread_start(struct thread *t, size_t stack_bytes, void *(*main)(void *), vo
 	if (r < 0)
 		return r;
 	pthread_attr_init(&attr);
-	pthread_attr_setstack(&attr, (char *)t->map + t->map_bytes - stack_bytes, stack_bytes);
+	r = -pthread_attr_setstack(&attr, (char *)t->map + t->map_bytes - stack_bytes, stack_bytes);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&t->id, &attr, main, arg);
+	if (r == 0)
+		r = -pthread_create(&t->id, &attr, main, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	if (r < 0)

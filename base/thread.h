@@ -17,8 +17,9 @@ struct thread {
 };
 
 /*
- * Starts main(arg) on a stack of so many bytes (whole pages), with all signals blocked: those are
- * the loop's. 0 or -errno. thread_join must follow.
+ * Starts main(arg) on a stack of so many bytes (whole pages, at least PTHREAD_STACK_MIN, which is
+ * 128 KiB on arm64), with all signals blocked: those are the loop's. 0 or -errno. thread_join must
+ * follow.
  */
 int thread_start(struct thread *t, size_t stack_bytes, void *(*main)(void *), void *arg);
 

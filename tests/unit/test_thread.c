@@ -15,7 +15,7 @@
 
 #include "base/thread.h"
 
-#define STACK_BYTES (64 * 1024)
+#define STACK_BYTES (256 * 1024)
 
 struct seen {
 	uintptr_t address; /* of something on its stack */
@@ -100,11 +100,12 @@ static void test_stack(void **state)
 }
 
 /* A stack that can't be had is an error, and leaves nothing. */
-static void test_too_large(void **state)
+static void test_bad_size(void **state)
 {
 	struct thread thread;
 	struct seen seen;
 
+	assert_int_equal(thread_start(&thread, 4096, look, &seen), -EINVAL);
 	assert_int_equal(thread_start(&thread, SIZE_MAX / 2 & ~(size_t)0xffff, look, &seen),
 			 -ENOMEM);
 }
@@ -114,7 +115,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stand_in),
 		cmocka_unit_test(test_stack),
-		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_bad_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
