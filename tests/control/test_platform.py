@@ -270,10 +270,10 @@ def test_no_forwarding_outside_firecracker(daemon):
     echo.close()
 
 
-def test_bad_forward_address():
+def test_bad_forward_address(tmp_path):
     import subprocess
     from conftest import ENVD, TOP
-    r = subprocess.run([os.path.join(TOP, ENVD), "-isnotfc", "-listen", "tcp:127.0.0.1:49984",
+    r = subprocess.run([os.path.join(TOP, ENVD), "-isnotfc", "-listen", f"unix:{tmp_path}/socket",
                         "-forward-ip", "nowhere"], capture_output=True, text=True, timeout=20)
     assert r.returncode == 2
     assert "'nowhere' is no address" in r.stderr
