@@ -16,9 +16,11 @@ import time
 
 import assets
 
-TIMEOUT_S = 120  # of whatever a guest is waited for; emulated guests are slow, not lost
+TIMEOUT_S = 300  # of whatever a guest is waited for; emulated guests are slow, not lost
 CONNECT_S = 10
 CID = 3
+
+PC = ("qemu-system-x86_64", "-machine", "pc", "-cpu", "max")
 
 
 class GuestError(Exception):
@@ -133,25 +135,26 @@ class Qmp:
 class Guest:
     """A guest that runs while the `with` block does.
 
+    machine  the emulator, and its arguments for the machine and the processor
     append   words for the kernel's command line; behind "--", the program that the loader becomes
     extra    more arguments for QEMU
-    vsock    whether it has the device; `uds` is then the host's socket, as Firecracker has it
+    vsock    whether it has the device from the start
+    uds      the device's socket on the host, as Firecracker has it; one of the guest's own if None
     """
 
-    def __init__(self, name, kernel, initrd, append, memory_mib=256, extra=(), vsock=True,
-                 accel="tcg"):
+    def __init__(self, name, initrd, append, kernel, memory_mib=256, extra=(), vsock=True,
+                 uds=None, accel="tcg", machine=PC):
         self.name = name
         # Paths of sockets are short, wherever the project lies.
         self._dir = tempfile.mkdtemp(prefix="envd-vm-")
-        self.uds = f"{self._dir}/vsock"
+        self.uds = uds or f"{self._dir}/vsock"
         self._vhost_socket = f"{self._dir}/vhost"
         self._qmp_path = f"{self._dir}/qmp"
         self._vsock = vsock
         self._device = self._qemu = self.qmp = self.console = None
         self._argv = [
-            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-machine", "pc,memory-backend=memory", "-accel", accel, "-cpu", "max", "-smp", "1",
-            "-m", str(memory_mib),
+            *machine, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-machine", "memory-backend=memory", "-accel", accel, "-smp", "1", "-m", str(memory_mib),
             "-object", f"memory-backend-memfd,id=memory,size={memory_mib}M,share=on",
             "-serial", "stdio", "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
             "-kernel", kernel.image, "-initrd", initrd, "-append", append, *extra]
@@ -187,6 +190,9 @@ class Guest:
     def start_vsock_device(self):
         """Starts the host's side of the vsock device. One process serves one connection of
         QEMU's, so a guest that is restored gets a new one."""
+        for path in (self._vhost_socket, self.uds):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         log = open(assets.build_path("log", f"{self.name}-vsock.log"), "ab")
         self._device = subprocess.Popen(
             [assets.vsock_device(), "--guest-cid", str(CID), "--socket", self._vhost_socket,
@@ -194,6 +200,23 @@ class Guest:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
         log.close()
         wait_for("the vsock device", lambda: os.path.exists(self._vhost_socket), 10)
+
+    def plug_vsock(self):
+        """Gives the running guest the device."""
+        self.start_vsock_device()
+        address = {"type": "unix", "data": {"path": self._vhost_socket}}
+        self.qmp.command("chardev-add", id="vhost", backend={
+            "type": "socket", "data": {"addr": address, "server": False}})
+        self.qmp.command("device_add", driver="vhost-user-vsock-pci", chardev="vhost", id="vsock0")
+
+    def unplug_vsock(self):
+        """Takes it away, once the guest has let go of it, with all its connections."""
+        self.qmp.command("device_del", id="vsock0")
+        while self.qmp.wait_event("DEVICE_DELETED")["data"].get("device") != "vsock0":
+            pass
+        self.qmp.command("chardev-remove", id="vhost")
+        self._device.kill()
+        self._device.wait()
 
     def stop(self):
         """Ends both processes, by their own pids, and waits for them."""

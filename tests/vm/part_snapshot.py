@@ -1,17 +1,20 @@
 """A guest that is saved to a file, ended, and restored in another QEMU, as a sandbox that is
-paused and resumed. vhost-user's vsock can't be migrated, so the host comes over virtio-net."""
+paused and resumed. vhost-user's vsock can't be migrated: it is unplugged before, which resets its
+connections as Firecracker does, and plugged in after; virtio-net stays all the time."""
 
 import base64
 import contextlib
 import datetime
 import http.client
+import os
 import socket
+import tempfile
 import time
 
 import assets
 import client
 import guest
-from bridge import free_port
+from bridge import Bridge, free_port
 
 PORT, PAGES_PORT = 49983, 49984
 AHEAD = datetime.timedelta(hours=1)  # of the guest's clock, which is its own
@@ -51,10 +54,11 @@ echo done
 
 
 class Saved:
-    """A guest with one daemon in it, that can be saved and restored."""
+    """A guest with one daemon in it, that can be saved and restored; with a uds, the host's socket
+    of its vsock, it has that device when it is booted."""
 
-    def __init__(self, context, name, envd):
-        self._context, self._name = context, name
+    def __init__(self, context, name, envd, uds=None):
+        self._context, self._name, self._uds = context, name, uds
         self._port, self._pages_port = free_port(), free_port()
         archive = assets.initramfs(context.kernel)
         archive.copy("bin/busybox", "/bin/busybox")
@@ -67,17 +71,17 @@ class Saved:
         archive.write(self._initrd)
         self._state = assets.build_path(f"{name}.state")
 
-    def _guest(self, name, *extra):
+    def _guest(self, name, *extra, vsock=False):
         forwards = ",".join(f"hostfwd=tcp:127.0.0.1:{host}-10.0.2.15:{inside}" for host, inside in (
             (self._port, PORT), (self._pages_port, PAGES_PORT)))
         return self._context.guest(
-            name, self._initrd, "console=ttyS0 quiet panic=-1 -- /start", vsock=False,
+            name, self._initrd, "console=ttyS0 quiet panic=-1 -- /start", vsock=vsock, uds=self._uds,
             extra=("-netdev", f"user,id=net,restrict=on,{forwards}",
                    "-device", "virtio-net-pci,netdev=net,romfile=", *extra))
 
     @contextlib.contextmanager
     def booted(self):
-        with self._guest(self._name) as vm:
+        with self._guest(self._name, vsock=self._uds is not None) as vm:
             vm.wait_line("start: up")
             guest.wait_for("/health", self.healthy)
             yield vm
@@ -141,9 +145,15 @@ def numbers(events):
         yield from map(int, lines)
 
 
-def check_before(checks, saved, vm):
-    """Leaves a counting command, its reader and an idle connection. What there is to know of them
-    after the restore."""
+def counting(envd):
+    """The events of the counting command, for one more reader."""
+    return (message["event"] for message in envd.stream(
+        "process.Process/Connect", {"process": {"tag": "count"}}))
+
+
+def check_before(checks, saved, vm, bridge):
+    """Leaves a counting command, its reader, another one behind the bridge and an idle connection.
+    What there is to know of them after the restore."""
     envd = client.Client(saved.connect)
     reader = envd.start("/bin/sh", "-c", COUNT, tag="count")
     pid = next(reader)["start"]["pid"]
@@ -154,20 +164,28 @@ def check_before(checks, saved, vm):
     idle.getresponse().read()
     ends = established(envd)
     checks.ok("connections before", len(ends) >= 2, ends)
-    checks.equal("freeze", envd.request("POST", "/freeze?maxWaitMs=5000")[0], 200)
+    bridged = counting(client.Client(bridge.connect))
+    checks.equal("a reader through the bridge", next(bridged)["start"]["pid"], pid)
+    checks.equal("freeze", envd.request("POST", "/freeze?maxWaitMs=60000")[0], 200)
+    vm.unplug_vsock()
+    checks.ok("without its vsock device the bridge's connection ends",
+              cut(lambda: next(bridged, None)))
     saved.save(vm)
     return {"pid": pid, "counted": counted, "idle": idle, "ends": ends, "number": None}
 
 
+def cut(read):
+    """Whether reading comes to an end; it waits for that."""
+    try:
+        while read():
+            pass
+    except (OSError, RuntimeError, http.client.HTTPException):
+        return True
+    return True
+
+
 def check_connections(checks, before):
     """What the host held is cut off with the old machine."""
-    def cut(read):
-        try:
-            while read():
-                pass
-        except (OSError, RuntimeError, http.client.HTTPException):
-            return True
-        return True
     last = []
     checks.ok("the reader of before is cut off",
               cut(lambda: last.append(next(before["counted"], None)) or last[-1]))
@@ -188,14 +206,26 @@ def check_after(checks, saved, vm, before, last):
     code, out, _ = envd.command("/bin/date", "+%s")
     ahead = int(out) - there.timestamp()
     checks.ok("the guest's clock is set", code == 0 and -1 <= ahead < 60, ahead)
-    events = (message["event"] for message in envd.stream(
-        "process.Process/Connect", {"process": {"tag": "count"}}))
+    events = counting(envd)
     checks.equal("the command of before is there", next(events)["start"]["pid"], before["pid"])
     number = next(numbers(events))
     checks.ok("it was thawed and counts on, and a new reader sees it", number > last, (number, last))
     guest.wait_for("the old connections' end in the guest",
                    lambda: not established(envd) & before["ends"], interval_s=0.5)
     checks.ok("the guest has let go of the old connections", True)
+
+
+def check_bridge(checks, vm, bridge, before):
+    """The bridge has run all the time; a client need not wait for the guest to be back."""
+    connection = client.Connection(bridge.connect())
+    connection.request("GET", "/health")
+    vm.plug_vsock()
+    checks.equal("a connection through the bridge waits for the restored guest",
+                 connection.getresponse().status, 204)
+    events = counting(client.Client(bridge.connect))
+    checks.equal("through the bridge, the command of before", next(events)["start"]["pid"],
+                 before["pid"])
+    checks.ok("and its output", next(numbers(events)) > 0)
 
 
 def count_pages(context, name, envd):
@@ -229,12 +259,15 @@ def check_pages(context):
 def run(context):
     checks = context.checks
     checks.section("snapshot: a guest saved to a file and restored")
-    saved = Saved(context, "snapshot", context.envd)
-    before = last = None
-    with saved.booted() as vm:
-        before = checks.run("saved", check_before, checks, saved, vm)
-    if before:
-        last = check_connections(checks, before)
-        with saved.restored() as vm:
-            checks.run("restored", check_after, checks, saved, vm, before, last)
+    with tempfile.TemporaryDirectory(prefix="envd-vm-") as folder:
+        uds = os.path.join(folder, "vsock")
+        saved = Saved(context, "snapshot", context.envd, uds)
+        with Bridge(context.envd, uds, "--wait", str(guest.TIMEOUT_S)) as bridge:
+            with saved.booted() as vm:
+                before = checks.run("saved", check_before, checks, saved, vm, bridge)
+            if before:
+                last = check_connections(checks, before)
+                with saved.restored() as vm:
+                    checks.run("restored", check_after, checks, saved, vm, before, last)
+                    checks.run("bridged", check_bridge, checks, vm, bridge, before)
     checks.run("pages", check_pages, context)
