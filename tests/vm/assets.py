@@ -16,6 +16,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, "build", "vm")
 
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
+APT_PATIENCE = ("-o", "Acquire::Retries=5")
 VSOCK_DEVICE = ("vhost-device-vsock", "0.3.0")
 
 # A client on the host that goes away before the guest has accepted makes the device panic, and all
@@ -53,13 +54,30 @@ def build_path(*names):
     return path
 
 
-class Kernel:
-    """A kernel image and the modules beside it, taken out of the package, never installed."""
+def unpacked_kernel():
+    """The folder with the kernel of this machine's architecture, taken out of its package."""
+    root = build_path("kernel")
+    if glob.glob(f"{root}/boot/vmlinuz-*"):
+        return root
+    depends = run(["apt-cache", "depends", KERNEL_PACKAGE])
+    found = re.search(r"Depends: (linux-image-[0-9]\S+)", depends)
+    if not found:
+        raise Missing(f"apt knows no {KERNEL_PACKAGE}: run `apt-get update`")
+    progress(f"kernel: {found[1]}")
+    fetched = build_path("packages", "")
+    run(["apt-get", "-q", *APT_PATIENCE, "download", found[1]], cwd=fetched)
+    package = max(glob.glob(f"{fetched}/{found[1]}_*.deb"), key=os.path.getmtime)
+    partial = f"{root}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    run(["dpkg", "-x", package, partial])
+    os.rename(partial, root)
+    return root
 
-    def __init__(self):
-        root = build_path("kernel")
-        if not glob.glob(f"{root}/boot/vmlinuz-*"):
-            self._unpack(root)
+
+class Kernel:
+    """A kernel image and the modules beside it, from a folder in which its package is unpacked."""
+
+    def __init__(self, root):
         self.image = glob.glob(f"{root}/boot/vmlinuz-*")[0]
         self.version = os.path.basename(self.image)[len("vmlinuz-"):]
         modules = os.path.realpath(f"{root}/lib/modules")
@@ -69,21 +87,6 @@ class Kernel:
         for path in glob.glob(f"{modules}/{self.version}/kernel/**/*.ko*", recursive=True):
             name = os.path.basename(path).split(".ko")[0].replace("-", "_")
             self._paths[name] = path
-
-    @staticmethod
-    def _unpack(root):
-        depends = run(["apt-cache", "depends", KERNEL_PACKAGE])
-        found = re.search(r"Depends: (linux-image-[0-9]\S+)", depends)
-        if not found:
-            raise Missing(f"apt knows no {KERNEL_PACKAGE}: run `apt-get update`")
-        progress(f"kernel: {found[1]}")
-        fetched = build_path("packages", "")
-        run(["apt-get", "-q", "download", found[1]], cwd=fetched)
-        package = max(glob.glob(f"{fetched}/{found[1]}_*.deb"), key=os.path.getmtime)
-        partial = f"{root}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        run(["dpkg", "-x", package, partial])
-        os.rename(partial, root)
 
     def module(self, name):
         """The bytes of a module, which newer packages compress; None where it is built in."""
@@ -149,21 +152,23 @@ def vsock_device():
     return binary
 
 
-def guest_program(name):
-    """A static program of the test's own, from guest/NAME.c."""
-    source, binary = f"{HERE}/guest/{name}.c", build_path("guest", name)
+def guest_program(name, compiler=None):
+    """A static program of the test's own, from guest/NAME.c; `compiler` is another architecture's,
+    with its arguments."""
+    source = f"{HERE}/guest/{name}.c"
+    binary = build_path(f"guest-{compiler[0]}" if compiler else "guest", name)
     if not os.path.exists(binary) or os.path.getmtime(binary) < os.path.getmtime(source):
-        run([os.environ.get("CC", "gcc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
+        run([*(compiler or (os.environ.get("CC", "gcc"),)), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
              "-Werror", "-static", "-s", "-o", binary, source])
     return binary
 
 
-def initramfs(kernel, modules=VIRTIO_MODULES):
+def initramfs(kernel, modules=VIRTIO_MODULES, compiler=None):
     """An archive with the loader as /init and the modules it inserts; the caller adds the rest."""
     archive = Cpio()
     archive.directory("dev")
     archive.device("dev/console", 0o020600, 5, 1)
-    archive.copy("init", guest_program("loader"))
+    archive.copy("init", guest_program("loader", compiler))
     chosen = kernel.modules(modules)
     for name, data in chosen:
         archive.file(f"modules/{name}.ko", data, 0o644)

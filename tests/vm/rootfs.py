@@ -17,6 +17,9 @@ PASSWD = "user:x:1000:1000:A user:/home/user:/bin/bash\n"
 GROUP = "user:x:1000:\ncrew:x:2000:user\n"
 
 
+MMDEBSTRAP = ("mmdebstrap", "--quiet", "--aptopt=Acquire::Retries \"5\"")
+
+
 def _suite():
     """The distribution this machine has: its packages can be had."""
     with open("/etc/os-release") as release:
@@ -36,7 +39,7 @@ def tree(name, packages):
     assets.progress(f"root file system {name}: mmdebstrap with {wanted} (a minute)")
     shutil.rmtree(path, ignore_errors=True)
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
-    assets.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
+    assets.run([*MMDEBSTRAP, "--variant=minbase", f"--include={','.join(packages)}",
                 *excluded, _suite(), path])
     # Two users and a group besides root's, as the SDKs' suites expect them.
     for file, lines in (("passwd", PASSWD), ("group", GROUP)):
@@ -51,6 +54,21 @@ def tree(name, packages):
         out.write("")
     with open(stamp, "w") as out:
         out.write(wanted)
+    return path
+
+
+def unpacked(name, arch, packages):
+    """A folder with another architecture's packages, made once: unpacked and not configured, for
+    none of their programs runs on this machine."""
+    path = assets.build_path("rootfs", name)
+    if os.path.isdir(path):
+        return path
+    assets.progress(f"packages for {arch}: mmdebstrap with {' '.join(packages)} (a minute)")
+    partial = f"{path}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    assets.run([*MMDEBSTRAP, "--variant=extract", f"--architectures={arch}",
+                f"--include={','.join(packages)}", _suite(), partial])
+    os.rename(partial, path)
     return path
 
 

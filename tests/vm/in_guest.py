@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""in_guest.py UDS FOLDER PROGRAM: runs the guest's FOLDER/NAME in place of the host's program of
+that name, with its output and its exit code."""
+
+import base64
+import os
+import socket
+import sys
+
+import client
+
+PORT = 49983
+
+
+def connect(uds):
+    stream = socket.socket(socket.AF_UNIX)
+    stream.connect(uds)
+    stream.sendall(f"CONNECT {PORT}\n".encode())
+    answer = b""
+    while not answer.endswith(b"\n"):
+        byte = stream.recv(1)
+        if not byte:
+            raise ConnectionError("the guest refuses")
+        answer += byte
+    return stream
+
+
+def main():
+    uds, folder, program = sys.argv[1:]
+    envd = client.Client(lambda: connect(uds))
+    for event in envd.start(os.path.join(folder, os.path.basename(program))):
+        data = event.get("data", {})
+        for stream in ("stdout", "stderr"):
+            sys.stdout.buffer.write(base64.b64decode(data.get(stream, "")))
+        if "end" in event:
+            print(event["end"]["status"])
+            return event["end"].get("exitCode", 0)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
