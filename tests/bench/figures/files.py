@@ -92,10 +92,13 @@ def download(bench):
         return {"rate": size / MIB / result["seconds"], "cpu_ms": (daemon.cpu_us() - cpu_us) / 1e3}
 
     nginx, floor = with_nginx(bench, measure)
-    m = bench.rounds(5, measure, floor)
+    # The client throws the bytes away, so the rate is that of two processes that wake each other, and
+    # depends on where the scheduler puts them: it takes many rounds. The CPU time is steadier.
+    m = bench.rounds(9, measure, floor)
     bench.row("download of 1 GiB (floor: nginx)", "MiB/s", m["rate"],
               table.floor_at_least(0.95, "nginx") & table.peer_at_least(1))
-    bench.row("  daemon CPU", "ms", m["cpu_ms"], table.peer_at_most(1))
+    bench.row("  daemon CPU", "ms", m["cpu_ms"],
+              table.floor_at_most(1, "nginx") & table.peer_at_most(1))
 
     bench.file("small", os.urandom(4096))
 
@@ -116,19 +119,24 @@ def upload_head(path, length, kind="application/octet-stream"):
             f"Content-Length: {length}\r\n\r\n").encode()
 
 
+# As long as those of httpx and requests, which the search for it depends on.
+BOUNDARY = "7c6f2d0e9ab14385b0d1e6f97a2c4853"
+
+
 def upload(bench):
     size = 1024 * MIB
     block = bench.file("block", os.urandom(MIB))
-    part = (b"--boundary\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n"
-            b"Content-Type: application/octet-stream\r\n\r\n")
-    tail = bench.file("multipart-tail", b"\r\n--boundary--\r\n")
+    part = (f"--{BOUNDARY}\r\n"
+            'Content-Disposition: form-data; name="file"; filename="f"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n").encode()
+    tail = bench.file("multipart-tail", f"\r\n--{BOUNDARY}--\r\n".encode())
 
     def measure(daemon):
         target = bench.path(f"uploaded-{daemon.name}")
         octet = bench.file("octet-head", upload_head(target, size))
         multipart = bench.file("multipart-head", upload_head(
             target, len(part) + size + os.path.getsize(tail),
-            "multipart/form-data; boundary=boundary") + part)
+            f"multipart/form-data; boundary={BOUNDARY}") + part)
         cpu_us = daemon.cpu_us()
         a = bench.client("push", "-p", daemon.port, "-b", block, "-r", size // MIB, octet)
         cpu_us = daemon.cpu_us() - cpu_us
@@ -141,7 +149,7 @@ def upload(bench):
         return {"octet": size / MIB / a["seconds"], "multipart": size / MIB / b["seconds"],
                 "cpu_ms": cpu_us / 1e3}
 
-    m = bench.rounds(3, measure)
+    m = bench.rounds(5, measure)
     bench.row("upload of 1 GiB", "MiB/s", m["octet"], table.peer_at_least(1.5))
     bench.row("  daemon CPU", "ms", m["cpu_ms"])
     bench.row("upload of 1 GiB, multipart", "MiB/s", m["multipart"],
@@ -279,4 +287,30 @@ def health_meanwhile(bench):
               m["p99_ms"], table.at_most(5))
 
 
-GROUP = (download, upload, compressed, list_dir, eight_transfers, health_meanwhile)
+def remove(bench):
+    count = 1000000
+
+    def measure(daemon):
+        tree = bench.path(f"million-{daemon.name}")
+        os.makedirs(tree)
+        bench.run_client("files", count, tree)
+        request = bench.file("remove-million", wire.unary("filesystem.Filesystem/Remove",
+                                                          {"path": tree}, close=True))
+        done = {}
+        removal = threading.Thread(target=lambda: done.update(
+            bench.client("fetch", "-p", daemon.port, request)))
+        removal.start()
+        health = bench.file("health", wire.http("GET", "/health"))
+        result = bench.client("load", "-p", daemon.port, "-s", 2, "-i", 1, health)
+        removal.join()
+        if os.path.exists(tree):
+            raise harness.Failed(f"{daemon.name}: {tree} is still there")
+        return {"s": done["seconds"], "p99_ms": result["p99_us"] / 1e3}
+
+    m = bench.rounds(1, measure)
+    bench.row("Remove of 1,000,000 files", "s", m["s"], table.peer_at_most(1))
+    bench.row("  /health p99 meanwhile", "ms", m["p99_ms"], table.at_most(5))
+
+
+GROUP = (download, upload, compressed, list_dir, eight_transfers, health_meanwhile,
+         remove)
