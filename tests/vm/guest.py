@@ -240,7 +240,7 @@ class Guest:
             if not hit and not self.running():
                 raise GuestError(f"the guest ended before it printed {pattern!r}")
             return hit
-        return wait_for(f"{pattern!r} on the console of {self.name}", found, timeout_s, 0.005)
+        return wait_for(f"{pattern!r} on the console of {self.name}", found, timeout_s, 0.001)
 
     def wait_end(self, timeout_s=TIMEOUT_S):
         """Waits for the guest to end by itself; gives the reason ("guest-shutdown", …)."""
