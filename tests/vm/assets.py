@@ -59,10 +59,12 @@ def unpacked_kernel():
     root = build_path("kernel")
     if glob.glob(f"{root}/boot/vmlinuz-*"):
         return root
+    # What apt remembers may be of a kernel that is no longer served.
+    run(["apt-get", "-q", *APT_PATIENCE, "update"])
     depends = run(["apt-cache", "depends", KERNEL_PACKAGE])
     found = re.search(r"Depends: (linux-image-[0-9]\S+)", depends)
     if not found:
-        raise Missing(f"apt knows no {KERNEL_PACKAGE}: run `apt-get update`")
+        raise Missing(f"apt knows no {KERNEL_PACKAGE}")
     progress(f"kernel: {found[1]}")
     fetched = build_path("packages", "")
     run(["apt-get", "-q", *APT_PATIENCE, "download", found[1]], cwd=fetched)
