@@ -14,9 +14,9 @@
 #include "base/mem.h"
 #include "watch/glob.h"
 #include "watch/mounts.h"
+#include "watch/reach.h"
+#include "watch/scout.h"
 #include "watch/source.h"
-
-#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK)
 
 /* One getdents64(2), and the names that one step of a sweep looks at. */
 #define BUFFER_BYTES 32768
@@ -41,98 +41,10 @@ struct watch_scan_frame {
 	bool dir_changed; /* since since_ns: names came or went */
 	int64_t since_ns; /* files that changed since then are told */
 	uint32_t at;	  /* where SWEEP and DESCEND are in the names */
+	int run;	  /* of the scout's; -1: none */
+	bool run_asked;	  /* whether it is worth one is known */
+	uint32_t give_at; /* the run's next name */
 };
-
-/* ---- opening ---- */
-
-/* Opens an absolute path of any length, piece by piece. A descriptor or -errno. */
-static int open_path(char *path, int flags)
-{
-	int dirfd = AT_FDCWD, fd;
-	char *piece = path, *cut;
-	size_t left = strlen(path);
-
-	while (left >= PATH_MAX) {
-		for (cut = piece + PATH_MAX - 1; *cut != '/'; cut--)
-			if (cut == piece)
-				return -ENAMETOOLONG;
-		*cut = '\0';
-		fd = openat(dirfd, piece, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		*cut = '/';
-		if (dirfd >= 0)
-			fd_close(&dirfd);
-		if (fd < 0)
-			return -errno;
-		dirfd = fd;
-		left -= (size_t)(cut + 1 - piece);
-		piece = cut + 1;
-	}
-	fd = openat(dirfd, piece, flags);
-	if (fd < 0)
-		fd = -errno;
-	if (dirfd >= 0)
-		fd_close(&dirfd);
-	return fd;
-}
-
-/* Whether the directory is the one that the node stands for. */
-static bool is_node(const struct watch_node *node, const struct stat *st)
-{
-	return st->st_dev == node->dev && st->st_ino == node->ino;
-}
-
-/*
- * Opens the node's directory by its path. -ESTALE where another one is there by now: something
- * above was moved, and the events that say so are still to come.
- */
-static int open_node(struct watch_node *node)
-{
-	size_t bytes;
-	const char *path = watch_node_path(node, NULL, 0, true, &bytes);
-	struct stat st;
-	int fd;
-
-	if (!path)
-		return -ESTALE;
-	fd = open_path(node->tree->source->path, DIR_FLAGS);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0 || !is_node(node, &st)) {
-		fd_close(&fd);
-		return -ESTALE;
-	}
-	return fd;
-}
-
-/* Whether a directory is one that is not gone into: the top of such a file system. */
-static bool is_barred(const struct watch_scan *scan, struct watch_node *parent, const char *name,
-		      size_t n)
-{
-	struct watch_source *source = parent->tree->source;
-	enum watch_mount_kind kind;
-	const char *path;
-	size_t bytes;
-
-	if (!scan->mounts_below)
-		return false;
-	path = watch_node_path(parent, name, n, true, &bytes);
-	kind = path ? watch_mounts_at(source->mounts, path) : WATCH_MOUNT_NONE;
-	return kind == WATCH_MOUNT_KERNEL ||
-	       (kind == WATCH_MOUNT_NETWORK && !parent->tree->network);
-}
-
-/* Opens a name of an open directory. */
-static int open_child(const struct watch_scan *scan, struct watch_node *parent, int dirfd,
-		      uint32_t place)
-{
-	const char *name = watch_names_text(&parent->names, place);
-	int fd;
-
-	if (is_barred(scan, parent, name, watch_names_bytes(&parent->names, place)))
-		return -EXDEV;
-	fd = openat(dirfd, name, DIR_FLAGS | O_NOFOLLOW);
-	return fd < 0 ? -errno : fd;
-}
 
 /* ---- frames ---- */
 
@@ -150,29 +62,6 @@ static void frame_push(struct watch_scan *scan, const struct watch_scan_frame *f
 	scan->frames[scan->n_frames++] = *frame;
 	if (scan->n_frames > WATCH_SCAN_OPEN_MAX)
 		fd_close(&scan->frames[scan->n_frames - 1 - WATCH_SCAN_OPEN_MAX].fd);
-}
-
-static void scan_end(struct watch_scan *scan)
-{
-	struct watch_tree *tree = scan->tree;
-
-	while (scan->n_frames > 0)
-		fd_close(&scan->frames[--scan->n_frames].fd);
-	if (!tree->silent)
-		tree->source->unsure_until_bytes = watch_source_queued_bytes(tree->source);
-	free(scan->frames);
-	free(scan->buffer);
-	memset(scan, 0, sizeof(*scan));
-	tree->starting = false;
-}
-
-static void frame_pop(struct watch_scan *scan)
-{
-	struct watch_scan_frame *frame = top_frame(scan);
-
-	watch_node_tidy(frame->node);
-	fd_close(&frame->fd);
-	scan->n_frames--;
 }
 
 /* ---- telling of directories ---- */
@@ -288,59 +177,53 @@ static void look_at_attributes(struct watch_node *node, const struct stat *st, b
 	node->gid = st->st_gid;
 }
 
-/* Which watch the node has by now, or why it can have none. -ENOSPC: none is left. */
-static int place_watch(struct watch_node *node, int fd, struct stat *st)
-{
-	struct watch_tree *tree = node->tree;
-	int wd;
-
-	if (fstat(fd, st) < 0)
-		return -errno;
-	wd = inotify_watch_fd(tree->source->fd, fd);
-	if (wd == -ENOSPC && !(tree->starting && node == tree->top))
-		watch_node_look(node, WATCH_LOOK_POLL);
-	return wd;
-}
-
 /*
- * Looks at a node through its open directory, which it takes: watches it, and goes on to read its
- * names where they are not known.
+ * Looks at a node through its directory, whose descriptor it takes: has it watched, and goes on to
+ * read its names where they are not known.
  */
-static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bool relist,
-		    int64_t since_ns)
+static void look_at(struct watch_scan *scan, struct watch_node *node, const struct watch_seen *seen,
+		    bool relist, int64_t since_ns)
 {
-	struct watch_scan_frame frame = {.node = node, .fd = fd, .relist = relist};
-	struct stat st;
+	struct watch_scan_frame frame = {.node = node, .fd = seen->fd, .relist = relist, .run = -1};
+	const struct watch_tree *tree = node->tree;
+	const struct stat *st = &seen->st;
+	int wd = seen->wd;
 	/* Events of names may have been misread: those of names that are not remembered, too. */
 	bool misread = node->stale && node->wd >= 0 && !relist;
-	int wd = place_watch(node, fd, &st);
 
 	if (node->parent)
 		tell_directory(node->parent, node->place);
-	if (wd < 0 && node->attention != WATCH_LOOK_POLL) {
-		fd_close(&fd);
+	if (frame.fd < 0) {
+		look_failed(node, frame.fd);
+		return;
+	}
+	/* Where no watch is left, it is looked at from time to time. */
+	if (wd == -ENOSPC && !(tree->starting && node == tree->top)) {
+		watch_node_look(node, WATCH_LOOK_POLL);
+	} else if (wd < 0) {
+		fd_close(&frame.fd);
 		look_failed(node, wd);
 		return;
 	}
-	frame.other = !is_node(node, &st) || (node->wd >= 0 && wd >= 0 && node->wd != wd);
+	frame.other = !watch_node_is(node, st) || (node->wd >= 0 && wd >= 0 && node->wd != wd);
 	if (frame.other && node->listed && node->parent)
 		tell_replaced(node);
 	node->replaced = false;
 	frame.fresh = !node->listed;
-	node->unsure |= frame.fresh && !node->tree->silent;
+	node->unsure |= frame.fresh && !tree->silent;
 	watch_node_bind(node, wd < 0 ? -1 : wd);
-	node->dev = st.st_dev;
-	node->ino = st.st_ino;
+	node->dev = st->st_dev;
+	node->ino = st->st_ino;
 	if (!frame.fresh && frame.other)
 		since_ns = WATCH_SINCE_EVER;
 	/* One that was told, yet not there when it was looked at, may have been missed by all. */
-	look_at_attributes(node, &st, !frame.fresh || node->stale, since_ns);
+	look_at_attributes(node, st, !frame.fresh || node->stale, since_ns);
 	if (!frame.fresh && !frame.other && !relist && !node->stale) {
-		fd_close(&fd);
+		fd_close(&frame.fd);
 		return;
 	}
 	frame.since_ns = since_ns;
-	frame.dir_changed = watch_changed_since(&st.st_ctim, since_ns);
+	frame.dir_changed = watch_changed_since(&st->st_ctim, since_ns);
 	frame.forgotten = !frame.fresh && !node->complete;
 	frame.cut = !frame.fresh && node->cut;
 	node->listed = true;
@@ -353,9 +236,9 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, int fd, bo
 	 * lost events, or was there between two moves.
 	 */
 	frame.again = ((frame.forgotten || frame.cut) && (frame.dir_changed || misread)) ||
-		      (relist && !frame.fresh && node->tree->recursive && node->tree->told_dirs &&
+		      (relist && !frame.fresh && tree->recursive && tree->told_dirs &&
 		       frame.dir_changed) ||
-		      (relist && node == node->tree->top && node->tree->look_again);
+		      (relist && node == tree->top && tree->look_again);
 	frame_push(scan, &frame);
 }
 
@@ -522,30 +405,140 @@ static void sweep_step(struct watch_scan_frame *frame)
 	}
 }
 
+/* The next name from `at` on that is a directory to be gone into, or WATCH_NAME_NONE. */
+static uint32_t next_directory(const struct watch_scan_frame *frame, uint32_t at)
+{
+	const struct watch_names *names = &frame->node->names;
+
+	for (at = watch_names_from(names, at); at != WATCH_NAME_NONE;
+	     at = watch_names_next(names, at))
+		if (watch_names_is_dir(names, at) &&
+		    (!watch_names_node(names, at) || frame->relist || frame->other))
+			break;
+	return at;
+}
+
+/*
+ * Begins a run of the scout's for a directory that was never looked at and has many below it. Where
+ * file systems are mounted below, each name is looked up among those first: that is done here.
+ */
+static void begin_run(struct watch_scan *scan, struct watch_scan_frame *frame)
+{
+	uint32_t at = frame->at;
+	unsigned n = 0, min = scan->tree->source->scout_min;
+
+	frame->run_asked = true;
+	if (!frame->fresh || frame->relist || scan->mounts_below)
+		return;
+	while (n < min && (at = next_directory(frame, at)) != WATCH_NAME_NONE) {
+		at = watch_names_next(&frame->node->names, at);
+		n++;
+	}
+	if (n < min)
+		return;
+	if (!scan->scout && !scan->alone) {
+		scan->scout = watch_scout_new(scan->tree->source->fd);
+		scan->alone = !scan->scout;
+	}
+	if (scan->scout)
+		frame->run = watch_scout_begin(scan->scout, frame->fd);
+	frame->give_at = frame->at;
+}
+
+/* Gives the scout names to go ahead with, and takes what it saw of the first. */
+static void take_from_run(struct watch_scan *scan, struct watch_scan_frame *frame,
+			  struct watch_seen *ret)
+{
+	const struct watch_names *names = &frame->node->names;
+	uint32_t at = frame->give_at;
+
+	while (watch_scout_ahead(scan->scout, frame->run) < WATCH_SCOUT_AHEAD &&
+	       (at = next_directory(frame, at)) != WATCH_NAME_NONE) {
+		watch_scout_give(scan->scout, frame->run, watch_names_text(names, at));
+		at = watch_names_next(names, at);
+	}
+	frame->give_at = at;
+	watch_scout_take(scan->scout, frame->run, ret);
+}
+
+/* What was seen is not used. Its watch may be that of a directory's that is known. */
+static void drop_seen(struct watch_source *source, struct watch_seen *seen)
+{
+	if (seen->fd < 0)
+		return;
+	fd_close(&seen->fd);
+	if (seen->wd >= 0 && !watch_wdmap_find(&source->wds, seen->wd))
+		inotify_unwatch(source->fd, seen->wd);
+}
+
+/* Ends the frame's run, with what is ahead. */
+static void end_run(struct watch_scan *scan, struct watch_scan_frame *frame)
+{
+	struct watch_seen seen;
+
+	if (frame->run < 0)
+		return;
+	while (watch_scout_ahead(scan->scout, frame->run) > 0) {
+		watch_scout_take(scan->scout, frame->run, &seen);
+		drop_seen(scan->tree->source, &seen);
+	}
+	watch_scout_end(scan->scout, frame->run);
+	frame->run = -1;
+	frame->run_asked = false;
+}
+
+static void scan_end(struct watch_scan *scan)
+{
+	struct watch_tree *tree = scan->tree;
+
+	while (scan->n_frames > 0) {
+		end_run(scan, top_frame(scan));
+		fd_close(&top_frame(scan)->fd);
+		scan->n_frames--;
+	}
+	watch_scout_free(scan->scout);
+	if (!tree->silent)
+		tree->source->unsure_until_bytes = watch_source_queued_bytes(tree->source);
+	free(scan->frames);
+	free(scan->buffer);
+	memset(scan, 0, sizeof(*scan));
+	tree->starting = false;
+}
+
+static void frame_pop(struct watch_scan *scan)
+{
+	struct watch_scan_frame *frame = top_frame(scan);
+
+	end_run(scan, frame);
+	watch_node_tidy(frame->node);
+	fd_close(&frame->fd);
+	scan->n_frames--;
+}
+
 /* Goes into one directory below that is to be looked at; the frame is done where there is none. */
 static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
-	struct watch_node *node = frame->node, *child = NULL;
-	struct watch_names *names = &node->names;
+	struct watch_node *node = frame->node, *child;
+	struct watch_seen seen;
 	bool relist = frame->relist;
-	uint32_t at = watch_names_from(names, frame->at);
-	int fd;
+	uint32_t at = next_directory(frame, frame->at);
 
-	for (; at != WATCH_NAME_NONE; at = watch_names_next(names, at)) {
-		if (!watch_names_is_dir(names, at))
-			continue;
-		child = watch_names_node(names, at);
-		if (!child || relist || frame->other)
-			break;
-	}
 	if (at == WATCH_NAME_NONE || !node->tree->recursive) {
 		frame_pop(scan);
 		return;
 	}
-	frame->at = watch_names_next(names, at);
+	if (!frame->run_asked)
+		begin_run(scan, frame);
+	frame->at = watch_names_next(&node->names, at);
+	if (frame->run >= 0)
+		take_from_run(scan, frame, &seen);
+	else
+		watch_see_child(node, frame->fd, at, scan->mounts_below, &seen);
+	child = watch_names_node(&node->names, at);
 	if (!child)
 		child = watch_node_new(node->tree, node, at);
 	if (!child) {
+		drop_seen(node->tree->source, &seen);
 		tell_directory(node, at);
 		node->cut = true;
 		watch_node_look(node, WATCH_LOOK_POLL);
@@ -554,52 +547,16 @@ static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame
 	}
 	/* It is looked at now, whatever it was waiting for. */
 	watch_node_looked(child);
-	fd = open_child(scan, node, frame->fd, at);
-	if (fd < 0) {
-		tell_directory(node, at);
-		look_failed(child, fd);
-	} else {
-		look_at(scan, child, fd, relist, relist ? scan->since_ns : WATCH_SINCE_NEVER);
-	}
+	look_at(scan, child, &seen, relist, relist ? scan->since_ns : WATCH_SINCE_NEVER);
 }
 
 /* ---- the look as a whole ---- */
-
-/* Opens the watched directory itself: it must be the one that was asked for. */
-static int open_top(struct watch_tree *tree)
-{
-	struct stat st;
-	int fd = open_path(tree->path, DIR_FLAGS);
-
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0 || st.st_dev != tree->dev || st.st_ino != tree->ino) {
-		fd_close(&fd);
-		return -ESTALE;
-	}
-	return fd;
-}
-
-/*
- * Opens a node's directory as a name of its parent's, after making sure that it is the parent:
- * only so does every later change of what the name leads to come as an event.
- */
-static int open_below(const struct watch_scan *scan, struct watch_node *node)
-{
-	int fd, dirfd = open_node(node->parent);
-
-	if (dirfd < 0)
-		return -ESTALE;
-	fd = open_child(scan, node->parent, dirfd, node->place);
-	fd_close(&dirfd);
-	return fd;
-}
 
 void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool relist,
 		      int64_t since_ns)
 {
 	struct watch_scan *scan = &source->scan;
-	int fd;
+	struct watch_seen seen;
 
 	if (!watch_node_attached(node)) {
 		watch_node_look(node, WATCH_LOOK_QUIET);
@@ -609,11 +566,11 @@ void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool
 	scan->since_ns = since_ns;
 	scan->mounts_below =
 		node->tree->recursive && watch_mounts_below(source->mounts, node->tree->path);
-	fd = node->parent ? open_below(scan, node) : open_top(node->tree);
-	if (fd < 0)
-		look_failed(node, fd);
+	if (node->parent)
+		watch_see_below(node, scan->mounts_below, &seen);
 	else
-		look_at(scan, node, fd, relist, since_ns);
+		watch_see_top(node->tree, &seen);
+	look_at(scan, node, &seen, relist, since_ns);
 	if (scan->n_frames == 0)
 		scan_end(scan);
 }
@@ -623,7 +580,7 @@ static bool frame_open(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
 	if (frame->fd >= 0)
 		return true;
-	frame->fd = open_node(frame->node);
+	frame->fd = watch_open_node(frame->node);
 	if (frame->fd >= 0)
 		return true;
 	/* An event will say what has become of it. */
@@ -669,6 +626,8 @@ void watch_scan_rest(struct watch_source *source)
 	struct watch_scan *scan = &source->scan;
 	size_t i;
 
-	for (i = 0; i < scan->n_frames; i++)
-		fd_close(&scan->frames[i].fd);
+	for (i = scan->n_frames; i > 0; i--) {
+		end_run(scan, &scan->frames[i - 1]);
+		fd_close(&scan->frames[i - 1].fd);
+	}
 }

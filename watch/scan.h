@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 struct watch_node;
+struct watch_scout;
 struct watch_source;
 struct watch_tree;
 struct watch_scan_frame;
@@ -33,10 +34,12 @@ struct watch_scan {
 	struct watch_scan_frame *frames; /* from the first node down to the current */
 	size_t n_frames;
 	size_t capacity;
-	char *buffer;  /* of getdents64 */
-	dev_t dev;     /* of the file system that `fills` is known of */
-	bool known_fs; /* one is */
-	bool fills;    /* a read of a directory with room left has reached its end */
+	struct watch_scout *scout; /* NULL: none was needed so far */
+	bool alone;		   /* none can be had */
+	char *buffer;		   /* of getdents64 */
+	dev_t dev;		   /* of the file system that `fills` is known of */
+	bool known_fs;		   /* one is */
+	bool fills;		   /* a read of a directory with room left has reached its end */
 };
 
 /* Begins to look at a node. `since_ns`: as watch/gap.h. */

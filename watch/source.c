@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "watch/scout.h"
 
 /* Directories freed at once, and steps on a worker between two looks at the clock. */
 #define COLLECT_NODES  256
@@ -28,6 +29,7 @@ int watch_source_new(struct watch_memory *memory, struct watch_mounts *mounts,
 	source->memory = memory;
 	source->mounts = mounts;
 	source->drive_events = WATCH_DRIVE_EVENTS;
+	source->scout_min = WATCH_SCOUT_MIN;
 	for (i = 0; i < WATCH_LOOK_NONE; i++)
 		TAILQ_INIT(&source->look[i]);
 	TAILQ_INIT(&source->trees);
