@@ -188,8 +188,9 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 	const struct watch_tree *tree = node->tree;
 	const struct stat *st = &seen->st;
 	int wd = seen->wd;
+	bool unwatched = node->wd < 0;
 	/* Events of names may have been misread: those of names that are not remembered, too. */
-	bool misread = node->stale && node->wd >= 0 && !relist;
+	bool misread = node->stale && !unwatched && !relist;
 
 	if (node->parent)
 		tell_directory(node->parent, node->place);
@@ -233,11 +234,11 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 	/*
 	 * What is not remembered can't be compared. Nor can what a client saw when it looked for
 	 * itself, because it was told of a directory or to look again: what came and went among the
-	 * lost events, or was there between two moves.
+	 * lost events or without a watch, or was there between two moves.
 	 */
 	frame.again = ((frame.forgotten || frame.cut) && (frame.dir_changed || misread)) ||
-		      (relist && !frame.fresh && tree->recursive && tree->told_dirs &&
-		       frame.dir_changed) ||
+		      ((relist || unwatched) && !frame.fresh && tree->recursive &&
+		       tree->told_dirs && frame.dir_changed) ||
 		      (relist && node == tree->top && tree->look_again);
 	frame_push(scan, &frame);
 }

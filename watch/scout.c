@@ -162,9 +162,9 @@ int watch_scout_begin(struct watch_scout *scout, int dirfd)
 	return (int)scout->n_runs++;
 }
 
-unsigned watch_scout_ahead(const struct watch_scout *scout, int run)
+unsigned watch_scout_ahead(const struct watch_scout *scout, int number)
 {
-	return atomic_load(&scout->runs[run].given) - scout->runs[run].taken;
+	return atomic_load(&scout->runs[number].given) - scout->runs[number].taken;
 }
 
 void watch_scout_give(struct watch_scout *scout, int number, const char *name)

@@ -35,15 +35,15 @@ void watch_scout_free(struct watch_scout *scout);
 int watch_scout_begin(struct watch_scout *scout, int dirfd);
 
 /* Directories that were given and not taken. */
-unsigned watch_scout_ahead(const struct watch_scout *scout, int run);
+unsigned watch_scout_ahead(const struct watch_scout *scout, int number);
 
 /* Gives a run one name more; fewer than WATCH_SCOUT_AHEAD are ahead. Borrows it until it is taken. */
-void watch_scout_give(struct watch_scout *scout, int run, const char *name);
+void watch_scout_give(struct watch_scout *scout, int number, const char *name);
 
 /* What was seen of the first name that was not taken; waits for it. The descriptor is the caller's. */
-void watch_scout_take(struct watch_scout *scout, int run, struct watch_seen *ret);
+void watch_scout_take(struct watch_scout *scout, int number, struct watch_seen *ret);
 
 /* Ends the run, which was begun last. Nothing is ahead. */
-void watch_scout_end(struct watch_scout *scout, int run);
+void watch_scout_end(struct watch_scout *scout, int number);
 
 #endif
