@@ -122,6 +122,7 @@ static void look_failed(struct watch_node *node, int error)
 		tree->start_error = error;
 		return;
 	}
+	node->unseen |= node->wd < 0;
 	switch (error) {
 	case -EACCES:
 	case -EPERM:
@@ -178,6 +179,23 @@ static void look_at_attributes(struct watch_node *node, const struct stat *st, b
 }
 
 /*
+ * What has changed in a node's directory since then may not have been told: for one without a watch,
+ * all since the round before the last at least. Such a one is read whatever it is looked at for.
+ */
+static int64_t untold_since(struct watch_node *node, int64_t since_ns)
+{
+	int64_t polled_ns;
+
+	if (node->wd >= 0 || !node->listed)
+		return since_ns;
+	node->stale = true;
+	if (node->unseen)
+		return WATCH_SINCE_EVER;
+	polled_ns = watch_mark_since_ns(&node->tree->polled_before);
+	return polled_ns < since_ns ? polled_ns : since_ns;
+}
+
+/*
  * Looks at a node through its directory, whose descriptor it takes: has it watched, and goes on to
  * read its names where they are not known.
  */
@@ -206,6 +224,8 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 		look_failed(node, wd);
 		return;
 	}
+	since_ns = untold_since(node, since_ns);
+	node->unseen = false;
 	frame.other = !watch_node_is(node, st) || (node->wd >= 0 && wd >= 0 && node->wd != wd);
 	if (frame.other && node->listed && node->parent)
 		tell_replaced(node);
@@ -239,7 +259,7 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 	frame.again = ((frame.forgotten || frame.cut) && (frame.dir_changed || misread)) ||
 		      ((relist || unwatched) && !frame.fresh && tree->recursive &&
 		       tree->told_dirs && frame.dir_changed) ||
-		      (relist && node == tree->top && tree->look_again);
+		      (wd < 0 && frame.fresh) || (relist && node == tree->top && tree->look_again);
 	frame_push(scan, &frame);
 }
 

@@ -253,15 +253,11 @@ static bool begin_relist(struct watch_source *source, uint64_t now_ms)
 static bool begin_look_now(struct watch_source *source)
 {
 	struct watch_node *node = TAILQ_FIRST(&source->look[WATCH_LOOK_NOW]);
-	int64_t since_ns = WATCH_SINCE_NEVER;
 
 	if (!node)
 		return false;
 	watch_node_looked(node);
-	/* Without a watch it is looked at in place of being told. */
-	if (node->wd < 0)
-		since_ns = watch_mark_since_ns(&node->tree->polled_before);
-	watch_scan_begin(source, node, false, since_ns);
+	watch_scan_begin(source, node, false, WATCH_SINCE_NEVER);
 	return true;
 }
 
@@ -290,10 +286,10 @@ static bool promote(struct watch_source *source, enum watch_attention from)
 
 	for (node = TAILQ_FIRST(&source->look[from]); node; node = next) {
 		next = TAILQ_NEXT(node, link);
-		if (!watch_node_attached(node))
+		if (!watch_node_attached(node)) {
+			node->unseen |= node->wd < 0;
 			continue;
-		if (from == WATCH_LOOK_POLL)
-			node->stale = true;
+		}
 		watch_node_look(node, WATCH_LOOK_NOW);
 		any = true;
 	}

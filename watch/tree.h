@@ -51,6 +51,7 @@ struct watch_node {
 	bool complete : 1;   /* the names of files are all remembered */
 	bool cut : 1;	     /* some of its directories found no room */
 	bool stale : 1;	     /* its names must be read again */
+	bool unseen : 1;     /* it has no watch, and missed its turn to be looked at */
 	bool unsure : 1;     /* clients may have seen names in it that were never told */
 	bool attr_known : 1; /* mode, uid and gid are what was told last */
 	bool replaced : 1;   /* perhaps: another directory was moved to its name */

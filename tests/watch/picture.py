@@ -11,9 +11,8 @@ A name that can't be found when it is looked at stays in the picture: what becam
 told. What is below a directory that was renamed is not told again under its new name; there are two
 kinds of clients:
 
-    Lister    lists each directory that was created. What it saw there may be gone before the
-              daemon watches that directory, and is then never told of: until an event confirms it,
-              such a name is not relied on.
+    Lister    lists each directory that was created, and relies on what it saw there: it was watched
+              before it was told.
     Carrier   takes over what was below the old name, and never lists. It knows that two names are
               one directory because the tests name them so (d7, d7~1). What it learns of a directory
               that was made or moved into the tree it learns by events alone.
@@ -120,20 +119,16 @@ class Lister:
         self.recursive = recursive
         self.names = Names()
         self.itself = None
-        self.unconfirmed = set()
         self.look_again(".")
 
     def __eq__(self, other):
         """Whether it says the same as the truth."""
-        names = {name: what for name, what in self.names.items()
-                 if name not in self.unconfirmed or name in other.names}
-        return names == other.names and self.itself == other.itself
+        return self.names == other.names and self.itself == other.itself
 
     def look_again(self, path):
         if path == ".":
             self.names = Names(listing(self.top, recursive=self.recursive))
             self.itself = look(self.top, ".")
-            self.unconfirmed = set()
             return
         self.forget_below(path)
         self.names[path] = look(self.top, path)
@@ -145,16 +140,13 @@ class Lister:
         prefix = path + "/"
         below = [name for name in self.names if name.startswith(prefix)] \
             if self.names.below[path] else []
-        self.unconfirmed.difference_update(below)
         return {name[len(prefix):]: self.names.pop(name) for name in below}
 
     def appear(self, path):
         self.forget_below(path)
         self.names[path] = look(self.top, path)
         if self.recursive and self.names[path][0] == "directory":
-            below = listing(self.top, path)
-            self.names.update(below)
-            self.unconfirmed.update(below)
+            self.names.update(listing(self.top, path))
 
     def vanish(self, path, renamed):
         self.forget_below(path)
@@ -162,7 +154,6 @@ class Lister:
 
     def apply(self, event):
         path = event.name
-        self.unconfirmed.discard(path)
         if event.kind == "CREATE":
             self.appear(path)
         elif event.kind in ("REMOVE", "RENAME"):

@@ -183,6 +183,19 @@ def test_fewer_watches_than_directories(other_daemon, directory):
         follow(watch, picture, lambda: Lister(directory, True))
 
 
+@pytest.mark.parametrize("kept, other", ["ab", "ba"])
+def test_a_watch_that_comes_late(other_daemon, directory, kept, other):
+    """One of the two has no watch until the other's is free: what was made before is told."""
+    daemon, client = other_daemon(user_limits={"max_inotify_watches": 2})
+    sh(directory, "mkdir a b")
+    watch = client.watch(directory, True)
+    assert sum(daemon.instances()) == 2
+    sh(directory, f":>{kept}/file; rmdir {other}; chmod 700 {kept}")
+    watch.until(f"CREATE {kept}/file")
+    sh(directory, f":>{kept}/later")
+    watch.until(f"CREATE {kept}/later")
+
+
 def test_no_watch_at_all(other_daemon, directory):
     daemon, client = other_daemon(user_limits={"max_inotify_watches": 0})
     with pytest.raises(Failed) as failed:
