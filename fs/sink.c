@@ -11,24 +11,41 @@
 /* It waits so long for more, for the loop to wait takes two switches of threads. */
 #define LOAN_WAIT_MS 1
 
+/*
+ * Where a read brings less, the client is no faster than we are. The loop then gathers the next piece:
+ * a client that sends little by little would have a thread to itself.
+ */
+#define LOAN_READ_BYTES (32 * 1024)
+
 static void take_piece(struct fs_sink *sink)
 {
 	sink->result = sink->take(sink, sink->piece, sink->last);
 	evbuffer_drain(sink->piece, evbuffer_get_length(sink->piece));
 }
 
+/* Reads the body and takes it until the time is up, or little comes; says in `flows` which. */
+static void take_loan(struct fs_sink *sink)
+{
+	uint64_t until = clock_monotonic_ms() + LOAN_SLICE_MS;
+	size_t n;
+
+	sink->flows = true;
+	while (sink->flows && sink->result == 0 && clock_monotonic_ms() < until) {
+		n = body_loan_read(&sink->loan, sink->piece, LOAN_WAIT_MS);
+		sink->flows = n >= LOAN_READ_BYTES;
+		if (n)
+			take_piece(sink);
+	}
+}
+
 static void sink_run(struct work *work)
 {
 	struct fs_sink *sink = container_of(work, struct fs_sink, work);
-	uint64_t until = clock_monotonic_ms() + LOAN_SLICE_MS;
 
+	sink->flows = false;
 	take_piece(sink);
-	sink->flows = sink->lent;
-	while (sink->flows && sink->result == 0 && clock_monotonic_ms() < until) {
-		sink->flows = body_loan_read(&sink->loan, sink->piece, LOAN_WAIT_MS) > 0;
-		if (sink->flows)
-			take_piece(sink);
-	}
+	if (sink->lent)
+		take_loan(sink);
 }
 
 /* Hands what was gathered to the worker, and the rest of the body with it where that is large. */

@@ -6,7 +6,8 @@
  *	body_loan_read(&loan, …)   on a worker, any number of times
  *	stream_return(s, &loan)    on the loop
  *
- * Waiting for a client is the loop's: a worker gives the loan back when nothing comes.
+ * To wait for a client, and to gather what comes little by little, is the loop's: there the worker gives
+ * the loan back.
  */
 #ifndef RPC_BODY_LOAN_H
 #define RPC_BODY_LOAN_H
