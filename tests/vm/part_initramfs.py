@@ -43,6 +43,24 @@ def time_to_health(context, initrd):
         return float(line[1]), float(line[1]) + time.monotonic() - printed_at
 
 
+def count_boot(context):
+    """The same in a guest whose clock counts instructions, a nanosecond each, so that neither the
+    emulator, which translates each of them the first time, nor other programs of the host count:
+    until a trivial init prints its line, and until the command does that envd starts when it
+    listens."""
+    initrd = build(context, "boot")
+    times = []
+    for init in ("/hello", "/envd -init -isnotfc -init-exec=/hello"):
+        with context.guest("count", initrd, f"console=ttyS0 quiet panic=-1 -- {init}", vsock=False,
+                           accel="tcg", extra=("-icount", "shift=0,sleep=off")) as vm:
+            times.append(float(vm.wait_line(r"hello: up ([0-9.]+)")[1][1]))
+    hello, listening = times
+    more = (listening / hello - 1) * 100
+    context.checks.ok(
+        f"by instructions, envd listens {more:+.1f} % after a trivial init's line, at most +5 %",
+        more <= 5, times)
+
+
 def measure_boot(context):
     """Boots a trivial init and envd in turn, so that whatever else the machine does hits both.
     The kernel's part, until the loader is done, is the same for the two and varies more than
@@ -154,4 +172,5 @@ def run(context):
             checks.equal("GET /health through the bridge", envd.request("GET", "/health")[0], 204)
             for check in (check_commands, check_machine, check_vsock, check_files, check_watch):
                 checks.run(check.__name__, check, checks, envd)
+    checks.run("boot by instructions", count_boot, context)
     checks.run("boot times", measure_boot, context)
