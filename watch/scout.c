@@ -20,12 +20,13 @@
 
 struct run {
 	int dirfd;
-	/* Counted from the run's beginning, each by the one thread that changes it. */
-	_Atomic unsigned given; /* by the owner */
-	_Atomic unsigned seen;	/* by the scout */
-	unsigned taken;		/* by the owner, who alone reads it */
+	/* Counts of names, each behind the one before. */
+	_Atomic unsigned given;	  /* by the owner */
+	_Atomic unsigned claimed; /* by whoever sees it */
+	unsigned taken;		  /* by the owner, who alone reads it */
 	const char *names[WATCH_SCOUT_AHEAD];
 	struct watch_seen found[WATCH_SCOUT_AHEAD];
+	_Atomic bool is_seen[WATCH_SCOUT_AHEAD];
 };
 
 struct watch_scout {
@@ -45,6 +46,21 @@ struct watch_scout {
 	_Atomic bool quit;
 };
 
+/* Sees the next name of a run that nobody has claimed. False where there is none. */
+static bool see_next(struct watch_scout *scout, struct run *run)
+{
+	unsigned at = atomic_load(&run->claimed);
+
+	do {
+		if (at == atomic_load(&run->given))
+			return false;
+	} while (!atomic_compare_exchange_weak(&run->claimed, &at, at + 1));
+	at %= WATCH_SCOUT_AHEAD;
+	watch_see(scout->inotify_fd, run->dirfd, run->names[at], &run->found[at]);
+	atomic_store(&run->is_seen[at], true);
+	return true;
+}
+
 /* ---- the thread ---- */
 
 /* The run nearest to the leaves that has a name to be looked at, or NULL. */
@@ -55,7 +71,7 @@ static struct run *find_run(struct watch_scout *scout)
 
 	for (i = WATCH_SCOUT_RUNS; i > 0; i--) {
 		run = &scout->runs[i - 1];
-		if (atomic_load(&run->seen) != atomic_load(&run->given))
+		if (atomic_load(&run->claimed) != atomic_load(&run->given))
 			return run;
 	}
 	return NULL;
@@ -97,15 +113,10 @@ static void *scout_main(void *arg)
 {
 	struct watch_scout *scout = arg;
 	struct run *run;
-	unsigned at;
 
-	while ((run = wait_for_run(scout))) {
-		at = atomic_load(&run->seen);
-		watch_see(scout->inotify_fd, run->dirfd, run->names[at % WATCH_SCOUT_AHEAD],
-			  &run->found[at % WATCH_SCOUT_AHEAD]);
-		atomic_store(&run->seen, at + 1);
-		wake(scout, &scout->waiting);
-	}
+	while ((run = wait_for_run(scout)))
+		if (see_next(scout, run))
+			wake(scout, &scout->waiting);
 	return NULL;
 }
 
@@ -180,19 +191,22 @@ void watch_scout_give(struct watch_scout *scout, int number, const char *name)
 void watch_scout_take(struct watch_scout *scout, int number, struct watch_seen *ret)
 {
 	struct run *run = &scout->runs[number];
-	unsigned i;
+	unsigned at = run->taken++ % WATCH_SCOUT_AHEAD, i;
 
-	for (i = 0; i < SPINS && atomic_load(&run->seen) == run->taken; i++)
-		;
-	if (atomic_load(&run->seen) == run->taken) {
+	/* While the scout is at it, the next one is seen here: so neither waits long for the other. */
+	for (i = 0; i < SPINS && !atomic_load(&run->is_seen[at]); i++)
+		if (see_next(scout, run))
+			i = 0;
+	if (!atomic_load(&run->is_seen[at])) {
 		pthread_mutex_lock(&scout->lock);
 		atomic_store(&scout->waiting, true);
-		while (atomic_load(&run->seen) == run->taken)
+		while (!atomic_load(&run->is_seen[at]))
 			pthread_cond_wait(&scout->changed, &scout->lock);
 		atomic_store(&scout->waiting, false);
 		pthread_mutex_unlock(&scout->lock);
 	}
-	*ret = run->found[run->taken++ % WATCH_SCOUT_AHEAD];
+	*ret = run->found[at];
+	atomic_store(&run->is_seen[at], false);
 }
 
 void watch_scout_end(struct watch_scout *scout, int number)

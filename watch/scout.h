@@ -1,7 +1,8 @@
 /*
  * A scout goes ahead of a look at a big tree: a second thread that opens the directories which come
  * next and places their watches, while the look reads names. Both are system calls of about the
- * same length, so on two processors a tree is watched in little more than half the time.
+ * same length, so on two processors a tree is watched in little more than half the time. Whoever
+ * would have to wait for the scout does the next piece of its work instead.
  *
  * A directory that is looked at has a *run* of directories below it. The owner of the run gives it
  * names, in the order in which it will go into them, and takes what was seen in the same order. The
