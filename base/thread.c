@@ -56,14 +56,18 @@ void thread_join(struct thread *t)
 	munmap(t->map, t->map_bytes);
 }
 
-/* Of the calling thread: whether its working directory is its own, and is not "/". */
-static _Thread_local bool apart, away;
+/* Of the calling thread: 1 where its working directory is its own, -errno where it can't be. */
+static _Thread_local int apart;
+
+/* And whether it is another than "/". */
+static _Thread_local bool away;
 
 int thread_stand_in(int dirfd)
 {
-	if (!apart && unshare(CLONE_FS) < 0)
-		return -errno;
-	apart = true;
+	if (apart == 0)
+		apart = unshare(CLONE_FS) < 0 ? -errno : 1;
+	if (apart < 0)
+		return apart;
 	if (fchdir(dirfd) < 0)
 		return -errno;
 	away = true;
@@ -72,7 +76,8 @@ int thread_stand_in(int dirfd)
 
 void thread_stand_back(void)
 {
+	/* One that can't go back stays, and goes nowhere else. */
 	if (away && chdir("/") < 0)
-		fatal("there is no way back to \"/\"");
+		apart = -errno;
 	away = false;
 }

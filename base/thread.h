@@ -33,7 +33,10 @@ void thread_join(struct thread *t);
  */
 int thread_stand_in(int dirfd);
 
-/* Goes back to "/". Does nothing where thread_stand_in was not called, or failed. */
+/*
+ * Goes back to "/". Does nothing where thread_stand_in was not called, or failed. A thread that can't
+ * go back stays, and stands in nothing else from then on.
+ */
 void thread_stand_back(void);
 
 #endif

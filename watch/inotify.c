@@ -1,10 +1,10 @@
 #include "watch/inotify.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/thread.h"
 
 ssize_t inotify_decode(const char *p, size_t n, struct inotify_record *ret)
 {
@@ -30,34 +30,22 @@ ssize_t inotify_decode(const char *p, size_t n, struct inotify_record *ret)
 	return (ssize_t)(sizeof(event) + event.len);
 }
 
-/* Whether this thread has a working directory of its own: 0 not asked for yet, 1 yes, -1 no. */
-static _Thread_local int own_cwd;
-
 /*
- * A watch is placed by path alone. "." after fchdir(2) is the open directory itself at a third less
- * than the path through /proc/self/fd, but needs a thread that shares its working directory with
- * no other; where a sandbox forbids unshare(2), /proc it is.
+ * A watch is placed by path alone. "." where the thread stands in the directory is that itself, at a
+ * third less than the path through /proc/self/fd; where a sandbox forbids unshare(2), /proc it is.
  */
 int inotify_watch_fd(int inotify_fd, int dirfd)
 {
 	char path[32];
 	int wd;
 
-	if (own_cwd == 0)
-		own_cwd = unshare(CLONE_FS) == 0 ? 1 : -1;
-	if (own_cwd > 0 && fchdir(dirfd) == 0) {
+	if (thread_stand_in(dirfd) == 0) {
 		wd = inotify_add_watch(inotify_fd, ".", INOTIFY_MASK);
 	} else {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", dirfd);
 		wd = inotify_add_watch(inotify_fd, path, INOTIFY_MASK);
 	}
 	return wd < 0 ? -errno : wd;
-}
-
-void inotify_leave(void)
-{
-	if (own_cwd > 0 && chdir("/") < 0)
-		own_cwd = -1;
 }
 
 void inotify_unwatch(int inotify_fd, int wd)

@@ -41,11 +41,10 @@ ssize_t inotify_decode(const char *p, size_t n, struct inotify_record *ret);
 
 /*
  * Watches the open directory `dirfd` itself, whatever its path is by now. The watch descriptor,
- * or -errno (-ENOSPC: max_user_watches). On a worker: it changes the thread's working directory,
- * which inotify_leave gives back, so that no directory is held busy by it.
+ * or -errno (-ENOSPC: max_user_watches). On a worker: the thread stands in the directory from then
+ * on, and thread_stand_back must follow (base/thread.h).
  */
 int inotify_watch_fd(int inotify_fd, int dirfd);
-void inotify_leave(void);
 
 /* Forgets the watch. One that the kernel has dropped already is fine. */
 void inotify_unwatch(int inotify_fd, int wd);

@@ -12,7 +12,6 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "base/work.h"
-#include "watch/inotify.h"
 #include "watch/reach.h"
 
 /* Looks at what the other thread does before it is waited for, which costs two system calls. */
@@ -99,7 +98,7 @@ static struct run *wait_for_run(struct watch_scout *scout)
 			return run;
 	}
 	/* Its working directory would keep a file system from being unmounted. */
-	inotify_leave();
+	thread_stand_back();
 	pthread_mutex_lock(&scout->lock);
 	atomic_store(&scout->asleep, true);
 	while (!(run = find_run(scout)) && !atomic_load(&scout->quit))

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "watch/scout.h"
 
 /* Directories freed at once, and steps on a worker between two looks at the clock. */
@@ -437,7 +438,7 @@ static enum watch_drive drive_on_worker(struct watch_source *source)
 		if (clock_monotonic_ms() >= until_ms)
 			break;
 	}
-	inotify_leave();
+	thread_stand_back();
 	return result;
 }
 
