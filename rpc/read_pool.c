@@ -73,14 +73,10 @@ void read_pool_end(struct read_pool *pool)
 
 char *read_pool_get(struct read_pool *pool)
 {
-	char *piece = NULL;
+	char *piece;
 
-	pthread_mutex_lock(&pool->lock);
-	pool->n_used++;
-	if (pool->n_kept)
-		piece = pool->kept[--pool->n_kept];
-	pthread_mutex_unlock(&pool->lock);
-	return piece ? piece : mem_alloc(READ_PIECE_BYTES);
+	read_pool_get_some(pool, &piece, 1);
+	return piece;
 }
 
 unsigned read_pool_get_some(struct read_pool *pool, char **pieces, unsigned max)
