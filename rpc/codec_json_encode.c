@@ -37,49 +37,29 @@ static void put_field_name(struct json_writer *out, const ProtobufCFieldDescript
 	json_put_name_bytes(out, text, n);
 }
 
-/* Far quicker than printf, and a listing has several numbers in each of its entries. */
-static void unsigned_text(uint64_t value, char *text)
-{
-	char digits[20];
-	size_t n = sizeof(digits);
-
-	do {
-		digits[--n] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value);
-	memcpy(text, digits + n, sizeof(digits) - n);
-	text[sizeof(digits) - n] = '\0';
-}
-
-static void signed_text(int64_t value, char *text)
-{
-	if (value < 0)
-		*text++ = '-';
-	unsigned_text(value < 0 ? 0 - (uint64_t)value : (uint64_t)value, text);
-}
-
 /* A value of the field's type that is no message. */
-static void scalar_text(const ProtobufCFieldDescriptor *field, const void *place, char text[32])
+static void scalar_text(const ProtobufCFieldDescriptor *field, const void *place,
+			char text[JSON_INTEGER_BYTES])
 {
 	switch (field->type) {
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
 	case PROTOBUF_C_TYPE_SFIXED64:
-		signed_text(*(const int64_t *)place, text);
+		json_int_text(*(const int64_t *)place, text);
 		break;
 	case PROTOBUF_C_TYPE_UINT64:
 	case PROTOBUF_C_TYPE_FIXED64:
-		unsigned_text(*(const uint64_t *)place, text);
+		json_uint_text(*(const uint64_t *)place, text);
 		break;
 	case PROTOBUF_C_TYPE_UINT32:
 	case PROTOBUF_C_TYPE_FIXED32:
-		unsigned_text(*(const uint32_t *)place, text);
+		json_uint_text(*(const uint32_t *)place, text);
 		break;
 	case PROTOBUF_C_TYPE_BOOL:
 		strcpy(text, *(const protobuf_c_boolean *)place ? "true" : "false");
 		break;
 	default:
-		signed_text(*(const int32_t *)place, text);
+		json_int_text(*(const int32_t *)place, text);
 	}
 }
 
@@ -87,7 +67,7 @@ static void put_scalar(struct json_writer *out, const ProtobufCFieldDescriptor *
 		       const void *place)
 {
 	const ProtobufCEnumValue *value;
-	char text[32];
+	char text[JSON_INTEGER_BYTES];
 
 	if (field->type == PROTOBUF_C_TYPE_DOUBLE) {
 		json_put_double(out, *(const double *)place);
@@ -146,7 +126,7 @@ static int put_map(struct json_writer *out, const ProtobufCFieldDescriptor *fiel
 	for (size_t i = 0; i < n; i++) {
 		const ProtobufCFieldDescriptor *fields = entries[i]->descriptor->fields;
 		const void *key = member(entries[i], fields[0].offset);
-		char text[32];
+		char text[JSON_INTEGER_BYTES];
 
 		if (fields[0].type == PROTOBUF_C_TYPE_STRING) {
 			json_put_name(out, *(const char *const *)key);

@@ -182,19 +182,42 @@ void json_put_null(struct json_writer *out)
 	writer_word(out, "null");
 }
 
+void json_uint_text(uint64_t value, char *text)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+
+	do {
+		digits[--n] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	memcpy(text, digits + n, sizeof(digits) - n);
+	text[sizeof(digits) - n] = '\0';
+}
+
+void json_int_text(int64_t value, char *text)
+{
+	if (value >= 0) {
+		json_uint_text((uint64_t)value, text);
+		return;
+	}
+	json_uint_text(0 - (uint64_t)value, text + 1);
+	text[0] = '-';
+}
+
 void json_put_int(struct json_writer *out, int64_t value)
 {
-	char text[24];
+	char text[JSON_INTEGER_BYTES];
 
-	snprintf(text, sizeof(text), "%lld", (long long)value);
+	json_int_text(value, text);
 	writer_word(out, text);
 }
 
 void json_put_uint(struct json_writer *out, uint64_t value)
 {
-	char text[24];
+	char text[JSON_INTEGER_BYTES];
 
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	json_uint_text(value, text);
 	writer_word(out, text);
 }
 
