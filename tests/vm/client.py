@@ -15,6 +15,17 @@ class Connection(http.client.HTTPConnection):
         self.sock = stream
 
 
+def ask_for_port(stream, port):
+    """Has a host's unix socket, to which the stream is connected, go on to a guest's vsock port."""
+    stream.sendall(f"CONNECT {port}\n".encode())
+    answer = b""
+    while not answer.endswith(b"\n"):
+        byte = stream.recv(1)
+        if not byte:
+            raise ConnectionError("the guest refuses")
+        answer += byte
+
+
 def health(stream):
     """The status of GET /health."""
     connection = Connection(stream)

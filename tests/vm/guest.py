@@ -15,6 +15,7 @@ import threading
 import time
 
 import assets
+import client
 
 TIMEOUT_S = 300  # of whatever a guest is waited for; emulated guests are slow, not lost
 CONNECT_S = 10
@@ -261,13 +262,7 @@ class Guest:
         stream.settimeout(CONNECT_S)
         try:
             stream.connect(self.uds)
-            stream.sendall(f"CONNECT {port}\n".encode())
-            answer = b""
-            while not answer.endswith(b"\n"):
-                byte = stream.recv(1)
-                if not byte:
-                    raise ConnectionError("refused")
-                answer += byte
+            client.ask_for_port(stream, port)
             stream.settimeout(TIMEOUT_S)
             return stream
         except OSError:

@@ -15,13 +15,7 @@ PORT = 49983
 def connect(uds):
     stream = socket.socket(socket.AF_UNIX)
     stream.connect(uds)
-    stream.sendall(f"CONNECT {PORT}\n".encode())
-    answer = b""
-    while not answer.endswith(b"\n"):
-        byte = stream.recv(1)
-        if not byte:
-            raise ConnectionError("the guest refuses")
-        answer += byte
+    client.ask_for_port(stream, PORT)
     return stream
 
 
