@@ -56,8 +56,8 @@ struct fs_entry {
  * Reads the entry `name` of the directory `dirfd`, or by `name` alone where that is AT_FDCWD; a link
  * is not followed, unless a slash follows its name. `path` is the absolute path by which links are
  * found, and metadata too where there is a `dirfd`; `shown_path` is the one that the entry gets
- * (NULL: `path`), and its last element the entry's name. Borrows `shown_path`; everything else goes into the arena, but the
- * names of owners, which last as long as `owners`. 0 or -errno.
+ * (NULL: `path`), and its last element the entry's name. Borrows `shown_path`; everything else goes
+ * into the arena, but the names of owners, which last as long as `owners`. 0 or -errno.
  */
 int fs_entry_read_at(int dirfd, const char *name, const char *path, const char *shown_path,
 		     struct fs_owners *owners, struct arena *arena, struct fs_entry *ret);
