@@ -212,8 +212,9 @@ def test_upload(open_watch, envd, directory):
 def test_operations(open_watch, envd, directory):
     watch = open_watch(directory, True)
     envd.call("MakeDir", {"path": f"{directory}/d/e"})
+    watch.until("CREATE d/e")  # before d is watched, an upload into it is a CREATE alone
     upload(envd, f"{directory}/d/a", b"x")
-    watch.until("CREATE d/e", "WRITE d/a")
+    watch.until("WRITE d/a")
     envd.call("Move", {"source": f"{directory}/d", "destination": f"{directory}/f"})
     envd.call("Remove", {"path": f"{directory}/f"})
     events = watch.texts()

@@ -49,12 +49,18 @@ test('interrupt and end of file', async () => {
   await out.expect('cat\r\n')
   await send('a line\n')
   await out.expect('a line\r\na line\r\n')
+  // The end of file is for whom the terminal then belongs to: the shell has it from its prompt on.
   const prompts = () => out.toString().split('# ').length
-  const before = prompts()
+  const prompted = async (before) => {
+    while (prompts() === before) await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  let before = prompts()
   await send('\x04')
-  while (prompts() === before) await new Promise((resolve) => setTimeout(resolve, 10))
+  await prompted(before)
+  before = prompts()
   await send('echo af""ter; true\n')
   await out.expect('after\r\n')
+  await prompted(before)
   await send('\x04')
   assert.equal((await handle.wait()).exitCode, 0)
 })
