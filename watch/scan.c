@@ -3,11 +3,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -96,8 +94,9 @@ static void end_listing(struct watch_node *node)
 /* ---- looking at one directory ---- */
 
 /*
- * Another directory is there than the node's: it is told like a new one. Comparing the names would
- * not do, as it may have been there, and looked at, while it had no watch.
+ * Another directory is there than the node's, or it is the first time that one could be looked at
+ * which was told before: it is told like a new one. Comparing the names would not do, as it may have
+ * been there, and looked at, while it had no watch.
  */
 static void tell_replaced(struct watch_node *node)
 {
@@ -196,6 +195,26 @@ static int64_t untold_since(struct watch_node *node, int64_t since_ns)
 }
 
 /*
+ * The node is where it was looked for. Directories in it for which that did not hold, when they were
+ * to be looked at, may be found now.
+ */
+static void look_at_unseen(struct watch_node *node)
+{
+	const struct watch_names *names = &node->names;
+	struct watch_node *child;
+	uint32_t at;
+
+	if (node->tree->source->n_poll == 0)
+		return;
+	for (at = watch_names_from(names, 0); at != WATCH_NAME_NONE;
+	     at = watch_names_next(names, at)) {
+		child = watch_names_node(names, at);
+		if (child && child->unseen && child->attention == WATCH_LOOK_POLL)
+			watch_node_look(child, WATCH_LOOK_NOW);
+	}
+}
+
+/*
  * Looks at a node through its directory, whose descriptor it takes: has it watched, and goes on to
  * read its names where they are not known.
  */
@@ -225,11 +244,10 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 		return;
 	}
 	since_ns = untold_since(node, since_ns);
-	node->unseen = false;
 	frame.other = !watch_node_is(node, st) || (node->wd >= 0 && wd >= 0 && node->wd != wd);
-	if (frame.other && node->listed && node->parent)
+	if ((node->listed ? frame.other : node->unseen) && node->parent)
 		tell_replaced(node);
-	node->replaced = false;
+	node->unseen = node->replaced = false;
 	frame.fresh = !node->listed;
 	node->unsure |= frame.fresh && !tree->silent;
 	watch_node_bind(node, wd < 0 ? -1 : wd);
@@ -240,6 +258,7 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 	/* One that was told, yet not there when it was looked at, may have been missed by all. */
 	look_at_attributes(node, st, !frame.fresh || node->stale, since_ns);
 	if (!frame.fresh && !frame.other && !relist && !node->stale) {
+		look_at_unseen(node);
 		fd_close(&frame.fd);
 		return;
 	}
@@ -350,25 +369,9 @@ static void frame_descend(struct watch_scan_frame *frame)
 }
 
 /*
- * Whether the directory's file system gives as many names as there is room for, so that a shorter
- * answer is the last one: that saves a system call in each of many small directories. Others may
- * stop where they like; those are asked until nothing comes (getdents64(2)).
+ * Reads one buffer of names. A short one is not the last: the kernel breaks off where a signal waits,
+ * which a freeze or a stop counts as (filldir64 in fs/readdir.c). Only an empty one is the end.
  */
-static bool fills_buffer(struct watch_scan *scan, const struct watch_scan_frame *frame)
-{
-	struct statfs fs;
-
-	if (scan->known_fs && scan->dev == frame->node->dev)
-		return scan->fills;
-	scan->known_fs = true;
-	scan->dev = frame->node->dev;
-	scan->fills = fstatfs(frame->fd, &fs) == 0 &&
-		      (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC ||
-		       fs.f_type == XFS_SUPER_MAGIC);
-	return scan->fills;
-}
-
-/* Reads one buffer of names. */
 static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
 	const struct dirent64 *entry;
@@ -383,9 +386,7 @@ static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 			entry = (const struct dirent64 *)(const void *)(scan->buffer + at);
 			see_name(frame, entry->d_name, entry->d_type);
 		}
-		if ((size_t)n > BUFFER_BYTES - sizeof(*entry) || !fills_buffer(scan, frame))
-			return;
-		n = 0;
+		return;
 	}
 	if (n < 0 && errno != ENOENT) {
 		/* What was not read may be there or not. */

@@ -37,9 +37,6 @@ struct watch_scan {
 	struct watch_scout *scout; /* NULL: none was needed so far */
 	bool alone;		   /* none can be had */
 	char *buffer;		   /* of getdents64 */
-	dev_t dev;		   /* of the file system that `fills` is known of */
-	bool known_fs;		   /* one is */
-	bool fills;		   /* a read of a directory with room left has reached its end */
 };
 
 /* Begins to look at a node. `since_ns`: as watch/gap.h. */

@@ -369,6 +369,49 @@ static void test_overflow_unremembered(void **state)
 	});
 }
 
+/*
+ * A directory is made, and the one above it renamed, before the first is looked at: it is told, and
+ * the client looks there. It hears of what goes meanwhile.
+ */
+static void test_renamed_above(void **state)
+{
+	static const struct kind kind = {
+		.name = "renamed above", .recursive = true, .lists = true, .on_loop = true};
+	char old[96], new[96], path[128];
+	struct run run;
+	FD_AUTO int fd = -1;
+
+	run_begin(&run, &kind, 1);
+	snprintf(old, sizeof(old), "%s/old", run.root);
+	snprintf(new, sizeof(new), "%s/new", run.root);
+	assert_int_equal(mkdir(old, 0755), 0);
+	while (run.tree->starting)
+		drive(&run, &kind);
+	run.tree->silent = false;
+	picture_init(&run.picture, run.root, true, false);
+	run.picture.lists = true;
+	picture_look(&run.picture, ".");
+
+	snprintf(path, sizeof(path), "%s/below", old);
+	assert_int_equal(mkdir(path, 0755), 0);
+	snprintf(path, sizeof(path), "%s/below/file", old);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(rename(old, new), 0);
+	while (drive(&run, &kind) != WATCH_DRIVE_IDLE)
+		;
+	snprintf(path, sizeof(path), "%s/below/file", new);
+	assert_int_equal(unlink(path), 0);
+	while (drive(&run, &kind) != WATCH_DRIVE_IDLE)
+		;
+	/* Nothing was left to be found out some time later. */
+	assert_int_equal(run.source->n_poll, 0);
+	drive_to_rest(&run, &kind);
+	picture_matches(&run.picture);
+	assert_string_equal(run.picture.error, "");
+	run_end(&run);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -386,6 +429,7 @@ int main(void)
 		cmocka_unit_test(test_overflow_of_directory),
 		cmocka_unit_test(test_overflow_listed),
 		cmocka_unit_test(test_overflow_unremembered),
+		cmocka_unit_test(test_renamed_above),
 	};
 
 	/* One kind alone: the name of its test. */

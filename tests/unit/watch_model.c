@@ -145,6 +145,9 @@ static void list(struct picture *p, const char *top)
 	p->ahead = p->looked = true;
 	full_path(p, top, path);
 	dir = opendir(path);
+	entry = find(p, top);
+	if (entry)
+		entry->unlisted = !dir;
 	if (!dir)
 		return;
 	while ((d = readdir(dir))) {
@@ -208,6 +211,20 @@ static void apply_create(struct picture *p, const struct watch_output *output)
 		list(p, event->name);
 }
 
+/* Lists what is at or below `top` and was away when it was to be listed. */
+static void list_the_unlisted(struct picture *p, const char *top)
+{
+	char path[PATH_MAX];
+	size_t i;
+
+	for (i = 0; i < p->n; i++) {
+		if (!p->entries[i].unlisted || !is_below(p->entries[i].path, top))
+			continue;
+		snprintf(path, sizeof(path), "%s", p->entries[i].path);
+		list(p, path);
+	}
+}
+
 /* A RENAME that says where it went. What was looked at by the old name may not have been there. */
 static void apply_pair(struct picture *p, const struct watch_event *event)
 {
@@ -224,6 +241,7 @@ static void apply_pair(struct picture *p, const struct watch_event *event)
 	/* It may have been told to look again at a directory that was there no longer. */
 	if (p->came_and_went && event->is_dir && p->recursive)
 		list(p, event->to->name);
+	list_the_unlisted(p, event->to->name);
 }
 
 static void apply(struct picture *p, const struct watch_output *output)

@@ -16,8 +16,9 @@ struct watch_output;
 struct picture_entry {
 	char *path; /* below the watched directory */
 	bool is_dir;
-	bool seen; /* the look found something */
-	bool told; /* it was not there from the beginning */
+	bool seen;     /* the look found something */
+	bool told;     /* it was not there from the beginning */
+	bool unlisted; /* a directory that was away when the client came to list it */
 	struct stat st;
 };
 
