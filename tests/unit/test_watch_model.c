@@ -125,9 +125,13 @@ static void take_outputs(struct run *run)
 		run->picture.looked = false;
 		run->ahead_bytes = watch_source_queued_bytes(source);
 	}
-	/* What was lost is told by a look of the source's own, and may be older than the client's. */
-	if (watch_source_applied_bytes(source) >= run->ahead_bytes && !source->lost &&
-	    !watch_source_is_looking(source) && source->losses == 0 && !run->lenient)
+	/*
+	 * What was lost is told by a look of the source's own, and may be older than the client's; so
+	 * may what is held for the other half of a move.
+	 */
+	if (run->picture.n_held == 0 && watch_source_applied_bytes(source) >= run->ahead_bytes &&
+	    !source->lost && !watch_source_is_looking(source) && source->losses == 0 &&
+	    !run->lenient)
 		run->picture.ahead = false;
 }
 

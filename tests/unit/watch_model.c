@@ -228,6 +228,7 @@ static void list_the_unlisted(struct picture *p, const char *top)
 /* A RENAME that says where it went. What was looked at by the old name may not have been there. */
 static void apply_pair(struct picture *p, const struct watch_event *event)
 {
+	bool unknown = p->ahead && !find(p, event->name);
 	struct picture_entry *entry;
 	size_t i;
 
@@ -238,8 +239,11 @@ static void apply_pair(struct picture *p, const struct watch_event *event)
 	for (i = 0; i < p->n; i++)
 		if (is_below(p->entries[i].path, event->to->name))
 			look_at(p, &p->entries[i]);
-	/* It may have been told to look again at a directory that was there no longer. */
-	if (p->came_and_went && event->is_dir && p->recursive)
+	/*
+	 * It may have been told to look again at a directory that was there no longer; or have found
+	 * it neither here nor there while it moved.
+	 */
+	if ((p->came_and_went || unknown) && event->is_dir && p->recursive)
 		list(p, event->to->name);
 	list_the_unlisted(p, event->to->name);
 }
