@@ -273,7 +273,7 @@ static void apply(struct picture *p, const struct watch_output *output)
 	}
 	if (strcmp(event->name, ".") == 0)
 		return;
-	if (!entry && !p->ahead &&
+	if (!entry && !p->ahead && !p->was_held &&
 	    (event->type == WATCH_WRITE || event->type == WATCH_CHMOD ||
 	     !is_in_told(p, event->name))) {
 		wrong(p, "%s %s: it was not there", watch_event_type_name(event->type),
@@ -297,6 +297,7 @@ void picture_apply(struct picture *p, const struct watch_output *output)
 			break;
 		apply(p, &p->held[done]);
 		output_clear(&p->held[done]);
+		p->was_held = done + 1 < p->n_held;
 	}
 	p->n_held -= done;
 	memmove(p->held, p->held + done, p->n_held * sizeof(*p->held));

@@ -41,6 +41,7 @@ struct picture {
 	bool looked;
 	struct watch_output *held; /* the first waits for its other half */
 	size_t n_held;
+	bool was_held; /* what is applied came before the end of a move that was applied already */
 	bool came_and_went; /* the client may have seen what nobody remembered */
 	size_t look_agains;
 	size_t events;
