@@ -2,10 +2,13 @@
 socket, one connection a call."""
 
 import base64
+import fcntl
 import http.client
 import json
+import select
 import socket
 import struct
+import termios
 
 SECONDS = 20  # no answer takes longer
 
@@ -36,6 +39,13 @@ class Connection(http.client.HTTPConnection):
         if self.receive_bytes:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_bytes)
         self.sock.connect(self.path)
+
+    def unread_bytes(self):
+        """How much of what was sent the daemon has not read (unix(7), SIOCOUTQ)."""
+        return struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
+
+    def is_answered(self):
+        return bool(select.select([self.sock], [], [], 0)[0])
 
 
 class Stream:
@@ -105,11 +115,16 @@ class Client:
         all_headers.update(headers or {})
         return all_headers
 
-    def call(self, method, message, user=None, headers=None):
-        """A unary call: the answer, or Failed."""
+    def begin(self, method, message, user=None, headers=None):
+        """Sends a unary call: the connection, for finish()."""
         connection = Connection(self.path)
         connection.request("POST", f"/process.Process/{method}", json.dumps(message),
                            self._headers("application/json", user, headers))
+        return connection
+
+    @staticmethod
+    def finish(connection):
+        """The answer of a unary call, or Failed."""
         response = connection.getresponse()
         body = response.read()
         connection.close()
@@ -117,6 +132,9 @@ class Client:
         if response.status != 200:
             raise Failed(answer)
         return answer
+
+    def call(self, method, message, user=None, headers=None):
+        return self.finish(self.begin(method, message, user, headers))
 
     def stream(self, method, message, user=None, headers=None, receive_bytes=0, body=None):
         connection = Connection(self.path, receive_bytes)
@@ -162,9 +180,12 @@ class Client:
     def list(self):
         return self.call("List", {}).get("processes", [])
 
+    def begin_input(self, pid, data, kind="stdin"):
+        return self.begin("SendInput", {"process": {"pid": pid},
+                                        "input": {kind: base64.b64encode(data).decode()}})
+
     def send_input(self, pid, data, kind="stdin"):
-        return self.call("SendInput", {"process": {"pid": pid},
-                                       "input": {kind: base64.b64encode(data).decode()}})
+        return self.finish(self.begin_input(pid, data, kind))
 
     def close_stdin(self, pid):
         return self.call("CloseStdin", {"process": {"pid": pid}})

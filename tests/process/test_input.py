@@ -30,12 +30,22 @@ def test_close_stdin_twice(envd):
     fails("internal", envd.send_input, stream.pid, b"x")
 
 
-def test_send_input_answers_when_it_was_taken(envd):
-    stream = envd.sh("sleep 0.5; sha256sum")
+@pytest.fixture
+def gate(tmp_path):
+    """A file that is to be made, and how a script waits for it."""
+    path = tmp_path / "gate"
+    return path, f"until [ -e {path} ]; do sleep 0.02; done"
+
+
+def test_send_input_answers_when_it_was_taken(envd, gate):
+    gate, wait = gate
+    stream = envd.sh(f"{wait}; sha256sum")
     data = os.urandom(1000000)
-    began = time.monotonic()
-    envd.send_input(stream.pid, data)
-    assert time.monotonic() - began > 0.3
+    connection = envd.begin_input(stream.pid, data)
+    wait_for(lambda: connection.unread_bytes() == 0)
+    assert not connection.is_answered()
+    gate.touch()
+    envd.finish(connection)
     envd.close_stdin(stream.pid)
     assert stream.drain().out["stdout"].split()[0].decode() == hashlib.sha256(data).hexdigest()
 
@@ -65,20 +75,20 @@ def test_a_process_that_does_not_read_holds_up_nobody(envd):
     assert [a.code for a in answers] == ["internal"] * 3
 
 
-def test_pieces_come_in_their_order(envd):
-    stream = envd.sh("sleep 0.3; cat")
+def test_pieces_come_in_their_order(envd, gate):
+    gate, wait = gate
+    stream = envd.sh(f"{wait}; cat")
     parts = [bytes([65 + i]) * 100000 for i in range(5)]
-    writers = []
+    connections = []
     for part in parts:
-        writer = threading.Thread(target=envd.send_input, args=(stream.pid, part))
-        writer.start()
-        writers.append(writer)
-        time.sleep(0.03)
-    closing = threading.Thread(target=envd.close_stdin, args=(stream.pid,))
-    closing.start()
+        connections.append(envd.begin_input(stream.pid, part))
+        wait_for(lambda: connections[-1].unread_bytes() == 0)
+    connections.append(envd.begin("CloseStdin", {"process": {"pid": stream.pid}}))
+    wait_for(lambda: connections[-1].unread_bytes() == 0)
+    gate.touch()
     stream.drain()
-    for writer in [*writers, closing]:
-        writer.join()
+    for connection in connections:
+        assert envd.finish(connection) == {}
     assert stream.out["stdout"] == b"".join(parts)
 
 
