@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "rpc/file_send.h"
 #include "rpc/file_warm.h"
 #include "rpc/http1.h"
 #include "rpc/read_pool.h"
@@ -27,8 +28,12 @@
 #define FILE_PIECE_BYTES (4 * 1024 * 1024)
 #define WRITES_A_TURN	 8
 
-/* Of a file that is not in memory, a worker reads so much at a time. */
-#define FILE_READ_BYTES (1024 * 1024)
+/*
+ * A file of which so much is left is sent by a worker, as long as the client takes nothing for no
+ * longer than that; and again when it has taken so much at once.
+ */
+#define FILE_LENT_BYTES	  (1024 * 1024)
+#define FILE_LENT_WAIT_MS 5
 
 /* After its last response a connection waits so long for the client to stop sending. */
 #define LINGER_MS 2000
@@ -57,7 +62,9 @@ struct conn {
 	bool updating;
 	bool again;   /* conn_update has more to do */
 	bool closing; /* the sending side is shut down; input is dropped until its end */
-	struct file_warm *warming; /* a worker reads what is to be sent next, or NULL */
+	struct file_send *sending; /* a worker sends of the file: nobody else may write; or NULL */
+	bool slow;		   /* the client did not take what a worker sent last */
+	bool full;		   /* the socket was: nothing is written before it is not */
 	TAILQ_ENTRY(conn) link;
 };
 
@@ -84,7 +91,7 @@ static void conn_free(struct conn *c)
 
 	http1_clear(&c->http);
 	conn_set_large(c, false);
-	file_warm_forget(c->warming);
+	file_send_forget(c->sending);
 	if (c->http.abort)
 		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	event_del(&c->readable);
@@ -177,55 +184,61 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- writing ---- */
 
-/* How much of the file comes behind what was found in memory, at most so much. */
-static size_t conn_file_next(const struct conn *c, size_t max)
-{
-	const struct http1_file *file = &c->http.file;
-	uint64_t left = file->left - (uint64_t)(file->warm_until - file->offset);
-
-	return left > max ? max : (size_t)left;
-}
-
-static void conn_warmed(void *arg)
+/* A worker has sent a part of the file. */
+static void conn_sent(void *arg, uint64_t sent, enum file_send_end end)
 {
 	struct conn *c = arg;
+	struct http1_file *file = &c->http.file;
 
-	c->warming = NULL;
-	c->http.file.warm_until += (off_t)conn_file_next(c, FILE_READ_BYTES);
-	conn_wake(c);
+	c->sending = NULL;
+	file->offset += (off_t)sent;
+	file->left -= sent;
+	c->full = c->slow = end == FILE_SEND_FULL;
+	c->updating = true;
+	if (end == FILE_SEND_FAILED)
+		http1_file_failed(&c->http);
+	else
+		http1_drained(&c->http);
+	c->updating = false;
+	conn_update(c);
 }
 
-/* Whether the file's next bytes can be sent without waiting for a disk; else has them read. */
-static bool conn_file_ready(struct conn *c)
+/* Whether the file's next bytes can be sent without waiting for a disk. */
+static bool conn_file_is_warm(struct http1_file *file)
 {
-	struct http1_file *file = &c->http.file;
-	size_t n = conn_file_next(c, FILE_PIECE_BYTES);
+	size_t n = file->left > FILE_PIECE_BYTES ? FILE_PIECE_BYTES : (size_t)file->left;
 
 	if (file->offset < file->warm_until)
 		return true;
-	if (file_is_warm(file->fd, file->offset, n)) {
-		file->warm_until += (off_t)n;
-		return true;
-	}
-	c->warming = file_warm_start(file->workers, file->fd, file->offset,
-				     conn_file_next(c, FILE_READ_BYTES), conn_warmed, c);
-	return false;
+	if (!file_is_warm(file->fd, file->offset, n))
+		return false;
+	file->warm_until = file->offset + (off_t)n;
+	return true;
 }
 
 /*
- * Sends a piece of the file. 1: some; 0: the socket is full, or the piece is not in memory yet; -1:
- * it broke or the file is short.
+ * Sends a piece of the file, or has a worker do it. 1: some was sent; 0: nothing now; -1: it broke, or
+ * the file is short.
  */
 static int conn_send_file(struct conn *c)
 {
 	struct http1_file *file = &c->http.file;
+	bool large = file->left >= FILE_LENT_BYTES && !c->slow;
 	ssize_t n;
 
-	if (!conn_file_ready(c))
-		return 0;
+	if (large || !conn_file_is_warm(file)) {
+		c->sending =
+			file_send_start(file->workers, c->fd, file->fd, file->offset, file->left,
+					c->slow ? 0 : FILE_LENT_WAIT_MS, conn_sent, c);
+		if (c->sending)
+			return 0;
+		http1_file_failed(&c->http);
+		return -1;
+	}
 	n = sendfile(c->fd, file->fd, &file->offset, (size_t)(file->warm_until - file->offset));
 	if (n > 0) {
 		file->left -= (uint64_t)n;
+		c->slow = c->slow && n < FILE_LENT_BYTES;
 		return 1;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -253,14 +266,14 @@ static int conn_write(struct conn *c)
 
 static bool conn_has_output(const struct conn *c)
 {
-	return evbuffer_get_length(c->http.out) || (c->http.file.left && !c->warming);
+	return !c->sending && (evbuffer_get_length(c->http.out) || c->http.file.left);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 
-	c->writing = false;
+	c->writing = c->full = false;
 	conn_update(c);
 }
 
@@ -364,7 +377,7 @@ static void conn_update(struct conn *c)
 		c->again = false;
 		http1_process(&c->http);
 		conn_wipe(c);
-		if (conn_has_output(c) && conn_write(c) > 0)
+		if (conn_has_output(c) && !c->full && conn_write(c) > 0)
 			http1_drained(&c->http);
 		else if (!c->again)
 			break;

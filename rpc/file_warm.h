@@ -1,6 +1,6 @@
 /*
- * Whether parts of a file are in memory, and getting them there: so that the loop sends only what
- * it does not have to wait for.
+ * Whether parts of a file are in memory: so that the loop sends only what it does not have to wait
+ * for.
  */
 #ifndef RPC_FILE_WARM_H
 #define RPC_FILE_WARM_H
@@ -9,23 +9,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-struct file_warm;
-struct workers;
-
 /*
  * Whether all pages of the range are in the page cache, by cachestat(2), which Linux has since 6.5,
  * and mincore(2). False where nobody can tell, and behind the file's end. Does not block.
  */
 bool file_is_warm(int fd, off_t offset, size_t n);
-
-/*
- * Has a worker read the range, then calls `done` on the loop, whatever came of it. Borrows fd for
- * the call alone.
- */
-struct file_warm *file_warm_start(struct workers *workers, int fd, off_t offset, size_t n,
-				  void (*done)(void *arg), void *arg);
-
-/* `done` shall not be called. NULL is fine. */
-void file_warm_forget(struct file_warm *w);
 
 #endif

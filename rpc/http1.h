@@ -46,10 +46,10 @@ enum http1_state {
 /* A part of a file that waits to be sent, behind all bytes in `out`. */
 struct http1_file {
 	int fd;
-	struct workers *workers; /* who read what is not in memory */
+	struct workers *workers; /* who send what is much, or not in memory */
 	off_t offset;
 	uint64_t left;
-	off_t warm_until; /* what was read for this response already */
+	off_t warm_until; /* up to here it was found in memory */
 };
 
 struct http1 {

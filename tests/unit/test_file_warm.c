@@ -1,20 +1,16 @@
-/* What is told of the pages of a file, and the reading of those that are not in memory. */
+/* What is told of the pages of a file. */
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/fd.h"
-#include "base/loop.h"
-#include "base/work.h"
 #include "rpc/file_warm.h"
 
 #define MIB (1024 * 1024)
@@ -65,46 +61,10 @@ static void test_told(void **state)
 	assert_false(file_is_warm(-1, 0, 1));
 }
 
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
-static void must_not_come(void *arg)
-{
-	fail();
-}
-
-static void test_read(void **state)
-{
-	FD_AUTO int fd = make_file(0, 5 * MIB);
-	struct workers *workers;
-	struct statfs fs;
-	struct loop loop;
-
-	loop_init(&loop);
-	workers = workers_new(&loop, "test", 1);
-	file_warm_forget(file_warm_start(workers, fd, MIB, MIB, must_not_come, NULL));
-	file_warm_forget(NULL);
-	/* Behind the end there is nothing to read, and the call comes all the same. */
-	file_warm_start(workers, fd, 4 * MIB, 2 * MIB, stop, &loop);
-	loop_run(&loop);
-	/* tmpfs keeps no pages of a hole. */
-	assert_int_equal(fstatfs(fd, &fs), 0);
-	if (fs.f_type != TMPFS_MAGIC) {
-		assert_true(file_is_warm(fd, MIB, MIB));
-		assert_true(file_is_warm(fd, 4 * MIB, MIB));
-		assert_false(file_is_warm(fd, 0, 4096));
-	}
-	workers_free(workers);
-	loop_clear(&loop);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_told),
-		cmocka_unit_test(test_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
