@@ -27,6 +27,7 @@ struct bulk {
 	unsigned connections;
 	size_t times;
 	size_t min_bytes;
+	bool reads;
 	const char *body, *tail, *text;
 };
 
@@ -114,7 +115,7 @@ static struct bulk parse_options(int argc, char **argv)
 	int c;
 
 	target_init(&bulk.target);
-	while ((c = getopt(argc, argv, "+p:a:c:m:b:r:t:e:")) != -1) {
+	while ((c = getopt(argc, argv, "+p:a:c:m:kb:r:t:e:")) != -1) {
 		switch (c) {
 		case 'p':
 			target_set_port(&bulk.target, optarg);
@@ -127,6 +128,9 @@ static struct bulk parse_options(int argc, char **argv)
 			break;
 		case 'm':
 			bulk.min_bytes = strtoul(optarg, NULL, 10);
+			break;
+		case 'k':
+			bulk.reads = true;
 			break;
 		case 'b':
 			bulk.body = optarg;
@@ -172,6 +176,7 @@ static int transfer_all(const struct bulk *bulk, char **files, int n_files)
 		t->pieces[2] = tail;
 		t->body_fd = body_fd;
 		t->times = bulk->times;
+		t->reply.reads = bulk->reads;
 		t->fd = target_connect(&bulk->target);
 		if (fcntl(t->fd, F_SETFL, O_NONBLOCK) < 0)
 			die(errno, "fcntl");
@@ -189,7 +194,7 @@ static int transfer_all(const struct bulk *bulk, char **files, int n_files)
 
 /*
  * Big answers. The end is known by Content-Length or by EOF, so a request for a chunked answer
- * says `Connection: close`. -m: fewer bytes are a failure.
+ * says `Connection: close`. -m: fewer bytes are a failure; -k: they are read to memory.
  */
 int cmd_fetch(int argc, char **argv)
 {

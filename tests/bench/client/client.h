@@ -67,6 +67,7 @@ struct reply {
 	size_t total;	 /* bytes that arrived */
 	size_t expected; /* of head and body; 0 until known */
 	bool have_head, chunked, done;
+	bool reads; /* all bytes, as programs do; otherwise those of a long body are only counted */
 };
 void reply_reset(struct reply *r);
 

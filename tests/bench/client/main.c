@@ -10,7 +10,7 @@ static const struct {
 } commands[] = {
 	{"load", cmd_load,
 	 "-p PORT [-c CONNECTIONS] [-n COUNT | -s SECONDS] [-i MS] [-e TEXT] FILE..."},
-	{"fetch", cmd_fetch, "-p PORT [-c CONNECTIONS] [-m MIN_BYTES] FILE"},
+	{"fetch", cmd_fetch, "-p PORT [-c CONNECTIONS] [-m MIN_BYTES] [-k] FILE"},
 	{"push", cmd_push,
 	 "-p PORT [-c CONNECTIONS] [-b FILE] [-r TIMES] [-t FILE] [-e TEXT] FILE..."},
 	{"hold", cmd_hold, "-p PORT -c CONNECTIONS [-e TEXT] FILE"},
