@@ -195,6 +195,32 @@ static int64_t untold_since(struct watch_node *node, int64_t since_ns)
 }
 
 /*
+ * Whether to tell clients to look again, behind what the comparison of a frame says. `unwatched`: it
+ * had no watch so far; `misread`: events of names may have been.
+ */
+static bool must_look_again(const struct watch_scan_frame *frame, bool unwatched, bool misread)
+{
+	const struct watch_node *node = frame->node;
+	const struct watch_tree *tree = node->tree;
+
+	/* What is not remembered can't be compared. */
+	if ((frame->forgotten || frame->cut) && (frame->dir_changed || misread))
+		return true;
+	/*
+	 * Nor can what a client saw when it looked for itself, because it was told of a directory: what
+	 * came and went among the lost events or without a watch.
+	 */
+	if ((frame->relist || unwatched) && !frame->fresh && tree->recursive && tree->told_dirs &&
+	    frame->dir_changed)
+		return true;
+	/* Or because it was told to look again: what was there between two moves. */
+	if (frame->relist && node == tree->top && tree->look_again)
+		return true;
+	/* Where there is no watch, it looks before anything can be told. */
+	return frame->fresh && node->wd < 0;
+}
+
+/*
  * The node is where it was looked for. Directories in it for which that did not hold, when they were
  * to be looked at, may be found now.
  */
@@ -270,15 +296,7 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 	node->complete = true;
 	node->cut = false;
 	node->stale = false;
-	/*
-	 * What is not remembered can't be compared. Nor can what a client saw when it looked for
-	 * itself, because it was told of a directory or to look again: what came and went among the
-	 * lost events or without a watch, or was there between two moves.
-	 */
-	frame.again = ((frame.forgotten || frame.cut) && (frame.dir_changed || misread)) ||
-		      ((relist || unwatched) && !frame.fresh && tree->recursive &&
-		       tree->told_dirs && frame.dir_changed) ||
-		      (wd < 0 && frame.fresh) || (relist && node == tree->top && tree->look_again);
+	frame.again = must_look_again(&frame, unwatched, misread);
 	frame_push(scan, &frame);
 }
 
