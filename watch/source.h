@@ -19,9 +19,10 @@
  * from the top downwards.
  *
  * Clients also look for themselves where a directory was told. So it is told when its watch is in
- * place (as far as it can be), or has been all the time because it was moved; another one that turns
- * up by its name is told anew, and so is one that could only be looked at later. And of what goes before the names were first read, but after the
- * watch was there, they hear although it was never told: they may have seen it.
+ * place (as far as it can be), or has been all the time because it was moved; another one that
+ * turns up by its name is told anew, and so is one that could only be looked at later. And of what
+ * goes before the names were first read, but after the watch was there, they hear although it was
+ * never told: they may have seen it.
  */
 #ifndef WATCH_SOURCE_H
 #define WATCH_SOURCE_H
