@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +35,9 @@ class Daemon:
         if uid:
             self.socket = os.path.join(WORLD, "user", f"envd-{Daemon.count}.sock")
 
+        # Other users need not get to where it was built.
+        program = shutil.copy(ENVD, WORLD) if uid else ENVD
+
         def prepare():
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors or NOFILE, descriptors or HARD))
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -44,7 +48,7 @@ class Daemon:
 
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [ENVD, "-isnotfc", "-listen", f"unix:{self.socket}", *flags],
+                [program, "-isnotfc", "-listen", f"unix:{self.socket}", *flags],
                 env={"PATH": "/usr/local/bin:/usr/bin:/bin", "ENVD_TEST_SECRET": "daemon's own"},
                 cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare)
         self.pid = self.process.pid
