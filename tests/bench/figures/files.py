@@ -96,13 +96,13 @@ def download(bench):
         return measure(daemon, "-k")
 
     nginx, floor = with_nginx(bench, read)
-    m = bench.rounds(9, read, floor)
+    m = bench.rounds(15, read, floor)
     bench.row("download of 1 GiB (floor: nginx)", "MiB/s", m["rate"],
               table.floor_at_least(0.95, "nginx") & table.peer_at_least(1))
     bench.row("  daemon CPU", "ms", m["cpu_ms"], table.peer_at_most(1))
     # A client that throws the bytes away waits for each of them: the rate is that of two processes
     # that wake each other, and goes up and down with where the scheduler puts them.
-    m = bench.rounds(9, measure, (lambda: measure(nginx)) if nginx else None)
+    m = bench.rounds(7, measure, (lambda: measure(nginx)) if nginx else None)
     bench.row("  thrown away by the client (floor: nginx)", "MiB/s", m["rate"])
     bench.row("  daemon CPU", "ms", m["cpu_ms"])
 
