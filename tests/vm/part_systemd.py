@@ -15,7 +15,7 @@ import rootfs
 from container import Container
 
 PORT = 49983
-MODULES = (*assets.VIRTIO_MODULES, "ext4", "nfsd", "nfsv3")
+MODULES = (*assets.VIRTIO_MODULES, "ext4", "nfsd", "nfsv3", "quota_v2")
 CONSOLE = "console=ttyS0 quiet panic=-1 systemd.show_status=true"
 
 RESTARTS = 15  # of which the median is told
@@ -51,7 +51,7 @@ while True:
 
 
 def build(context):
-    """The disk and the initramfs. The folder is baked twice: the second time changes nothing."""
+    """The disks and the initramfs. The folder is baked twice: the second time changes nothing."""
     checks = context.checks
     root = assets.build_path("rootfs", "systemd")
     assets.run(["rm", "-rf", root])
@@ -68,13 +68,16 @@ def build(context):
                        ("etc/systemd/system/trivial.service", TRIVIAL)):
         with open(os.path.join(root, path), "w") as out:
             out.write(text)
-    shutil.copy(assets.guest_program("notify"), os.path.join(root, "usr/local/bin/notify"))
+    for name in ("notify", "quota"):
+        shutil.copy(assets.guest_program(name), os.path.join(root, "usr/local/bin", name))
     os.mkdir(os.path.join(root, "export"))
     # Without udev the terminal of the console would be waited for.
     os.symlink("/dev/null", os.path.join(root, "etc/systemd/system/serial-getty@ttyS0.service"))
     initrd = assets.build_path("systemd.cpio")
     assets.initramfs(context.kernel, MODULES).write(initrd)
-    return rootfs.disk("systemd", root), initrd, root
+    disks = (rootfs.disk("systemd", root),
+             rootfs.disk("quota", None, "32M", "-O", "quota", "-E", "quotatype=usrquota"))
+    return disks, initrd, root
 
 
 def time_unit(show, unit):
@@ -246,6 +249,28 @@ def check_nfs(checks, shell):
     front.close()
 
 
+def check_quota(checks, shell):
+    """What a user may have on a disk is less than what is free there."""
+    shell.check("a disk with a quota", "mkdir -p /mnt/quota && mount -o usrquota /dev/vdb /mnt/quota && "
+                "chmod 1777 /mnt/quota && quota /dev/vdb 1000 1024", "")
+
+    def upload(name, mebibytes, user="user", **headers):
+        status, _, body = shell.envd.request(
+            "POST", f"/files?path=/mnt/quota/{name}&username={user}", bytes(int(mebibytes * (1 << 20))),
+            {"Content-Type": "application/octet-stream", **headers})
+        return status, body.decode()
+    checks.equal("within the quota", upload("small", 0.5)[0], 200)
+    status, body = upload("large", 4)
+    checks.ok("above it", status == 507 and "quota" in body, (status, body))
+    shell.run("rm /mnt/quota/large")
+    checks.equal("another user has more", upload("other", 4, "root")[0], 200)
+    checks.equal("an atomic upload above it", upload("small", 4, **{"X-Envd-Atomic": "1"})[0], 507)
+    shell.check("leaves the file as it was", "stat -c %s /mnt/quota/small; ls -A /mnt/quota",
+                "524288\nlost.found\nother\nsmall")
+    checks.equal("and there is room again", upload("more", 0.25)[0], 200)
+    shell.run("umount /mnt/quota")
+
+
 def check_ready(checks, shell):
     """A start command, and what a template's build asks of it."""
     started = shell.envd.start_detached("/usr/bin/python3", "-m", "http.server", "8000")
@@ -269,17 +294,17 @@ def check_ready(checks, shell):
 def run(context):
     checks = context.checks
     checks.section("systemd guest: Debian, with envd as bake installs it")
-    disk, initrd, root = build(context)
+    disks, initrd, root = build(context)
     measure_unit(checks, root)
     append = f"{CONSOLE} -- root=/dev/vda /sbin/init"
     with context.guest("systemd", initrd, append, memory_mib=1024,
-                       extra=rootfs.disk_arguments(disk)) as vm:
+                       extra=rootfs.disk_arguments(*disks)) as vm:
         stream = vm.first_connect(PORT, r"Started .*envd")
         checks.equal("GET /health over vsock", client.health(stream), 204)
         shell = Shell(client.Client(lambda: guest.wait_for("vsock", lambda: vm.connect(PORT))),
                       checks)
         for check in (check_boot, check_cgroups, check_kill, check_memory, check_freeze, check_nfs,
-                      check_ready):
+                      check_quota, check_ready):
             checks.run(check.__name__, check, checks, shell)
         shell.envd.start_detached("/bin/systemctl", "poweroff")
         checks.equal("poweroff", vm.wait_end(), "guest-shutdown")

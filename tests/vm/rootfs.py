@@ -72,12 +72,13 @@ def unpacked(name, arch, packages):
     return path
 
 
-def disk(name, folder, size="900M"):
-    """An ext4 image with the folder's contents."""
+def disk(name, folder, size="900M", *options):
+    """An ext4 image with the folder's contents; None: empty."""
     path = assets.build_path("disk", f"{name}.ext4")
     if os.path.exists(path):
         os.unlink(path)
-    assets.run(["mke2fs", "-q", "-t", "ext4", "-d", folder, path, size])
+    contents = ["-d", folder] if folder else []
+    assets.run(["mke2fs", "-q", "-t", "ext4", *options, *contents, path, size])
     return path
 
 
@@ -96,7 +97,10 @@ def bytes_in(folder):
                for path, _, names in os.walk(folder) for name in names)
 
 
-def disk_arguments(path):
-    """QEMU's arguments for a disk whose changes are forgotten at the end."""
-    return ("-drive", f"if=none,id=disk,format=raw,snapshot=on,file={path}",
-            "-device", "virtio-blk-pci,drive=disk")
+def disk_arguments(*paths):
+    """QEMU's arguments for disks (vda, vdb, …) whose changes are forgotten at the end."""
+    arguments = []
+    for i, path in enumerate(paths):
+        arguments += ["-drive", f"if=none,id=disk{i},format=raw,snapshot=on,file={path}",
+                      "-device", f"virtio-blk-pci,drive=disk{i}"]
+    return tuple(arguments)
