@@ -1,10 +1,12 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -80,4 +82,16 @@ void thread_stand_back(void)
 	if (away && chdir("/") < 0)
 		apart = -errno;
 	away = false;
+}
+
+void thread_obey_quotas(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+	/* Of the calling thread alone (capabilities(7)): the C library has no such function. */
+	if (syscall(SYS_capget, &header, sets) < 0)
+		return;
+	sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective &= ~CAP_TO_MASK(CAP_SYS_RESOURCE);
+	syscall(SYS_capset, &header, sets);
 }

@@ -39,4 +39,10 @@ int thread_stand_in(int dirfd);
  */
 void thread_stand_back(void);
 
+/*
+ * The calling thread's CAP_SYS_RESOURCE has no effect from now on. With it nothing that the thread
+ * writes counts as too much for the quota of the file's owner (ignore_hardlimit in fs/quota/dquot.c).
+ */
+void thread_obey_quotas(void);
+
 #endif

@@ -27,6 +27,7 @@ struct workers {
 	const char *name;
 	unsigned max_threads;
 	unsigned patience_us;
+	bool obeys_quotas;
 	pthread_mutex_t lock; /* over everything down to `stopping` */
 	/*
 	 * Idle threads wait for it. Not a condition variable: to signal one may wait until a thread that
@@ -101,6 +102,8 @@ static void *worker_main(void *arg)
 	struct work *work;
 	bool first;
 
+	if (w->obeys_quotas)
+		thread_obey_quotas();
 	pthread_mutex_lock(&w->lock);
 	w->starting--;
 	while ((work = next_work(w))) {
@@ -254,6 +257,11 @@ struct workers *workers_new(struct loop *loop, const char *name, unsigned max_th
 void workers_set_patience(struct workers *w, unsigned patience_us)
 {
 	w->patience_us = patience_us;
+}
+
+void workers_obey_quotas(struct workers *w)
+{
+	w->obeys_quotas = true;
 }
 
 void work_submit(struct workers *w, struct work *work)

@@ -38,6 +38,9 @@ struct workers *workers_new(struct loop *loop, const char *name, unsigned max_th
  */
 void workers_set_patience(struct workers *w, unsigned patience_us);
 
+/* Its threads, of which none was started yet, obey quotas: see thread_obey_quotas. */
+void workers_obey_quotas(struct workers *w);
+
 /* Waits for the running work, drops what is queued (no done is called), and frees the pool. */
 void workers_free(struct workers *w);
 

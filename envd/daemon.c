@@ -239,6 +239,7 @@ static void build(struct daemon *d)
 	share_descriptors(&d->state.budget);
 	d->state.file_workers = workers_new(&d->loop, "files", FILE_WORKERS);
 	workers_set_patience(d->state.file_workers, FILE_PATIENCE_US);
+	workers_obey_quotas(d->state.file_workers);
 	d->state.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
 	d->state.kill_workers = workers_new(&d->loop, "kills", KILL_WORKERS);
 	d->state.users = user_db_new(NULL, NULL);

@@ -1,13 +1,19 @@
-/* A thread's stack: where it is, what is below it, and that it is gone with the thread. */
+/*
+ * A thread's stack: where it is, what is below it, and that it is gone with the thread; and what a
+ * thread has for itself.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -110,11 +116,48 @@ static void test_bad_size(void **state)
 			 -ENOMEM);
 }
 
+/* The capabilities in effect for the calling thread. */
+static unsigned long long effective(void)
+{
+	unsigned long long set = 0;
+	char line[128];
+	FILE *f = fopen("/proc/thread-self/status", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, "CapEff:", 7) == 0)
+			set = strtoull(line + 7, NULL, 16);
+	if (f)
+		fclose(f);
+	return set;
+}
+
+static void *obey_quotas(void *arg)
+{
+	unsigned long long *set = arg;
+
+	thread_obey_quotas();
+	*set = effective();
+	return NULL;
+}
+
+/* One thread loses one capability, if the process has it; the process keeps it. */
+static void test_obey_quotas(void **state)
+{
+	unsigned long long before = effective(), set = 0;
+	struct thread t;
+
+	assert_int_equal(thread_start(&t, STACK_BYTES, obey_quotas, &set), 0);
+	thread_join(&t);
+	assert_int_equal(set, before & ~(1ull << CAP_SYS_RESOURCE));
+	assert_int_equal(effective(), before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stand_in),
 		cmocka_unit_test(test_stack),
+		cmocka_unit_test(test_obey_quotas),
 		cmocka_unit_test(test_bad_size),
 	};
 
