@@ -29,8 +29,8 @@
 #define WRITES_A_TURN	 8
 
 /*
- * A file of which so much is left is sent by a worker, as long as the client takes nothing for no
- * longer than that; and again when it has taken so much at once.
+ * A worker sends a file of which so much is left. When the client takes nothing for so long, it gives
+ * up, and the loop sends, until the client takes as much at once.
  */
 #define FILE_LENT_BYTES	  (1024 * 1024)
 #define FILE_LENT_WAIT_MS 5
