@@ -15,7 +15,9 @@ VARIANT ?= release
 ARCH    ?=
 BUILD   := build/$(VARIANT)$(ARCH:%=-%)
 MODULES := base rpc pty fs watch envd
-FOLDERS_OF_ENVD := boot commands control relay
+# A floor of a module is a folder below it (ARCHITECTURE.md).
+FLOORS  := $(MODULES) rpc/codec rpc/http pty/cgroup fs/http watch/engine \
+           envd/boot envd/commands envd/control envd/relay
 PREFIX  ?= /usr
 SECONDS ?= 60
 V       ?= 0
@@ -99,7 +101,7 @@ PROTO    := $(wildcard rpc/proto/*.proto)
 GEN_C    := $(PROTO:rpc/proto/%.proto=$(BUILD)/gen/%.pb-c.c) \
             $(BUILD)/gen/google/protobuf/timestamp.pb-c.c
 PROTOC   := protoc-c --proto_path=rpc/proto --proto_path=/usr/include --c_out=$(BUILD)/gen
-SRC      := $(wildcard $(MODULES:%=%/*.c) $(FOLDERS_OF_ENVD:%=envd/%/*.c))
+SRC      := $(wildcard $(FLOORS:%=%/*.c))
 LIB_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out envd/main.c,$(SRC))) $(GEN_C:.c=.o)
 MAIN_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter envd/main.c,$(SRC)))
 

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "base/heap.h"
 #include "base/mem.h"
+#include "base/mem_trim.h"
 
 void budget_init(struct budget *b)
 {
@@ -31,7 +31,7 @@ void budget_give(struct budget *b, enum budget_kind kind, size_t n)
 		fatal("budget: %zu %s given back, %zu taken", n, budget_kind_name(kind),
 		      b->used[kind]);
 	b->used[kind] -= n;
-	heap_released(b->heap);
+	mem_trim_released(b->trim);
 }
 
 const char *budget_kind_name(enum budget_kind kind)

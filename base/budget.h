@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct heap;
+struct mem_trim;
 
 enum budget_kind {
 	BUDGET_CONNECTIONS,
@@ -26,7 +26,7 @@ struct budget {
 	size_t used[BUDGET_KINDS];
 	size_t limit[BUDGET_KINDS];
 	size_t peak[BUDGET_KINDS];
-	struct heap *heap; /* is told what is given back; NULL: nobody is */
+	struct mem_trim *trim; /* is told what is given back; NULL: nobody is */
 };
 
 /* The limits that hold unless main sets others; BUDGET_CONNECTIONS follows RLIMIT_NOFILE. */

@@ -64,7 +64,7 @@ static _Thread_local int apart;
 /* And whether it is another than "/". */
 static _Thread_local bool away;
 
-int thread_stand_in(int dirfd)
+int thread_enter_dir(int dirfd)
 {
 	if (apart == 0)
 		apart = unshare(CLONE_FS) < 0 ? -errno : 1;
@@ -76,7 +76,7 @@ int thread_stand_in(int dirfd)
 	return 0;
 }
 
-void thread_stand_back(void)
+void thread_leave_dir(void)
 {
 	/* One that can't go back stays, and goes nowhere else. */
 	if (away && chdir("/") < 0)

@@ -28,16 +28,16 @@ void thread_join(struct thread *t);
 
 /*
  * Makes the directory the working directory of the calling thread, and of no other; not for the
- * process' first thread. 0 or -errno, -EPERM where a container forbids it. thread_stand_back must
+ * process' first thread. 0 or -errno, -EPERM where a container forbids it. thread_leave_dir must
  * follow: until then the thread keeps its file system from being unmounted.
  */
-int thread_stand_in(int dirfd);
+int thread_enter_dir(int dirfd);
 
 /*
- * Goes back to "/". Does nothing where thread_stand_in was not called, or failed. A thread that can't
+ * Goes back to "/". Does nothing where thread_enter_dir was not called, or failed. A thread that can't
  * go back stays, and stands in nothing else from then on.
  */
-void thread_stand_back(void);
+void thread_leave_dir(void);
 
 /*
  * The calling thread's CAP_SYS_RESOURCE has no effect from now on. With it nothing that the thread

@@ -11,7 +11,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/state.h"
 #include "base/user.h"
 #include "base/work.h"
 #include "envd/boot/notify.h"
@@ -24,11 +23,12 @@
 #include "envd/options.h"
 #include "envd/relay/port_forward.h"
 #include "fs/service.h"
-#include "pty/cgroups.h"
+#include "pty/cgroup/cgroups.h"
 #include "pty/service.h"
 #include "pty/spawn.h"
-#include "rpc/router.h"
-#include "rpc/server.h"
+#include "rpc/context.h"
+#include "rpc/http/router.h"
+#include "rpc/http/server.h"
 #include "watch/service.h"
 
 /* Calls that may hang on a guest's file system; and clones, which may hang on its programs. */
@@ -48,7 +48,7 @@
 struct daemon {
 	const struct options *options;
 	struct loop loop;
-	struct state state;
+	struct context context;
 	struct gate gate;
 	struct control control;
 	struct port_forward *port_forward; /* NULL where it is off */
@@ -100,10 +100,10 @@ static int serve_invoking_user(struct daemon *d)
 	struct error err;
 	int r;
 
-	r = user_find_uid(d->state.users, geteuid(), &arena, &user, &err);
+	r = user_find_uid(d->context.users, geteuid(), &arena, &user, &err);
 	if (r == 0) {
-		state_set_default_user(&d->state, user.name);
-		user_db_restrict(d->state.users, geteuid());
+		context_set_default_user(&d->context, user.name);
+		user_db_restrict(d->context.users, geteuid());
 		log_info("not root: serving user '%s' alone", user.name);
 	} else {
 		log_error("not root, and uid %u has no name: %s", (unsigned)geteuid(), err.message);
@@ -205,13 +205,13 @@ static void on_end_signal(evutil_socket_t signal_number, short what, void *arg)
 static void on_state_signal(evutil_socket_t signal_number, short what, void *arg)
 {
 	struct daemon *d = arg;
-	const struct budget *b = &d->state.budget;
+	const struct budget *b = &d->context.budget;
 	int kind;
 
 	log_info("state: %zu connections, %llu requests since the start, %u file and %u process "
 		 "workers busy",
 		 server_connections(d->server), server_requests(d->server),
-		 workers_busy(d->state.file_workers), workers_busy(d->state.process_workers));
+		 workers_busy(d->context.file_workers), workers_busy(d->context.process_workers));
 	for (kind = 0; kind < BUDGET_KINDS; kind++)
 		log_info("state: budget of %s: %zu used, %zu at most so far, limit %zu",
 			 budget_kind_name((enum budget_kind)kind), b->used[kind], b->peak[kind],
@@ -232,22 +232,22 @@ static void watch_signal(struct daemon *d, struct event *event, int number,
 static void build(struct daemon *d)
 {
 	loop_init(&d->loop);
-	d->state.loop = &d->loop;
-	heap_init(&d->state.heap, &d->loop);
-	budget_init(&d->state.budget);
-	d->state.budget.heap = &d->state.heap;
-	share_descriptors(&d->state.budget);
-	d->state.file_workers = workers_new(&d->loop, "files", FILE_WORKERS);
-	workers_set_patience(d->state.file_workers, FILE_PATIENCE_US);
-	workers_obey_quotas(d->state.file_workers);
-	d->state.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
-	d->state.kill_workers = workers_new(&d->loop, "kills", KILL_WORKERS);
-	d->state.users = user_db_new(NULL, NULL);
-	state_set_default_user(&d->state, "root");
-	d->gate.state = &d->state;
+	d->context.loop = &d->loop;
+	mem_trim_init(&d->context.trim, &d->loop);
+	budget_init(&d->context.budget);
+	d->context.budget.trim = &d->context.trim;
+	share_descriptors(&d->context.budget);
+	d->context.file_workers = workers_new(&d->loop, "files", FILE_WORKERS);
+	workers_set_patience(d->context.file_workers, FILE_PATIENCE_US);
+	workers_obey_quotas(d->context.file_workers);
+	d->context.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
+	d->context.kill_workers = workers_new(&d->loop, "kills", KILL_WORKERS);
+	d->context.users = user_db_new(NULL, NULL);
+	context_set_default_user(&d->context, "root");
+	d->gate.context = &d->context;
 	d->gate.cors = d->options->cors;
 	d->router = router_new();
-	d->server = server_new(&d->loop, &d->state.budget, d->router, gate_check, &d->gate);
+	d->server = server_new(&d->loop, &d->context.budget, d->router, gate_check, &d->gate);
 	if (d->options->any_vsock_peer)
 		server_allow_any_vsock_peer(d->server);
 	timer_init(&d->shutdown_timer, &d->loop, stop_loop, d);
@@ -283,7 +283,7 @@ static int start_port_forward(struct daemon *d)
 	if (!address && d->options->is_not_fc)
 		return 0;
 	if (port_forward_new(&d->loop, address ? address : PORT_FORWARD_ADDRESS,
-			     &d->state.process_started_ms, &d->port_forward, &err) == 0)
+			     &d->context.process_started_ms, &d->port_forward, &err) == 0)
 		return 0;
 	log_error("%s", err.message);
 	return address ? -1 : 0;
@@ -304,7 +304,7 @@ static void start_cgroups(struct daemon *d)
 	if (o->no_cgroups)
 		log_info("no cgroups: -no-cgroups");
 	else
-		d->cgroups = cgroups_new(&d->loop, d->state.kill_workers, o->cgroup_root,
+		d->cgroups = cgroups_new(&d->loop, d->context.kill_workers, o->cgroup_root,
 					 o->process_accounting);
 	d->freezer = freezer_new(&d->loop, d->cgroups ? d->cgroups->root_fd : -1,
 				 FREEZER_WATCHDOG_MS, hold_starts, d);
@@ -317,20 +317,20 @@ static void start_services(struct daemon *d)
 	struct fs_auth fs_auth = {.token = read_token, .arg = &d->control.token};
 	enum kill_scope scope;
 
-	control_init(&d->control, &d->state, d->server, d->options->is_not_fc);
+	control_init(&d->control, &d->context, d->server, d->options->is_not_fc);
 	d->gate.token_allows = auth_allows;
 	d->gate.token_arg = &d->control.token;
 	if (d->options->verbose || d->control.log_export)
 		log_set_sink(on_log_line, d);
 	control_register(&d->control, d->router);
 	start_cgroups(d);
-	d->fs = fs_service_new(&d->state, &fs_auth);
+	d->fs = fs_service_new(&d->context, &fs_auth);
 	fs_service_register(d->fs, d->router);
-	d->control.pty = d->pty = pty_service_new(&d->state, d->cgroups);
+	d->control.pty = d->pty = pty_service_new(&d->context, d->cgroups);
 	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)
 		pty_service_set_kill_scope(d->pty, scope);
 	pty_service_register(d->pty, d->router);
-	d->watch = watch_service_new(&d->state);
+	d->watch = watch_service_new(&d->context);
 	watch_service_register(d->watch, d->router);
 }
 

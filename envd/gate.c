@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/state.h"
 #include "base/user.h"
 #include "rpc/call.h"
-#include "rpc/header_value.h"
-#include "rpc/stream.h"
+#include "rpc/context.h"
+#include "rpc/http/header_value.h"
+#include "rpc/http/stream.h"
 
 #define EXPOSED_HEADERS                                                                            \
 	"Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin, Location, Cache-Control, "            \
@@ -80,7 +80,7 @@ static bool check_user(const struct gate *gate, struct stream *s)
 	name = header_basic_user(stream_arena(s), authorization);
 	if (!name)
 		return true;
-	if (user_find(gate->state->users, name, stream_arena(s), &user, &err) < 0) {
+	if (user_find(gate->context->users, name, stream_arena(s), &user, &err) < 0) {
 		rpc_refuse(s, &err);
 		return false;
 	}

@@ -7,14 +7,14 @@
 
 #include <stdbool.h>
 
-struct state;
+struct context;
 struct stream;
 
 /* Whether the request may pass as far as the token is concerned: envd/control/auth.c. NULL: all may. */
 typedef bool gate_token_fn(const struct stream *s, void *arg);
 
 struct gate {
-	struct state *state;
+	struct context *context;
 	bool cors; /* false: whatever has an Origin is refused, and no CORS field is sent */
 	gate_token_fn *token_allows;
 	void *token_arg;

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "envd/boot/pid1.h"
-#include "rpc/listen.h"
+#include "rpc/http/listen.h"
 
 #define OPTIONS_DEFAULT_PORT 49983
 #define OPTIONS_MAX_LISTEN   16

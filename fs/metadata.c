@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "fs/entry.h"
-#include "rpc/http_head.h"
+#include "rpc/http/http_head.h"
 
 #define PREFIX_BYTES (sizeof(FS_METADATA_PREFIX) - 1)
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #include "base/arena.h"
-#include "fs/request.h"
+#include "fs/http/request.h"
 
 struct http_head;
 

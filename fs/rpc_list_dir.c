@@ -117,7 +117,7 @@ static int list_dirfd(struct list_dir_call *c)
 
 	if (c->stand_turn != c->walk.turns) {
 		c->stand_turn = c->walk.turns;
-		c->stands = thread_stand_in(fd) == 0;
+		c->stands = thread_enter_dir(fd) == 0;
 	}
 	return c->stands ? AT_FDCWD : fd;
 }
@@ -189,12 +189,12 @@ static void list_run(struct fs_rpc *rpc)
 
 	c->stand_turn = 0;
 	list_slice(c);
-	thread_stand_back();
+	thread_leave_dir();
 }
 
 static void list_free(struct list_dir_call *c)
 {
-	budget_give(&c->rpc.state->budget, BUDGET_BYTES, c->taken_bytes);
+	budget_give(&c->rpc.context->budget, BUDGET_BYTES, c->taken_bytes);
 	if (c->walking)
 		fs_walk_clear(&c->walk);
 	codec_list_clear(&c->list);
@@ -209,7 +209,7 @@ static void list_free(struct list_dir_call *c)
 /* Makes what the budget counts for the call what it takes now. False where that is too much. */
 static bool list_account(struct list_dir_call *c)
 {
-	struct budget *budget = &c->rpc.state->budget;
+	struct budget *budget = &c->rpc.context->budget;
 	size_t bytes = list_bytes(c);
 
 	if (bytes > c->taken_bytes) {

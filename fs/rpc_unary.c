@@ -13,9 +13,9 @@ void *fs_rpc_new(struct rpc_call *call, size_t bytes)
 	const char *name = rpc_call_user(call);
 
 	rpc->call = rpc_call_ref(call);
-	rpc->state = svc->state;
-	fs_owners_init(&rpc->owners, svc->state->users);
-	if (user_find(svc->state->users, name ? name : svc->state->default_user, &rpc->arena,
+	rpc->context = svc->context;
+	fs_owners_init(&rpc->owners, svc->context->users);
+	if (user_find(svc->context->users, name ? name : svc->context->default_user, &rpc->arena,
 		      &rpc->user, &rpc->err) < 0) {
 		rpc_fail(call, &rpc->err);
 		fs_rpc_free(rpc);
@@ -26,7 +26,7 @@ void *fs_rpc_new(struct rpc_call *call, size_t bytes)
 
 int fs_rpc_path(struct fs_rpc *rpc, const char *path, char **ret)
 {
-	if (path_resolve(path, &rpc->user, rpc->state->default_workdir, &rpc->arena, ret,
+	if (path_resolve(path, &rpc->user, rpc->context->default_workdir, &rpc->arena, ret,
 			 &rpc->err) == 0)
 		return 0;
 	rpc_fail(rpc->call, &rpc->err);
@@ -54,7 +54,7 @@ void fs_rpc_submit(struct fs_rpc *rpc, void (*run)(struct fs_rpc *), void (*done
 	rpc->done = done;
 	rpc->work.run = work_run;
 	rpc->work.done = work_done;
-	work_submit(rpc->state->file_workers, &rpc->work);
+	work_submit(rpc->context->file_workers, &rpc->work);
 }
 
 bool fs_rpc_is_legacy(struct rpc_call *call)

@@ -4,13 +4,13 @@
 
 #include "base/mem.h"
 #include "fs/service_impl.h"
-#include "rpc/router.h"
+#include "rpc/http/router.h"
 
-struct fs_service *fs_service_new(struct state *state, const struct fs_auth *auth)
+struct fs_service *fs_service_new(struct context *context, const struct fs_auth *auth)
 {
 	struct fs_service *svc = mem_zalloc(sizeof(*svc));
 
-	svc->state = state;
+	svc->context = context;
 	if (auth)
 		svc->auth = *auth;
 	return svc;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 struct router;
-struct state;
+struct context;
 struct fs_service;
 
 /*
@@ -22,7 +22,7 @@ struct fs_auth {
 };
 
 /* Borrows `state`; copies `auth`, which may be NULL: no token is ever set. */
-struct fs_service *fs_service_new(struct state *state, const struct fs_auth *auth);
+struct fs_service *fs_service_new(struct context *context, const struct fs_auth *auth);
 void fs_service_free(struct fs_service *svc);
 
 /* Adds the methods and endpoints. The service must outlive the router. */

@@ -7,15 +7,15 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "base/state.h"
 #include "base/user.h"
 #include "base/work.h"
 #include "fs/entry.h"
 #include "fs/service.h"
 #include "rpc/call.h"
+#include "rpc/context.h"
 
 struct fs_service {
-	struct state *state;
+	struct context *context;
 	struct fs_auth auth;
 };
 
@@ -35,7 +35,7 @@ struct fs_service {
 struct fs_rpc {
 	struct work work;
 	struct rpc_call *call; /* a reference */
-	struct state *state;
+	struct context *context;
 	struct user user;
 	struct arena arena;
 	struct fs_owners owners;

@@ -19,7 +19,7 @@
 #include <sys/types.h>
 
 #include "base/arena.h"
-#include "fs/request.h"
+#include "fs/http/request.h"
 #include "fs/tar_read.h"
 
 struct fs_untar {

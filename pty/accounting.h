@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "pty/cgroup.h"
+#include "pty/cgroup/cgroup.h"
 
 struct proc;
 struct pty_service;

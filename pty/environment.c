@@ -59,11 +59,11 @@ static char **without_duplicates(struct environment *env)
 	return texts;
 }
 
-char **environment_new(const struct state *state, const struct user *user,
+char **environment_new(const struct context *context, const struct user *user,
 		       const Process__ProcessConfig *config, const char *cwd, struct arena *arena,
 		       const char **ret_path)
 {
-	size_t most = 5 + state->n_env + (config ? config->n_envs : 0), i;
+	size_t most = 5 + context->n_env + (config ? config->n_envs : 0), i;
 	struct environment env = {.arena = arena};
 	const char *path = getenv("PATH");
 	char **texts;
@@ -73,8 +73,8 @@ char **environment_new(const struct state *state, const struct user *user,
 	add(&env, "HOME", user->home);
 	add(&env, "USER", user->name);
 	add(&env, "LOGNAME", user->name);
-	for (i = 0; i < state->n_env; i++)
-		add(&env, state->env[i].name, state->env[i].value);
+	for (i = 0; i < context->n_env; i++)
+		add(&env, context->env[i].name, context->env[i].value);
 	for (i = 0; config && i < config->n_envs; i++)
 		add(&env, config->envs[i]->key, config->envs[i]->value);
 	add(&env, "PWD", cwd);

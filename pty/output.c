@@ -7,10 +7,10 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/state.h"
 #include "pty/message.h"
 #include "pty/proc_table.h"
 #include "pty/tap.h"
+#include "rpc/context.h"
 
 /* Where chunks are read to. One is enough: it is encoded before the next is read. Loop only. */
 static uint8_t chunk[PROC_PIPE_CHUNK_BYTES];

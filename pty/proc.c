@@ -11,12 +11,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/state.h"
 #include "base/work.h"
-#include "pty/cgroup.h"
+#include "pty/cgroup/cgroup.h"
 #include "pty/kill_session.h"
 #include "pty/output.h"
 #include "pty/proc_table.h"
+#include "rpc/context.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -316,7 +316,7 @@ static void init_streams(struct proc *p, const struct spawn *spawn)
 	output_init(&p->outputs[p->n_outputs++], p, OUTPUT_STDERR, spawn->stderr_fd);
 }
 
-struct proc *proc_new(struct proc_table *table, struct state *daemon, const struct spawn *spawn,
+struct proc *proc_new(struct proc_table *table, struct context *daemon, const struct spawn *spawn,
 		      struct cgroup *cgroup, const Process__StartRequest *request,
 		      enum kill_scope scope)
 {

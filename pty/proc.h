@@ -28,7 +28,7 @@
 
 struct cgroup;
 struct proc_table;
-struct state;
+struct context;
 
 /* The most a `data` event carries. */
 #define PROC_PIPE_CHUNK_BYTES (32 * 1024)
@@ -75,7 +75,7 @@ struct output {
 };
 
 struct proc {
-	struct state *daemon;
+	struct context *daemon;
 	struct proc_table *table;
 	unsigned refs;
 	enum proc_state state;
@@ -120,7 +120,7 @@ struct proc {
  * cgroup (NULL: none); copies the rest. The caller has taken one of BUDGET_PROCESSES, which the end gives back. Borrowed from
  * the table.
  */
-struct proc *proc_new(struct proc_table *table, struct state *daemon, const struct spawn *spawn,
+struct proc *proc_new(struct proc_table *table, struct context *daemon, const struct spawn *spawn,
 		      struct cgroup *cgroup, const Process__StartRequest *request,
 		      enum kill_scope scope);
 

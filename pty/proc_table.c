@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/heap.h"
 #include "base/mem.h"
+#include "base/mem_trim.h"
 #include "pty/proc.h"
 
 #define FIRST_BUCKETS 64
@@ -70,7 +70,7 @@ static void expire(void *arg)
 		n_buckets /= 2;
 	if (n_buckets < t->n_buckets)
 		resize(t, n_buckets);
-	heap_released(t->heap);
+	mem_trim_released(t->trim);
 }
 
 static struct retained_exit *find_exit(struct proc_table *t, pid_t pid)
@@ -127,12 +127,12 @@ static void bury(void *arg)
 	}
 }
 
-void proc_table_init(struct proc_table *t, struct loop *loop, struct heap *heap)
+void proc_table_init(struct proc_table *t, struct loop *loop, struct mem_trim *trim)
 {
 	memset(t, 0, sizeof(*t));
 	t->retain_ms = PROC_RETAIN_MS;
 	t->stall_ms = TAP_STALL_MS;
-	t->heap = heap;
+	t->trim = trim;
 	TAILQ_INIT(&t->live);
 	TAILQ_INIT(&t->ended);
 	TAILQ_INIT(&t->retained);

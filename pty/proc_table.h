@@ -12,7 +12,7 @@
 #include "base/loop.h"
 #include "pty/ending.h"
 
-struct heap;
+struct mem_trim;
 struct proc;
 
 /* For how long an exit stays known, and of how many; the oldest goes first. */
@@ -52,11 +52,11 @@ struct proc_table {
 	uint64_t oom_kills;
 
 	struct defer bury;
-	struct heap *heap; /* is told when exits are forgotten; or NULL */
+	struct mem_trim *trim; /* is told when exits are forgotten; or NULL */
 };
 
 /* Borrows the loop and the heap. */
-void proc_table_init(struct proc_table *t, struct loop *loop, struct heap *heap);
+void proc_table_init(struct proc_table *t, struct loop *loop, struct mem_trim *trim);
 
 /* Lets go of the live processes, which go on. */
 void proc_table_clear(struct proc_table *t);

@@ -12,7 +12,7 @@
 TAILQ_HEAD(start_list, start);
 
 struct pty_service {
-	struct state *state;
+	struct context *context;
 	struct cgroups *cgroups; /* NULL: none */
 	struct proc_table table;
 	enum kill_scope kill_scope;

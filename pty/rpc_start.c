@@ -14,12 +14,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "base/state.h"
 #include "base/work.h"
-#include "pty/cgroup.h"
+#include "pty/cgroup/cgroup.h"
 #include "pty/environment.h"
 #include "pty/rpc.h"
 #include "pty/spawn.h"
+#include "rpc/context.h"
 
 /*
  * More than any kernel takes for arguments and environment together (fs/exec.c: three quarters of
@@ -101,14 +101,14 @@ static int prepare_spawn(struct start *start, struct error *err)
 	const Process__StartRequest *request = start->request;
 	const Process__ProcessConfig *config = request->process;
 	bool has_cwd = config && config->opt_cwd_case == PROCESS__PROCESS_CONFIG__OPT_CWD_CWD;
-	struct state *state = start->svc->state;
+	struct context *context = start->svc->context;
 	struct spawn *s = &start->spawn;
 	struct user user;
 	char *cwd;
 
 	spawn_prepare(s);
-	if (state_find_user(state, rpc_call_user(start->call), &start->arena, &user, err) < 0 ||
-	    path_resolve(has_cwd ? config->cwd : "", &user, state->default_workdir, &start->arena,
+	if (context_find_user(context, rpc_call_user(start->call), &start->arena, &user, err) < 0 ||
+	    path_resolve(has_cwd ? config->cwd : "", &user, context->default_workdir, &start->arena,
 			 &cwd, err) < 0)
 		return -1;
 	s->cwd = cwd;
@@ -117,7 +117,7 @@ static int prepare_spawn(struct start *start, struct error *err)
 	s->groups = user.groups;
 	s->n_groups = user.n_groups;
 	s->argv = make_argv(config, &start->arena);
-	s->envp = environment_new(state, &user, config, cwd, &start->arena, &s->path);
+	s->envp = environment_new(context, &user, config, cwd, &start->arena, &s->path);
 	if (strings_bytes(s->argv) + strings_bytes(s->envp) > START_MAX_ARGUMENT_BYTES)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "argument list too long");
 	s->pty = request->pty != NULL;
@@ -148,8 +148,8 @@ static void begin(struct start *start)
 	uint64_t now = clock_monotonic_ms();
 	struct proc *p;
 
-	svc->state->process_started_ms = now;
-	p = proc_new(&svc->table, svc->state, &start->spawn, start->cgroup, start->request,
+	svc->context->process_started_ms = now;
+	p = proc_new(&svc->table, svc->context, &start->spawn, start->cgroup, start->request,
 		     start->scope);
 	start->cgroup = NULL;
 	svc->stats.started++;
@@ -178,7 +178,7 @@ static void start_done(struct work *work)
 		begin(start);
 	} else {
 		start->svc->stats.failed++;
-		budget_give(&start->svc->state->budget, BUDGET_PROCESSES, 1);
+		budget_give(&start->svc->context->budget, BUDGET_PROCESSES, 1);
 		if (start->tap) {
 			rpc_fail(start->call, &start->err);
 			tap_close(start->tap);
@@ -219,7 +219,7 @@ static void submit(struct start *start)
 
 	start->held = svc->holding && start->cgroup;
 	if (!start->held) {
-		work_submit(svc->state->process_workers, &start->work);
+		work_submit(svc->context->process_workers, &start->work);
 		return;
 	}
 	if (svc->n_held++ == 0)
@@ -259,13 +259,13 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 	start->request = (const Process__StartRequest *)message;
 	start->work.run = start_run;
 	start->work.done = start_done;
-	timer_init(&start->deadline, svc->state->loop, start_deadline, start);
+	timer_init(&start->deadline, svc->context->loop, start_deadline, start);
 	if (choose_scope(start, &err) < 0 || prepare_spawn(start, &err) < 0) {
 		rpc_fail(call, &err);
 		start_free(start);
 		return;
 	}
-	if (!budget_take(&svc->state->budget, BUDGET_PROCESSES, 1)) {
+	if (!budget_take(&svc->context->budget, BUDGET_PROCESSES, 1)) {
 		error_set(&err, ERROR_RESOURCE_EXHAUSTED, "too many processes");
 		rpc_fail(call, &err);
 		start_free(start);
@@ -286,7 +286,7 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 static bool take_back(struct start *start)
 {
 	if (!start->held)
-		return work_cancel(start->svc->state->process_workers, &start->work);
+		return work_cancel(start->svc->context->process_workers, &start->work);
 	unhold(start);
 	return true;
 }
@@ -308,7 +308,7 @@ static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 	start->tap = NULL;
 	if (why == RPC_CANCEL_GONE || !take_back(start))
 		return;
-	budget_give(&start->svc->state->budget, BUDGET_PROCESSES, 1);
+	budget_give(&start->svc->context->budget, BUDGET_PROCESSES, 1);
 	start_free(start);
 }
 

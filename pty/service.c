@@ -4,19 +4,19 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/state.h"
-#include "pty/cgroups.h"
+#include "pty/cgroup/cgroups.h"
 #include "pty/rpc.h"
+#include "rpc/context.h"
 
-struct pty_service *pty_service_new(struct state *state, struct cgroups *cgroups)
+struct pty_service *pty_service_new(struct context *context, struct cgroups *cgroups)
 {
 	struct pty_service *svc = mem_zalloc(sizeof(*svc));
 
-	svc->state = state;
+	svc->context = context;
 	svc->cgroups = cgroups;
 	TAILQ_INIT(&svc->held);
 	svc->kill_scope = KILL_SCOPE_SESSION;
-	proc_table_init(&svc->table, state->loop, &state->heap);
+	proc_table_init(&svc->table, context->loop, &context->trim);
 	return svc;
 }
 

@@ -13,7 +13,7 @@
 struct cgroups;
 struct pty_service;
 struct router;
-struct state;
+struct context;
 
 /* For the metrics. */
 struct pty_stats {
@@ -31,7 +31,7 @@ struct pty_stats {
  * Borrows the state, with its workers, users and budget, and the cgroups, which may be NULL.
  * spawn_init must have been called.
  */
-struct pty_service *pty_service_new(struct state *state, struct cgroups *cgroups);
+struct pty_service *pty_service_new(struct context *context, struct cgroups *cgroups);
 
 /* Lets go of the processes, which live on. */
 void pty_service_free(struct pty_service *svc);

@@ -10,8 +10,8 @@
 
 #include "base/mem.h"
 #include "rpc/call_impl.h"
-#include "rpc/gzip.h"
-#include "rpc/router.h"
+#include "rpc/codec/gzip.h"
+#include "rpc/http/router.h"
 
 /* A smaller frame is copied behind what waits already; a larger one is sent where it is. */
 #define COPY_MAX_BYTES 4096

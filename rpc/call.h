@@ -1,5 +1,5 @@
 /*
- * A call: one RPC, in messages. The contract of rpc/stream.h one floor up.
+ * A call: one RPC, in messages. The contract of rpc/http/stream.h one floor up.
  *
  * A service is a table of `struct rpc_method`. It knows no HTTP, no framing, no codec: the
  * protocol files (connect.c, grpcweb.c) do the framing and the endings, codec.h the bytes.
@@ -26,8 +26,8 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "rpc/codec.h"
-#include "rpc/stream.h"
+#include "rpc/codec/codec.h"
+#include "rpc/http/stream.h"
 
 struct evbuffer;
 struct router;

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "rpc/call_impl.h"
-#include "rpc/header_value.h"
+#include "rpc/http/header_value.h"
 
 #define CHARSET "; charset=utf-8"
 #define UPPER	"ABCDEFGHIJKLMNOPQRSTUVWXYZ"

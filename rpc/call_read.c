@@ -8,7 +8,7 @@
 #include "base/budget.h"
 #include "base/mem.h"
 #include "rpc/call_impl.h"
-#include "rpc/gzip.h"
+#include "rpc/codec/gzip.h"
 
 static void call_pump(void *arg);
 

@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "rpc/base64.h"
 #include "rpc/call_impl.h"
-#include "rpc/gzip.h"
-#include "rpc/json.h"
-#include "rpc/uri.h"
+#include "rpc/codec/base64.h"
+#include "rpc/codec/gzip.h"
+#include "rpc/codec/json.h"
+#include "rpc/http/uri.h"
 
 /* What both forms have in common: the version, the deadline. */
 static int accept_common(struct rpc_call *call, struct error *err)

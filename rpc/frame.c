@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/call_impl.h"
-#include "rpc/gzip.h"
+#include "rpc/codec/gzip.h"
 
 struct rpc_frame {
 	unsigned refs;

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "rpc/base64.h"
 #include "rpc/call_impl.h"
-#include "rpc/gzip.h"
+#include "rpc/codec/base64.h"
+#include "rpc/codec/gzip.h"
 
 /* grpc-timeout: up to eight digits and a unit. Too long to tell is none at all. */
 static int parse_timeout(const char *text, int64_t *ret_ms, struct error *err)

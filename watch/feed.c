@@ -6,9 +6,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "watch/event.h"
-#include "watch/mounts.h"
-#include "watch/source.h"
+#include "watch/engine/event.h"
+#include "watch/engine/mounts.h"
+#include "watch/engine/source.h"
 #include "watch/watcher.h"
 
 static void feed_update(struct watch_feed *feed);

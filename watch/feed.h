@@ -1,7 +1,7 @@
 /*
  * Feeds: sources of events on the loop, and who gets what comes of them.
  *
- * A feed is one source (watch/source.h). It belongs to the loop, or is lent to a worker while
+ * A feed is one source (watch/engine/source.h). It belongs to the loop, or is lent to a worker while
  * directories must be looked at; the loop never waits for it. One watched directory is one root:
  * a tree of the source with all watchers that asked for the same of it, so that a directory that
  * many watch costs one watch in the kernel, and its loss of events one rescan. Roots at the same
@@ -24,9 +24,9 @@
 
 #include "base/loop.h"
 #include "base/work.h"
+#include "watch/engine/memory.h"
+#include "watch/engine/tree.h"
 #include "watch/glob.h"
-#include "watch/memory.h"
-#include "watch/tree.h"
 
 struct user_db;
 struct watch_source;

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "fs/entry.h"
+#include "watch/engine/event.h"
 #include "watch/entry.h"
-#include "watch/event.h"
 #include "watch/watcher.h"
 
 /* The path of an entry, by the name that the client called the watched directory. */

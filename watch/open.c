@@ -6,11 +6,11 @@
 
 #include "base/mem.h"
 #include "base/path.h"
-#include "base/state.h"
 #include "base/work.h"
 #include "fs/entry.h"
 #include "fs/netmount.h"
-#include "watch/mounts.h"
+#include "rpc/context.h"
+#include "watch/engine/mounts.h"
 #include "watch/options.h"
 #include "watch/service_impl.h"
 
@@ -121,8 +121,8 @@ static char *resolve(struct rpc_call *call, const char *path)
 	struct user user;
 	char *resolved;
 
-	if (state_find_user(svc->state, rpc_call_user(call), arena, &user, &err) < 0 ||
-	    path_resolve(path, &user, svc->state->default_workdir, arena, &resolved, &err) < 0) {
+	if (context_find_user(svc->context, rpc_call_user(call), arena, &user, &err) < 0 ||
+	    path_resolve(path, &user, svc->context->default_workdir, arena, &resolved, &err) < 0) {
 		rpc_fail(call, &err);
 		return NULL;
 	}

@@ -5,9 +5,9 @@
 
 #include "base/budget.h"
 #include "base/mem.h"
-#include "watch/event.h"
-#include "watch/memory.h"
-#include "watch/names.h"
+#include "watch/engine/event.h"
+#include "watch/engine/memory.h"
+#include "watch/engine/names.h"
 
 #define RING_FIRST 16
 

@@ -1,7 +1,7 @@
 /* filesystem.Filesystem/GetWatcherEvents: what happened since the last time. */
 #include "base/arena.h"
 #include "filesystem.pb-c.h"
-#include "watch/event.h"
+#include "watch/engine/event.h"
 #include "watch/message.h"
 #include "watch/service_impl.h"
 

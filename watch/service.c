@@ -5,18 +5,18 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/state.h"
 #include "base/work.h"
 #include "fs/entry.h"
+#include "rpc/context.h"
 #include "watch/service_impl.h"
 
-struct watch_service *watch_service_new(struct state *state)
+struct watch_service *watch_service_new(struct context *context)
 {
 	struct watch_service *svc = mem_zalloc(sizeof(*svc));
 
-	svc->state = state;
-	svc->workers = workers_new(state->loop, "watches", WATCH_WORKERS);
-	watch_feeds_init(&svc->feeds, state->loop, svc->workers, state->users);
+	svc->context = context;
+	svc->workers = workers_new(context->loop, "watches", WATCH_WORKERS);
+	watch_feeds_init(&svc->feeds, context->loop, svc->workers, context->users);
 	return svc;
 }
 

@@ -6,11 +6,11 @@
 #define WATCH_SERVICE_H
 
 struct router;
-struct state;
+struct context;
 struct watch_service;
 
 /* Borrows the state, with its users and budget. */
-struct watch_service *watch_service_new(struct state *state);
+struct watch_service *watch_service_new(struct context *context);
 
 /* All calls have ended. Ends the watchers that are polled. */
 void watch_service_free(struct watch_service *svc);

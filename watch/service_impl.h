@@ -18,7 +18,7 @@
 #define WATCH_WORKERS 32
 
 struct watch_service {
-	struct state *state;
+	struct context *context;
 	struct workers *workers;
 	struct watch_feeds feeds;
 	LIST_HEAD(, watcher) by_id[WATCH_ID_BUCKETS];

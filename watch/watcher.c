@@ -8,10 +8,10 @@
 
 #include "base/budget.h"
 #include "base/mem.h"
-#include "base/state.h"
 #include "fs/entry.h"
 #include "rpc/call.h"
-#include "watch/event.h"
+#include "rpc/context.h"
+#include "watch/engine/event.h"
 #include "watch/feed.h"
 #include "watch/message.h"
 #include "watch/options.h"
@@ -19,7 +19,7 @@
 
 struct watcher *watcher_new(struct watch_service *service, struct rpc_call *call, bool polled)
 {
-	struct budget *budget = &service->state->budget;
+	struct budget *budget = &service->context->budget;
 	struct watcher *w;
 	struct error err;
 
@@ -50,7 +50,7 @@ void watcher_free(struct watcher *w)
 	if (w->id[0])
 		LIST_REMOVE(w, by_id);
 	watch_queue_clear(&w->queue);
-	budget_give(&w->service->state->budget, BUDGET_WATCHERS, 1);
+	budget_give(&w->service->context->budget, BUDGET_WATCHERS, 1);
 	free(w->path);
 	free(w);
 }
@@ -262,7 +262,7 @@ void watcher_set_options(struct watcher *w, const struct watch_options *options)
 	if (w->polled || !options->debounce_ms)
 		return;
 	w->debounce_ms = options->debounce_ms;
-	timer_init(&w->gathered, w->service->state->loop, on_gathered, w);
+	timer_init(&w->gathered, w->service->context->loop, on_gathered, w);
 }
 
 void watcher_event(struct watcher *w, struct watch_event *event, const struct watch_event *first)

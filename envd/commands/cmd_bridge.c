@@ -19,7 +19,7 @@
 #include "envd/relay/address.h"
 #include "envd/relay/dial.h"
 #include "envd/relay/relay.h"
-#include "rpc/listen.h"
+#include "rpc/http/listen.h"
 
 #define BRIDGE_LISTENERS_MAX 8
 #define BRIDGE_LINKS_MAX     4096 /* connections at a time; more wait in the listener's queue */

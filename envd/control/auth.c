@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "rpc/stream.h"
+#include "rpc/http/stream.h"
 
 static bool is_exempt(const struct http_head *head)
 {

@@ -30,21 +30,21 @@ static void write_run_file(const char *name, const char *value, mode_t mode)
 		log_debug("%s/%s can't be written", RUN_DIRECTORY, name);
 }
 
-void control_init(struct control *c, struct state *state, struct server *server, bool is_not_fc)
+void control_init(struct control *c, struct context *context, struct server *server, bool is_not_fc)
 {
 	memset(c, 0, sizeof(*c));
-	c->state = state;
+	c->context = context;
 	c->server = server;
 	c->is_not_fc = is_not_fc;
 	TAILQ_INIT(&c->waiting);
 	c->mounts = mounts_new();
-	c->control_workers = workers_new(state->loop, "control", 1);
-	c->fsfreeze_workers = workers_new(state->loop, "fsfreeze", 1);
-	state_env_set(state, "E2B_SANDBOX", is_not_fc ? "false" : "true", true);
+	c->control_workers = workers_new(context->loop, "control", 1);
+	c->fsfreeze_workers = workers_new(context->loop, "fsfreeze", 1);
+	context_env_set(context, "E2B_SANDBOX", is_not_fc ? "false" : "true", true);
 	write_run_file(".E2B_SANDBOX", is_not_fc ? "false" : "true", 0444);
 	if (!is_not_fc) {
-		c->log_export = log_export_new(state->loop);
-		c->mmds = mmds_new(state->loop, control_known, c);
+		c->log_export = log_export_new(context->loop);
+		c->mmds = mmds_new(context->loop, control_known, c);
 		mmds_poll(c->mmds, 0);
 	}
 }
@@ -53,8 +53,8 @@ void control_known(void *arg, const struct mmds_answer *answer)
 {
 	struct control *c = arg;
 
-	state_env_set(c->state, "E2B_SANDBOX_ID", answer->instance_id, true);
-	state_env_set(c->state, "E2B_TEMPLATE_ID", answer->env_id, true);
+	context_env_set(c->context, "E2B_SANDBOX_ID", answer->instance_id, true);
+	context_env_set(c->context, "E2B_TEMPLATE_ID", answer->env_id, true);
 	write_run_file(".E2B_SANDBOX_ID", answer->instance_id, 0666);
 	write_run_file(".E2B_TEMPLATE_ID", answer->env_id, 0666);
 	if (answer->address[0])

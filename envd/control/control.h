@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "base/state.h"
 #include "envd/control/token.h"
+#include "rpc/context.h"
 
 struct freezer;
 struct init_call;
@@ -23,7 +23,7 @@ struct router;
 struct server;
 
 struct control {
-	struct state *state;
+	struct context *context;
 	struct server *server;
 	struct token token;
 	bool is_not_fc;
@@ -51,7 +51,8 @@ struct control {
 };
 
 /* Borrows both; fill in the rest before serving. */
-void control_init(struct control *c, struct state *state, struct server *server, bool is_not_fc);
+void control_init(struct control *c, struct context *context, struct server *server,
+		  bool is_not_fc);
 
 /* Registers every endpoint. */
 void control_register(struct control *c, struct router *router);

@@ -14,9 +14,9 @@
 #include "base/mem.h"
 #include "base/work.h"
 #include "envd/control/control.h"
-#include "rpc/json.h"
-#include "rpc/router.h"
-#include "rpc/stream.h"
+#include "rpc/codec/json.h"
+#include "rpc/http/router.h"
+#include "rpc/http/stream.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25

@@ -2,9 +2,9 @@
 #include <stddef.h>
 
 #include "envd/control/control.h"
-#include "rpc/json.h"
-#include "rpc/router.h"
-#include "rpc/stream.h"
+#include "rpc/codec/json.h"
+#include "rpc/http/router.h"
+#include "rpc/http/stream.h"
 
 static void envs(struct stream *s, void *arg)
 {
@@ -14,9 +14,9 @@ static void envs(struct stream *s, void *arg)
 
 	json_writer_init(&out, 0, 256);
 	json_put_object(&out);
-	for (i = 0; i < c->state->n_env; i++) {
-		json_put_name(&out, c->state->env[i].name);
-		json_put_string(&out, c->state->env[i].value);
+	for (i = 0; i < c->context->n_env; i++) {
+		json_put_name(&out, c->context->env[i].name);
+		json_put_string(&out, c->context->env[i].value);
 	}
 	json_put_object_end(&out);
 	json_append(&out, "\n", 1);

@@ -10,10 +10,10 @@
 #include "base/mem.h"
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
-#include "rpc/json.h"
-#include "rpc/router.h"
-#include "rpc/stream.h"
-#include "rpc/uri.h"
+#include "rpc/codec/json.h"
+#include "rpc/http/router.h"
+#include "rpc/http/stream.h"
+#include "rpc/http/uri.h"
 
 struct freeze_call {
 	struct stream *stream;	/* a reference */

@@ -15,8 +15,8 @@
 #include "base/mem.h"
 #include "base/work.h"
 #include "envd/control/control.h"
-#include "rpc/router.h"
-#include "rpc/stream.h"
+#include "rpc/http/router.h"
+#include "rpc/http/stream.h"
 
 struct fsfreeze_call {
 	struct work work;

@@ -2,8 +2,8 @@
 
 #include <stddef.h>
 
-#include "rpc/router.h"
-#include "rpc/stream.h"
+#include "rpc/http/router.h"
+#include "rpc/http/stream.h"
 
 static void health(struct stream *s, void *arg)
 {

@@ -29,9 +29,9 @@
 #include "envd/control/mmds_route.h"
 #include "envd/control/mounts.h"
 #include "envd/version.h"
-#include "rpc/router.h"
-#include "rpc/server.h"
-#include "rpc/stream.h"
+#include "rpc/http/router.h"
+#include "rpc/http/server.h"
+#include "rpc/http/stream.h"
 
 #define EVENTS_HOST "events.e2b.local"
 #define HOSTS_PATH  "/etc/hosts"
@@ -122,7 +122,7 @@ static void tidy_done(struct work *work)
 		url = mem_alloc(strlen(t->hyperloop_ip) + sizeof("http://"));
 		strcpy(url, "http://");
 		strcat(url, t->hyperloop_ip);
-		state_env_set(t->control->state, "E2B_EVENTS_ADDRESS", url, true);
+		context_env_set(t->control->context, "E2B_EVENTS_ADDRESS", url, true);
 		free(url);
 	}
 	free(t->hyperloop_ip);
@@ -277,9 +277,9 @@ static void apply_vars(struct control *c, const struct init_request *r)
 
 	if (!r->has_vars)
 		return;
-	state_env_clear_user(c->state);
+	context_env_clear_user(c->context);
 	for (i = 0; i < r->n_vars; i++)
-		state_env_set(c->state, r->vars[i].name, r->vars[i].value, false);
+		context_env_set(c->context, r->vars[i].name, r->vars[i].value, false);
 	log_debug("init: %zu variables", r->n_vars);
 }
 
@@ -311,9 +311,9 @@ static void apply(struct init_call *call)
 	else
 		token_clear(&c->token);
 	if (r->default_user && *r->default_user)
-		state_set_default_user(c->state, r->default_user);
+		context_set_default_user(c->context, r->default_user);
 	if (r->default_workdir && *r->default_workdir)
-		state_set_default_workdir(c->state, r->default_workdir);
+		context_set_default_workdir(c->context, r->default_workdir);
 	apply_lifecycle(c, r);
 	if (!prepare_worker(call)) {
 		thaw(call);

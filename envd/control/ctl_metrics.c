@@ -17,9 +17,9 @@
 #include "envd/control/metrics.h"
 #include "envd/control/openmetrics.h"
 #include "pty/accounting.h"
-#include "rpc/json.h"
-#include "rpc/router.h"
-#include "rpc/stream.h"
+#include "rpc/codec/json.h"
+#include "rpc/http/router.h"
+#include "rpc/http/stream.h"
 
 #define PROC_FILE_MAX_BYTES (1024 * 1024)
 
@@ -150,7 +150,7 @@ static void metrics(struct stream *s, void *arg)
 		m->processes = accounting_new(c->pty);
 	m->work.run = metrics_run;
 	m->work.done = metrics_done;
-	work_submit(c->state->file_workers, &m->work);
+	work_submit(c->context->file_workers, &m->work);
 }
 
 void ctl_metrics_register(struct control *c, struct router *router)

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "envd/control/control.h"
-#include "rpc/router.h"
-#include "rpc/stream.h"
+#include "rpc/http/router.h"
+#include "rpc/http/stream.h"
 
 #define UPGRADE_PATH "/usr/bin/envd"
 

@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "pty/cgroup_file.h"
+#include "pty/cgroup/cgroup_file.h"
 
 #define PROC_FILE_MAX_BYTES (4 * 1024 * 1024)
 

@@ -4,7 +4,7 @@
  * no state. For a worker.
  *
  * Paths are relative to the root of the hierarchy, and "" is the root itself. `user` and `ptys` are
- * looked at and what is below them is not: those are the cgroups of single processes (pty/cgroup.h),
+ * looked at and what is below them is not: those are the cgroups of single processes (pty/cgroup/cgroup.h),
  * which stop with their parents.
  */
 #ifndef ENVD_FREEZE_TREE_H

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "envd/control/token.h"
-#include "rpc/json.h"
-#include "rpc/rfc3339.h"
+#include "rpc/codec/json.h"
+#include "rpc/codec/rfc3339.h"
 
 /* A string, or null, which is none. */
 static int get_text(struct json_lexer *in, struct arena *arena, const char **ret)

@@ -15,8 +15,8 @@
 
 #include "base/mem.h"
 #include "envd/control/http_client.h"
-#include "rpc/json.h"
-#include "rpc/rfc3339.h"
+#include "rpc/codec/json.h"
+#include "rpc/codec/rfc3339.h"
 
 struct line {
 	char *json; /* an object without its closing brace */

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "envd/control/http_client.h"
-#include "rpc/json.h"
+#include "rpc/codec/json.h"
 
 /* One lookup: a session token first, then the data with it. */
 struct lookup {

@@ -9,7 +9,7 @@
 #include "envd/control/metrics.h"
 #include "pty/accounting.h"
 #include "pty/service.h"
-#include "rpc/server.h"
+#include "rpc/http/server.h"
 
 static void put_gauge(struct evbuffer *out, const char *name, const char *help, double value)
 {
@@ -152,7 +152,7 @@ void openmetrics_put(struct evbuffer *out, const struct control *c, const struct
 	put_counter(out, "envd_thaws", "Thaws of it.", freezes->thaws);
 	put_counter(out, "envd_thaws_by_watchdog", "Thaws that nobody had asked for in time.",
 		    freezes->rescues);
-	put_budget(out, &c->state->budget);
+	put_budget(out, &c->context->budget);
 	put_accounting(out, processes);
 	evbuffer_add_printf(out, "# EOF\n");
 }

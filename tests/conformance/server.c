@@ -16,9 +16,9 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "connectrpc/conformance/v1/server_compat.pb-c.h"
-#include "rpc/codec.h"
-#include "rpc/router.h"
-#include "rpc/server.h"
+#include "rpc/codec/codec.h"
+#include "rpc/http/router.h"
+#include "rpc/http/server.h"
 #include "tests/conformance/service.h"
 
 #define LENGTH_BYTES	  4

@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "connectrpc/conformance/v1/service.pb-c.h"
 #include "rpc/call.h"
-#include "rpc/http_head.h"
-#include "rpc/uri.h"
+#include "rpc/http/http_head.h"
+#include "rpc/http/uri.h"
 
 #define TYPE_URL "type.googleapis.com/"
 

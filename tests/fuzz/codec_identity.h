@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rpc/codec.h"
+#include "rpc/codec/codec.h"
 
 /* Decodes the input, and where that succeeds goes JSON → binary → JSON. */
 void codec_identity(enum rpc_codec codec, const uint8_t *data, size_t n);

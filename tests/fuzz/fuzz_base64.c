@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rpc/base64.h"
+#include "rpc/codec/base64.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Whether the characters are one alphabet's, and how many there are without padding. */

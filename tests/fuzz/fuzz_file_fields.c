@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/disposition.h"
-#include "fs/range.h"
-#include "fs/validator.h"
-#include "rpc/header_value.h"
+#include "fs/http/disposition.h"
+#include "fs/http/range.h"
+#include "fs/http/validator.h"
+#include "rpc/http/header_value.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_ranges(const char *text, uint64_t size)

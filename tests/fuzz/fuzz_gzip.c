@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rpc/gzip.h"
+#include "rpc/codec/gzip.h"
 #include "tests/fuzz/fuzz.h"
 
 #define MAX_BYTES (64 * 1024)

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "rpc/header_value.h"
-#include "rpc/http_date.h"
+#include "rpc/http/header_value.h"
+#include "rpc/http/http_date.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_params(struct arena *arena, const char *text)

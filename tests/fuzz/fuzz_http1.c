@@ -8,9 +8,9 @@
 
 #include "base/budget.h"
 #include "base/loop.h"
-#include "rpc/router.h"
-#include "rpc/server.h"
-#include "rpc/stream.h"
+#include "rpc/http/router.h"
+#include "rpc/http/server.h"
+#include "rpc/http/stream.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/wire_client.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rpc/http1_chunked.h"
+#include "rpc/http/http1_chunked.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/oracle.h"
 

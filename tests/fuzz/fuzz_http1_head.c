@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "rpc/http1_parse.h"
-#include "rpc/http_chars.h"
+#include "rpc/http/http1_parse.h"
+#include "rpc/http/http_chars.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/oracle.h"
 

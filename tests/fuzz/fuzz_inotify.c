@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "watch/inotify.h"
+#include "watch/engine/inotify.h"
 
 /* The four numbers of a record, and the length of what follows them. */
 static uint32_t number(const uint8_t *p, unsigned i)

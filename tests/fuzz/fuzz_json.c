@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rpc/json.h"
+#include "rpc/codec/json.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Writes the current token. */

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "fs/multipart.h"
-#include "fs/quoted_printable.h"
+#include "fs/http/multipart.h"
+#include "fs/http/quoted_printable.h"
 #include "tests/fuzz/fuzz.h"
 
 /* What a parser told, as one text. */

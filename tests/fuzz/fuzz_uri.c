@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "rpc/uri.h"
+#include "rpc/http/uri.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Decodes `in` to `out`, which has its room. Returns the length, or -1 for a bad escape. */

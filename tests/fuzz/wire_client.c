@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/loop.h"
-#include "rpc/http1.h"
+#include "rpc/http/http1.h"
 #include "tests/fuzz/fuzz.h"
 
 struct client {

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "rpc/base64.h"
+#include "rpc/codec/base64.h"
 #include "tests/unit/guard.h"
 
 static void test_vectors(void **state)

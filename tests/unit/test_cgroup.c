@@ -18,8 +18,8 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "pty/cgroup_file.h"
-#include "pty/oom_count.h"
+#include "pty/cgroup/cgroup_file.h"
+#include "pty/cgroup/oom_count.h"
 
 static int dir_fd;
 

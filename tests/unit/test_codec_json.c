@@ -13,8 +13,8 @@
 #include "base/mem.h"
 #include "filesystem.pb-c.h"
 #include "process.pb-c.h"
-#include "rpc/codec.h"
-#include "rpc/json.h"
+#include "rpc/codec/codec.h"
+#include "rpc/codec/json.h"
 #include "tests/proto/kinds.pb-c.h"
 #include "tests/unit/guard.h"
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "rpc/codec.h"
+#include "rpc/codec/codec.h"
 #include "tests/proto/kinds.pb-c.h"
 #include "tests/unit/guard.h"
 

@@ -18,7 +18,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/work.h"
-#include "rpc/file_send.h"
+#include "rpc/http/file_send.h"
 
 #define FILE_BYTES (5u * 1024 * 1024 + 17)
 

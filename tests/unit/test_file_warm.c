@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
-#include "rpc/file_warm.h"
+#include "rpc/http/file_warm.h"
 
 #define MIB (1024 * 1024)
 

@@ -12,11 +12,11 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "fs/content_type.h"
-#include "fs/disposition.h"
-#include "fs/range.h"
-#include "fs/sign.h"
-#include "fs/validator.h"
+#include "fs/http/content_type.h"
+#include "fs/http/disposition.h"
+#include "fs/http/range.h"
+#include "fs/http/sign.h"
+#include "fs/http/validator.h"
 #include "tests/unit/guard.h"
 
 static void test_ranges(void **state)

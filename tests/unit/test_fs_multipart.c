@@ -12,8 +12,8 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
-#include "fs/multipart.h"
-#include "fs/quoted_printable.h"
+#include "fs/http/multipart.h"
+#include "fs/http/quoted_printable.h"
 #include "tests/unit/guard.h"
 
 static struct arena arena;

@@ -19,8 +19,8 @@
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "fs/target.h"
-#include "fs/validator.h"
+#include "fs/http/target.h"
+#include "fs/http/validator.h"
 #include "tests/unit/files.h"
 
 static char dir[64];

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "rpc/gzip.h"
+#include "rpc/codec/gzip.h"
 #include "tests/unit/guard.h"
 
 /* n bytes that compress to about half. */

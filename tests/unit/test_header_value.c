@@ -11,7 +11,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
-#include "rpc/header_value.h"
+#include "rpc/http/header_value.h"
 #include "tests/unit/guard.h"
 
 /* A string before a guard page. */

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "rpc/http1_chunked.h"
+#include "rpc/http/http1_chunked.h"
 #include "tests/unit/guard.h"
 
 /* A literal that may have NULs in it, and its length. */

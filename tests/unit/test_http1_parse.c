@@ -10,7 +10,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
-#include "rpc/http1_parse.h"
+#include "rpc/http/http1_parse.h"
 #include "tests/unit/guard.h"
 
 /* A literal that may have NULs in it, and its length. */
@@ -179,7 +179,7 @@ static void test_framing(void **state)
 	}
 }
 
-/* Each row of the table in rpc/http1_parse.h that is about heads. */
+/* Each row of the table in rpc/http/http1_parse.h that is about heads. */
 static void test_refused(void **state)
 {
 	static const struct {

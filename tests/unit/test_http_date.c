@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "rpc/http_date.h"
+#include "rpc/http/http_date.h"
 
 static void test_format(void **state)
 {

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "rpc/json.h"
+#include "rpc/codec/json.h"
 #include "tests/unit/guard.h"
 
 /* A literal that may have NULs in it, and its length. */

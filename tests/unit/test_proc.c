@@ -21,11 +21,11 @@
 
 #include "base/loop.h"
 #include "base/mem.h"
-#include "base/state.h"
 #include "base/work.h"
 #include "pty/proc.h"
 #include "pty/proc_table.h"
 #include "pty/spawn.h"
+#include "rpc/context.h"
 
 /* ---- a call that remembers what it was told ---- */
 
@@ -129,7 +129,7 @@ size_t rpc_call_pending_bytes(const struct rpc_call *call)
 /* ---- the daemon around it ---- */
 
 static struct loop loop;
-static struct state daemon_state;
+static struct context daemon_state;
 static struct proc_table table;
 
 /* Turns the loop until the condition holds; ten seconds are too long. */

@@ -93,15 +93,15 @@ static void test_environment(void **state)
 	Process__ProcessConfig__EnvsEntry entries[ARRAY_LEN(given)], *envs[ARRAY_LEN(given)];
 	Process__ProcessConfig config = PROCESS__PROCESS_CONFIG__INIT;
 	struct user user = {.name = "u", .home = "/home/u"};
-	struct state shared = {0};
+	struct context shared = {0};
 	struct arena arena = {0};
 	const char *path;
 	char **texts;
 	size_t i;
 
-	state_env_set(&shared, "GLOBAL", "global", false);
-	state_env_set(&shared, "KEPT", "global", false);
-	state_env_set(&shared, "PATH", "/global", false);
+	context_env_set(&shared, "GLOBAL", "global", false);
+	context_env_set(&shared, "KEPT", "global", false);
+	context_env_set(&shared, "PATH", "/global", false);
 	for (i = 0; i < ARRAY_LEN(given); i++) {
 		process__process_config__envs_entry__init(&entries[i]);
 		entries[i].key = given[i][0];
@@ -117,7 +117,7 @@ static void test_environment(void **state)
 	assert_string_equal(path, "/request");
 
 	/* The daemon's own PATH, and without one an empty one. */
-	state_env_clear_user(&shared);
+	context_env_clear_user(&shared);
 	setenv("PATH", "/daemon", 1);
 	environment_new(&shared, &user, NULL, "/cwd", &arena, &path);
 	assert_string_equal(path, "/daemon");

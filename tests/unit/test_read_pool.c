@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "rpc/read_pool.h"
+#include "rpc/http/read_pool.h"
 
 /* Even where nobody has a piece for a while. */
 static void test_kept_while_a_body_comes(void **state)

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "rpc/rfc3339.h"
+#include "rpc/codec/rfc3339.h"
 #include "tests/unit/guard.h"
 
 static void test_parse(void **state)

@@ -1,5 +1,5 @@
 /*
- * The contract of streams, rule by rule (rpc/stream.h), over HTTP/1.1 without a socket: the test
+ * The contract of streams, rule by rule (rpc/http/stream.h), over HTTP/1.1 without a socket: the test
  * is the client, and decides what has arrived and what was read.
  */
 #include <errno.h>
@@ -21,11 +21,11 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/mem.h"
-#include "rpc/body_loan.h"
-#include "rpc/http1.h"
-#include "rpc/router.h"
-#include "rpc/server.h"
-#include "rpc/stream.h"
+#include "rpc/http/body_loan.h"
+#include "rpc/http/http1.h"
+#include "rpc/http/router.h"
+#include "rpc/http/server.h"
+#include "rpc/http/stream.h"
 
 #define GET  "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 #define POST "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n"

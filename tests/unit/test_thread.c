@@ -53,12 +53,12 @@ static void *walk_about(void *arg)
 	char(*where)[PATH_MAX] = arg;
 	int fd = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 || thread_stand_in(fd) < 0)
+	if (fd < 0 || thread_enter_dir(fd) < 0)
 		return NULL;
 	if (!getcwd(where[0], PATH_MAX))
 		where[0][0] = '\0';
 	close(fd);
-	thread_stand_back();
+	thread_leave_dir();
 	if (!getcwd(where[1], PATH_MAX))
 		where[1][0] = '\0';
 	return NULL;
@@ -78,7 +78,7 @@ static void test_stand_in(void **state)
 	assert_string_equal(where[1], "/");
 	assert_non_null(getcwd(after, sizeof(after)));
 	assert_string_equal(after, before);
-	thread_stand_back();
+	thread_leave_dir();
 	assert_non_null(getcwd(after, sizeof(after)));
 	assert_string_equal(after, before);
 }

@@ -9,7 +9,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
-#include "rpc/uri.h"
+#include "rpc/http/uri.h"
 #include "tests/unit/guard.h"
 
 static void test_path(void **state)

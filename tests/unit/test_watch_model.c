@@ -26,9 +26,9 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "tests/unit/watch_model.h"
-#include "watch/memory.h"
-#include "watch/mounts.h"
-#include "watch/source.h"
+#include "watch/engine/memory.h"
+#include "watch/engine/mounts.h"
+#include "watch/engine/source.h"
 
 #define PROCESSES 3
 #define CHANGES	  150

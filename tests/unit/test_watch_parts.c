@@ -16,16 +16,16 @@
 #include "base/budget.h"
 #include "base/mem.h"
 #include "tests/unit/guard.h"
-#include "watch/event.h"
+#include "watch/engine/event.h"
+#include "watch/engine/inotify.h"
+#include "watch/engine/memory.h"
+#include "watch/engine/mounts.h"
+#include "watch/engine/names.h"
+#include "watch/engine/tree.h"
+#include "watch/engine/wdmap.h"
 #include "watch/glob.h"
-#include "watch/inotify.h"
-#include "watch/memory.h"
-#include "watch/mounts.h"
-#include "watch/names.h"
 #include "watch/options.h"
 #include "watch/queue.h"
-#include "watch/tree.h"
-#include "watch/wdmap.h"
 
 /* ---- the kernel's records ---- */
 

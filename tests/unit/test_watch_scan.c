@@ -16,9 +16,9 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "watch/memory.h"
-#include "watch/mounts.h"
-#include "watch/source.h"
+#include "watch/engine/memory.h"
+#include "watch/engine/mounts.h"
+#include "watch/engine/source.h"
 
 #define DIRS	  40
 #define FILES	  100

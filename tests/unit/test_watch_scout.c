@@ -18,11 +18,11 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "watch/memory.h"
-#include "watch/mounts.h"
-#include "watch/reach.h"
-#include "watch/scout.h"
-#include "watch/source.h"
+#include "watch/engine/memory.h"
+#include "watch/engine/mounts.h"
+#include "watch/engine/reach.h"
+#include "watch/engine/scout.h"
+#include "watch/engine/source.h"
 
 #define DIRS 100
 

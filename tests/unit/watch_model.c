@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "watch/source.h"
+#include "watch/engine/source.h"
 
 /* ---- the client ---- */
 

@@ -1,0 +1,251 @@
+/*
+ * `POST /files/compose`: several files become one. The order of its checks is details 52.
+ *
+ *	compose_open → body … → body_end (loop) → compose_run (worker) → compose_done (loop)
+ */
+#include <errno.h>
+#include <event2/buffer.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "fs/entry.h"
+#include "fs/http/concat.h"
+#include "fs/http/request.h"
+#include "fs/service_impl.h"
+#include "rpc/codec/json.h"
+#include "rpc/http/stream.h"
+
+/* A longer body is refused. */
+#define COMPOSE_MAX_BYTES (1024u * 1024)
+
+struct compose {
+	struct work work;
+	struct stream *stream; /* a reference */
+	struct context *context;
+	struct arena arena;
+	struct fs_failure failure;
+	struct evbuffer *body;
+	bool too_large;
+
+	char **sources;
+	size_t n_sources, sources_capacity;
+	char *destination;
+	char *username; /* NULL: the default one */
+	struct user user;
+	const char *default_dir;
+	char *path; /* the destination, resolved */
+};
+
+static void compose_free(struct compose *c)
+{
+	if (c->body)
+		evbuffer_free(c->body);
+	stream_unref(c->stream);
+	free(c->sources);
+	arena_clear(&c->arena);
+	free(c);
+}
+
+/* ---- the request ---- */
+
+/* A string; null counts as absent. */
+static void get_string(struct json_lexer *in, struct arena *arena, char **ret)
+{
+	if (in->token == JSON_NULL)
+		json_skip(in);
+	else
+		json_get_string(in, arena, ret, NULL);
+}
+
+static void get_sources(struct compose *c, struct json_lexer *in)
+{
+	char *source;
+
+	c->n_sources = 0;
+	if (in->token == JSON_NULL) {
+		json_skip(in);
+		return;
+	}
+	if (!json_open_array(in))
+		return;
+	while (json_next_element(in)) {
+		source = NULL;
+		get_string(in, &c->arena, &source);
+		if (c->n_sources == c->sources_capacity) {
+			c->sources_capacity = c->sources_capacity ? c->sources_capacity * 2 : 8;
+			c->sources =
+				mem_realloc(c->sources, c->sources_capacity * sizeof(*c->sources));
+		}
+		c->sources[c->n_sources++] = source ? source : arena_strdup(&c->arena, "");
+	}
+}
+
+/* Reads the body; what follows its value does not matter. */
+static int parse_body(struct compose *c)
+{
+	struct json_lexer *in = mem_alloc(sizeof(*in));
+	size_t n = evbuffer_get_length(c->body);
+	struct error err;
+	int r = 0;
+
+	json_lexer_init(in, evbuffer_pullup(c->body, -1), n);
+	if (json_open_object(in))
+		while (json_next_field(in)) {
+			if (json_name_is_nocase(in, "source_paths"))
+				get_sources(c, in);
+			else if (json_name_is_nocase(in, "destination"))
+				get_string(in, &c->arena, &c->destination);
+			else if (json_name_is_nocase(in, "username"))
+				get_string(in, &c->arena, &c->username);
+			else
+				json_skip(in);
+		}
+	if (in->token == JSON_ERROR && json_finish(in, &err) < 0)
+		r = fs_fail(&c->failure, 400, "invalid request body: %s", err.message);
+	free(in);
+	return r;
+}
+
+static int check_request(struct compose *c)
+{
+	const char *name;
+	struct error err;
+
+	if (c->too_large)
+		return fs_fail(&c->failure, 400, "invalid request body: longer than %u bytes",
+			       COMPOSE_MAX_BYTES);
+	if (parse_body(c) < 0)
+		return -1;
+	if (c->n_sources == 0)
+		return fs_fail(&c->failure, 400, "source_paths must not be empty");
+	if (!c->destination || !*c->destination)
+		return fs_fail(&c->failure, 400, "destination is required");
+	name = c->username ? c->username : c->context->default_user;
+	if (user_find(c->context->users, name, &c->arena, &c->user, &err) < 0)
+		return fs_fail(&c->failure, 401,
+			       "error looking up user '%s': user: unknown user %s", name, name);
+	c->default_dir = c->context->default_workdir
+				 ? arena_strdup(&c->arena, c->context->default_workdir)
+				 : NULL;
+	return fs_resolve(&c->user, c->default_dir, c->destination, strlen(c->destination),
+			  "error resolving destination path", &c->arena, &c->path, &c->failure);
+}
+
+/* ---- the work ---- */
+
+/* Resolves and looks at one source. */
+static int check_source(struct compose *c, size_t i)
+{
+	const char *given = c->sources[i], *shown = fs_text(given, &c->arena);
+	struct stat st;
+
+	if (fs_resolve(&c->user, c->default_dir, given, strlen(given),
+		       "error resolving source path", &c->arena, &c->sources[i], &c->failure) < 0)
+		return -1;
+	if (strcmp(c->sources[i], c->path) == 0)
+		return fs_fail(&c->failure, 400,
+			       "source path \"%s\" cannot be the same as destination", shown);
+	if (stat(c->sources[i], &st) < 0)
+		return fs_fail(&c->failure, 404, "source file not found: %s", shown);
+	if (!S_ISREG(st.st_mode))
+		return fs_fail(&c->failure, 400, "source path is not a regular file: %s", shown);
+	return 0;
+}
+
+static void compose_run(struct work *work)
+{
+	struct compose *c = container_of(work, struct compose, work);
+	size_t i;
+
+	for (i = 0; i < c->n_sources; i++)
+		if (check_source(c, i) < 0)
+			return;
+	fs_concat(c->sources, c->n_sources, c->path, c->user.uid, c->user.gid, &c->failure);
+}
+
+static void reply_entry(struct compose *c)
+{
+	struct json_writer out;
+
+	json_writer_init(&out, 0, 128);
+	json_put_object(&out);
+	json_put_name(&out, "name");
+	json_put_string(&out, fs_path_name(c->path, &c->arena));
+	json_put_name(&out, "path");
+	json_put_string(&out, c->path);
+	json_put_name(&out, "type");
+	json_put_string(&out, "file");
+	json_put_object_end(&out);
+	json_append(&out, "\n", 1);
+	stream_reply(c->stream, 200, "application/json", out.data, out.n);
+	json_writer_clear(&out);
+}
+
+static void compose_done(struct work *work)
+{
+	struct compose *c = container_of(work, struct compose, work);
+
+	if (c->failure.status)
+		fs_reply_failure(c->stream, &c->failure);
+	else
+		reply_entry(c);
+	compose_free(c);
+}
+
+/* ---- the stream ---- */
+
+static void compose_body(struct stream *s, struct evbuffer *data)
+{
+	struct compose *c = stream_data(s);
+
+	if (evbuffer_get_length(c->body) + evbuffer_get_length(data) > COMPOSE_MAX_BYTES)
+		c->too_large = true;
+	else if (!c->too_large)
+		evbuffer_add_buffer(c->body, data);
+}
+
+/* Once the work has begun it is done to its end, whatever becomes of the client. */
+static void compose_body_end(struct stream *s)
+{
+	static const struct stream_handler waiting;
+	struct compose *c = stream_data(s);
+	int r = check_request(c);
+
+	evbuffer_free(c->body);
+	c->body = NULL;
+	stream_set_handler(s, &waiting, NULL);
+	if (r < 0) {
+		fs_reply_failure(s, &c->failure);
+		compose_free(c);
+		return;
+	}
+	c->work.run = compose_run;
+	c->work.done = compose_done;
+	work_submit(c->context->file_workers, &c->work);
+}
+
+static void compose_gone(struct stream *s)
+{
+	compose_free(stream_data(s));
+}
+
+static const struct stream_handler compose_handler = {
+	.body = compose_body,
+	.body_end = compose_body_end,
+	.gone = compose_gone,
+};
+
+void fs_compose_open(struct stream *s, void *arg)
+{
+	struct fs_service *svc = arg;
+	struct compose *c = mem_zalloc(sizeof(*c));
+
+	c->stream = stream_ref(s);
+	c->context = svc->context;
+	c->body = evbuffer_new();
+	if (!c->body)
+		fatal("evbuffer_new failed");
+	stream_set_handler(s, &compose_handler, c);
+}

@@ -1,0 +1,167 @@
+#include "fs/http/concat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "fs/entry.h"
+#include "fs/make_dirs.h"
+
+/* One call of the kernel's copies so much. */
+#define COPY_BYTES (64u * 1024 * 1024)
+
+/* Where the kernel does not copy between the two files, this many bytes are read and written. */
+#define BUFFER_BYTES (256 * 1024)
+
+/* Whether an error says that copy_file_range(2) can't do it, rather than that it failed. */
+static bool unsupported(int error)
+{
+	return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP ||
+	       error == EPERM;
+}
+
+/* Appends by reading and writing. 0 or -errno. */
+static int append_slowly(int from, int to)
+{
+	char *buffer = mem_alloc(BUFFER_BYTES);
+	ssize_t n;
+	int r = 0;
+
+	while (r == 0) {
+		n = fd_read_all(from, buffer, BUFFER_BYTES);
+		if (n <= 0) {
+			r = (int)n;
+			break;
+		}
+		r = fd_write_all(to, buffer, (size_t)n);
+	}
+	free(buffer);
+	return r;
+}
+
+/*
+ * Appends one file to another. Some file systems say of a file that it has no bytes to copy though
+ * it has (those of /proc): what copy_file_range finds empty is read once more.
+ */
+static int append(int from, int to)
+{
+	bool some = false;
+	ssize_t n;
+
+	for (;;) {
+		n = copy_file_range(from, NULL, to, NULL, COPY_BYTES, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return unsupported(errno) ? append_slowly(from, to) : -errno;
+		if (n == 0)
+			return some ? 0 : append_slowly(from, to);
+		some = true;
+	}
+}
+
+/* Opens a source and appends it. */
+static int append_source(const char *path, int to, struct arena *arena, struct fs_failure *failure)
+{
+	FD_AUTO int from = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	int r;
+
+	if (from < 0 || fstat(from, &st) < 0)
+		return fs_fail_errno(failure, 500, errno, "error opening source file %s",
+				     fs_text(path, arena));
+	if (!S_ISREG(st.st_mode))
+		return fs_fail(failure, 400, "source path is not a regular file: %s",
+			       fs_text(path, arena));
+	r = append(from, to);
+	if (r == 0)
+		return 0;
+	if (fs_failure_status(r) == 507)
+		return fs_fail(failure, 507, "not enough disk space available");
+	return fs_fail_errno(failure, 500, r, "error composing source %s", fs_text(path, arena));
+}
+
+/* Fills the new file. */
+static int fill(int fd, char *const *sources, size_t n, uid_t uid, gid_t gid, struct arena *arena,
+		struct fs_failure *failure)
+{
+	size_t i;
+
+	if (fchown(fd, uid, gid) < 0)
+		return fs_fail_errno(failure, 500, errno, "error changing file ownership");
+	for (i = 0; i < n; i++)
+		if (append_source(sources[i], fd, arena, failure) < 0)
+			return -1;
+	return 0;
+}
+
+static int fail_destination(int errnum, const char *what, struct fs_failure *failure)
+{
+	if (fs_failure_status(errnum) == 507)
+		return fs_fail(failure, 507, "not enough disk space available");
+	return fs_fail_errno(failure, 500, errnum, "error %s", what);
+}
+
+/* Removes a source, unless by another spelling it is the destination. */
+static void remove_source(const char *path, const struct stat *made)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && (st.st_dev != made->st_dev || st.st_ino != made->st_ino))
+		unlink(path);
+}
+
+static int concat(char *const *sources, size_t n, const char *destination, uid_t uid, gid_t gid,
+		  struct arena *arena, struct fs_failure *failure)
+{
+	FD_AUTO int fd = -1;
+	struct error err;
+	struct stat made = {0};
+	uint64_t random;
+	char *temp;
+	size_t i;
+	int r;
+
+	if (fs_make_parents(destination, uid, gid, &err, NULL) < 0)
+		return fs_fail(failure, 500, "error ensuring directories: %s", err.message);
+	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		;
+	temp = arena_printf(arena, "%s.e2b-compose.%016" PRIx64 ".tmp", destination, random);
+	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return fail_destination(errno, "creating destination file", failure);
+	r = fill(fd, sources, n, uid, gid, arena, failure);
+	if (r == 0 && fstat(fd, &made) < 0)
+		r = fail_destination(errno, "creating destination file", failure);
+	/* Over NFS it is the close that says whether there was space. */
+	if (r == 0 && close(fd_take(&fd)) < 0 && errno != EINTR)
+		r = fail_destination(errno, "closing destination file", failure);
+	if (r == 0 && rename(temp, destination) < 0)
+		r = fail_destination(errno, "finalizing compose", failure);
+	if (r < 0) {
+		unlink(temp);
+		return -1;
+	}
+	for (i = 0; i < n; i++)
+		remove_source(sources[i], &made);
+	return 0;
+}
+
+int fs_concat(char *const *sources, size_t n, const char *destination, uid_t uid, gid_t gid,
+	      struct fs_failure *failure)
+{
+	struct arena arena = {0};
+	int r = concat(sources, n, destination, uid, gid, &arena, failure);
+
+	arena_clear(&arena);
+	return r;
+}

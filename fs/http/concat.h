@@ -1,0 +1,20 @@
+/*
+ * Files put one behind the other, in the kernel where it can: the work of /files/compose. On a
+ * worker.
+ */
+#ifndef FS_HTTP_CONCAT_H
+#define FS_HTTP_CONCAT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "fs/http/request.h"
+
+/*
+ * Concatenates the sources into a new file beside the destination, gives it to the user, renames
+ * it to the destination (which may exist) and removes the sources. On -1 no file has changed.
+ */
+int fs_concat(char *const *sources, size_t n, const char *destination, uid_t uid, gid_t gid,
+	      struct fs_failure *failure);
+
+#endif

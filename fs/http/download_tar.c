@@ -1,0 +1,88 @@
+/*
+ * `GET /files?path=DIR&format=tar`: a directory as a tar archive. With `gzip=1` the archive is a
+ * compressed one; otherwise the answer is, where the client accepts that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "fs/entry.h"
+#include "fs/http/disposition.h"
+#include "fs/http/download.h"
+#include "fs/http/tar_source.h"
+#include "rpc/context.h"
+#include "rpc/http/stream.h"
+
+static void tar_run(struct work *work)
+{
+	struct download *d = container_of(work, struct download, work);
+	const char *shown = fs_text(d->path, &d->arena);
+
+	d->fd = open(d->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+	if (d->fd >= 0)
+		return;
+	if (errno == ENOENT)
+		fs_fail(&d->failure, 404, "path '%s' does not exist", shown);
+	else if (errno == ENOTDIR)
+		fs_fail(&d->failure, 400, "path '%s' is not a directory", shown);
+	else
+		fs_fail_errno(&d->failure, 500, errno, "error opening directory '%s'", shown);
+}
+
+/* The archive's name: the directory's, with an extension. */
+static char *archive_name(struct download *d)
+{
+	const char *name = fs_path_name(d->path, &d->arena);
+
+	if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		name = "files";
+	return arena_printf(&d->arena, "%s.tar%s", name, d->packed ? ".gz" : "");
+}
+
+static void send_archive(struct download *d)
+{
+	struct stream *s = d->stream;
+	bool gzip = !d->packed && (d->coding == HEADER_CODING_GZIP || d->identity_refused);
+
+	stream_header_set(s, "Vary", "Accept-Encoding");
+	stream_header(s, "Content-Disposition", fs_disposition_format(archive_name(d), &d->arena));
+	stream_header(s, "Content-Type", d->packed ? "application/gzip" : "application/x-tar");
+	if (gzip)
+		stream_header(s, "Content-Encoding", "gzip");
+	stream_head(s, 200, STREAM_LENGTH_UNKNOWN);
+	if (download_is_head(d))
+		stream_finish(s);
+	else
+		fs_tar_source_start(s, d->context, fd_take(&d->fd), gzip || d->packed);
+	download_free(d);
+}
+
+static void tar_done(struct work *work)
+{
+	struct download *d = container_of(work, struct download, work);
+
+	if (stream_live(d->stream) && d->failure.status == 0) {
+		send_archive(d);
+		return;
+	}
+	if (stream_live(d->stream))
+		fs_reply_failure(d->stream, &d->failure);
+	download_free(d);
+}
+
+void download_tar(struct download *d)
+{
+	if (d->coding == HEADER_CODING_NONE) {
+		fs_fail(&d->failure, 406,
+			"error parsing Accept-Encoding: no acceptable encoding found, supported: "
+			"[gzip]");
+		fs_reply_failure(d->stream, &d->failure);
+		download_free(d);
+		return;
+	}
+	d->work.run = tar_run;
+	d->work.done = tar_done;
+	work_submit(d->context->file_workers, &d->work);
+}

@@ -1,0 +1,87 @@
+#include "fs/http/sign.h"
+
+#include <sha2.h>
+#include <string.h>
+
+/* Unpadded standard base64 (RFC 4648 section 4) of a SHA-256. Returns the end. */
+static char *put_base64(char *out, const uint8_t digest[SHA256_DIGEST_LENGTH])
+{
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint32_t bits = 0;
+	unsigned count = 0;
+	size_t i;
+
+	for (i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+		bits = bits << 8 | digest[i];
+		for (count += 8; count >= 6; count -= 6)
+			*out++ = alphabet[bits >> (count - 6) & 63];
+	}
+	if (count)
+		*out++ = alphabet[bits << (6 - count) & 63];
+	return out;
+}
+
+static void update(SHA2_CTX *sha, const char *p, size_t n)
+{
+	SHA256Update(sha, (const uint8_t *)p, n);
+}
+
+void fs_sign_make(const struct fs_sign *sign, char out[FS_SIGNATURE_BYTES])
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	SHA2_CTX sha;
+
+	SHA256Init(&sha);
+	update(&sha, sign->path, strlen(sign->path));
+	update(&sha, ":", 1);
+	update(&sha, sign->operation, strlen(sign->operation));
+	update(&sha, ":", 1);
+	update(&sha, sign->username, strlen(sign->username));
+	update(&sha, ":", 1);
+	update(&sha, sign->token, sign->token_bytes);
+	if (sign->expiration) {
+		update(&sha, ":", 1);
+		update(&sha, sign->expiration, strlen(sign->expiration));
+	}
+	SHA256Final(digest, &sha);
+	*put_base64(stpcpy(out, "v1_"), digest) = '\0';
+	/* The state holds parts of the token. */
+	explicit_bzero(&sha, sizeof(sha));
+}
+
+bool fs_equal_constant_time(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
+{
+	const volatile uint8_t *x = a, *y = b;
+	uint8_t difference = 0;
+	size_t i;
+
+	if (a_bytes != b_bytes)
+		return false;
+	for (i = 0; i < a_bytes; i++)
+		difference |= x[i] ^ y[i];
+	return difference == 0;
+}
+
+const char *fs_sign_check(const struct fs_sign *sign)
+{
+	char expected[FS_SIGNATURE_BYTES];
+
+	if (!sign->token)
+		return NULL;
+	if (sign->header_token && *sign->header_token) {
+		if (!fs_equal_constant_time(sign->header_token, strlen(sign->header_token),
+					    sign->token, sign->token_bytes))
+			return "access token present in header but does not match";
+		return NULL;
+	}
+	if (!sign->signature)
+		return "missing signature query parameter";
+	fs_sign_make(sign, expected);
+	if (!fs_equal_constant_time(expected, strlen(expected), sign->signature,
+				    strlen(sign->signature)))
+		return "invalid signature";
+	if (sign->expiration && sign->expiration_s < sign->now_s)
+		return "signature is already expired";
+	return NULL;
+}

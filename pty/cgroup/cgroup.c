@@ -1,0 +1,299 @@
+#include "pty/cgroup/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pty/cgroup/cgroup_file.h"
+#include "pty/spawn.h"
+
+/* The names are "p" and a number, so that an earlier daemon's are known again. */
+#define NAME_PREFIX 'p'
+
+/* An earlier daemon's may be there still, with a background process in it. */
+#define NAME_TRIES 1000
+
+static void schedule_removal(struct cgroups *c);
+
+static int group_fd(const struct cgroup *cg)
+{
+	return cg->all->group_fds[cg->group];
+}
+
+static void became_empty(struct cgroup_watch *watch);
+
+static struct cgroup *cgroup_alloc(struct cgroups *c, enum cgroup_group group)
+{
+	struct cgroup *cg = mem_zalloc(sizeof(*cg));
+
+	cg->all = c;
+	cg->group = group;
+	cg->watch = (struct cgroup_watch){.id = -1, .changed = became_empty};
+	return cg;
+}
+
+struct cgroup *cgroup_new(struct cgroups *c, enum cgroup_group group)
+{
+	return c ? cgroup_alloc(c, group) : NULL;
+}
+
+static void cgroup_free(struct cgroup *cg)
+{
+	cgroups_unwatch(cg->all, &cg->watch);
+	free(cg);
+}
+
+/* ---- its life, on workers ---- */
+
+static int make_directory(struct cgroup *cg)
+{
+	unsigned tries;
+
+	for (tries = 0; tries < NAME_TRIES; tries++) {
+		snprintf(cg->name, sizeof(cg->name), "%c%" PRIu64, NAME_PREFIX,
+			 __atomic_add_fetch(&cg->all->n_named, 1, __ATOMIC_RELAXED));
+		if (mkdirat(group_fd(cg), cg->name, 0755) == 0)
+			return 0;
+		if (errno != EEXIST)
+			break;
+	}
+	return -errno;
+}
+
+/* The descriptor that the spawn wants of a directory: itself, or its cgroup.procs. */
+static void open_entry(const struct cgroup *cg, const char *directory, struct spawn *s)
+{
+	char path[64];
+
+	if (cg->all->entry == CGROUP_ENTRY_CLONE) {
+		s->cgroup_fd = openat(group_fd(cg), directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/cgroup.procs", directory);
+	s->cgroup_procs_fd = openat(group_fd(cg), path, O_WRONLY | O_CLOEXEC);
+}
+
+void cgroup_enter(struct cgroup *cg, struct spawn *s)
+{
+	int r = make_directory(cg);
+
+	cg->made = r == 0;
+	if (cg->made) {
+		open_entry(cg, cg->name, s);
+		return;
+	}
+	log_warn("no cgroup of its own for a process in %s: %s", cgroups_group_name(cg->group),
+		 error_errno_text(r));
+	open_entry(cg, ".", s);
+}
+
+void cgroup_entered(struct spawn *s)
+{
+	fd_close(&s->cgroup_fd);
+	fd_close(&s->cgroup_procs_fd);
+}
+
+int cgroup_kill(const struct cgroup *cg)
+{
+	char path[64];
+
+	if (!cg->made)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "%s/cgroup.kill", cg->name);
+	return cgroup_file_write(group_fd(cg), path, "1");
+}
+
+int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
+{
+	FD_AUTO int fd = -1;
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!cg->made)
+		return -ENOENT;
+	fd = openat(group_fd(cg), cg->name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = cgroup_file_read_key(fd, "cpu.stat", "usage_usec", &ret->cpu_us);
+	ret->has_memory = cgroup_file_read_number(fd, "memory.current", &ret->memory_bytes) == 0;
+	cgroup_file_read_number(fd, "memory.peak", &ret->memory_peak_bytes);
+	cgroup_file_read_key(fd, "memory.events", "oom_kill", &ret->oom_kills);
+	return r;
+}
+
+/* ---- its removal ---- */
+
+static void move_to(struct cgroup *cg, struct cgroup_list *list, enum cgroup_state state)
+{
+	cg->state = state;
+	TAILQ_INSERT_TAIL(list, cg, link);
+}
+
+/* Somebody was in it when its removal was tried, and has left: it is tried again. */
+static void became_empty(struct cgroup_watch *watch)
+{
+	struct cgroup *cg = container_of(watch, struct cgroup, watch);
+
+	cg->changed = true;
+	if (cg->state != CGROUP_LINGERING)
+		return;
+	TAILQ_REMOVE(&cg->all->lingering, cg, link);
+	cg->all->n_lingering--;
+	move_to(cg, &cg->all->released, CGROUP_RELEASED);
+	schedule_removal(cg->all);
+}
+
+static void removal_run(struct work *work)
+{
+	struct cgroups *c = container_of(work, struct cgroups, removal);
+	struct cgroup *cg;
+
+	TAILQ_FOREACH (cg, &c->removing, link)
+		cg->removed = cgroup_remove(group_fd(cg), cg->name);
+}
+
+/*
+ * What becomes of one that could not be removed: true where it is to be tried again. The watch is
+ * set before the try that counts, so that the last one to leave is seen, whenever that is. Where
+ * no watch is to be had it is tried whenever another one is removed.
+ */
+static bool keep(struct cgroup *cg)
+{
+	struct cgroups *c = cg->all;
+	char path[64];
+
+	if (cg->watch.id < 0) {
+		snprintf(path, sizeof(path), "%s/%s/cgroup.events", cgroups_group_name(cg->group),
+			 cg->name);
+		cg->changed = cgroups_watch(c, &cg->watch, path) == 0;
+	}
+	if (cg->changed || cg->watch.id < 0) {
+		move_to(cg, &c->released, CGROUP_RELEASED);
+		return cg->changed;
+	}
+	move_to(cg, &c->lingering, CGROUP_LINGERING);
+	c->n_lingering++;
+	return false;
+}
+
+static void removal_done(struct work *work)
+{
+	struct cgroups *c = container_of(work, struct cgroups, removal);
+	struct cgroup *cg;
+
+	while ((cg = TAILQ_FIRST(&c->removing))) {
+		TAILQ_REMOVE(&c->removing, cg, link);
+		if (cg->removed == 0)
+			cgroup_free(cg);
+		else if (keep(cg))
+			c->removal_wanted = true;
+	}
+	if (!c->removal_wanted)
+		return;
+	c->removal_wanted = false;
+	schedule_removal(c);
+}
+
+static void removal_due(void *arg)
+{
+	struct cgroups *c = arg;
+	struct cgroup *cg;
+
+	while ((cg = TAILQ_FIRST(&c->released))) {
+		TAILQ_REMOVE(&c->released, cg, link);
+		cg->changed = false;
+		move_to(cg, &c->removing, CGROUP_REMOVING);
+	}
+	work_submit(c->workers, &c->removal);
+}
+
+static void schedule_removal(struct cgroups *c)
+{
+	if (!TAILQ_EMPTY(&c->removing))
+		c->removal_wanted = true;
+	else if (!timer_pending(&c->removal_timer))
+		timer_set_ms(&c->removal_timer, CGROUPS_REMOVE_DELAY_MS);
+}
+
+void cgroup_release(struct cgroup *cg)
+{
+	if (!cg)
+		return;
+	if (!cg->made) {
+		cgroup_free(cg);
+		return;
+	}
+	move_to(cg, &cg->all->released, CGROUP_RELEASED);
+	schedule_removal(cg->all);
+}
+
+static bool is_name(const char *name)
+{
+	return name[0] == NAME_PREFIX && name[1] != '\0' && strlen(name) < CGROUP_NAME_BYTES &&
+	       name[1 + strspn(name + 1, "0123456789")] == '\0';
+}
+
+static void adopt_group(struct cgroups *c, enum cgroup_group group)
+{
+	FD_AUTO int fd = openat(c->group_fds[group], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	struct cgroup *cg;
+
+	if (!dir)
+		return;
+	fd_take(&fd);
+	while ((entry = readdir(dir))) {
+		if (!is_name(entry->d_name))
+			continue;
+		cg = cgroup_alloc(c, group);
+		strcpy(cg->name, entry->d_name);
+		cg->made = true;
+		cgroup_release(cg);
+	}
+	closedir(dir);
+}
+
+void cgroup_adopt_stale(struct cgroups *c)
+{
+	adopt_group(c, CGROUP_USER);
+	adopt_group(c, CGROUP_PTYS);
+}
+
+void cgroup_removal_init(struct cgroups *c)
+{
+	TAILQ_INIT(&c->released);
+	TAILQ_INIT(&c->removing);
+	TAILQ_INIT(&c->lingering);
+	timer_init(&c->removal_timer, c->loop, removal_due, c);
+	c->removal.run = removal_run;
+	c->removal.done = removal_done;
+}
+
+static void free_list(struct cgroup_list *list)
+{
+	struct cgroup *cg;
+
+	while ((cg = TAILQ_FIRST(list))) {
+		TAILQ_REMOVE(list, cg, link);
+		cgroup_free(cg);
+	}
+}
+
+void cgroup_removal_clear(struct cgroups *c)
+{
+	timer_cancel(&c->removal_timer);
+	free_list(&c->released);
+	free_list(&c->removing);
+	free_list(&c->lingering);
+}

@@ -1,0 +1,128 @@
+#include "pty/cgroup/cgroup_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+int cgroup_file_write(int dir_fd, const char *path, const char *value)
+{
+	FD_AUTO int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return fd_write_all(fd, value, strlen(value));
+}
+
+ssize_t cgroup_file_read(int dir_fd, const char *path, char *text, size_t room)
+{
+	FD_AUTO int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	text[0] = '\0';
+	if (fd < 0)
+		return -errno;
+	n = fd_read_all(fd, text, room - 1);
+	text[n > 0 ? n : 0] = '\0';
+	return n;
+}
+
+/* A decimal number up to the end of its line. */
+static bool parse_number(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	return errno == 0 && (*end == '\0' || *end == '\n');
+}
+
+bool cgroup_file_key(const char *text, const char *key, uint64_t *ret)
+{
+	size_t n = strlen(key);
+	const char *line = text;
+
+	while (line && *line) {
+		if (strncmp(line, key, n) == 0 && line[n] == ' ')
+			return parse_number(line + n + 1, ret);
+		line = strchr(line, '\n');
+		if (line)
+			line++;
+	}
+	return false;
+}
+
+int cgroup_file_read_key(int dir_fd, const char *path, const char *key, uint64_t *ret)
+{
+	char text[CGROUP_FILE_BYTES];
+	ssize_t n = cgroup_file_read(dir_fd, path, text, sizeof(text));
+
+	if (n < 0)
+		return (int)n;
+	return cgroup_file_key(text, key, ret) ? 0 : -ENODATA;
+}
+
+int cgroup_file_read_number(int dir_fd, const char *path, uint64_t *ret)
+{
+	char text[64];
+	ssize_t n = cgroup_file_read(dir_fd, path, text, sizeof(text));
+
+	if (n < 0)
+		return (int)n;
+	if (strcmp(text, "max\n") == 0) {
+		*ret = UINT64_MAX;
+		return 0;
+	}
+	return parse_number(text, ret) ? 0 : -ENODATA;
+}
+
+static int remove_below(int dir_fd, const char *name, unsigned depth);
+
+/* Removes one directory: the cgroups below it first, if they are what it is busy with. */
+static int remove_at(int dir_fd, const char *name, unsigned depth)
+{
+	int r;
+
+	if (unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EBUSY || depth == CGROUP_REMOVE_MAX_DEPTH)
+		return -errno;
+	r = remove_below(dir_fd, name, depth);
+	if (r < 0)
+		return r;
+	return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+static int remove_below(int dir_fd, const char *name, unsigned depth)
+{
+	FD_AUTO int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	const struct dirent *entry;
+	uint64_t populated = 0;
+	DIR *dir;
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (cgroup_file_read_key(fd, "cgroup.events", "populated", &populated) == 0 && populated)
+		return -EBUSY;
+	dir = fdopendir(fd);
+	if (!dir)
+		return -errno;
+	fd_take(&fd);
+	while (r == 0 && (entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+			r = remove_at(dirfd(dir), entry->d_name, depth + 1);
+	closedir(dir);
+	return r;
+}
+
+int cgroup_remove(int dir_fd, const char *name)
+{
+	return remove_at(dir_fd, name, 0);
+}

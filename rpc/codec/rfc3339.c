@@ -1,0 +1,176 @@
+#include "rpc/codec/rfc3339.h"
+
+#include <errno.h>
+#include <stdbool.h>
+
+#define DAY_SECONDS 86400
+
+/* A text that is read from left to right; once something is wrong it stays so. */
+struct cursor {
+	const char *p, *end;
+	bool bad;
+};
+
+static char cursor_peek(const struct cursor *c)
+{
+	return c->p < c->end ? *c->p : '\0';
+}
+
+static bool cursor_accept(struct cursor *c, char expected)
+{
+	if (cursor_peek(c) != expected)
+		return false;
+	c->p++;
+	return true;
+}
+
+static void cursor_expect(struct cursor *c, char expected)
+{
+	if (!cursor_accept(c, expected))
+		c->bad = true;
+}
+
+/* A number of just so many digits, from min to max. */
+static int cursor_number(struct cursor *c, int n_digits, int min, int max)
+{
+	int value = 0;
+
+	for (int i = 0; i < n_digits; i++) {
+		char digit = cursor_peek(c);
+
+		if (digit < '0' || digit > '9') {
+			c->bad = true;
+			return min;
+		}
+		value = value * 10 + (digit - '0');
+		c->p++;
+	}
+	if (value < min || value > max)
+		c->bad = true;
+	return value;
+}
+
+/* One to nine digits behind a point, as billionths. */
+static int32_t cursor_fraction(struct cursor *c)
+{
+	int32_t value = 0;
+	int n = 0;
+
+	for (; cursor_peek(c) >= '0' && cursor_peek(c) <= '9' && n < 9; n++)
+		value = value * 10 + (*c->p++ - '0');
+	if (n == 0)
+		c->bad = true;
+	for (; n < 9; n++)
+		value *= 10;
+	return value;
+}
+
+static bool is_leap_year(int year)
+{
+	return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
+
+/*
+ * Days from 1970-01-01 to a day of the Gregorian calendar. Years are counted from March, so that
+ * the leap day is the last: (153 m + 2) / 5 is then the number of days before a month.
+ */
+static int64_t days_from_date(int year, int month, int day)
+{
+	int from_march = (month + 9) % 12;
+	int64_t y = year - (month <= 2);
+
+	return y * 365 + y / 4 - y / 100 + y / 400 + (153 * from_march + 2) / 5 + day - 1 - 719468;
+}
+
+int rfc3339_parse(const char *p, size_t n, int64_t *ret_seconds, int32_t *ret_nanos)
+{
+	static const int month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	struct cursor c = {.p = p, .end = p + n};
+	int year, month, day, hour, minute, second, offset = 0;
+	int32_t nanos = 0;
+	int64_t seconds;
+
+	year = cursor_number(&c, 4, 0, 9999);
+	cursor_expect(&c, '-');
+	month = cursor_number(&c, 2, 1, 12);
+	cursor_expect(&c, '-');
+	day = cursor_number(&c, 2, 1, 31);
+	cursor_expect(&c, 'T');
+	hour = cursor_number(&c, 2, 0, 23);
+	cursor_expect(&c, ':');
+	minute = cursor_number(&c, 2, 0, 59);
+	cursor_expect(&c, ':');
+	second = cursor_number(&c, 2, 0, 59);
+	if (cursor_accept(&c, '.'))
+		nanos = cursor_fraction(&c);
+	if (!cursor_accept(&c, 'Z')) {
+		int sign = cursor_accept(&c, '-') ? -1 : 1;
+
+		if (sign > 0)
+			cursor_expect(&c, '+');
+		offset = cursor_number(&c, 2, 0, 23) * 3600;
+		cursor_expect(&c, ':');
+		offset = sign * (offset + cursor_number(&c, 2, 0, 59) * 60);
+	}
+	if (c.bad || c.p < c.end)
+		return -EINVAL;
+	if (day > month_days[month - 1] + (month == 2 && is_leap_year(year)))
+		return -EINVAL;
+
+	seconds = days_from_date(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 +
+		  second - offset;
+	if (seconds < RFC3339_MIN_SECONDS || seconds > RFC3339_MAX_SECONDS)
+		return -EINVAL;
+	*ret_seconds = seconds;
+	*ret_nanos = nanos;
+	return 0;
+}
+
+/* So many digits, and what stands before them. */
+static char *put_number(char *at, char before, int value, int n_digits)
+{
+	if (before)
+		*at++ = before;
+	for (int i = n_digits - 1; i >= 0; i--, value /= 10)
+		at[i] = (char)('0' + value % 10);
+	return at + n_digits;
+}
+
+int rfc3339_format(int64_t seconds, int32_t nanos, char out[RFC3339_BYTES])
+{
+	int64_t days, year_days;
+	int year, month, day, rest;
+	char *at = out;
+
+	if (seconds < RFC3339_MIN_SECONDS || seconds > RFC3339_MAX_SECONDS || nanos < 0 ||
+	    nanos > 999999999)
+		return -ERANGE;
+
+	/* The inverse of days_from_date: the year is the last that does not begin after the day. */
+	days = (seconds - RFC3339_MIN_SECONDS) / DAY_SECONDS + RFC3339_MIN_SECONDS / DAY_SECONDS;
+	rest = (int)((seconds - RFC3339_MIN_SECONDS) % DAY_SECONDS);
+	year = (int)((days + 719468) * 400 / 146097) + 1;
+	while (days_from_date(year, 3, 1) > days)
+		year--;
+	year_days = days - days_from_date(year, 3, 1);
+	month = (int)((5 * year_days + 2) / 153);
+	day = (int)(year_days - (153 * month + 2) / 5) + 1;
+	month = month < 10 ? month + 3 : month - 9;
+	year += month <= 2;
+
+	at = put_number(at, '\0', year, 4);
+	at = put_number(at, '-', month, 2);
+	at = put_number(at, '-', day, 2);
+	at = put_number(at, 'T', rest / 3600, 2);
+	at = put_number(at, ':', rest / 60 % 60, 2);
+	at = put_number(at, ':', rest % 60, 2);
+	if (nanos % 1000000 == 0 && nanos)
+		at = put_number(at, '.', nanos / 1000000, 3);
+	else if (nanos % 1000 == 0 && nanos)
+		at = put_number(at, '.', nanos / 1000, 6);
+	else if (nanos)
+		at = put_number(at, '.', nanos, 9);
+	at[0] = 'Z';
+	at[1] = '\0';
+	return 0;
+}

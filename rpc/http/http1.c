@@ -1,0 +1,641 @@
+#include "rpc/http/http1.h"
+
+#include <event2/buffer.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/budget.h"
+#include "base/mem.h"
+#include "rpc/http/body_loan.h"
+#include "rpc/http/http_status.h"
+#include "rpc/http/server_impl.h"
+#include "rpc/http/stream_impl.h"
+
+static const struct stream_carrier http1_carrier;
+
+void http1_init(struct http1 *h, struct server *server, void (*wake)(void *arg), void *wake_arg)
+{
+	memset(h, 0, sizeof(*h));
+	h->server = server;
+	h->wake = wake;
+	h->wake_arg = wake_arg;
+	h->in = evbuffer_new();
+	h->out = evbuffer_new();
+	if (!h->in || !h->out)
+		fatal("evbuffer_new failed");
+	h->file.fd = -1;
+	h->fd = -1;
+}
+
+static void http1_set_state(struct http1 *h, enum http1_state state)
+{
+	h->state = state;
+}
+
+static void http1_wake(struct http1 *h)
+{
+	if (!h->processing)
+		h->wake(h->wake_arg);
+}
+
+/* Lets go of the request. */
+static void http1_release(struct http1 *h)
+{
+	struct stream *s = h->stream;
+
+	if (!s)
+		return;
+	h->stream = NULL;
+	h->file.left = 0;
+	budget_give(h->server->budget, BUDGET_STREAMS, 1);
+	stream_detach(s);
+}
+
+void http1_clear(struct http1 *h)
+{
+	h->processing = true;
+	http1_release(h);
+	if (h->charged_bytes)
+		budget_give(h->server->budget, BUDGET_BYTES, h->charged_bytes);
+	evbuffer_free(h->in);
+	evbuffer_free(h->out);
+}
+
+/* ---- the response ---- */
+
+/* Appends text to the head that is being put together. */
+static char *put(char *at, const char *text, size_t n)
+{
+	memcpy(at, text, n);
+	return at + n;
+}
+
+static char *put_field(char *at, const char *name, const char *value)
+{
+	at = put(at, name, strlen(name));
+	at = put(at, ": ", 2);
+	for (; *value; value++)
+		*at++ = (unsigned char)*value < 0x20 && *value != '\t' ? ' ' : *value;
+	return put(at, "\r\n", 2);
+}
+
+static size_t fields_bytes(const struct stream_field *field)
+{
+	size_t n = 0;
+
+	for (; field; field = field->next)
+		n += strlen(field->name) + strlen(field->value) + 4;
+	return n;
+}
+
+/* RFC 9110 section 8.6 and RFC 9112 section 6.1: answers that have no body and no length. */
+static bool status_has_no_body(unsigned status)
+{
+	return status < 200 || status == 204 || status == 304;
+}
+
+/* Decides the response's framing and whether the connection outlives it. */
+static const char *choose_framing(struct http1 *h, struct stream *s, unsigned status,
+				  int64_t length_bytes, char *text, size_t text_bytes)
+{
+	if (status_has_no_body(status))
+		return "";
+	if (length_bytes >= 0) {
+		snprintf(text, text_bytes, "Content-Length: %lld\r\n", (long long)length_bytes);
+		return text;
+	}
+	if (s->head.minor_version == 0) {
+		h->keep_alive = false;
+		h->abort = true; /* until finish: the close is this body's only end */
+		return "";
+	}
+	h->response_chunked = !s->is_head_request;
+	return "Transfer-Encoding: chunked\r\n";
+}
+
+/* RFC 9112 section 9.3. */
+static const char *connection_field(const struct http1 *h, const struct stream *s)
+{
+	if (!h->keep_alive)
+		return "Connection: close\r\n";
+	return s->head.minor_version == 0 ? "Connection: keep-alive\r\n" : "";
+}
+
+static void http1_send_head(struct stream *s, unsigned status, int64_t length_bytes)
+{
+	struct http1 *h = s->carrier_data;
+	const char *reason = http_status_reason(status), *date = server_date(h->server);
+	const char *framing, *connection;
+	char framing_text[48], status_text[16];
+	struct evbuffer_iovec iov;
+	const struct stream_field *field;
+	char *at;
+	size_t n;
+
+	/* A client that was not told to send its body may send it or not: nobody can tell. */
+	if (h->expects_continue || h->server->ending)
+		h->keep_alive = false;
+	framing = choose_framing(h, s, status, length_bytes, framing_text, sizeof(framing_text));
+	connection = connection_field(h, s);
+	snprintf(status_text, sizeof(status_text), "HTTP/1.1 %u ", status);
+	n = strlen(status_text) + strlen(reason) + strlen(date) + strlen(framing) +
+	    strlen(connection) + fields_bytes(s->fields) + 16;
+	if (evbuffer_reserve_space(h->out, (ev_ssize_t)n, &iov, 1) != 1)
+		fatal("evbuffer_reserve_space failed");
+	at = put(iov.iov_base, status_text, strlen(status_text));
+	at = put(at, reason, strlen(reason));
+	at = put(at, "\r\n", 2);
+	for (field = s->fields; field; field = field->next)
+		at = put_field(at, field->name, field->value);
+	at = put(at, "Date: ", 6);
+	at = put(at, date, strlen(date));
+	at = put(at, "\r\n", 2);
+	at = put(at, framing, strlen(framing));
+	at = put(at, connection, strlen(connection));
+	at = put(at, "\r\n", 2);
+	iov.iov_len = (size_t)(at - (char *)iov.iov_base);
+	evbuffer_commit_space(h->out, &iov, 1);
+	http1_wake(h);
+}
+
+static struct evbuffer *http1_send_begin(struct stream *s, size_t n)
+{
+	struct http1 *h = s->carrier_data;
+	char size[24];
+
+	if (h->response_chunked) {
+		int length = snprintf(size, sizeof(size), "%zx\r\n", n);
+
+		evbuffer_add(h->out, size, (size_t)length);
+	}
+	return h->out;
+}
+
+static void http1_send_end(struct stream *s)
+{
+	struct http1 *h = s->carrier_data;
+
+	if (h->response_chunked)
+		evbuffer_add(h->out, "\r\n", 2);
+	http1_wake(h);
+}
+
+static void http1_send_file(struct stream *s, struct workers *workers, int fd, off_t offset,
+			    uint64_t length)
+{
+	struct http1 *h = s->carrier_data;
+
+	h->file.fd = fd;
+	h->file.workers = workers;
+	h->file.offset = offset;
+	h->file.warm_until = offset;
+	h->file.left = length;
+	http1_wake(h);
+}
+
+/* RFC 9112 section 7.1.2: the last chunk and the trailers. */
+static void send_last_chunk(struct http1 *h, const struct stream_field *field)
+{
+	struct evbuffer_iovec iov;
+	char *at;
+
+	if (evbuffer_reserve_space(h->out, (ev_ssize_t)(fields_bytes(field) + 5), &iov, 1) != 1)
+		fatal("evbuffer_reserve_space failed");
+	at = put(iov.iov_base, "0\r\n", 3);
+	for (; field; field = field->next)
+		at = put_field(at, field->name, field->value);
+	at = put(at, "\r\n", 2);
+	iov.iov_len = (size_t)(at - (char *)iov.iov_base);
+	evbuffer_commit_space(h->out, &iov, 1);
+}
+
+static void http1_finish(struct stream *s)
+{
+	struct http1 *h = s->carrier_data;
+
+	if (h->response_chunked)
+		send_last_chunk(h, s->fields);
+	h->abort = false;
+	h->response_done = true;
+	http1_wake(h);
+}
+
+static void http1_reset(struct stream *s)
+{
+	struct http1 *h = s->carrier_data;
+
+	h->abort = true;
+	http1_set_state(h, HTTP1_BROKEN);
+	http1_wake(h);
+}
+
+static void http1_update(struct stream *s)
+{
+	http1_wake(s->carrier_data);
+}
+
+/* Where what comes next on the socket is a large part of the body, and nothing of it is in `in`. */
+static bool http1_lend(struct stream *s, struct body_loan *ret)
+{
+	struct http1 *h = s->carrier_data;
+	uint64_t left = http1_expects_bytes(h);
+
+	if (h->fd < 0 || h->lent || h->eof || h->response_done || h->expects_continue ||
+	    left < BODY_LOAN_MIN_BYTES || evbuffer_get_length(h->in))
+		return false;
+	ret->fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 3);
+	if (ret->fd < 0)
+		return false;
+	ret->left = left;
+	ret->taken = 0;
+	ret->pool = h->server->pool;
+	h->lent = true;
+	http1_wake(h);
+	return true;
+}
+
+static void http1_take_back(struct stream *s, uint64_t taken)
+{
+	struct http1 *h = s->carrier_data;
+
+	h->lent = false;
+	if (h->body_chunked)
+		http1_chunked_data(&h->chunked, taken);
+	else
+		h->body_left -= taken;
+	http1_wake(h);
+}
+
+static size_t http1_pending_bytes(const struct stream *s)
+{
+	const struct http1 *h = s->carrier_data;
+
+	return evbuffer_get_length(h->out) + (size_t)h->file.left;
+}
+
+static const struct stream_carrier http1_carrier = {
+	.send_head = http1_send_head,
+	.send_begin = http1_send_begin,
+	.send_end = http1_send_end,
+	.send_file = http1_send_file,
+	.finish = http1_finish,
+	.reset = http1_reset,
+	.update = http1_update,
+	.lend = http1_lend,
+	.take_back = http1_take_back,
+	.pending_bytes = http1_pending_bytes,
+};
+
+/* ---- the request ---- */
+
+/* Answers a head that could not be taken, and closes. No stream exists for it. */
+static void refuse_head(struct http1 *h, int status, const char *why)
+{
+	char body[256];
+	int n = snprintf(body, sizeof(body), "%d %s: %s\n", status,
+			 http_status_reason((unsigned)status), why);
+
+	evbuffer_add_printf(h->out,
+			    "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+			    "Date: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+			    status, http_status_reason((unsigned)status), server_date(h->server), n,
+			    body);
+	h->linger = true;
+	evbuffer_drain(h->in, evbuffer_get_length(h->in));
+	http1_set_state(h, HTTP1_LAST);
+}
+
+/* Begins the exchange: the framing of the body, then the server's gate and router. */
+static void http1_begin(struct http1 *h, struct stream *s)
+{
+	h->stream = s;
+	h->n_requests++;
+	h->keep_alive = s->head.keep_alive;
+	h->body_chunked = s->head.body == HTTP_BODY_CHUNKED;
+	h->body_left = s->head.content_length;
+	h->drained = 0;
+	h->response_chunked = h->response_done = h->lent = false;
+	h->expects_continue = s->head.expect_continue;
+	memset(&h->chunked, 0, sizeof(h->chunked));
+	s->is_head_request = strcmp(s->head.method, "HEAD") == 0;
+	http1_set_state(h, s->head.body == HTTP_BODY_NONE ? HTTP1_RESPONSE : HTTP1_BODY);
+	server_request(h->server, s, h->reserve);
+	if (s->head.body == HTTP_BODY_NONE)
+		stream_deliver_body_end(s);
+}
+
+/* Takes a head from the input. False: more bytes are needed, or there is nothing more to do. */
+static bool http1_take_head(struct http1 *h)
+{
+	size_t n = evbuffer_get_length(h->in);
+	const char *why = "", *p;
+	struct stream *s;
+	int head_bytes, r;
+
+	if (n == 0 || evbuffer_get_length(h->out) > STREAM_HIGH_BYTES)
+		return false;
+	if (n > HTTP_HEAD_MAX_BYTES + 1)
+		n = HTTP_HEAD_MAX_BYTES + 1;
+	p = (const char *)evbuffer_pullup(h->in, (ev_ssize_t)n);
+	head_bytes = http1_scan_head(&h->scan, p, n, &why);
+	if (head_bytes == 0) {
+		http1_set_state(h, HTTP1_HEAD);
+		return false;
+	}
+	if (head_bytes < 0) {
+		refuse_head(h, -head_bytes, why);
+		return false;
+	}
+	s = stream_new(h->server->loop, h->server->budget, &http1_carrier, h);
+	r = http1_parse_head(&h->scan, p, (size_t)head_bytes, &s->arena, &s->head, &why);
+	memset(&h->scan, 0, sizeof(h->scan));
+	if (r < 0) {
+		stream_unref(s);
+		refuse_head(h, -r, why);
+		return false;
+	}
+	evbuffer_drain(h->in, (size_t)head_bytes);
+	if (!budget_take(h->server->budget, BUDGET_STREAMS, 1)) {
+		stream_unref(s);
+		refuse_head(h, 503, "too many requests are in work");
+		return false;
+	}
+	http1_begin(h, s);
+	return true;
+}
+
+/* Whoever answers with his body still to come waits for this (RFC 9110 section 10.1.1). */
+static void send_continue(struct http1 *h)
+{
+	static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	h->expects_continue = false;
+	evbuffer_add(h->out, interim, sizeof(interim) - 1);
+}
+
+/* Hands on n bytes of the body, or drops them where nobody wants them. */
+static void http1_pass(struct http1 *h, size_t n)
+{
+	struct evbuffer *piece = h->server->piece;
+
+	if (h->response_done) {
+		h->drained += n;
+		evbuffer_drain(h->in, n);
+		return;
+	}
+	h->secret |= h->stream->secret;
+	evbuffer_remove_buffer(h->in, piece, n);
+	stream_deliver_body(h->stream, piece);
+}
+
+/* The body came to its end. */
+static void http1_body_over(struct http1 *h)
+{
+	http1_set_state(h, HTTP1_RESPONSE);
+	stream_deliver_body_end(h->stream);
+}
+
+/*
+ * Framing that can't be trusted, so the connection ends: behind the response, where that is
+ * complete; by a break, where it has begun; else with 400.
+ */
+static void http1_bad_body(struct http1 *h, int status, const char *why)
+{
+	bool begun = h->stream->head_sent;
+
+	evbuffer_drain(h->in, evbuffer_get_length(h->in));
+	http1_release(h);
+	if (h->response_done) {
+		h->response_done = false;
+		h->linger = true;
+		http1_set_state(h, HTTP1_LAST);
+	} else if (begun) {
+		h->abort = true;
+		http1_set_state(h, HTTP1_BROKEN);
+	} else {
+		refuse_head(h, status, why);
+	}
+}
+
+/* Takes framing and data of a chunked body. False: more input is needed. */
+static bool http1_take_chunked(struct http1 *h)
+{
+	struct evbuffer_iovec iov;
+	const char *why = "";
+	ssize_t taken;
+	uint64_t left;
+
+	if (evbuffer_peek(h->in, -1, NULL, &iov, 1) < 1 || iov.iov_len == 0)
+		return false;
+	taken = http1_chunked_framing(&h->chunked, iov.iov_base, iov.iov_len, &why);
+	if (taken < 0) {
+		http1_bad_body(h, (int)-taken, why);
+		return false;
+	}
+	evbuffer_drain(h->in, (size_t)taken);
+	if (http1_chunked_done(&h->chunked)) {
+		http1_body_over(h);
+		return true;
+	}
+	left = http1_chunked_left(&h->chunked);
+	if (left > evbuffer_get_length(h->in))
+		left = evbuffer_get_length(h->in);
+	if (left) {
+		http1_chunked_data(&h->chunked, left);
+		http1_pass(h, (size_t)left);
+	}
+	return true;
+}
+
+/* Takes a piece of the body. False: more input is needed, or the stream is held, or lent. */
+static bool http1_take_body(struct http1 *h)
+{
+	size_t n;
+
+	if (h->lent || (!h->response_done && h->stream->held))
+		return false;
+	if (h->expects_continue && !h->response_done && !h->stream->head_sent)
+		send_continue(h);
+	if (h->body_chunked)
+		return http1_take_chunked(h);
+	n = evbuffer_get_length(h->in);
+	if (n > h->body_left)
+		n = (size_t)h->body_left;
+	if (n == 0 && h->body_left)
+		return false;
+	h->body_left -= n;
+	if (n)
+		http1_pass(h, n);
+	if (h->state == HTTP1_BODY && h->body_left == 0)
+		http1_body_over(h);
+	return true;
+}
+
+/*
+ * The client's sending side has ended, and all that came before was taken: a body that is not
+ * whole never will be; behind one that is, the handler may want to know.
+ */
+static void http1_check_eof(struct http1 *h)
+{
+	if (!h->eof || !h->stream || h->response_done)
+		return;
+	if (h->state == HTTP1_BODY && !h->stream->held && !h->lent)
+		http1_bad_body(h, 400, "the body is cut short");
+	else if (h->state == HTTP1_RESPONSE)
+		stream_deliver_half_closed(h->stream);
+}
+
+/* The response is complete. Goes on to the next request, or to the connection's end. */
+static void http1_settle(struct http1 *h)
+{
+	bool body_open = h->state == HTTP1_BODY;
+
+	if (!h->response_done || h->state == HTTP1_BROKEN)
+		return;
+	if (h->file.left)
+		return;
+	if (body_open && h->keep_alive && !h->eof && h->drained <= HTTP1_DRAIN_MAX_BYTES)
+		return; /* the rest of the body is dropped as it comes */
+	http1_release(h);
+	h->response_done = false;
+	if (body_open || !h->keep_alive) {
+		h->linger |= body_open;
+		evbuffer_drain(h->in, evbuffer_get_length(h->in));
+		http1_set_state(h, HTTP1_LAST);
+	} else {
+		http1_set_state(h, HTTP1_IDLE);
+	}
+}
+
+/*
+ * Counts what waits in `in`. Where it does not fit into the budget, a head is refused and what was
+ * read ahead is forgotten: the connection ends with the response in work.
+ */
+static void http1_charge(struct http1 *h)
+{
+	struct budget *budget = h->server->budget;
+	size_t n = h->state == HTTP1_BODY ? 0 : evbuffer_get_length(h->in);
+
+	n = n > HTTP1_UNCOUNTED_BYTES ? n - HTTP1_UNCOUNTED_BYTES : 0;
+	if (n > h->charged_bytes && !budget_take(budget, BUDGET_BYTES, n - h->charged_bytes)) {
+		if (h->state == HTTP1_RESPONSE) {
+			evbuffer_drain(h->in, evbuffer_get_length(h->in));
+			h->keep_alive = false;
+			h->linger = true;
+		} else {
+			refuse_head(h, 503, "too many bytes wait in the daemon");
+		}
+		n = 0;
+	}
+	if (n < h->charged_bytes)
+		budget_give(budget, BUDGET_BYTES, h->charged_bytes - n);
+	h->charged_bytes = n;
+}
+
+void http1_process(struct http1 *h)
+{
+	bool more = true;
+
+	h->processing = true;
+	while (more) {
+		http1_settle(h);
+		switch (h->state) {
+		case HTTP1_IDLE:
+		case HTTP1_HEAD:
+			more = http1_take_head(h);
+			break;
+		case HTTP1_BODY:
+			more = http1_take_body(h);
+			break;
+		default:
+			more = false;
+		}
+	}
+	http1_charge(h);
+	http1_check_eof(h);
+	http1_settle(h);
+	if (h->eof &&
+	    (h->state == HTTP1_HEAD || (h->state == HTTP1_IDLE && evbuffer_get_length(h->in) == 0)))
+		http1_set_state(h, HTTP1_LAST);
+	h->processing = false;
+}
+
+void http1_eof(struct http1 *h)
+{
+	h->eof = true;
+	http1_process(h);
+}
+
+void http1_broken(struct http1 *h)
+{
+	h->processing = true;
+	http1_set_state(h, HTTP1_BROKEN);
+	if (h->stream)
+		stream_deliver_gone(h->stream);
+	h->processing = false;
+}
+
+void http1_drained(struct http1 *h)
+{
+	h->processing = true;
+	if (h->stream && h->state != HTTP1_BROKEN)
+		stream_deliver_drained(h->stream);
+	h->processing = false;
+}
+
+void http1_file_failed(struct http1 *h)
+{
+	h->abort = true;
+	http1_broken(h);
+}
+
+void http1_shutdown(struct http1 *h)
+{
+	h->processing = true;
+	h->keep_alive = false;
+	if (h->stream)
+		stream_deliver_shutdown(h->stream);
+	else if (h->state != HTTP1_BROKEN)
+		http1_set_state(h, HTTP1_LAST);
+	h->processing = false;
+}
+
+bool http1_wants_input(const struct http1 *h)
+{
+	if (h->eof)
+		return false;
+	switch (h->state) {
+	case HTTP1_IDLE:
+	case HTTP1_HEAD:
+		return evbuffer_get_length(h->in) <= HTTP_HEAD_MAX_BYTES;
+	case HTTP1_BODY:
+		return !h->lent && (h->response_done || !h->stream->held);
+	case HTTP1_RESPONSE:
+		return evbuffer_get_length(h->in) < HTTP1_READ_AHEAD_BYTES;
+	default:
+		return false;
+	}
+}
+
+uint64_t http1_expects_bytes(const struct http1 *h)
+{
+	/* What a secret body is read through is wiped: not the memory for large ones. */
+	if (h->state != HTTP1_BODY || (h->stream && h->stream->secret))
+		return 0;
+	return h->body_chunked ? http1_chunked_left(&h->chunked) : h->body_left;
+}
+
+bool http1_finished(const struct http1 *h)
+{
+	if (h->state == HTTP1_BROKEN)
+		return true;
+	return h->state == HTTP1_LAST && evbuffer_get_length(h->out) == 0;
+}
+
+bool http1_lingers(const struct http1 *h)
+{
+	return h->linger && !h->eof && h->state == HTTP1_LAST;
+}

@@ -1,0 +1,230 @@
+#include "rpc/http/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/vm_sockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define BACKLOG 4096
+
+/*
+ * A peer that died with its host is noticed in this time: by keepalive probes while nothing is
+ * sent, by TCP_USER_TIMEOUT while something is.
+ */
+#define KEEPALIVE_IDLE_S     60
+#define KEEPALIVE_INTERVAL_S 15
+#define KEEPALIVE_PROBES     4
+#define USER_TIMEOUT_MS	     (120 * 1000)
+
+static int parse_port(const char *text, unsigned max, unsigned *ret)
+{
+	char *end;
+	unsigned long value;
+
+	if (*text < '0' || *text > '9')
+		return -1;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || *end || value == 0 || value > max)
+		return -1;
+	*ret = (unsigned)value;
+	return 0;
+}
+
+void listen_spec_tcp_any(unsigned port, struct listen_spec *ret)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret->address;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->kind = LISTEN_TCP;
+	in6->sin6_family = AF_INET6;
+	in6->sin6_addr = in6addr_any;
+	in6->sin6_port = htons((uint16_t)port);
+	ret->address_bytes = sizeof(*in6);
+	snprintf(ret->text, sizeof(ret->text), "tcp:*:%u", port);
+}
+
+void listen_spec_vsock(unsigned port, struct listen_spec *ret)
+{
+	struct sockaddr_vm *vm = (struct sockaddr_vm *)&ret->address;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->kind = LISTEN_VSOCK;
+	vm->svm_family = AF_VSOCK;
+	vm->svm_cid = VMADDR_CID_ANY;
+	vm->svm_port = port;
+	ret->address_bytes = sizeof(*vm);
+	snprintf(ret->text, sizeof(ret->text), "vsock:%u", port);
+}
+
+/* ADDR:PORT, where ADDR may be [IPv6], IPv4, "*" or nothing. */
+static int parse_tcp(const char *text, struct listen_spec *ret)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret->address;
+	struct sockaddr_in *in = (struct sockaddr_in *)&ret->address;
+	const char *colon = strrchr(text, ':');
+	char host[INET6_ADDRSTRLEN + 2];
+	size_t n;
+	unsigned port;
+
+	if (!colon || (size_t)(colon - text) >= sizeof(host) ||
+	    parse_port(colon + 1, 65535, &port) < 0)
+		return -1;
+	n = (size_t)(colon - text);
+	memcpy(host, text, n);
+	host[n] = '\0';
+	if (n == 0 || strcmp(host, "*") == 0) {
+		listen_spec_tcp_any(port, ret);
+		return 0;
+	}
+	if (host[0] == '[' && host[n - 1] == ']') {
+		host[n - 1] = '\0';
+		if (inet_pton(AF_INET6, host + 1, &in6->sin6_addr) != 1)
+			return -1;
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons((uint16_t)port);
+		ret->address_bytes = sizeof(*in6);
+		return 0;
+	}
+	if (inet_pton(AF_INET, host, &in->sin_addr) != 1)
+		return -1;
+	in->sin_family = AF_INET;
+	in->sin_port = htons((uint16_t)port);
+	ret->address_bytes = sizeof(*in);
+	return 0;
+}
+
+static int parse_unix(const char *path, struct listen_spec *ret)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)&ret->address;
+
+	if (!*path || strlen(path) >= sizeof(un->sun_path))
+		return -1;
+	un->sun_family = AF_UNIX;
+	strcpy(un->sun_path, path);
+	ret->address_bytes = sizeof(*un);
+	return 0;
+}
+
+int listen_parse(const char *text, struct listen_spec *ret, struct error *err)
+{
+	unsigned port;
+	int r = -1;
+
+	memset(ret, 0, sizeof(*ret));
+	if (strncmp(text, "tcp:", 4) == 0) {
+		ret->kind = LISTEN_TCP;
+		r = parse_tcp(text + 4, ret);
+	} else if (strncmp(text, "vsock:", 6) == 0) {
+		r = parse_port(text + 6, UINT32_MAX - 1, &port);
+		if (r == 0)
+			listen_spec_vsock(port, ret);
+	} else if (strncmp(text, "unix:", 5) == 0) {
+		ret->kind = LISTEN_UNIX;
+		r = parse_unix(text + 5, ret);
+	}
+	if (r < 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "'%s' is not tcp:ADDR:PORT, vsock:PORT or unix:PATH", text);
+	snprintf(ret->text, sizeof(ret->text), "%.*s", (int)sizeof(ret->text) - 1, text);
+	return 0;
+}
+
+/*
+ * A socket file that is left over from an earlier run refuses connections, and is removed; one
+ * that somebody serves, or something else than a socket, is not.
+ */
+static int remove_stale(const struct listen_spec *spec, struct error *err)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&spec->address;
+	FD_AUTO int fd = -1;
+	struct stat st;
+
+	if (lstat(un->sun_path, &st) < 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return error_set(err, ERROR_ALREADY_EXISTS, "%s exists and is no socket",
+				 un->sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_set_errno(err, ERROR_INTERNAL, errno, "socket");
+	if (connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 && errno == ECONNREFUSED) {
+		unlink(un->sun_path);
+		return 0;
+	}
+	return error_set(err, ERROR_ALREADY_EXISTS, "%s: the address is in use", spec->text);
+}
+
+/* Options of TCP; all but the first two are inherited by what the socket accepts. */
+static void set_tcp_options(int fd)
+{
+	const struct {
+		int level, name, value;
+	} options[] = {
+		{SOL_SOCKET, SO_REUSEADDR, 1},
+		{SOL_SOCKET, SO_KEEPALIVE, 1},
+		{IPPROTO_TCP, TCP_NODELAY, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
+		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S},
+		{IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+		{IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+}
+
+int listen_open(const struct listen_spec *spec, struct error *err)
+{
+	const struct sockaddr *address = (const struct sockaddr *)&spec->address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&spec->address;
+	struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = in6->sin6_port};
+	socklen_t address_bytes = spec->address_bytes;
+	int fd, both = 0, r;
+	mode_t mask;
+
+	if (spec->kind == LISTEN_UNIX && remove_stale(spec, err) < 0)
+		return -1;
+	fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 && errno == EAFNOSUPPORT && address->sa_family == AF_INET6 &&
+	    IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)) {
+		/* A kernel without IPv6: all interfaces are those of IPv4. */
+		address = (const struct sockaddr *)&any4;
+		address_bytes = sizeof(any4);
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	}
+	if (fd < 0)
+		return error_set_errno(err,
+				       errno == EAFNOSUPPORT ? ERROR_UNAVAILABLE : ERROR_INTERNAL,
+				       errno, "%s", spec->text);
+	if (spec->kind == LISTEN_TCP)
+		set_tcp_options(fd);
+	if (address->sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof(both));
+	mask = umask(0177);
+	r = bind(fd, address, address_bytes);
+	umask(mask);
+	if (r == 0)
+		r = listen(fd, BACKLOG);
+	if (r < 0) {
+		r = errno;
+		close(fd);
+		if (r == EADDRINUSE)
+			return error_set(err, ERROR_ALREADY_EXISTS, "%s: the address is in use",
+					 spec->text);
+		return error_set_errno(
+			err, r == EADDRNOTAVAIL || r == ENODEV ? ERROR_UNAVAILABLE : ERROR_INTERNAL,
+			r, "%s", spec->text);
+	}
+	return fd;
+}

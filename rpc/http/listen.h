@@ -1,0 +1,44 @@
+/*
+ * Listening sockets: TCP, vsock, unix.
+ */
+#ifndef RPC_HTTP_LISTEN_H
+#define RPC_HTTP_LISTEN_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+
+enum listen_kind {
+	LISTEN_TCP,
+	LISTEN_VSOCK,
+	LISTEN_UNIX,
+};
+
+struct listen_spec {
+	enum listen_kind kind;
+	struct sockaddr_storage address;
+	socklen_t address_bytes;
+	char text[160]; /* as a person reads it: "tcp:127.0.0.1:49983" */
+};
+
+/*
+ * Reads "tcp:ADDR:PORT" (ADDR numeric; IPv6 in brackets; empty or "*": all interfaces, both
+ * families), "vsock:PORT" (any CID) or "unix:PATH". 0, or -1 with ERROR_INVALID_ARGUMENT.
+ */
+int listen_parse(const char *text, struct listen_spec *ret, struct error *err);
+
+/* The reference's default: TCP on all interfaces, both families where there are two. */
+void listen_spec_tcp_any(unsigned port, struct listen_spec *ret);
+void listen_spec_vsock(unsigned port, struct listen_spec *ret);
+
+/*
+ * Opens the socket: non-blocking, close-on-exec, listening, with what its connections inherit
+ * (TCP_NODELAY, keepalive, TCP_USER_TIMEOUT: tcp(7)). A unix socket has mode 0600; one that is
+ * there but that nobody serves is replaced. Returns the descriptor, or -1 with
+ * ERROR_ALREADY_EXISTS (the address is taken), ERROR_UNAVAILABLE (no such family: vsock without
+ * its module), or another code.
+ */
+int listen_open(const struct listen_spec *spec, struct error *err);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * The memory that large bodies are read to. It is used again while such bodies come: to have each
+ * piece from the kernel, page by page, and give it back costs more than the copying. Behind the last
+ * body all of it goes.
+ *
+ * Pieces are given back by whoever drains them, on any thread.
+ */
+#ifndef RPC_HTTP_READ_POOL_H
+#define RPC_HTTP_READ_POOL_H
+
+#include <stddef.h>
+
+#define READ_PIECE_BYTES (256 * 1024)
+
+struct evbuffer;
+
+struct read_pool;
+
+struct read_pool *read_pool_new(void);
+
+/* What is still on its way is freed when it comes back. NULL is fine. */
+void read_pool_free(struct read_pool *pool);
+
+/*
+ * A large body begins, or has ended: as many of the one as of the other. Between them up to 2 MiB
+ * that nobody uses are kept, for all bodies together.
+ */
+void read_pool_begin(struct read_pool *pool);
+void read_pool_end(struct read_pool *pool);
+
+/*
+ * Memory for READ_PIECE_BYTES. It goes back by read_pool_put; or with its first n bytes added to
+ * `to`: as they lie there (read_pool_move), or copied where they are few (read_pool_add), so that a
+ * buffer that gathers does not hold far more memory than bytes.
+ */
+char *read_pool_get(struct read_pool *pool);
+void read_pool_put(struct read_pool *pool, char *piece);
+void read_pool_move(struct read_pool *pool, char *piece, size_t n, struct evbuffer *to);
+void read_pool_add(struct read_pool *pool, char *piece, size_t n, struct evbuffer *to);
+
+/*
+ * Up to `max` pieces at once. One there always is; more only as long as READ_PIECES_SPARE or fewer
+ * are in use with them.
+ */
+#define READ_PIECES_SPARE 8
+unsigned read_pool_get_some(struct read_pool *pool, char **pieces, unsigned max);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * The router: which handler answers a path.
+ *
+ * A path is matched as a whole (details 6: no trailing slash, no percent-encoding for plain
+ * endpoints). A path that is there with another method is 405 with `Allow`, any other path 404.
+ */
+#ifndef RPC_HTTP_ROUTER_H
+#define RPC_HTTP_ROUTER_H
+
+struct arena;
+struct router;
+struct stream;
+
+/* A handler begins the answer: it registers its stream handler, or replies at once. */
+typedef void router_fn(struct stream *s, void *arg);
+
+struct router *router_new(void);
+void router_free(struct router *r);
+
+/* Memory that lives as long as the router, for what its routes lead to. */
+struct arena *router_arena(struct router *r);
+
+/*
+ * Adds an endpoint. Borrows the strings. `method` is "GET", "POST", …; a path may be added once
+ * for each method.
+ */
+void router_add(struct router *r, const char *method, const char *path, router_fn *fn, void *arg);
+
+/* As router_add, for any method and also percent-encoded spellings of the path (RPCs). Copies. */
+void router_add_rpc(struct router *r, const char *path, router_fn *fn, void *arg);
+
+/* Answers the request: calls the handler, or replies 404 or 405. */
+void router_dispatch(struct router *r, struct stream *s);
+
+#endif

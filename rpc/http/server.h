@@ -1,0 +1,66 @@
+/*
+ * The server: listeners, the connections they accept, and what a request meets first.
+ *
+ *	listen.c ─► conn.c ─► http1.c ─► server_request: the gate, the router
+ *
+ * The server knows no policy. The daemon gives it a gate, which sees every request before the
+ * router (CORS, tokens, users), and a budget.
+ */
+#ifndef RPC_HTTP_SERVER_H
+#define RPC_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "rpc/http/listen.h"
+
+struct budget;
+struct loop;
+struct router;
+struct server;
+struct stream;
+
+/* A request head may take this long from its first byte; a connection may idle so long. */
+#define SERVER_HEAD_TIMEOUT_MS (30 * 1000)
+#define SERVER_IDLE_TIMEOUT_MS (640 * 1000)
+
+/*
+ * Connections beyond the budget that are still accepted: they can ask for /health and get 503 for
+ * all else, so that a probe is answered when every connection is taken.
+ */
+#define SERVER_RESERVE_CONNECTIONS 16
+
+/* True: go on to the router. False: the gate has answered. */
+typedef bool server_gate_fn(struct stream *s, void *arg);
+
+/* Borrows everything. */
+struct server *server_new(struct loop *loop, struct budget *budget, struct router *router,
+			  server_gate_fn *gate, void *gate_arg);
+void server_free(struct server *server);
+
+/* Opens a listener. 0, or -1 with the reason; *ret_errno tells what the system said. */
+int server_listen(struct server *server, const struct listen_spec *spec, struct error *err);
+
+/* vsock peers other than the host (CID 2) are refused until this allows them. */
+void server_allow_any_vsock_peer(struct server *server);
+
+/*
+ * The orderly end: no new connections, idle ones are closed, every stream is told. `done` comes
+ * from the loop when the last connection has closed.
+ */
+void server_shutdown(struct server *server, void (*done)(void *arg), void *arg);
+
+/*
+ * After a resume the peers may be gone without a word: closes the connections on which no request
+ * is in work, and gives the peers of the others SERVER_SUSPECT_MS to acknowledge bytes.
+ */
+#define SERVER_SUSPECT_MS (10 * 1000)
+void server_suspect_connections(struct server *server);
+
+/* How many connections are open, and how many requests were begun since the start. */
+size_t server_connections(const struct server *server);
+unsigned long long server_requests(const struct server *server);
+
+#endif

@@ -1,0 +1,435 @@
+#include "rpc/http/stream.h"
+
+#include <event2/buffer.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "rpc/codec/json.h"
+#include "rpc/http/body_loan.h"
+#include "rpc/http/stream_impl.h"
+
+static const struct stream_handler no_handler;
+
+struct stream *stream_new(struct loop *loop, struct budget *budget,
+			  const struct stream_carrier *carrier, void *carrier_data)
+{
+	static uint64_t last_id;
+	struct stream *s = mem_zalloc(sizeof(*s));
+
+	s->refs = 1;
+	s->id = ++last_id;
+	s->loop = loop;
+	s->budget = budget;
+	s->carrier = carrier;
+	s->carrier_data = carrier_data;
+	s->handler = &no_handler;
+	s->fields_tail = &s->fields;
+	s->length_left = STREAM_LENGTH_UNKNOWN;
+	return s;
+}
+
+struct stream *stream_ref(struct stream *s)
+{
+	s->refs++;
+	return s;
+}
+
+void stream_unref(struct stream *s)
+{
+	if (!s || --s->refs)
+		return;
+	arena_clear(&s->arena);
+	free(s);
+}
+
+/* The query is left out: it may hold a signature. */
+static void stream_log(const struct stream *s)
+{
+	if (s->quiet || !s->head.method || !s->head.path)
+		return;
+	log_operation(s->id, NULL, "%s %s: %u%s%s", s->head.method, s->head.path, s->status,
+		      s->outcome ? " " : "", s->outcome ? s->outcome : "");
+}
+
+/* Rule 4: from here on nothing is delivered. */
+static void stream_end(struct stream *s)
+{
+	stream_log(s);
+	s->ended = true;
+}
+
+void stream_detach(struct stream *s)
+{
+	stream_deliver_gone(s);
+	s->carrier_data = NULL;
+	stream_unref(s);
+}
+
+/* ---- the request ---- */
+
+const struct http_head *stream_head_in(const struct stream *s)
+{
+	return &s->head;
+}
+
+const char *stream_header_in(const struct stream *s, const char *name)
+{
+	return http_head_get(&s->head, name);
+}
+
+struct arena *stream_arena(struct stream *s)
+{
+	return &s->arena;
+}
+
+struct loop *stream_loop(const struct stream *s)
+{
+	return s->loop;
+}
+
+struct budget *stream_budget(const struct stream *s)
+{
+	return s->budget;
+}
+
+uint64_t stream_id(const struct stream *s)
+{
+	return s->id;
+}
+
+void stream_set_user(struct stream *s, const char *name)
+{
+	s->user = arena_strdup(&s->arena, name);
+}
+
+const char *stream_user(const struct stream *s)
+{
+	return s->user;
+}
+
+void stream_set_handler(struct stream *s, const struct stream_handler *handler, void *data)
+{
+	s->handler = handler;
+	s->data = data;
+	if (handler->half_closed && !s->ended)
+		s->carrier->update(s); /* it may have happened before */
+}
+
+void *stream_data(const struct stream *s)
+{
+	return s->data;
+}
+
+void stream_set_outcome(struct stream *s, const char *outcome)
+{
+	s->outcome = outcome;
+}
+
+void stream_set_quiet(struct stream *s)
+{
+	s->quiet = true;
+}
+
+void stream_set_secret(struct stream *s)
+{
+	s->secret = true;
+}
+
+void stream_hold(struct stream *s)
+{
+	if (s->ended || s->held)
+		return;
+	s->held = true;
+	s->carrier->update(s);
+}
+
+void stream_unhold(struct stream *s)
+{
+	if (s->ended || !s->held)
+		return;
+	s->held = false;
+	s->carrier->update(s);
+}
+
+bool stream_lend(struct stream *s, struct body_loan *ret)
+{
+	return !s->ended && s->carrier->lend && s->carrier->lend(s, ret);
+}
+
+void stream_return(struct stream *s, struct body_loan *loan)
+{
+	fd_close(&loan->fd);
+	if (s->carrier_data)
+		s->carrier->take_back(s, loan->taken);
+}
+
+bool stream_live(const struct stream *s)
+{
+	return !s->ended;
+}
+
+/* ---- the response ---- */
+
+void stream_header(struct stream *s, const char *name, const char *value)
+{
+	struct stream_field *field;
+
+	if (s->ended)
+		return;
+	field = arena_alloc(&s->arena, sizeof(*field));
+	field->name = arena_strdup(&s->arena, name);
+	field->value = arena_strdup(&s->arena, value);
+	field->next = NULL;
+	*s->fields_tail = field;
+	s->fields_tail = &field->next;
+}
+
+void stream_headerf(struct stream *s, const char *name, const char *format, ...)
+{
+	va_list ap;
+	char *value;
+
+	va_start(ap, format);
+	value = arena_vprintf(&s->arena, format, ap);
+	va_end(ap);
+	stream_header(s, name, value);
+}
+
+void stream_header_set(struct stream *s, const char *name, const char *value)
+{
+	struct stream_field **at = &s->fields;
+
+	while (*at) {
+		if (strcasecmp((*at)->name, name) == 0)
+			*at = (*at)->next;
+		else
+			at = &(*at)->next;
+	}
+	s->fields_tail = at;
+	stream_header(s, name, value);
+}
+
+void stream_head(struct stream *s, unsigned status, int64_t length_bytes)
+{
+	if (s->ended)
+		return;
+	if (s->head_sent)
+		fatal("stream %llu: a second head", (unsigned long long)s->id);
+	s->head_sent = true;
+	s->status = status;
+	s->length_left = length_bytes;
+	s->carrier->send_head(s, status, length_bytes);
+	s->fields = NULL;
+	s->fields_tail = &s->fields;
+}
+
+bool stream_head_sent(const struct stream *s)
+{
+	return s->head_sent;
+}
+
+/* How many of n bytes go out: what HEAD does not want and what was not promised is dropped. */
+static size_t stream_admit(struct stream *s, size_t n)
+{
+	if (s->ended)
+		return 0;
+	if (!s->head_sent || s->sending_file)
+		fatal("stream %llu: body bytes out of turn", (unsigned long long)s->id);
+	if (s->length_left >= 0) {
+		if ((uint64_t)s->length_left < n)
+			n = (size_t)s->length_left;
+		s->length_left -= (int64_t)n;
+	}
+	return s->is_head_request ? 0 : n;
+}
+
+/* What the producer is told after its bytes were taken. */
+static enum stream_flow stream_flow_now(struct stream *s)
+{
+	if (s->ended)
+		return STREAM_OK;
+	if (!s->full && s->carrier->pending_bytes(s) > STREAM_HIGH_BYTES)
+		s->full = true;
+	return s->full ? STREAM_FULL : STREAM_OK;
+}
+
+enum stream_flow stream_send(struct stream *s, struct evbuffer *data)
+{
+	size_t n = stream_admit(s, evbuffer_get_length(data));
+
+	if (n) {
+		evbuffer_remove_buffer(data, s->carrier->send_begin(s, n), n);
+		s->carrier->send_end(s);
+	}
+	evbuffer_drain(data, evbuffer_get_length(data));
+	return stream_flow_now(s);
+}
+
+enum stream_flow stream_send_bytes(struct stream *s, const void *p, size_t n)
+{
+	n = stream_admit(s, n);
+	if (n) {
+		if (evbuffer_add(s->carrier->send_begin(s, n), p, n) < 0)
+			fatal("evbuffer_add failed");
+		s->carrier->send_end(s);
+	}
+	return stream_flow_now(s);
+}
+
+enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
+				 void (*release)(const void *p, size_t n, void *arg), void *arg)
+{
+	size_t admitted = stream_admit(s, n);
+
+	if (admitted == n && n > 0) {
+		if (evbuffer_add_reference(s->carrier->send_begin(s, n), p, n, release, arg) < 0)
+			fatal("evbuffer_add_reference failed");
+		s->carrier->send_end(s);
+		return stream_flow_now(s);
+	}
+	/* The evbuffer would release what is left of the piece, not the piece. */
+	if (admitted) {
+		evbuffer_add(s->carrier->send_begin(s, admitted), p, admitted);
+		s->carrier->send_end(s);
+	}
+	release(p, n, arg);
+	return stream_flow_now(s);
+}
+
+void stream_send_file(struct stream *s, struct workers *workers, int fd, off_t offset,
+		      uint64_t length)
+{
+	if (s->ended)
+		return;
+	if (!s->head_sent || s->sending_file || s->length_left < 0 ||
+	    length > (uint64_t)s->length_left)
+		fatal("stream %llu: a file out of turn", (unsigned long long)s->id);
+	s->length_left -= (int64_t)length;
+	s->sending_file = true;
+	s->carrier->send_file(s, workers, fd, offset, s->is_head_request ? 0 : length);
+}
+
+void stream_finish(struct stream *s)
+{
+	if (s->ended)
+		return;
+	/* A handler that has less than it promised must not leave the client waiting for more. */
+	if (!s->head_sent || (s->length_left > 0 && !s->is_head_request)) {
+		stream_reset(s);
+		return;
+	}
+	stream_end(s);
+	s->carrier->finish(s);
+}
+
+void stream_reset(struct stream *s)
+{
+	if (s->ended)
+		return;
+	stream_end(s);
+	s->carrier->reset(s);
+}
+
+void stream_reply(struct stream *s, unsigned status, const char *content_type, const void *body,
+		  size_t n)
+{
+	if (content_type)
+		stream_header_set(s, "Content-Type", content_type);
+	stream_head(s, status, (int64_t)n);
+	if (n)
+		stream_send_bytes(s, body, n);
+	stream_finish(s);
+}
+
+void stream_reply_error(struct stream *s, unsigned status, const char *message)
+{
+	struct json_writer out;
+
+	stream_header_set(s, "X-Content-Type-Options", "nosniff");
+	json_writer_init(&out, 0, 128);
+	json_put_object(&out);
+	json_put_name(&out, "code");
+	json_put_uint(&out, status);
+	json_put_name(&out, "message");
+	json_put_string(&out, message);
+	json_put_object_end(&out);
+	json_append(&out, "\n", 1);
+	stream_reply(s, status, "application/json; charset=utf-8", out.data, out.n);
+	json_writer_clear(&out);
+}
+
+size_t stream_pending_bytes(const struct stream *s)
+{
+	return s->ended ? 0 : s->carrier->pending_bytes(s);
+}
+
+/* ---- what the carrier brings ---- */
+
+void stream_deliver_body(struct stream *s, struct evbuffer *data)
+{
+	if (!s->ended && s->handler->body)
+		s->handler->body(s, data);
+	evbuffer_drain(data, evbuffer_get_length(data));
+}
+
+void stream_deliver_body_end(struct stream *s)
+{
+	if (s->ended || s->body_ended)
+		return;
+	s->body_ended = true;
+	if (s->handler->body_end)
+		s->handler->body_end(s);
+}
+
+void stream_deliver_half_closed(struct stream *s)
+{
+	if (s->ended || s->half_close_told || !s->handler->half_closed)
+		return;
+	s->half_close_told = true;
+	s->handler->half_closed(s);
+}
+
+void stream_deliver_gone(struct stream *s)
+{
+	if (s->ended)
+		return;
+	stream_end(s);
+	if (s->handler->gone)
+		s->handler->gone(s);
+}
+
+void stream_deliver_shutdown(struct stream *s)
+{
+	if (s->ended)
+		return;
+	if (s->handler->shutdown) {
+		s->handler->shutdown(s);
+		return;
+	}
+	s->carrier->reset(s);
+	stream_deliver_gone(s);
+}
+
+void stream_deliver_drained(struct stream *s)
+{
+	if (s->ended)
+		return;
+	if (s->sending_file) {
+		if (s->carrier->pending_bytes(s))
+			return;
+		s->sending_file = false;
+	} else if (s->full) {
+		if (s->carrier->pending_bytes(s) >= STREAM_LOW_BYTES)
+			return;
+	} else {
+		return;
+	}
+	s->full = false;
+	if (s->handler->writable)
+		s->handler->writable(s);
+}

@@ -1,0 +1,59 @@
+#include "watch/engine/event.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "rpc/call.h"
+#include "watch/entry.h"
+
+struct watch_event *watch_event_new(enum watch_event_type type, const char *name, size_t n)
+{
+	struct watch_event *event = mem_alloc(sizeof(*event) + n + 1);
+
+	*event = (struct watch_event){
+		.refs = 1,
+		.name_bytes = (uint16_t)n,
+		.type = (uint8_t)type,
+	};
+	memcpy(event->name, name, n);
+	event->name[n] = '\0';
+	return event;
+}
+
+struct watch_event *watch_event_ref(struct watch_event *event)
+{
+	event->refs++;
+	return event;
+}
+
+void watch_event_unref(struct watch_event *event)
+{
+	unsigned i;
+
+	if (!event || --event->refs > 0)
+		return;
+	watch_event_unref(event->to);
+	if (event->frames)
+		for (i = 0; i < RPC_ENCODINGS; i++)
+			rpc_frame_unref(event->frames[i]);
+	free(event->frames);
+	free(event->entry);
+	free(event);
+}
+
+size_t watch_event_bytes(const struct watch_event *event)
+{
+	return sizeof(*event) + event->name_bytes + 1u + (event->entry ? event->entry->bytes : 0) +
+	       sizeof(event);
+}
+
+const char *watch_event_type_name(enum watch_event_type type)
+{
+	static const char *const names[] = {
+		[WATCH_CREATE] = "CREATE", [WATCH_WRITE] = "WRITE", [WATCH_REMOVE] = "REMOVE",
+		[WATCH_RENAME] = "RENAME", [WATCH_CHMOD] = "CHMOD",
+	};
+
+	return names[type];
+}

@@ -1,0 +1,282 @@
+#include "watch/engine/mounts.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+
+struct mount {
+	char *path;
+	size_t line; /* in the table */
+	enum watch_mount_kind kind;
+};
+
+struct watch_mounts {
+	pthread_mutex_t lock;
+	int fd; /* of /proc/self/mountinfo: its poll(2) says when the table has changed */
+	bool read;
+	struct mount *mounts; /* by path; of those at one path only the topmost */
+	size_t n;
+};
+
+static bool type_is(const char *type, size_t n, const char *name)
+{
+	return strlen(name) == n && memcmp(type, name, n) == 0;
+}
+
+enum watch_mount_kind watch_mount_kind(const char *type, size_t n)
+{
+	/* Those of fs/netmount.h, by name. */
+	static const char *const network[] = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse"};
+	static const char *const kernel[] = {
+		"proc",	   "sysfs",	"cgroup",      "cgroup2",    "debugfs",
+		"tracefs", "bpf",	"devpts",      "securityfs", "configfs",
+		"pstore",  "efivarfs",	"selinuxfs",   "fusectl",    "mqueue",
+		"nsfs",	   "hugetlbfs", "binfmt_misc", "autofs",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(network); i++)
+		if (type_is(type, n, network[i]))
+			return WATCH_MOUNT_NETWORK;
+	/* "fuse.sshfs", "fuseblk". */
+	if (n > 5 && memcmp(type, "fuse.", 5) == 0)
+		return WATCH_MOUNT_NETWORK;
+	if (type_is(type, n, "fuseblk"))
+		return WATCH_MOUNT_NETWORK;
+	for (i = 0; i < ARRAY_LEN(kernel); i++)
+		if (type_is(type, n, kernel[i]))
+			return WATCH_MOUNT_KERNEL;
+	return WATCH_MOUNT_LOCAL;
+}
+
+struct watch_mounts *watch_mounts_new(void)
+{
+	struct watch_mounts *mounts = mem_zalloc(sizeof(*mounts));
+
+	pthread_mutex_init(&mounts->lock, NULL);
+	mounts->fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	return mounts;
+}
+
+static void forget(struct watch_mounts *mounts)
+{
+	size_t i;
+
+	for (i = 0; i < mounts->n; i++)
+		free(mounts->mounts[i].path);
+	free(mounts->mounts);
+	mounts->mounts = NULL;
+	mounts->n = 0;
+}
+
+void watch_mounts_free(struct watch_mounts *mounts)
+{
+	if (!mounts)
+		return;
+	forget(mounts);
+	fd_close(&mounts->fd);
+	pthread_mutex_destroy(&mounts->lock);
+	free(mounts);
+}
+
+/* Undoes the table's escapes: a space, a tab, a newline and a backslash are "\ooo". */
+static void unescape(char *s)
+{
+	char *out = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
+		    s[3] >= '0' && s[3] <= '7') {
+			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 4;
+		} else {
+			*out++ = *s++;
+		}
+	}
+	*out = '\0';
+}
+
+/* One line: "36 35 98:0 /root /mount/point options [optional …] - type source options". */
+static void add_line(struct watch_mounts *mounts, char *line)
+{
+	char *path = line, *type, *end;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		path = strchr(path, ' ');
+		if (!path)
+			return;
+		path++;
+	}
+	end = strchr(path, ' ');
+	if (!end)
+		return;
+	type = strstr(end, " - ");
+	if (!type)
+		return;
+	*end = '\0';
+	unescape(path);
+	type += 3;
+	mounts->mounts[mounts->n] = (struct mount){
+		.path = mem_strdup(path),
+		.line = mounts->n,
+		.kind = watch_mount_kind(type, strcspn(type, " ")),
+	};
+	mounts->n++;
+}
+
+/* By path; mounts at one path in the order they were made in. */
+static int mount_order(const void *a, const void *b)
+{
+	const struct mount *x = a, *y = b;
+	int order = strcmp(x->path, y->path);
+
+	return order ? order : (x->line > y->line) - (x->line < y->line);
+}
+
+/* Keeps of several mounts at one path the last, which hides the others. */
+static void drop_hidden(struct watch_mounts *mounts)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < mounts->n; i++) {
+		if (kept > 0 && strcmp(mounts->mounts[kept - 1].path, mounts->mounts[i].path) == 0)
+			free(mounts->mounts[--kept].path);
+		mounts->mounts[kept++] = mounts->mounts[i];
+	}
+	mounts->n = kept;
+}
+
+/* Whether the table has to be read: never read, or changed since the last poll(2). */
+static bool has_changed(struct watch_mounts *mounts)
+{
+	struct pollfd pfd = {.fd = mounts->fd, .events = POLLPRI};
+
+	if (poll(&pfd, 1, 0) > 0)
+		return true;
+	return !mounts->read;
+}
+
+static void read_table(struct watch_mounts *mounts)
+{
+	char *text, *line, *next;
+	size_t lines = 0, bytes = 0, capacity = 4096;
+	ssize_t n;
+
+	forget(mounts);
+	mounts->read = true;
+	if (lseek(mounts->fd, 0, SEEK_SET) < 0)
+		return;
+	text = mem_alloc(capacity + 1);
+	while ((n = read(mounts->fd, text + bytes, capacity - bytes)) > 0) {
+		bytes += (size_t)n;
+		if (bytes < capacity)
+			continue;
+		if (capacity >= WATCH_MOUNTS_MAX_BYTES)
+			break;
+		capacity *= 2;
+		text = mem_realloc(text, capacity + 1);
+	}
+	text[bytes] = '\0';
+	for (line = text; (line = strchr(line, '\n')); line++)
+		lines++;
+	mounts->mounts = mem_alloc((lines + 1) * sizeof(*mounts->mounts));
+	for (line = text; (next = strchr(line, '\n')); line = next + 1) {
+		*next = '\0';
+		add_line(mounts, line);
+	}
+	free(text);
+	qsort(mounts->mounts, mounts->n, sizeof(*mounts->mounts), mount_order);
+	drop_hidden(mounts);
+}
+
+/* The first mount whose path is not before this one. */
+static size_t lower_bound(const struct watch_mounts *mounts, const char *path)
+{
+	size_t low = 0, high = mounts->n, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (strcmp(mounts->mounts[middle].path, path) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The mount at a path, among those that were read; NULL: none. */
+static const struct mount *find_at(const struct watch_mounts *mounts, const char *path)
+{
+	size_t at = lower_bound(mounts, path);
+
+	if (at < mounts->n && strcmp(mounts->mounts[at].path, path) == 0)
+		return &mounts->mounts[at];
+	return NULL;
+}
+
+enum watch_mount_kind watch_mounts_of(struct watch_mounts *mounts, const char *path)
+{
+	char *above = mem_strdup(path), *slash;
+	const struct mount *mount = NULL;
+	enum watch_mount_kind kind;
+
+	pthread_mutex_lock(&mounts->lock);
+	if (has_changed(mounts))
+		read_table(mounts);
+	while (!(mount = find_at(mounts, above))) {
+		slash = strrchr(above, '/');
+		if (!slash || !above[1])
+			break;
+		/* The root keeps its slash. */
+		slash[slash == above] = '\0';
+	}
+	kind = mount ? mount->kind : WATCH_MOUNT_LOCAL;
+	pthread_mutex_unlock(&mounts->lock);
+	free(above);
+	return kind;
+}
+
+bool watch_mounts_below(struct watch_mounts *mounts, const char *path)
+{
+	size_t n = strlen(path), at;
+	bool below = false;
+	char *prefix;
+
+	if (mounts->fd < 0)
+		return false;
+	prefix = mem_alloc(n + 2);
+	memcpy(prefix, path, n + 1);
+	if (n == 0 || path[n - 1] != '/')
+		memcpy(prefix + n++, "/", 2);
+	pthread_mutex_lock(&mounts->lock);
+	if (has_changed(mounts))
+		read_table(mounts);
+	/* "/" itself is not below "/". */
+	for (at = lower_bound(mounts, prefix); at < mounts->n && !below; at++) {
+		if (strncmp(mounts->mounts[at].path, prefix, n) != 0)
+			break;
+		below = mounts->mounts[at].path[n] != '\0';
+	}
+	pthread_mutex_unlock(&mounts->lock);
+	free(prefix);
+	return below;
+}
+
+enum watch_mount_kind watch_mounts_at(struct watch_mounts *mounts, const char *path)
+{
+	const struct mount *mount;
+	enum watch_mount_kind kind;
+
+	pthread_mutex_lock(&mounts->lock);
+	mount = find_at(mounts, path);
+	kind = mount ? mount->kind : WATCH_MOUNT_NONE;
+	pthread_mutex_unlock(&mounts->lock);
+	return kind;
+}

@@ -1,0 +1,135 @@
+#include "watch/engine/reach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "watch/engine/inotify.h"
+#include "watch/engine/mounts.h"
+#include "watch/engine/source.h"
+
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK)
+
+/* Opens an absolute path of any length, piece by piece. A descriptor or -errno. */
+static int open_path(char *path, int flags)
+{
+	int dirfd = AT_FDCWD, fd;
+	char *piece = path, *cut;
+	size_t left = strlen(path);
+
+	while (left >= PATH_MAX) {
+		for (cut = piece + PATH_MAX - 1; *cut != '/'; cut--)
+			if (cut == piece)
+				return -ENAMETOOLONG;
+		*cut = '\0';
+		fd = openat(dirfd, piece, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		*cut = '/';
+		if (dirfd >= 0)
+			fd_close(&dirfd);
+		if (fd < 0)
+			return -errno;
+		dirfd = fd;
+		left -= (size_t)(cut + 1 - piece);
+		piece = cut + 1;
+	}
+	fd = openat(dirfd, piece, flags);
+	if (fd < 0)
+		fd = -errno;
+	if (dirfd >= 0)
+		fd_close(&dirfd);
+	return fd;
+}
+
+bool watch_node_is(const struct watch_node *node, const struct stat *st)
+{
+	return st->st_dev == node->dev && st->st_ino == node->ino;
+}
+
+int watch_open_node(struct watch_node *node)
+{
+	size_t bytes;
+	const char *path = watch_node_path(node, NULL, 0, true, &bytes);
+	struct stat st;
+	int fd;
+
+	if (!path)
+		return -ESTALE;
+	fd = open_path(node->tree->source->path, DIR_FLAGS);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0 || !watch_node_is(node, &st)) {
+		fd_close(&fd);
+		return -ESTALE;
+	}
+	return fd;
+}
+
+/* Whether a directory is one that is not gone into: the top of such a file system. */
+static bool is_barred(struct watch_node *parent, const char *name, size_t n)
+{
+	struct watch_source *source = parent->tree->source;
+	enum watch_mount_kind kind;
+	const char *path;
+	size_t bytes;
+
+	path = watch_node_path(parent, name, n, true, &bytes);
+	kind = path ? watch_mounts_at(source->mounts, path) : WATCH_MOUNT_NONE;
+	return kind == WATCH_MOUNT_KERNEL ||
+	       (kind == WATCH_MOUNT_NETWORK && !parent->tree->network);
+}
+
+void watch_see_open(int inotify_fd, int fd, struct watch_seen *ret)
+{
+	ret->fd = fd;
+	if (fd < 0)
+		return;
+	if (fstat(fd, &ret->st) < 0)
+		ret->wd = -errno;
+	else
+		ret->wd = inotify_watch_fd(inotify_fd, fd);
+}
+
+void watch_see(int inotify_fd, int dirfd, const char *name, struct watch_seen *ret)
+{
+	int fd = openat(dirfd, name, DIR_FLAGS | O_NOFOLLOW);
+
+	watch_see_open(inotify_fd, fd < 0 ? -errno : fd, ret);
+}
+
+void watch_see_child(struct watch_node *parent, int dirfd, uint32_t place, bool mounts_below,
+		     struct watch_seen *ret)
+{
+	const char *name = watch_names_text(&parent->names, place);
+
+	if (mounts_below && is_barred(parent, name, watch_names_bytes(&parent->names, place)))
+		ret->fd = -EXDEV;
+	else
+		watch_see(parent->tree->source->fd, dirfd, name, ret);
+}
+
+void watch_see_below(struct watch_node *node, bool mounts_below, struct watch_seen *ret)
+{
+	int dirfd = watch_open_node(node->parent);
+
+	if (dirfd < 0) {
+		ret->fd = -ESTALE;
+		return;
+	}
+	watch_see_child(node->parent, dirfd, node->place, mounts_below, ret);
+	fd_close(&dirfd);
+}
+
+void watch_see_top(struct watch_tree *tree, struct watch_seen *ret)
+{
+	int fd = open_path(tree->path, DIR_FLAGS);
+	struct stat st;
+
+	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_dev != tree->dev || st.st_ino != tree->ino)) {
+		fd_close(&fd);
+		fd = -ESTALE;
+	}
+	watch_see_open(tree->source->fd, fd, ret);
+}

@@ -1,0 +1,478 @@
+#include "watch/engine/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include "watch/engine/scout.h"
+
+/* Directories freed at once, and steps on a worker between two looks at the clock. */
+#define COLLECT_NODES  256
+#define STEPS_PER_LOOK 16
+
+int watch_source_new(struct watch_memory *memory, struct watch_mounts *mounts,
+		     struct user_db *users, struct watch_source **ret)
+{
+	struct watch_source *source;
+	int i, fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	source = mem_zalloc(sizeof(*source));
+	source->fd = fd;
+	source->memory = memory;
+	source->mounts = mounts;
+	source->drive_events = WATCH_DRIVE_EVENTS;
+	source->scout_min = WATCH_SCOUT_MIN;
+	for (i = 0; i < WATCH_LOOK_NONE; i++)
+		TAILQ_INIT(&source->look[i]);
+	TAILQ_INIT(&source->trees);
+	TAILQ_INIT(&source->garbage);
+	TAILQ_INIT(&source->halves);
+	fs_owners_init(&source->owners, users);
+	source->drained = watch_mark_now();
+	*ret = source;
+	return 0;
+}
+
+void watch_source_add(struct watch_source *source, struct watch_tree *tree)
+{
+	tree->source = source;
+	TAILQ_INSERT_TAIL(&source->trees, tree, link);
+	source->n_trees++;
+	tree->polled = tree->polled_before = watch_mark_now();
+	tree->top = watch_node_new(tree, NULL, 0);
+	if (tree->top) {
+		watch_node_look(tree->top, WATCH_LOOK_NOW);
+	} else {
+		tree->starting = false;
+		tree->start_error = -ENOMEM;
+	}
+}
+
+static void drop_outputs(struct watch_source *source, const struct watch_tree *tree)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < source->n_outputs; i++) {
+		if (tree && source->outputs[i].tree != tree) {
+			source->outputs[kept++] = source->outputs[i];
+			continue;
+		}
+		watch_event_unref(source->outputs[i].event);
+		watch_event_unref(source->outputs[i].first);
+	}
+	source->n_outputs = kept;
+}
+
+void watch_source_remove(struct watch_source *source, struct watch_tree *tree)
+{
+	struct watch_node *top = tree->top;
+
+	if (source->scan.tree == tree)
+		watch_scan_abort(source);
+	watch_follow_forget(source, tree);
+	drop_outputs(source, tree);
+	TAILQ_REMOVE(&source->trees, tree, link);
+	source->n_trees--;
+	tree->removed = true;
+	if (top) {
+		watch_node_detach(top);
+		watch_node_discard(top);
+	}
+	if (tree->n_nodes == 0)
+		watch_tree_free(tree);
+}
+
+void watch_source_free(struct watch_source *source)
+{
+	struct watch_tree *tree;
+
+	if (!source)
+		return;
+	/* The kernel forgets all watches at once, which one by one would take longer. */
+	fd_close(&source->fd);
+	while ((tree = TAILQ_FIRST(&source->trees)))
+		watch_source_remove(source, tree);
+	while (watch_tree_collect(source, COLLECT_NODES))
+		;
+	drop_outputs(source, NULL);
+	watch_wdmap_clear(&source->wds);
+	fs_owners_clear(&source->owners);
+	arena_clear(&source->arena);
+	free(source->scan.frames);
+	free(source->scan.buffer);
+	free(source->outputs);
+	free(source->raw);
+	free(source->path);
+	free(source);
+}
+
+void watch_source_output(struct watch_source *source, enum watch_output_kind kind,
+			 struct watch_tree *tree, struct watch_event *event,
+			 struct watch_event *first)
+{
+	if (source->n_outputs == source->outputs_capacity) {
+		source->outputs_capacity = source->outputs_capacity * 2 + 16;
+		source->outputs = mem_realloc(source->outputs,
+					      source->outputs_capacity * sizeof(*source->outputs));
+	}
+	source->outputs[source->n_outputs++] = (struct watch_output){kind, tree, event, first};
+}
+
+void watch_output_resolve(const struct watch_output *output)
+{
+	if (output->kind == WATCH_OUTPUT_ALONE) {
+		output->event->move = WATCH_MOVE_ALONE;
+	} else if (output->first) {
+		output->first->move = WATCH_MOVE_PAIRED;
+		output->first->to = watch_event_ref(output->event);
+	}
+}
+
+uint64_t watch_source_queued_bytes(struct watch_source *source)
+{
+	int waiting = 0;
+
+	if (ioctl(source->fd, FIONREAD, &waiting) < 0)
+		waiting = 0;
+	return source->read_bytes + (uint64_t)waiting;
+}
+
+uint64_t watch_source_applied_bytes(const struct watch_source *source)
+{
+	return source->read_bytes - (source->raw_end - source->raw_begin);
+}
+
+/*
+ * Looks through what was read for the kernel's word that events were lost. They were lost after
+ * the queue was last empty, that is after the read before this one that emptied it.
+ */
+static void find_loss(struct watch_source *source, size_t at)
+{
+	struct inotify_record record;
+	uint64_t now_ms;
+	ssize_t n;
+
+	for (; (n = inotify_decode(source->raw + at, source->raw_end - at, &record)) > 0;
+	     at += (size_t)n) {
+		if (!(record.mask & IN_Q_OVERFLOW))
+			continue;
+		source->losses++;
+		if (source->lost)
+			continue;
+		source->lost = true;
+		source->lost_since = source->drained;
+		now_ms = clock_monotonic_ms();
+		source->relist_ms = now_ms + WATCH_RELIST_DELAY_MS;
+		if (source->relist_ms < source->relist_not_before_ms)
+			source->relist_ms = source->relist_not_before_ms;
+	}
+	if (n < 0)
+		fatal("inotify: an event that is not whole");
+}
+
+/*
+ * Reads some of the kernel's queue: the number of bytes, 0 where it is empty. A read that leaves
+ * room for any event has emptied it.
+ */
+static size_t read_queue(struct watch_source *source)
+{
+	struct watch_mark before = watch_mark_now();
+	size_t waiting = source->raw_end - source->raw_begin;
+	ssize_t n;
+
+	if (source->raw_begin > 0) {
+		memmove(source->raw, source->raw + source->raw_begin, waiting);
+		source->raw_begin = 0;
+		source->raw_end = waiting;
+	}
+	if (waiting + INOTIFY_READ_BYTES > source->raw_capacity) {
+		source->raw_capacity = 2 * waiting + INOTIFY_READ_BYTES;
+		source->raw = mem_realloc(source->raw, source->raw_capacity);
+	}
+	n = read(source->fd, source->raw + waiting, INOTIFY_READ_BYTES);
+	if (n < 0)
+		n = 0;
+	source->raw_end += (size_t)n;
+	source->read_bytes += (uint64_t)n;
+	find_loss(source, waiting);
+	if ((size_t)n < INOTIFY_READ_BYTES / 2)
+		source->drained = before;
+	return (size_t)n;
+}
+
+/* While directories are looked at, the kernel's queue must not run over for that alone. */
+static void read_ahead(struct watch_source *source)
+{
+	while (source->raw_end - source->raw_begin < WATCH_RAW_MAX_BYTES)
+		if (read_queue(source) == 0)
+			break;
+}
+
+static bool has_raw(const struct watch_source *source)
+{
+	return source->raw_begin < source->raw_end;
+}
+
+/* Applies the next event that was read. */
+static void apply_next(struct watch_source *source)
+{
+	struct inotify_record record;
+	ssize_t n = inotify_decode(source->raw + source->raw_begin,
+				   source->raw_end - source->raw_begin, &record);
+
+	watch_follow(source, &record);
+	source->raw_begin += (size_t)n;
+}
+
+/* Answers a loss of events once the burst is over: every tree is read again. */
+static bool begin_relist(struct watch_source *source, uint64_t now_ms)
+{
+	struct watch_tree *tree;
+
+	if (!source->lost || now_ms < source->relist_ms)
+		return false;
+	source->lost = false;
+	source->relist_began_ms = now_ms;
+	TAILQ_FOREACH (tree, &source->trees, link) {
+		if (!tree->relist)
+			tree->lost_since = source->lost_since;
+		tree->relist = true;
+	}
+	return true;
+}
+
+/* A node that waits to be looked at, now that the events before are applied. */
+static bool begin_look_now(struct watch_source *source)
+{
+	struct watch_node *node = TAILQ_FIRST(&source->look[WATCH_LOOK_NOW]);
+
+	if (!node)
+		return false;
+	watch_node_looked(node);
+	watch_scan_begin(source, node, false, WATCH_SINCE_NEVER);
+	return true;
+}
+
+static bool begin_relist_tree(struct watch_source *source)
+{
+	struct watch_tree *tree;
+
+	TAILQ_FOREACH (tree, &source->trees, link) {
+		if (!tree->relist)
+			continue;
+		tree->relist = false;
+		if (tree->top && !tree->gone) {
+			watch_scan_begin(source, tree->top, true,
+					 watch_mark_since_ns(&tree->lost_since));
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Nodes of one list that hang in their trees are to be looked at now. */
+static bool promote(struct watch_source *source, enum watch_attention from)
+{
+	struct watch_node *node, *next;
+	bool any = false;
+
+	for (node = TAILQ_FIRST(&source->look[from]); node; node = next) {
+		next = TAILQ_NEXT(node, link);
+		if (!watch_node_attached(node)) {
+			node->unseen |= node->wd < 0;
+			continue;
+		}
+		watch_node_look(node, WATCH_LOOK_NOW);
+		any = true;
+	}
+	return any;
+}
+
+/* Directories without a watch: when it is time, they are looked at. */
+static bool begin_poll(struct watch_source *source, uint64_t now_ms)
+{
+	struct watch_tree *tree;
+
+	if (source->poll_began_ms) {
+		source->poll_ms = now_ms + (now_ms - source->poll_began_ms) * WATCH_POLL_PAUSE;
+		source->poll_began_ms = 0;
+	}
+	if (source->n_poll == 0) {
+		source->poll_last_ms = now_ms;
+		return false;
+	}
+	if (source->poll_ms < source->poll_last_ms + WATCH_POLL_MS)
+		source->poll_ms = source->poll_last_ms + WATCH_POLL_MS;
+	if (now_ms < source->poll_ms)
+		return false;
+	source->poll_began_ms = now_ms;
+	source->poll_last_ms = now_ms;
+	TAILQ_FOREACH (tree, &source->trees, link) {
+		tree->polled_before = tree->polled;
+		tree->polled = watch_mark_now();
+	}
+	return promote(source, WATCH_LOOK_POLL);
+}
+
+/* The kernel has no event left. True where there is something to do all the same. */
+static bool when_quiet(struct watch_source *source)
+{
+	uint64_t now_ms = clock_monotonic_ms();
+	size_t before = source->n_outputs;
+
+	if (source->relist_began_ms) {
+		source->relist_not_before_ms =
+			now_ms + (now_ms - source->relist_began_ms) * WATCH_RELIST_PAUSE;
+		source->relist_began_ms = 0;
+	}
+	watch_follow_expire(source, now_ms, false);
+	return promote(source, WATCH_LOOK_QUIET) || begin_relist(source, now_ms) ||
+	       begin_poll(source, now_ms) || source->n_outputs != before ||
+	       !TAILQ_EMPTY(&source->garbage);
+}
+
+static bool wants_entries(const struct watch_source *source)
+{
+	const struct watch_tree *tree;
+
+	TAILQ_FOREACH (tree, &source->trees, link)
+		if (tree->want_entries && !tree->silent && !tree->gone)
+			return true;
+	return false;
+}
+
+bool watch_source_is_looking(const struct watch_source *source)
+{
+	const struct watch_tree *tree;
+
+	if (source->scan.tree || !TAILQ_EMPTY(&source->look[WATCH_LOOK_NOW]))
+		return true;
+	TAILQ_FOREACH (tree, &source->trees, link)
+		if (tree->relist)
+			return true;
+	return false;
+}
+
+/* On the loop: what can be done without looking at a directory. */
+static enum watch_drive drive_on_loop(struct watch_source *source)
+{
+	bool entries = wants_entries(source);
+	unsigned applied = 0;
+
+	for (;;) {
+		if (watch_source_is_looking(source))
+			return WATCH_DRIVE_WORK;
+		if (source->n_outputs >= source->drive_events || applied >= WATCH_DRIVE_LOOP_MAX)
+			return WATCH_DRIVE_MORE;
+		if (watch_tree_collect(source, COLLECT_NODES))
+			return WATCH_DRIVE_MORE;
+		if (has_raw(source)) {
+			if (entries)
+				return WATCH_DRIVE_WORK;
+			apply_next(source);
+			applied++;
+		} else if (read_queue(source) == 0 && !when_quiet(source)) {
+			return WATCH_DRIVE_IDLE;
+		}
+	}
+}
+
+/* One piece of work on a worker. False where there is none. */
+static bool work_step(struct watch_source *source)
+{
+	if (watch_tree_collect(source, COLLECT_NODES))
+		return true;
+	if (source->scan.tree) {
+		watch_scan_step(source);
+		return true;
+	}
+	if (begin_look_now(source) || begin_relist_tree(source))
+		return true;
+	if (has_raw(source)) {
+		apply_next(source);
+		/* A directory's watch is in place before anybody hears of it. */
+		begin_look_now(source);
+		return true;
+	}
+	return read_queue(source) > 0 || when_quiet(source);
+}
+
+/* How long a worker may keep the source. */
+static unsigned slice_ms(const struct watch_source *source)
+{
+	const struct watch_tree *tree;
+
+	TAILQ_FOREACH (tree, &source->trees, link)
+		if (!tree->silent)
+			return WATCH_DRIVE_SLICE_MS;
+	return WATCH_DRIVE_START_MS;
+}
+
+static enum watch_drive drive_on_worker(struct watch_source *source)
+{
+	uint64_t until_ms = clock_monotonic_ms() + slice_ms(source);
+	enum watch_drive result = WATCH_DRIVE_MORE;
+	unsigned steps = 0;
+
+	fs_owners_clear(&source->owners);
+	if (!source->scan.tree)
+		begin_look_now(source);
+	while (source->n_outputs < source->drive_events) {
+		if (!work_step(source)) {
+			result = WATCH_DRIVE_IDLE;
+			break;
+		}
+		if (++steps % STEPS_PER_LOOK != 0)
+			continue;
+		if (source->scan.tree)
+			read_ahead(source);
+		if (clock_monotonic_ms() >= until_ms)
+			break;
+	}
+	thread_leave_dir();
+	return result;
+}
+
+enum watch_drive watch_source_drive(struct watch_source *source, bool on_worker)
+{
+	enum watch_drive result = on_worker ? drive_on_worker(source) : drive_on_loop(source);
+
+	if (!has_raw(source)) {
+		free(source->raw);
+		source->raw = NULL;
+		source->raw_begin = source->raw_end = source->raw_capacity = 0;
+	}
+	return result;
+}
+
+int64_t watch_source_due_ms(const struct watch_source *source, uint64_t now_ms)
+{
+	const struct watch_half *half = TAILQ_FIRST(&source->halves);
+	uint64_t due_ms = UINT64_MAX;
+
+	if (half)
+		due_ms = half->quiet_ms + WATCH_MOVE_WAIT_MS;
+	if (source->lost && source->relist_ms < due_ms)
+		due_ms = source->relist_ms;
+	if (source->n_poll > 0 && source->poll_ms < due_ms)
+		due_ms = source->poll_ms;
+	if (due_ms == UINT64_MAX)
+		return -1;
+	return due_ms > now_ms ? (int64_t)(due_ms - now_ms) : 0;
+}
+
+void watch_source_rest(struct watch_source *source)
+{
+	if (source->scan.tree)
+		watch_scan_rest(source);
+	watch_follow_expire(source, clock_monotonic_ms(), true);
+}

@@ -1,0 +1,272 @@
+#include "watch/engine/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "watch/engine/source.h"
+
+/* With a node goes a slot of the descriptors' map, which is at most half full. */
+#define NODE_BYTES (sizeof(struct watch_node) + 2 * sizeof(struct watch_wdmap_slot))
+
+struct watch_tree *watch_tree_new(const char *path, dev_t dev, ino_t ino)
+{
+	struct watch_tree *tree = mem_zalloc(sizeof(*tree));
+
+	tree->path = mem_strdup(path);
+	tree->dev = dev;
+	tree->ino = ino;
+	tree->starting = true;
+	tree->silent = true;
+	return tree;
+}
+
+void watch_tree_free(struct watch_tree *tree)
+{
+	if (!tree)
+		return;
+	free(tree->path);
+	free(tree);
+}
+
+struct watch_node *watch_node_new(struct watch_tree *tree, struct watch_node *parent,
+				  uint32_t place)
+{
+	struct watch_memory *memory = tree->source->memory;
+	struct watch_node *node;
+
+	if (!watch_memory_take(memory, NODE_BYTES, memory->max_bytes))
+		return NULL;
+	node = mem_zalloc(sizeof(*node));
+	node->tree = tree;
+	node->wd = -1;
+	node->attention = WATCH_LOOK_NONE;
+	tree->n_nodes++;
+	if (parent)
+		watch_node_attach(node, parent, place);
+	return node;
+}
+
+bool watch_node_attached(const struct watch_node *node)
+{
+	const struct watch_node *top = node;
+
+	while (top->parent)
+		top = top->parent;
+	return top == node->tree->top;
+}
+
+void watch_node_detach(struct watch_node *node)
+{
+	if (node->parent)
+		watch_names_set_node(&node->parent->names, node->place, NULL);
+	else if (node->tree->top == node)
+		node->tree->top = NULL;
+	node->parent = NULL;
+}
+
+void watch_node_attach(struct watch_node *node, struct watch_node *parent, uint32_t place)
+{
+	node->parent = parent;
+	node->place = place;
+	watch_names_set_node(&parent->names, place, node);
+}
+
+/* Room for a path in the source's buffer. */
+static char *path_room(struct watch_source *source, size_t bytes)
+{
+	if (bytes > source->path_capacity) {
+		source->path_capacity = bytes + bytes / 2;
+		free(source->path);
+		source->path = mem_alloc(source->path_capacity);
+	}
+	return source->path;
+}
+
+const char *watch_node_path(const struct watch_node *node, const char *name, size_t n,
+			    bool absolute, size_t *ret_bytes)
+{
+	const struct watch_node *at;
+	const struct watch_names *names;
+	size_t base_bytes = 0, bytes = name ? n + 1 : 0, length;
+	char *path, *end;
+
+	/* Each element with the slash before it; "/" as the tree's path has no element. */
+	if (absolute && node->tree->path[1])
+		base_bytes = strlen(node->tree->path);
+	for (at = node; at->parent; at = at->parent)
+		bytes += watch_names_bytes(&at->parent->names, at->place) + 1;
+	if (at != node->tree->top)
+		return NULL;
+	path = path_room(node->tree->source, base_bytes + bytes + 2);
+	memcpy(path, node->tree->path, base_bytes);
+	end = path + base_bytes + bytes;
+	*end = '\0';
+	if (name) {
+		end -= n;
+		memcpy(end, name, n);
+		*--end = '/';
+	}
+	for (at = node; at->parent; at = at->parent) {
+		names = &at->parent->names;
+		length = watch_names_bytes(names, at->place);
+		end -= length;
+		memcpy(end, watch_names_text(names, at->place), length);
+		*--end = '/';
+	}
+	if (absolute) {
+		if (base_bytes + bytes == 0)
+			memcpy(path, "/", ++bytes + 1);
+		*ret_bytes = base_bytes + bytes;
+		return path;
+	}
+	*ret_bytes = bytes ? bytes - 1 : 0;
+	return bytes ? path + 1 : path;
+}
+
+void watch_node_looked(struct watch_node *node)
+{
+	struct watch_source *source = node->tree->source;
+
+	if (node->attention == WATCH_LOOK_NONE)
+		return;
+	TAILQ_REMOVE(&source->look[node->attention], node, link);
+	if (node->attention == WATCH_LOOK_POLL)
+		source->n_poll--;
+	node->attention = WATCH_LOOK_NONE;
+}
+
+void watch_node_look(struct watch_node *node, enum watch_attention when)
+{
+	struct watch_source *source = node->tree->source;
+
+	if (node->attention <= when || node->garbage)
+		return;
+	watch_node_looked(node);
+	node->attention = (uint8_t)when;
+	TAILQ_INSERT_TAIL(&source->look[when], node, link);
+	if (when == WATCH_LOOK_POLL)
+		source->n_poll++;
+}
+
+bool watch_node_bind(struct watch_node *node, int wd)
+{
+	struct watch_source *source = node->tree->source;
+	int old = node->wd;
+
+	if (old == wd)
+		return false;
+	if (old >= 0) {
+		if (source->next_same == node)
+			source->next_same = node->same_wd;
+		if (watch_wdmap_remove(&source->wds, node))
+			inotify_unwatch(source->fd, old);
+	}
+	if (wd >= 0)
+		watch_wdmap_add(&source->wds, wd, node);
+	return true;
+}
+
+/* Forgets the names of files, which would be told wrongly when only some are known. */
+static void forget_files(struct watch_node *node)
+{
+	uint32_t at;
+
+	for (at = watch_names_from(&node->names, 0); at != WATCH_NAME_NONE;
+	     at = watch_names_next(&node->names, at))
+		if (!watch_names_is_dir(&node->names, at))
+			watch_names_remove(&node->names, at);
+	node->complete = false;
+}
+
+uint32_t watch_node_add_name(struct watch_node *node, const char *name, size_t n, bool is_dir)
+{
+	struct watch_memory *memory = node->tree->source->memory;
+	size_t limit = is_dir ? memory->max_bytes : memory->names_max_bytes;
+	uint32_t place = watch_names_add(&node->names, memory, limit, name, n, is_dir);
+
+	if (place == WATCH_NAME_NONE && !is_dir)
+		forget_files(node);
+	return place;
+}
+
+void watch_node_remove_name(struct watch_node *node, uint32_t place)
+{
+	struct watch_node *child = watch_names_node(&node->names, place);
+
+	if (child) {
+		watch_node_detach(child);
+		watch_node_discard(child);
+	}
+	watch_names_remove(&node->names, place);
+}
+
+void watch_node_forget(struct watch_node *node)
+{
+	uint32_t at, next;
+
+	for (at = watch_names_from(&node->names, 0); at != WATCH_NAME_NONE; at = next) {
+		next = watch_names_next(&node->names, at);
+		watch_node_remove_name(node, at);
+	}
+	watch_names_clear(&node->names, node->tree->source->memory);
+}
+
+void watch_node_tidy(struct watch_node *node)
+{
+	struct watch_node *child;
+	uint32_t at;
+
+	if (!watch_names_wasteful(&node->names))
+		return;
+	watch_names_compact(&node->names, node->tree->source->memory);
+	for (at = watch_names_from(&node->names, 0); at != WATCH_NAME_NONE;
+	     at = watch_names_next(&node->names, at)) {
+		child = watch_names_node(&node->names, at);
+		if (child)
+			child->place = at;
+	}
+}
+
+void watch_node_discard(struct watch_node *node)
+{
+	watch_node_looked(node);
+	node->garbage = true;
+	TAILQ_INSERT_TAIL(&node->tree->source->garbage, node, link);
+}
+
+/* Frees one discarded node; its children are discarded in turn. */
+static void collect_node(struct watch_source *source, struct watch_node *node)
+{
+	struct watch_tree *tree = node->tree;
+	struct watch_node *child;
+	uint32_t at;
+
+	for (at = watch_names_from(&node->names, 0); at != WATCH_NAME_NONE;
+	     at = watch_names_next(&node->names, at)) {
+		child = watch_names_node(&node->names, at);
+		if (child) {
+			child->parent = NULL;
+			watch_node_discard(child);
+		}
+	}
+	watch_node_bind(node, -1);
+	watch_names_clear(&node->names, source->memory);
+	watch_memory_give(source->memory, NODE_BYTES);
+	free(node);
+	if (--tree->n_nodes == 0 && tree->removed)
+		watch_tree_free(tree);
+}
+
+bool watch_tree_collect(struct watch_source *source, size_t max)
+{
+	struct watch_node *node;
+
+	while ((node = TAILQ_FIRST(&source->garbage))) {
+		if (max-- == 0)
+			return true;
+		TAILQ_REMOVE(&source->garbage, node, link);
+		collect_node(source, node);
+	}
+	return false;
+}
