@@ -17,7 +17,7 @@ BUILD   := build/$(VARIANT)$(ARCH:%=-%)
 MODULES := base rpc pty fs watch envd
 # A floor of a module is a folder below it (ARCHITECTURE.md).
 FLOORS  := $(MODULES) rpc/codec rpc/http pty/cgroup fs/http watch/engine \
-           envd/boot envd/commands envd/control envd/relay
+           envd/boot envd/commands envd/control envd/relay envd/upgrade
 PREFIX  ?= /usr
 SECONDS ?= 60
 V       ?= 0

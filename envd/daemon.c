@@ -22,6 +22,7 @@
 #include "envd/gate.h"
 #include "envd/options.h"
 #include "envd/relay/port_forward.h"
+#include "envd/upgrade/handover.h"
 #include "fs/service.h"
 #include "pty/cgroup/cgroups.h"
 #include "pty/service.h"
@@ -311,6 +312,19 @@ static void start_cgroups(struct daemon *d)
 	d->control.freezer = d->freezer;
 }
 
+static void handover_thawed(void *arg, const struct thaw_result *result)
+{
+	if (!result->complete)
+		log_error("handover: %s", result->err.message);
+}
+
+/* After a handover nobody else thaws what the daemon before this one froze. */
+static void resume_handover(struct daemon *d)
+{
+	d->control.handover = handover_refuse(HANDOVER_BLOB);
+	freezer_thaw(d->freezer, false, handover_thawed, d);
+}
+
 /* What is served. */
 static void start_services(struct daemon *d)
 {
@@ -332,6 +346,8 @@ static void start_services(struct daemon *d)
 	pty_service_register(d->pty, d->router);
 	d->watch = watch_service_new(&d->context);
 	watch_service_register(d->watch, d->router);
+	if (d->options->resume_handover)
+		resume_handover(d);
 }
 
 int daemon_serve(const struct options *options)
@@ -339,6 +355,8 @@ int daemon_serve(const struct options *options)
 	struct daemon *d = mem_zalloc(sizeof(*d));
 
 	d->options = options;
+	if (options->resume_handover)
+		handover_close_inherited();
 	spawn_init();
 	notify_init(&d->notify);
 	signal(SIGPIPE, SIG_IGN);

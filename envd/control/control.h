@@ -35,6 +35,12 @@ struct control {
 	struct freezer *freezer; /* set by the daemon before it serves, as is pty */
 	const struct pty_service *pty;
 
+	/*
+	 * The value of X-Envd-Handover, which every answer of /init carries when this daemon replaced
+	 * another one under the same pid; NULL otherwise. Borrowed; set by the daemon before it serves.
+	 */
+	const char *handover;
+
 	/* /init (ctl_init.c). */
 	struct init_call *running; /* one at a time; the others wait in order */
 	TAILQ_HEAD(init_queue, init_call) waiting;

@@ -482,6 +482,8 @@ static void init(struct stream *s, void *arg)
 	call->stream = stream_ref(s);
 	stream_set_secret(s);
 	stream_header(s, "X-Envd-Version", VERSION_REFERENCE);
+	if (call->control->handover)
+		stream_header(s, "X-Envd-Handover", call->control->handover);
 	stream_set_handler(s, &handler, call);
 }
 

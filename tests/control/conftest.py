@@ -41,11 +41,11 @@ class Daemon:
     """A running envd, and requests to it."""
 
     def __init__(self, *flags, command=(os.path.join(TOP, ENVD),),
-                 log=os.path.join(TOP, "build/log/control-envd.log")):
+                 log=os.path.join(TOP, "build/log/control-envd.log"), keep_fds=()):
         self.log = open(log, "ab+") if isinstance(log, (str, os.PathLike)) else log
         self.process = subprocess.Popen(
             [*command, "-listen", f"tcp:127.0.0.1:{PORT}", *flags],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, pass_fds=keep_fds,
             env={"PATH": os.environ["PATH"]})
         wait_until(self.answers, "the daemon's first answer")
 

@@ -1,6 +1,7 @@
 """What the platform around a sandbox sees: metadata, log, metrics, tokens, forwarded ports."""
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -129,6 +130,54 @@ def test_every_endpoint_with_the_token(daemon, method, path):
 def test_health_needs_no_token(daemon):
     daemon.init(accessToken="correct-horse")
     assert daemon.request("GET", "/health").status == 204
+
+
+HANDOVER = {"procs": 0, "procs_failed": 0, "retained": 0, "retained_failed": 0, "watchers": 0,
+            "watchers_failed": 0}
+BLOB = "/run/e2b/envd-handover.pb"
+
+
+@pytest.mark.parametrize("blob,failed", [(b"\x08\x01", True), (None, False)])
+def test_resume_handover(blob, failed):
+    """-resume-handover was swallowed: a fleet that upgraded into this daemon lost every process and
+    was told that all went well, and the pipes of those processes stayed open for good."""
+    os.makedirs("/run/e2b", exist_ok=True)
+    if blob is not None:
+        with open(BLOB, "wb") as out:
+            out.write(blob)
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    d = Daemon("-isnotfc", "-resume-handover", keep_fds=[writing])
+    os.close(writing)
+    try:
+        assert os.read(reading, 1) == b"", "the daemon keeps an inherited descriptor"
+        assert not os.path.exists(BLOB)
+        for body in ({}, {"thaw": 1, "timestamp": "x"}):
+            answer = d.request("POST", "/init", json.dumps(body))
+            assert json.loads(answer.headers["X-Envd-Handover"]) == {"failed": failed, **HANDOVER}
+    finally:
+        os.close(reading)
+        d.end()
+
+
+def test_no_handover_without_the_flag(daemon):
+    assert "X-Envd-Handover" not in daemon.init().headers
+
+
+@pytest.mark.parametrize("headers,initialized,status,text", [
+    ({}, False, 409, "envd not initialized\n"),
+    ({"X-Envd-Upgrade-Bin": "/usr/bin/envd"}, True, 400, "unsupported upgrade target\n"),
+    ({"X-Envd-Upgrade-Bin": "/usr/bin/envd.next"}, True, 501,
+     "this envd does not support live upgrades\n"),
+    ({}, True, 501, "this envd does not support live upgrades\n"),
+])
+def test_upgrade_is_refused_in_plain_text(daemon, headers, initialized, status, text):
+    if initialized:
+        daemon.init()
+    answer = daemon.request("POST", "/upgrade", b"\x7fELF", headers=headers)
+    assert (answer.status, answer.body.decode()) == (status, text)
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_log_that_nobody_reads():
