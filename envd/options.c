@@ -65,6 +65,9 @@ static const struct flag flags[] = {
 	     "accept vsock peers other than the host"),
 };
 
+/* The other programs in the binary (envd/commands/cmd.h). */
+static const char *const commands[] = {"ready", "bridge"};
+
 static void usage(void)
 {
 	size_t i;
@@ -162,10 +165,60 @@ static const struct flag *find_flag(const char *name, size_t n)
 	return NULL;
 }
 
+/* One line for each mistake: the whole usage would push the mistake off the screen. */
 static enum options_result wrong(const char *what, const char *name)
 {
-	fprintf(stderr, "envd: %s: -%s\n", what, name);
-	usage();
+	fprintf(stderr, "envd: %s: -%s (see envd --help)\n", what, name);
+	return OPTIONS_WRONG;
+}
+
+/* The distance of two words by insertions, deletions and replacements (Levenshtein), capped. */
+static size_t word_distance(const char *a, const char *b)
+{
+	enum { MOST = 24 };
+	size_t row[MOST + 1], n = strlen(b), i, j, diagonal, above;
+
+	if (strlen(a) > MOST || n > MOST)
+		return MOST;
+	for (j = 0; j <= n; j++)
+		row[j] = j;
+	for (i = 1; a[i - 1]; i++) {
+		diagonal = row[0];
+		row[0] = i;
+		for (j = 1; j <= n; j++) {
+			above = row[j];
+			diagonal += a[i - 1] != b[j - 1];
+			if (diagonal > above + 1)
+				diagonal = above + 1;
+			if (diagonal > row[j - 1] + 1)
+				diagonal = row[j - 1] + 1;
+			row[j] = diagonal;
+			diagonal = above;
+		}
+	}
+	return row[n];
+}
+
+/*
+ * A word where a flag or a command is expected. It must not start a daemon: `envd redy --port 8080`
+ * would otherwise listen on all interfaces.
+ */
+static enum options_result unknown_word(const char *word)
+{
+	const char *best = NULL;
+	size_t i, distance, best_distance = 3;
+
+	for (i = 0; i < ARRAY_LEN(commands); i++) {
+		distance = word_distance(word, commands[i]);
+		if (distance < best_distance) {
+			best = commands[i];
+			best_distance = distance;
+		}
+	}
+	if (best)
+		fprintf(stderr, "envd: no such command: %s; did you mean 'envd %s'?\n", word, best);
+	else
+		fprintf(stderr, "envd: no such command: %s (see envd --help)\n", word);
 	return OPTIONS_WRONG;
 }
 
@@ -183,11 +236,9 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 	};
 	for (i = 1; i < argc; i++) {
 		name = argv[i];
-		if (name[0] != '-' || name[1] == '\0')
-			break;
+		if (name[0] != '-' || name[1] == '\0' || strcmp(name, "--") == 0)
+			return unknown_word(name);
 		name += name[1] == '-' ? 2 : 1;
-		if (*name == '\0')
-			break; /* "--" */
 		equals = strchr(name, '=');
 		flag = find_flag(name, equals ? (size_t)(equals - name) : strlen(name));
 		if (!flag && (strcmp(name, "h") == 0 || strcmp(name, "help") == 0)) {

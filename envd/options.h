@@ -38,10 +38,13 @@ struct options {
 enum options_result {
 	OPTIONS_OK,
 	OPTIONS_HELP,  /* usage was printed; leave with 0 */
-	OPTIONS_WRONG, /* the mistake and the usage were printed; leave with 2 */
+	OPTIONS_WRONG, /* one line on stderr names the mistake; leave with 2 */
 };
 
-/* Reads argv. Borrows its strings. What follows the first non-flag is ignored, as there. */
+/*
+ * Reads argv and borrows its strings. A word that is no flag is an error: the reference ignores such
+ * words, but then a mistyped command (`envd redy`) would start a daemon on all interfaces.
+ */
 enum options_result options_parse(struct options *o, int argc, char **argv);
 
 #endif

@@ -149,9 +149,23 @@ class TestFlags:
     def test_bad_ones(self, run_envd, flags):
         code, out, err = run_envd("-isnotfc", *flags)
         assert (code, out) == (2, "")
-        first, second, *_ = err.splitlines()
-        assert first.startswith("envd: ") and flags[0].lstrip("-") in first
-        assert second.startswith("Usage")
+        (line,) = err.splitlines()
+        assert line.startswith("envd: ") and flags[0].lstrip("-") in line
+        assert line.endswith("(see envd --help)")
+
+    @pytest.mark.parametrize("words,suggestion", [
+        (("redy", "--port", "8080"), "did you mean 'envd ready'?"),
+        (("brigde",), "did you mean 'envd bridge'?"),
+        (("frobnicate",), "see envd --help"), (("-isnotfc", "ready"), "ready"), (("",), ""),
+        (("--", "x"), "--"), (("-",), "-"), (("x" * 5000,), "see envd --help"),
+    ])
+    def test_unknown_words(self, run_envd, words, suggestion):
+        """`envd redy --port 8080` started a daemon on all interfaces: the words behind the first one
+        that is no flag were ignored, as Go's flag package does. A mistyped command is an error."""
+        code, out, err = run_envd(*words)
+        assert (code, out) == (2, "")
+        (line,) = err.splitlines()
+        assert line.startswith("envd: no such command: ") and suggestion in line
 
     @pytest.mark.parametrize("flags", [
         ("-listen", "unix:/nonexistent/envd.sock"), ("-listen", "tcp:192.0.2.1:23999"),
