@@ -288,7 +288,7 @@ SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-re
 SANITIZED := $(filter conformance files http process watch,$(FOLDERS))
 
 # The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
-TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/go-cache \
+TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH:/usr/sbin:/sbin" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/go-cache \
             GOFLAGS=-modcacherw GOTOOLCHAIN=local
 
 .PHONY: test
@@ -299,7 +299,6 @@ test:
 	$(if $(filter %-asan,$(SUITES)),$(SUBMAKE) VARIANT=asan test-programs)
 	$(if $(filter %-tsan,$(SUITES)),$(SUBMAKE) VARIANT=tsan unit-programs)
 	$(if $(filter fuzz-replay,$(SUITES)),$(SUBMAKE) VARIANT=fuzz fuzz-programs)
-	@[ "$$(id -u)" -eq 0 ] || sudo -v
 	@$(TOOL_ENV) scripts/test $(SUITES)
 
 # What suites are built from, before they run side by side.
@@ -310,7 +309,7 @@ unit-programs: $(UNIT)
 
 .PHONY: unit unit-asan unit-tsan
 unit: $(UNIT_RUN)
-	@scripts/unit $(UNIT_RUN)
+	@scripts/as-root env UNIT_RUNNER='$(UNIT_RUNNER)' scripts/unit $(UNIT_RUN)
 	$(if $(UNEMULATED),@echo "left to a guest: $(UNEMULATED)" >&2)
 
 unit-asan unit-tsan:

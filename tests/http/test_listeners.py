@@ -126,10 +126,19 @@ class TestUnix:
         assert target.exists() and link.is_symlink()
 
 
+def has_vsock():
+    try:
+        socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
+
+
 class TestVsock:
     def test_listens_or_says_why_not(self, run_envd, quiet_daemon):
+        """A container often has the kernel's vsock and no /dev/vsock, so the socket is asked."""
         port = next(ports)
-        if os.path.exists("/dev/vsock"):
+        if has_vsock():
             quiet_daemon("-listen", f"vsock:{port}", line=f"listening on vsock:{port}")
             return
         code, _, err = run_envd("-isnotfc", "-listen", f"vsock:{port}")
