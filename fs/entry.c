@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/entry.h"
 
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 
 #include "base/user.h"
-#include "base/utf8.h"
 #include "fs/metadata.h"
 
 void fs_owners_init(struct fs_owners *owners, struct user_db *users)
@@ -88,32 +88,6 @@ void fs_permissions_text(mode_t mode, char text[FS_PERMISSIONS_BYTES])
 	for (i = 0; i < 9; i++)
 		*out++ = mode & (0400u >> i) ? rwx[i] : '-';
 	*out = '\0';
-}
-
-char *fs_path_name(const char *path, struct arena *arena)
-{
-	size_t end = strlen(path), start;
-
-	while (end > 1 && path[end - 1] == '/')
-		end--;
-	start = end;
-	while (start > 0 && path[start - 1] != '/')
-		start--;
-	if (start == end && start > 0)
-		start--;
-	return arena_strndup(arena, path + start, end - start);
-}
-
-const char *fs_text(const char *s, struct arena *arena)
-{
-	size_t n = strlen(s);
-	char *text;
-
-	if (utf8_valid(s, n))
-		return s;
-	text = arena_alloc(arena, 3 * n + 1);
-	text[utf8_sanitize(text, s, n)] = '\0';
-	return text;
 }
 
 static Filesystem__FileType file_type(mode_t mode)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * EntryInfo: what the host is told of a file, a directory or a link (behaviour.md, "Files").
  *
@@ -12,6 +13,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "filesystem.pb-c.h"
+#include "fs/text.h"
 
 struct user_db;
 
@@ -68,15 +70,6 @@ int fs_entry_read(const char *path, struct fs_owners *owners, struct arena *aren
 
 /* The text of Go's FileMode, as existing clients parse it: "drwxr-xr-x", "Lrwxrwxrwx". */
 void fs_permissions_text(mode_t mode, char text[FS_PERMISSIONS_BYTES]);
-
-/* The last element of a path as it was given: trailing slashes do not count, "/" is "/". */
-char *fs_path_name(const char *path, struct arena *arena);
-
-/*
- * A string that may stand in a message: the string itself where it is UTF-8, else a copy with
- * U+FFFD for each bad byte.
- */
-const char *fs_text(const char *s, struct arena *arena);
 
 /*
  * An old client fails on fields that it does not know (rpc.md): it is known by its User-Agent, its

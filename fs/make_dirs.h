@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Directories that are made on the way to a file: 0755, given to the user.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/metadata.h"
 
 #include <errno.h>
@@ -37,21 +38,22 @@ static const struct fs_metadata_item *find_item(const struct fs_metadata *metada
 }
 
 /* 0, or -1 for a byte that is no printable ASCII. */
-static int check_text(const char *what, const char *text, struct fs_failure *failure)
+static int check_text(const char *what, const char *text, struct error *err)
 {
 	size_t i;
 
 	for (i = 0; text[i]; i++)
 		if (text[i] < 0x20 || text[i] > 0x7e)
-			return fs_fail(failure, 400,
-				       "invalid metadata: metadata %s contains non-printable-ASCII "
-				       "byte 0x%02x at offset %zu",
-				       what, (unsigned char)text[i], i);
+			return error_set(
+				err, ERROR_INVALID_ARGUMENT,
+				"invalid metadata: metadata %s contains non-printable-ASCII "
+				"byte 0x%02x at offset %zu",
+				what, (unsigned char)text[i], i);
 	return 0;
 }
 
 int fs_metadata_parse(const struct http_head *head, struct arena *arena, struct fs_metadata *ret,
-		      struct fs_failure *failure)
+		      struct error *err)
 {
 	const struct http_field *field;
 	size_t total = 0;
@@ -66,12 +68,12 @@ int fs_metadata_parse(const struct http_head *head, struct arena *arena, struct 
 		if (strncmp(field->name, FIELD, FIELD_BYTES) != 0 || !*key || find_item(ret, key))
 			continue;
 		if (strlen(key) > FS_METADATA_KEY_MAX_BYTES)
-			return fs_fail(failure, 400,
-				       "invalid metadata: metadata key \"%s\" exceeds %d bytes",
-				       key, FS_METADATA_KEY_MAX_BYTES);
-		if (check_text("key", key, failure) < 0 ||
+			return error_set(err, ERROR_INVALID_ARGUMENT,
+					 "invalid metadata: metadata key \"%s\" exceeds %d bytes",
+					 key, FS_METADATA_KEY_MAX_BYTES);
+		if (check_text("key", key, err) < 0 ||
 		    check_text(arena_printf(arena, "value for key \"%s\"", key), field->value,
-			       failure) < 0)
+			       err) < 0)
 			return -1;
 		total += PREFIX_BYTES + strlen(key) + field->value_bytes;
 		if (!ret->items)
@@ -80,9 +82,9 @@ int fs_metadata_parse(const struct http_head *head, struct arena *arena, struct 
 								 arena_strdup(arena, field->value)};
 	}
 	if (total > FS_METADATA_TOTAL_MAX_BYTES)
-		return fs_fail(failure, 400,
-			       "invalid metadata: total metadata size %zu exceeds %d bytes", total,
-			       FS_METADATA_TOTAL_MAX_BYTES);
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "invalid metadata: total metadata size %zu exceeds %d bytes",
+				 total, FS_METADATA_TOTAL_MAX_BYTES);
 	if (ret->n)
 		qsort(ret->items, ret->n, sizeof(*ret->items), item_order);
 	return 0;

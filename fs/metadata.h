@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Metadata of files: what a client gives in X-Metadata-* fields, kept in extended attributes
  * user.e2b.* (http.md, `POST /files`).
@@ -5,10 +6,11 @@
 #ifndef FS_METADATA_H
 #define FS_METADATA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/arena.h"
-#include "fs/http/request.h"
+#include "base/error.h"
 
 struct http_head;
 
@@ -31,7 +33,7 @@ struct fs_metadata {
  * Strings are copied to the arena. -1: not what it may be, 400.
  */
 int fs_metadata_parse(const struct http_head *head, struct arena *arena, struct fs_metadata *ret,
-		      struct fs_failure *failure);
+		      struct error *err);
 
 /*
  * Makes the file's metadata just this: others go. 0 or -errno, -ENOTSUP where the file system has

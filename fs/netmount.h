@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kinds of file systems: those whose contents change, or block, beyond this machine, and those that
  * are the kernel's.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The removal of a file, or of a directory with everything in it; on a worker, in steps.
  *

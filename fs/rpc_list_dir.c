@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * filesystem.Filesystem/ListDir: the entries of a directory, to any depth.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* filesystem.Filesystem/MakeDir: a directory, and what is missing above it. */
 #include <errno.h>
 

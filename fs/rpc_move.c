@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* filesystem.Filesystem/Move: a rename that makes the directories above its destination. */
 #include <errno.h>
 #include <stdio.h>

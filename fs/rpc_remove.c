@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * filesystem.Filesystem/Remove: a file, or a directory with everything in it.
  *

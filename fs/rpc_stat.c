@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* filesystem.Filesystem/Stat: what is at a path. */
 #include "fs/service_impl.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The frame of the unary methods: a user and paths on the loop, the work on a worker. */
 #include <stdlib.h>
 #include <string.h>

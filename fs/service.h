@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file service: filesystem.Filesystem (but for its watches, see watch/) and the HTTP API
  * /files and /files/compose.

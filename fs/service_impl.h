@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the service share: the service itself, and the frame of a unary method that
  * does its work on a worker.

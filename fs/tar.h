@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The blocks of tar archives: ustar and its extended headers (POSIX.1-2008, pax, "pax Interchange
  * Format"), and what GNU tar adds (its manual, "Basic Tar Format").

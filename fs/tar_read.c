@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/tar_read.h"
 
 #include <stdlib.h>

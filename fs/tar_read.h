@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tar archive as it comes: bytes in, events out, and the same events however the bytes are cut.
  * ustar, pax, and GNU's long names and large numbers; sparse files are refused. No file is held in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/untar.h"
 
 #include <errno.h>
@@ -18,10 +19,10 @@
 /* So often a look-up is tried that renames elsewhere disturb. */
 #define BENEATH_TRIES 100
 
-void fs_untar_init(struct fs_untar *u, int top, uid_t uid, gid_t gid, struct fs_failure *failure)
+void fs_untar_init(struct fs_untar *u, int top, uid_t uid, gid_t gid, struct error *err)
 {
 	memset(u, 0, sizeof(*u));
-	u->failure = failure;
+	u->err = err;
 	u->top = top;
 	u->uid = uid;
 	u->gid = gid;
@@ -44,8 +45,8 @@ void fs_untar_clear(struct fs_untar *u)
 /* The archive is to blame. */
 static int refuse(struct fs_untar *u, const char *why)
 {
-	return fs_fail(u->failure, 400, "cannot unpack '%s': %s",
-		       fs_text(u->reader.entry.name, &u->arena), why);
+	return error_set(u->err, ERROR_INVALID_ARGUMENT, "cannot unpack '%s': %s",
+			 fs_text(u->reader.entry.name, &u->arena), why);
 }
 
 /* A system call failed, which may be the archive's doing or not. */
@@ -65,10 +66,11 @@ static int fail(struct fs_untar *u, int errnum, const char *what)
 		return refuse(u, "its name is too long");
 	case ENOSPC:
 	case EDQUOT:
-		return fs_fail(u->failure, 507, "not enough disk space available");
+		return error_set(u->err, ERROR_RESOURCE_EXHAUSTED,
+				 "not enough disk space available");
 	default:
-		return fs_fail_errno(u->failure, 500, errnum, "error unpacking '%s': %s",
-				     fs_text(u->reader.entry.name, &u->arena), what);
+		return error_set_errno(u->err, ERROR_INTERNAL, errnum, "error unpacking '%s': %s",
+				       fs_text(u->reader.entry.name, &u->arena), what);
 	}
 }
 
@@ -404,7 +406,8 @@ int fs_untar_bytes(struct fs_untar *u, const char *p, size_t n)
 			r = end_entry(u);
 			break;
 		case TAR_READ_ERROR:
-			r = fs_fail(u->failure, 400, "invalid tar archive: %s", t->error);
+			r = error_set(u->err, ERROR_INVALID_ARGUMENT, "invalid tar archive: %s",
+				      t->error);
 			break;
 		}
 	}
@@ -414,9 +417,10 @@ int fs_untar_bytes(struct fs_untar *u, const char *p, size_t n)
 int fs_untar_finish(struct fs_untar *u, bool sync)
 {
 	if (tar_read_finish(&u->reader) < 0)
-		return fs_fail(u->failure, 400, "invalid tar archive: %s", u->reader.error);
+		return error_set(u->err, ERROR_INVALID_ARGUMENT, "invalid tar archive: %s",
+				 u->reader.error);
 	if (sync && syncfs(u->top) < 0)
-		return fs_fail_errno(u->failure, fs_failure_status(errno), errno,
-				     "error writing to disk");
+		return error_set_errno(u->err, fs_errno_code(errno), errno,
+				       "error writing to disk");
 	return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tar archive that is unpacked into a directory, as a user. On a worker:
  *
@@ -19,13 +20,13 @@
 #include <sys/types.h>
 
 #include "base/arena.h"
-#include "fs/http/request.h"
+#include "base/error.h"
 #include "fs/tar_read.h"
 
 struct fs_untar {
 	struct tar_read reader;
-	struct fs_failure *failure; /* borrowed */
-	int top;		    /* the directory */
+	struct error *err; /* borrowed */
+	int top;	   /* the directory */
 	uid_t uid;
 	gid_t gid;
 	struct arena arena; /* for one entry */
@@ -35,10 +36,10 @@ struct fs_untar {
 	int fd;		    /* the file that is written, or -1 */
 };
 
-/* Takes top, a directory; borrows `failure`. */
-void fs_untar_init(struct fs_untar *u, int top, uid_t uid, gid_t gid, struct fs_failure *failure);
+/* Takes top, a directory; borrows `err`. */
+void fs_untar_init(struct fs_untar *u, int top, uid_t uid, gid_t gid, struct error *err);
 
-/* 0, or -1: u->failure says why. 400 for what the archive is to blame for, 507, or 500. */
+/* 0, or -1: u->err says why. 400 for what the archive is to blame for, 507, or 500. */
 int fs_untar_bytes(struct fs_untar *u, const char *p, size_t n);
 
 /* The archive is complete. `sync`: and on the disk. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A walk through a directory tree: a directory before what is in it, names in lexical (byte)
  * order, links not followed. For ListDir and for tar streams; on a worker.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A file that is replaced as a whole: made beside the old one, with its owner, mode and extended
  * attributes, and renamed over it. Used by fs/http/target.c; on a worker.

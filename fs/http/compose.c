@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `POST /files/compose`: several files become one. The order of its checks is details 52.
  *
@@ -25,7 +26,7 @@ struct compose {
 	struct stream *stream; /* a reference */
 	struct context *context;
 	struct arena arena;
-	struct fs_failure failure;
+	struct error err;
 	struct evbuffer *body;
 	bool too_large;
 
@@ -103,7 +104,8 @@ static int parse_body(struct compose *c)
 				json_skip(in);
 		}
 	if (in->token == JSON_ERROR && json_finish(in, &err) < 0)
-		r = fs_fail(&c->failure, 400, "invalid request body: %s", err.message);
+		r = error_set(&c->err, ERROR_INVALID_ARGUMENT, "invalid request body: %s",
+			      err.message);
 	free(in);
 	return r;
 }
@@ -114,23 +116,23 @@ static int check_request(struct compose *c)
 	struct error err;
 
 	if (c->too_large)
-		return fs_fail(&c->failure, 400, "invalid request body: longer than %u bytes",
-			       COMPOSE_MAX_BYTES);
+		return error_set(&c->err, ERROR_INVALID_ARGUMENT,
+				 "invalid request body: longer than %u bytes", COMPOSE_MAX_BYTES);
 	if (parse_body(c) < 0)
 		return -1;
 	if (c->n_sources == 0)
-		return fs_fail(&c->failure, 400, "source_paths must not be empty");
+		return error_set(&c->err, ERROR_INVALID_ARGUMENT, "source_paths must not be empty");
 	if (!c->destination || !*c->destination)
-		return fs_fail(&c->failure, 400, "destination is required");
+		return error_set(&c->err, ERROR_INVALID_ARGUMENT, "destination is required");
 	name = c->username ? c->username : c->context->default_user;
 	if (user_find(c->context->users, name, &c->arena, &c->user, &err) < 0)
-		return fs_fail(&c->failure, 401,
-			       "error looking up user '%s': user: unknown user %s", name, name);
+		return error_set(&c->err, ERROR_UNAUTHENTICATED,
+				 "error looking up user '%s': user: unknown user %s", name, name);
 	c->default_dir = c->context->default_workdir
 				 ? arena_strdup(&c->arena, c->context->default_workdir)
 				 : NULL;
 	return fs_resolve(&c->user, c->default_dir, c->destination, strlen(c->destination),
-			  "error resolving destination path", &c->arena, &c->path, &c->failure);
+			  "error resolving destination path", &c->arena, &c->path, &c->err);
 }
 
 /* ---- the work ---- */
@@ -142,15 +144,16 @@ static int check_source(struct compose *c, size_t i)
 	struct stat st;
 
 	if (fs_resolve(&c->user, c->default_dir, given, strlen(given),
-		       "error resolving source path", &c->arena, &c->sources[i], &c->failure) < 0)
+		       "error resolving source path", &c->arena, &c->sources[i], &c->err) < 0)
 		return -1;
 	if (strcmp(c->sources[i], c->path) == 0)
-		return fs_fail(&c->failure, 400,
-			       "source path \"%s\" cannot be the same as destination", shown);
+		return error_set(&c->err, ERROR_INVALID_ARGUMENT,
+				 "source path \"%s\" cannot be the same as destination", shown);
 	if (stat(c->sources[i], &st) < 0)
-		return fs_fail(&c->failure, 404, "source file not found: %s", shown);
+		return error_set(&c->err, ERROR_NOT_FOUND, "source file not found: %s", shown);
 	if (!S_ISREG(st.st_mode))
-		return fs_fail(&c->failure, 400, "source path is not a regular file: %s", shown);
+		return error_set(&c->err, ERROR_INVALID_ARGUMENT,
+				 "source path is not a regular file: %s", shown);
 	return 0;
 }
 
@@ -162,7 +165,7 @@ static void compose_run(struct work *work)
 	for (i = 0; i < c->n_sources; i++)
 		if (check_source(c, i) < 0)
 			return;
-	fs_concat(c->sources, c->n_sources, c->path, c->user.uid, c->user.gid, &c->failure);
+	fs_concat(c->sources, c->n_sources, c->path, c->user.uid, c->user.gid, &c->err);
 }
 
 static void reply_entry(struct compose *c)
@@ -187,8 +190,8 @@ static void compose_done(struct work *work)
 {
 	struct compose *c = container_of(work, struct compose, work);
 
-	if (c->failure.status)
-		fs_reply_failure(c->stream, &c->failure);
+	if (c->err.code)
+		fs_reply_error(c->stream, &c->err);
 	else
 		reply_entry(c);
 	compose_free(c);
@@ -217,7 +220,7 @@ static void compose_body_end(struct stream *s)
 	c->body = NULL;
 	stream_set_handler(s, &waiting, NULL);
 	if (r < 0) {
-		fs_reply_failure(s, &c->failure);
+		fs_reply_error(s, &c->err);
 		compose_free(c);
 		return;
 	}

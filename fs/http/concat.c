@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/http/concat.h"
 
 #include <errno.h>
@@ -70,45 +71,46 @@ static int append(int from, int to)
 }
 
 /* Opens a source and appends it. */
-static int append_source(const char *path, int to, struct arena *arena, struct fs_failure *failure)
+static int append_source(const char *path, int to, struct arena *arena, struct error *err)
 {
 	FD_AUTO int from = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
 	int r;
 
 	if (from < 0 || fstat(from, &st) < 0)
-		return fs_fail_errno(failure, 500, errno, "error opening source file %s",
-				     fs_text(path, arena));
+		return error_set_errno(err, ERROR_INTERNAL, errno, "error opening source file %s",
+				       fs_text(path, arena));
 	if (!S_ISREG(st.st_mode))
-		return fs_fail(failure, 400, "source path is not a regular file: %s",
-			       fs_text(path, arena));
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "source path is not a regular file: %s", fs_text(path, arena));
 	r = append(from, to);
 	if (r == 0)
 		return 0;
-	if (fs_failure_status(r) == 507)
-		return fs_fail(failure, 507, "not enough disk space available");
-	return fs_fail_errno(failure, 500, r, "error composing source %s", fs_text(path, arena));
+	if (fs_errno_code(r) == ERROR_RESOURCE_EXHAUSTED)
+		return error_set(err, ERROR_RESOURCE_EXHAUSTED, "not enough disk space available");
+	return error_set_errno(err, ERROR_INTERNAL, r, "error composing source %s",
+			       fs_text(path, arena));
 }
 
 /* Fills the new file. */
 static int fill(int fd, char *const *sources, size_t n, uid_t uid, gid_t gid, struct arena *arena,
-		struct fs_failure *failure)
+		struct error *err)
 {
 	size_t i;
 
 	if (fchown(fd, uid, gid) < 0)
-		return fs_fail_errno(failure, 500, errno, "error changing file ownership");
+		return error_set_errno(err, ERROR_INTERNAL, errno, "error changing file ownership");
 	for (i = 0; i < n; i++)
-		if (append_source(sources[i], fd, arena, failure) < 0)
+		if (append_source(sources[i], fd, arena, err) < 0)
 			return -1;
 	return 0;
 }
 
-static int fail_destination(int errnum, const char *what, struct fs_failure *failure)
+static int fail_destination(int errnum, const char *what, struct error *err)
 {
-	if (fs_failure_status(errnum) == 507)
-		return fs_fail(failure, 507, "not enough disk space available");
-	return fs_fail_errno(failure, 500, errnum, "error %s", what);
+	if (fs_errno_code(errnum) == ERROR_RESOURCE_EXHAUSTED)
+		return error_set(err, ERROR_RESOURCE_EXHAUSTED, "not enough disk space available");
+	return error_set_errno(err, ERROR_INTERNAL, errnum, "error %s", what);
 }
 
 /* Removes a source, unless by another spelling it is the destination. */
@@ -121,32 +123,31 @@ static void remove_source(const char *path, const struct stat *made)
 }
 
 static int concat(char *const *sources, size_t n, const char *destination, uid_t uid, gid_t gid,
-		  struct arena *arena, struct fs_failure *failure)
+		  struct arena *arena, struct error *err)
 {
 	FD_AUTO int fd = -1;
-	struct error err;
 	struct stat made = {0};
 	uint64_t random;
 	char *temp;
 	size_t i;
 	int r;
 
-	if (fs_make_parents(destination, uid, gid, &err, NULL) < 0)
-		return fs_fail(failure, 500, "error ensuring directories: %s", err.message);
+	if (fs_make_parents(destination, uid, gid, err, NULL) < 0)
+		return error_prefix(err, "error ensuring directories");
 	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		;
 	temp = arena_printf(arena, "%s.e2b-compose.%016" PRIx64 ".tmp", destination, random);
 	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (fd < 0)
-		return fail_destination(errno, "creating destination file", failure);
-	r = fill(fd, sources, n, uid, gid, arena, failure);
+		return fail_destination(errno, "creating destination file", err);
+	r = fill(fd, sources, n, uid, gid, arena, err);
 	if (r == 0 && fstat(fd, &made) < 0)
-		r = fail_destination(errno, "creating destination file", failure);
+		r = fail_destination(errno, "creating destination file", err);
 	/* Over NFS it is the close that says whether there was space. */
 	if (r == 0 && close(fd_take(&fd)) < 0 && errno != EINTR)
-		r = fail_destination(errno, "closing destination file", failure);
+		r = fail_destination(errno, "closing destination file", err);
 	if (r == 0 && rename(temp, destination) < 0)
-		r = fail_destination(errno, "finalizing compose", failure);
+		r = fail_destination(errno, "finalizing compose", err);
 	if (r < 0) {
 		unlink(temp);
 		return -1;
@@ -157,10 +158,10 @@ static int concat(char *const *sources, size_t n, const char *destination, uid_t
 }
 
 int fs_concat(char *const *sources, size_t n, const char *destination, uid_t uid, gid_t gid,
-	      struct fs_failure *failure)
+	      struct error *err)
 {
 	struct arena arena = {0};
-	int r = concat(sources, n, destination, uid, gid, &arena, failure);
+	int r = concat(sources, n, destination, uid, gid, &arena, err);
 
 	arena_clear(&arena);
 	return r;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files put one behind the other, in the kernel where it can: the work of /files/compose. On a
  * worker.
@@ -15,6 +16,6 @@
  * it to the destination (which may exist) and removes the sources. On -1 no file has changed.
  */
 int fs_concat(char *const *sources, size_t n, const char *destination, uid_t uid, gid_t gid,
-	      struct fs_failure *failure);
+	      struct error *err);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The type of a file by how it begins: https://mimesniff.spec.whatwg.org, as Go's net/http does. */
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The media type of a file (details 33): by its extension, else by how it begins.
  */

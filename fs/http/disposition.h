@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Content-Disposition of a download. (That of an upload's parts is read by rpc/http/header_value.h.)
  */

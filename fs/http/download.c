@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `GET /files` and `HEAD /files`:
  *
@@ -236,7 +237,7 @@ static void send_answer(struct download *d)
 		send_body(d);
 		return;
 	case DOWNLOAD_FAILURE:
-		fs_reply_failure(s, &d->failure);
+		fs_reply_error(s, &d->err);
 		break;
 	case DOWNLOAD_NOT_MODIFIED:
 		stream_reply(s, 304, NULL, NULL, 0);
@@ -294,7 +295,7 @@ void fs_download_open(struct stream *s, void *arg)
 	static const struct stream_handler waiting;
 	struct fs_service *svc = arg;
 	struct fs_request request;
-	struct fs_failure failure;
+	struct error err;
 	struct download *d;
 	int r;
 
@@ -310,9 +311,9 @@ void fs_download_open(struct stream *s, void *arg)
 	}
 	d->asked = request.path ? request.path : "";
 	r = fs_resolve(&request.user, svc->context->default_workdir, d->asked, request.path_bytes,
-		       "error expanding and resolving path", &d->arena, &d->path, &failure);
+		       "error expanding and resolving path", &d->arena, &d->path, &err);
 	if (r < 0) {
-		fs_reply_failure(s, &failure);
+		fs_reply_error(s, &err);
 		download_free(d);
 		return;
 	}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The inside of `GET /files` and `HEAD /files`.
  *
@@ -25,7 +26,7 @@ struct stream;
 #define DOWNLOAD_SMALL_BYTES (64 * 1024)
 
 enum download_answer {
-	DOWNLOAD_FAILURE, /* `failure`, as JSON */
+	DOWNLOAD_FAILURE, /* `err`, as JSON */
 	DOWNLOAD_NOT_MODIFIED,
 	DOWNLOAD_PRECONDITION,
 	DOWNLOAD_BAD_RANGE,
@@ -60,7 +61,7 @@ struct download {
 
 	/* The plan. */
 	enum download_answer answer;
-	struct fs_failure failure;
+	struct error err;
 	bool vary;     /* the answer depends on Accept-Encoding */
 	bool not_gzip; /* of DOWNLOAD_NOT_MODIFIED: the client has the plain coding */
 	bool gzip;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Bodies of downloads that a worker makes: gzip, files without a size, files from far away. */
 #include <errno.h>
 #include <event2/buffer.h>

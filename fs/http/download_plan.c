@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -28,22 +29,26 @@ static int find_file(struct download *d)
 
 	if (stat(d->path, &st) < 0) {
 		if (errno == ENOENT)
-			return fs_fail(&d->failure, 404, "path '%s' does not exist", shown);
-		return fs_fail_errno(&d->failure, 500, errno, "error checking if path exists '%s'",
-				     shown);
+			return error_set(&d->err, ERROR_NOT_FOUND, "path '%s' does not exist",
+					 shown);
+		return error_set_errno(&d->err, ERROR_INTERNAL, errno,
+				       "error checking if path exists '%s'", shown);
 	}
 	if (S_ISDIR(st.st_mode))
-		return fs_fail(&d->failure, 400, "path '%s' is a directory", shown);
+		return error_set(&d->err, ERROR_INVALID_ARGUMENT, "path '%s' is a directory",
+				 shown);
 	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
-		return fs_fail(&d->failure, 400, "path '%s' is not a regular file", shown);
+		return error_set(&d->err, ERROR_INVALID_ARGUMENT, "path '%s' is not a regular file",
+				 shown);
 	if (d->coding == HEADER_CODING_NONE)
-		return fs_fail(&d->failure, 406,
-			       "error parsing Accept-Encoding: no acceptable encoding found, "
-			       "supported: [gzip]");
+		return error_set(&d->err, ERROR_UNIMPLEMENTED,
+				 "error parsing Accept-Encoding: no acceptable encoding found, "
+				 "supported: [gzip]");
 	d->vary = true;
 	if (d->wants_identity && d->identity_refused)
-		return fs_fail(&d->failure, 406,
-			       "identity encoding not acceptable for Range or conditional request");
+		return error_set(
+			&d->err, ERROR_UNIMPLEMENTED,
+			"identity encoding not acceptable for Range or conditional request");
 	return 0;
 }
 
@@ -55,18 +60,20 @@ static int open_file(struct download *d)
 
 	d->fd = open(d->path, OPEN_FLAGS);
 	if (d->fd < 0 || fstat(d->fd, &d->st) < 0)
-		return fs_fail_errno(&d->failure, 500, errno, "error opening file '%s'", shown);
+		return error_set_errno(&d->err, ERROR_INTERNAL, errno, "error opening file '%s'",
+				       shown);
 	if (S_ISCHR(d->st.st_mode) || S_ISBLK(d->st.st_mode)) {
 		/* A disk has a size; /dev/null has none, and /dev/zero counts as empty. */
 		end = lseek(d->fd, 0, SEEK_END);
 		if (end < 0)
-			return fs_fail_errno(&d->failure, 500, errno, "error opening file '%s'",
-					     shown);
+			return error_set_errno(&d->err, ERROR_INTERNAL, errno,
+					       "error opening file '%s'", shown);
 		d->st.st_size = end;
 		return 0;
 	}
 	if (!S_ISREG(d->st.st_mode))
-		return fs_fail(&d->failure, 400, "path '%s' is not a regular file", shown);
+		return error_set(&d->err, ERROR_INVALID_ARGUMENT, "path '%s' is not a regular file",
+				 shown);
 	if (fstatfs(d->fd, &fs) == 0) {
 		d->far = fs_magic_is_network((long)fs.f_type);
 		d->sizeless = fs_magic_is_sizeless((long)fs.f_type);
@@ -103,8 +110,8 @@ static ssize_t read_some(int fd, char *p, size_t n, off_t offset)
 
 static int fail_read(struct download *d, int errnum)
 {
-	return fs_fail_errno(&d->failure, 500, errnum, "error reading file '%s'",
-			     fs_text(d->path, &d->arena));
+	return error_set_errno(&d->err, ERROR_INTERNAL, errnum, "error reading file '%s'",
+			       fs_text(d->path, &d->arena));
 }
 
 /*
@@ -178,7 +185,7 @@ static int read_range(struct download *d)
 	if (n < 0)
 		return fail_read(d, (int)n);
 	if ((uint64_t)n < range->length && d->partial)
-		return fs_fail(&d->failure, 500, "the file was cut while it was read");
+		return error_set(&d->err, ERROR_INTERNAL, "the file was cut while it was read");
 	d->n_bytes = (size_t)n;
 	d->answer = DOWNLOAD_BYTES;
 	return 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `GET /files?path=DIR&format=tar`: a directory as a tar archive. With `gzip=1` the archive is a
  * compressed one; otherwise the answer is, where the client accepts that.
@@ -24,11 +25,12 @@ static void tar_run(struct work *work)
 	if (d->fd >= 0)
 		return;
 	if (errno == ENOENT)
-		fs_fail(&d->failure, 404, "path '%s' does not exist", shown);
+		error_set(&d->err, ERROR_NOT_FOUND, "path '%s' does not exist", shown);
 	else if (errno == ENOTDIR)
-		fs_fail(&d->failure, 400, "path '%s' is not a directory", shown);
+		error_set(&d->err, ERROR_INVALID_ARGUMENT, "path '%s' is not a directory", shown);
 	else
-		fs_fail_errno(&d->failure, 500, errno, "error opening directory '%s'", shown);
+		error_set_errno(&d->err, ERROR_INTERNAL, errno, "error opening directory '%s'",
+				shown);
 }
 
 /* The archive's name: the directory's, with an extension. */
@@ -63,22 +65,22 @@ static void tar_done(struct work *work)
 {
 	struct download *d = container_of(work, struct download, work);
 
-	if (stream_live(d->stream) && d->failure.status == 0) {
+	if (stream_live(d->stream) && d->err.code == ERROR_OK) {
 		send_archive(d);
 		return;
 	}
 	if (stream_live(d->stream))
-		fs_reply_failure(d->stream, &d->failure);
+		fs_reply_error(d->stream, &d->err);
 	download_free(d);
 }
 
 void download_tar(struct download *d)
 {
 	if (d->coding == HEADER_CODING_NONE) {
-		fs_fail(&d->failure, 406,
-			"error parsing Accept-Encoding: no acceptable encoding found, supported: "
-			"[gzip]");
-		fs_reply_failure(d->stream, &d->failure);
+		error_set(&d->err, ERROR_UNIMPLEMENTED,
+			  "error parsing Accept-Encoding: no acceptable encoding found, supported: "
+			  "[gzip]");
+		fs_reply_error(d->stream, &d->err);
 		download_free(d);
 		return;
 	}

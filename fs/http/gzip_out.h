@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gzip (RFC 1952) of a stream whose end is not known: downloads and tar streams. What does not
  * compress is stored, so that random bytes pass at the speed of their checksum.

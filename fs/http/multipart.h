@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bodies of multipart/form-data (RFC 7578, RFC 2046 section 5.1), piece by piece: bytes in, events
  * out, and the same events however the bytes are cut. No part is ever held in memory.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quoted-printable (RFC 2045 section 6.7), decoded piece by piece: what a part of a form may be
  * encoded in. As lax as the reference: LF ends a line too, a '=' that no hex digits follow stands

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Byte ranges (RFC 9110 section 14): of a download (`Range`), and of an upload that is continued
  * (`Content-Range`). Pure.

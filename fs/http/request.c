@@ -1,65 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/http/request.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/path.h"
-#include "base/utf8.h"
-#include "fs/entry.h"
 #include "fs/http/sign.h"
 #include "fs/service_impl.h"
+#include "fs/text.h"
 #include "rpc/http/stream.h"
 #include "rpc/http/uri.h"
 
-/* Shortens a text that was cut, so that no character is left half. */
-static int trim_message(struct fs_failure *failure)
+unsigned fs_error_status(enum error_code code)
 {
-	size_t n = strlen(failure->message);
-
-	if (n == sizeof(failure->message) - 1)
-		failure->message[utf8_floor(failure->message, n)] = '\0';
-	return -1;
+	switch (code) {
+	case ERROR_INVALID_ARGUMENT:
+		return 400;
+	case ERROR_UNAUTHENTICATED:
+		return 401;
+	case ERROR_NOT_FOUND:
+		return 404;
+	case ERROR_UNIMPLEMENTED:
+		return 406;
+	case ERROR_ABORTED:
+		return 409;
+	case ERROR_FAILED_PRECONDITION:
+		return 412;
+	case ERROR_OUT_OF_RANGE:
+		return 416;
+	case ERROR_RESOURCE_EXHAUSTED:
+		return 507;
+	default:
+		return 500;
+	}
 }
 
-int fs_fail(struct fs_failure *failure, unsigned status, const char *format, ...)
+void fs_reply_error(struct stream *s, const struct error *err)
 {
-	va_list ap;
-
-	failure->status = status;
-	va_start(ap, format);
-	vsnprintf(failure->message, sizeof(failure->message), format, ap);
-	va_end(ap);
-	return trim_message(failure);
-}
-
-int fs_fail_errno(struct fs_failure *failure, unsigned status, int errnum, const char *format, ...)
-{
-	va_list ap;
-	size_t n;
-
-	failure->status = status;
-	va_start(ap, format);
-	vsnprintf(failure->message, sizeof(failure->message), format, ap);
-	va_end(ap);
-	n = strlen(failure->message);
-	snprintf(failure->message + n, sizeof(failure->message) - n, ": %s",
-		 error_errno_text(errnum));
-	return trim_message(failure);
-}
-
-unsigned fs_failure_status(int errnum)
-{
-	errnum = abs(errnum);
-	return errnum == ENOSPC || errnum == EDQUOT ? 507 : 500;
-}
-
-void fs_reply_failure(struct stream *s, const struct fs_failure *failure)
-{
-	stream_reply_error(s, failure->status, failure->message);
+	stream_reply_error(s, fs_error_status(err->code), err->message);
 }
 
 void fs_reply_text(struct stream *s, unsigned status, const char *text)
@@ -186,15 +166,15 @@ bool fs_request_user(struct fs_request *r, struct arena *arena)
 }
 
 int fs_resolve(const struct user *user, const char *default_dir, const char *path, size_t bytes,
-	       const char *what, struct arena *arena, char **ret, struct fs_failure *failure)
+	       const char *what, struct arena *arena, char **ret, struct error *err)
 {
-	struct error err;
+	struct error cause;
 
-	if (path_resolve(path, user, default_dir, arena, ret, &err) < 0)
-		return fs_fail(failure, 400, "%s '%s': %s", what, fs_text(path, arena),
-			       fs_text(err.message, arena));
+	if (path_resolve(path, user, default_dir, arena, ret, &cause) < 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "%s '%s': %s", what,
+				 fs_text(path, arena), fs_text(cause.message, arena));
 	if (strlen(path) != bytes)
-		return fs_fail_errno(failure, 500, EINVAL, "a NUL in the path '%s'",
-				     fs_text(*ret, arena));
+		return error_set_errno(err, ERROR_INTERNAL, EINVAL, "a NUL in the path '%s'",
+				       fs_text(*ret, arena));
 	return 0;
 }

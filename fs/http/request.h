@@ -1,6 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the endpoints below /files have in common: the parameters of the query, who may ask, in
- * whose name, and the answers to what is wrong. On the loop, but for struct fs_failure.
+ * What the endpoints below /files share: the parameters of the query, the check of token and
+ * signature, the user, and error answers. Everything runs on the loop, except fs_resolve, which
+ * any thread may call.
  */
 #ifndef FS_HTTP_REQUEST_H
 #define FS_HTTP_REQUEST_H
@@ -10,30 +12,21 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/error.h"
 #include "base/user.h"
 
 struct fs_service;
 struct stream;
 
-/* An answer that is none of the good ones. Filled in on a worker as well. */
-#define FS_FAILURE_MESSAGE_BYTES 1024
-struct fs_failure {
-	unsigned status; /* 0: none */
-	char message[FS_FAILURE_MESSAGE_BYTES];
-};
+/*
+ * The HTTP status of an error below /files. Codes have the meaning of error_http_status() but for
+ * these: ERROR_UNIMPLEMENTED is 406 (no coding that the client accepts),
+ * ERROR_FAILED_PRECONDITION 412, ERROR_OUT_OF_RANGE 416, ERROR_RESOURCE_EXHAUSTED 507.
+ */
+unsigned fs_error_status(enum error_code code);
 
-/* Sets status and text. Returns -1, always. */
-int fs_fail(struct fs_failure *failure, unsigned status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-/* The same with ": " and the text of errnum (of either sign) appended. */
-int fs_fail_errno(struct fs_failure *failure, unsigned status, int errnum, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-/* 507 where errnum says that space, inodes or quota are used up, else 500. */
-unsigned fs_failure_status(int errnum);
-
-void fs_reply_failure(struct stream *s, const struct fs_failure *failure);
+/* Answers with the status of err->code and its message as JSON. */
+void fs_reply_error(struct stream *s, const struct error *err);
 
 /* An answer in plain text, with a newline: how parameters and ranges are refused. */
 void fs_reply_text(struct stream *s, unsigned status, const char *text);
@@ -63,10 +56,11 @@ bool fs_request_authorise(struct fs_request *r, const char *operation);
 bool fs_request_user(struct fs_request *r, struct arena *arena);
 
 /*
- * Resolves a path of `bytes` for the user, in the arena. -1: `failure` says why, its text beginning
- * with `what` ("error resolving path"). A NUL in it is 500, as for any path no file can have.
+ * Resolves a path of `bytes` bytes for the user; *ret is in the arena. Returns -1 and fills `err` if
+ * the path can't be resolved; the message begins with `what` ("error resolving path"). A path with a
+ * NUL is ERROR_INTERNAL, since that is the error of the reference (compatibility/files).
  */
 int fs_resolve(const struct user *user, const char *default_dir, const char *path, size_t bytes,
-	       const char *what, struct arena *arena, char **ret, struct fs_failure *failure);
+	       const char *what, struct arena *arena, char **ret, struct error *err);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Signatures of /files: how a host lends one path to somebody who has no token (http.md,
  * "Signatures"). Pure.

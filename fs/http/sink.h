@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A request body that a worker takes piece by piece: uploads. While one piece is worked on the
  * next is gathered; then the stream is held. So two pieces of FS_SINK_PIECE_BYTES are in memory

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A response body that a worker makes piece by piece: gzip of a file, a file without a size, a tar
  * stream. While one piece is on its way to the client the next is made; no more.

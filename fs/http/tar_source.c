@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/http/tar_source.h"
 
 #include <dirent.h>

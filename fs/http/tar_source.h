@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A directory as a tar archive, made piece by piece: names in lexical order, links as links, devices
  * and FIFOs as what they are; sockets, and what lies on the kernel's own file systems below the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file that an upload is written to. On a worker:
  *
@@ -48,14 +49,14 @@ struct fs_target {
 
 /* 0, or -1 and why. Statuses are those of http.md; 412, and 409 and 416 for ranges. */
 int fs_target_open(struct fs_target *t, const char *path, const struct fs_target_options *options,
-		   struct fs_failure *failure);
+		   struct error *err);
 
 /* Writes, and takes the bytes out of `data` (the first n of it). */
-int fs_target_write(struct fs_target *t, const void *p, size_t n, struct fs_failure *failure);
-int fs_target_write_buffer(struct fs_target *t, struct evbuffer *data, struct fs_failure *failure);
+int fs_target_write(struct fs_target *t, const void *p, size_t n, struct error *err);
+int fs_target_write_buffer(struct fs_target *t, struct evbuffer *data, struct error *err);
 
 /* The body is complete: metadata, sync, and for an atomic target the change itself. */
-int fs_target_finish(struct fs_target *t, struct fs_failure *failure);
+int fs_target_finish(struct fs_target *t, struct error *err);
 
 /* Closes, and undoes an atomic target that did not come to its end. For one never opened too. */
 void fs_target_close(struct fs_target *t);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `POST /files`: the order of its checks is details 40.
  *
@@ -29,7 +30,7 @@
 int upload_resolve(struct upload *u, const char *path, size_t bytes, char **ret)
 {
 	return fs_resolve(&u->user, u->default_dir, path, bytes, "error resolving path", &u->arena,
-			  ret, &u->failure);
+			  ret, &u->err);
 }
 
 static int add_file(struct upload *u, const char *path, bool is_dir)
@@ -38,7 +39,7 @@ static int add_file(struct upload *u, const char *path, bool is_dir)
 
 	u->answer_bytes += 2 * strlen(path) + 64;
 	if (u->n_files == UPLOAD_MAX_FILES || u->answer_bytes > UPLOAD_ANSWER_MAX_BYTES)
-		return fs_fail(&u->failure, 400, "too many files in one request");
+		return error_set(&u->err, ERROR_INVALID_ARGUMENT, "too many files in one request");
 	if (u->n_files == u->files_capacity) {
 		u->files_capacity = u->files_capacity ? u->files_capacity * 2 : 4;
 		u->files = mem_realloc(u->files, u->files_capacity * sizeof(*u->files));
@@ -119,7 +120,8 @@ static int take_gzip(struct upload *u, const char *p, size_t n)
 	do {
 		got = gunzip_read(u->gunzip, &p, &n, u->inflated, INFLATED_BYTES);
 		if (got < 0)
-			return fs_fail(&u->failure, 500, "error writing file: gzip: invalid data");
+			return error_set(&u->err, ERROR_INTERNAL,
+					 "error writing file: gzip: invalid data");
 		if (got > 0 && u->kind->bytes(u, u->inflated, (size_t)got) < 0)
 			return -1;
 	} while (got > 0 || n > 0);
@@ -134,9 +136,9 @@ static int check_gzip_head(struct upload *u, struct evbuffer *piece)
 	if (evbuffer_copyout(piece, head, sizeof(head)) == (ev_ssize_t)sizeof(head) &&
 	    memcmp(head, GZIP_HEAD, 3) == 0)
 		return 0;
-	return fs_fail(&u->failure, 400,
-		       "error decompressing request body: failed to create gzip reader: invalid "
-		       "header");
+	return error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			 "error decompressing request body: failed to create gzip reader: invalid "
+			 "header");
 }
 
 static int take_piece(struct upload *u, struct evbuffer *piece)
@@ -176,7 +178,7 @@ static int take(struct upload *u, struct evbuffer *piece, bool last)
 	if (!last)
 		return 0;
 	if (u->gunzip && !gunzip_complete(u->gunzip))
-		return fs_fail(&u->failure, 500, "error writing file: unexpected EOF");
+		return error_set(&u->err, ERROR_INTERNAL, "error writing file: unexpected EOF");
 	return u->kind->end(u);
 }
 
@@ -197,11 +199,11 @@ static void upload_done(struct fs_sink *sink)
 {
 	struct upload *u = (struct upload *)sink;
 
-	if (u->failure.status) {
-		if (u->failure.status == 416)
+	if (u->err.code) {
+		if (u->err.code == ERROR_OUT_OF_RANGE)
 			stream_headerf(sink->stream, "Content-Range", "bytes */%lld",
 				       (long long)u->target.size);
-		fs_reply_failure(sink->stream, &u->failure);
+		fs_reply_error(sink->stream, &u->err);
 	} else {
 		for (size_t i = 0; i < u->n_files; i++)
 			log_operation(stream_id(sink->stream), "file_processing", "wrote %s",
@@ -243,23 +245,26 @@ static bool choose_tar(struct upload *u, struct stream *s, const char *type)
 
 	u->kind = &upload_tar;
 	if (!u->path)
-		fs_fail(&u->failure, 400, "path query parameter is required for a tar archive");
+		error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			  "path query parameter is required for a tar archive");
 	else if (!type ||
 		 (strcmp(type, "application/x-tar") != 0 && strcmp(type, "application/gzip") != 0 &&
 		  strcmp(type, "application/octet-stream") != 0))
-		fs_fail(&u->failure, 400,
-			"unsupported content type: %s, expected application/x-tar or "
-			"application/octet-stream",
-			fs_text(type ? type : "", &u->arena));
+		error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			  "unsupported content type: %s, expected application/x-tar or "
+			  "application/octet-stream",
+			  fs_text(type ? type : "", &u->arena));
 	if (u->options.metadata.n)
-		fs_fail(&u->failure, 400, "metadata does not go with a tar archive");
+		error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			  "metadata does not go with a tar archive");
 	for (i = 0; i < ARRAY_LEN(others); i++)
 		if (stream_header_in(s, others[i]))
-			fs_fail(&u->failure, 400, "%s does not go with a tar archive", others[i]);
-	return u->failure.status == 0;
+			error_set(&u->err, ERROR_INVALID_ARGUMENT,
+				  "%s does not go with a tar archive", others[i]);
+	return u->err.code == ERROR_OK;
 }
 
-/* Decides by query and Content-Type what the body is. False: u->failure says why. */
+/* Decides by query and Content-Type what the body is. False: u->err says why. */
 static bool choose_kind(struct upload *u, struct stream *s, bool tar)
 {
 	const char *type = stream_header_in(s, "content-type"), *wrong;
@@ -273,20 +278,21 @@ static bool choose_kind(struct upload *u, struct stream *s, bool tar)
 	if (params.type && strcmp(params.type, "application/octet-stream") == 0) {
 		u->kind = &upload_raw;
 		if (!u->path)
-			fs_fail(&u->failure, 400,
-				"path query parameter is required for raw body upload");
+			error_set(&u->err, ERROR_INVALID_ARGUMENT,
+				  "path query parameter is required for raw body upload");
 	} else if (params.type && strncmp(params.type, "multipart/", 10) == 0) {
 		u->kind = &upload_form;
 		wrong = upload_form_prepare(u, &params);
 		if (wrong)
-			fs_fail(&u->failure, 500, "error parsing multipart form: %s", wrong);
+			error_set(&u->err, ERROR_INTERNAL, "error parsing multipart form: %s",
+				  wrong);
 	} else {
-		fs_fail(&u->failure, 400,
-			"unsupported content type: %s, expected multipart/form-data or "
-			"application/octet-stream",
-			fs_text(type, &u->arena));
+		error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			  "unsupported content type: %s, expected multipart/form-data or "
+			  "application/octet-stream",
+			  fs_text(type, &u->arena));
 	}
-	return u->failure.status == 0;
+	return u->err.code == ERROR_OK;
 }
 
 static bool header_is_set(struct stream *s, const char *name)
@@ -311,18 +317,20 @@ static bool parse_options(struct upload *u, struct stream *s)
 		return true;
 	o->has_range = true;
 	if (u->kind != &upload_raw)
-		fs_fail(&u->failure, 400, "Content-Range goes with application/octet-stream alone");
+		error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			  "Content-Range goes with application/octet-stream alone");
 	else if (o->atomic || u->gunzip)
-		fs_fail(&u->failure, 400,
-			"Content-Range goes neither with X-Envd-Atomic nor with gzip");
+		error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			  "Content-Range goes neither with X-Envd-Atomic nor with gzip");
 	else if (fs_content_range_parse(range, &o->range) < 0)
-		fs_fail(&u->failure, 400, "Content-Range is not `bytes FIRST-LAST/TOTAL`");
+		error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			  "Content-Range is not `bytes FIRST-LAST/TOTAL`");
 	else if (head->body != HTTP_BODY_CHUNKED &&
 		 head->content_length != fs_content_range_bytes(&o->range))
-		fs_fail(&u->failure, 400,
-			"the body has %" PRIu64 " bytes, its Content-Range %" PRIu64,
-			head->content_length, fs_content_range_bytes(&o->range));
-	return u->failure.status == 0;
+		error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			  "the body has %" PRIu64 " bytes, its Content-Range %" PRIu64,
+			  head->content_length, fs_content_range_bytes(&o->range));
+	return u->err.code == ERROR_OK;
 }
 
 /* The coding of the body; `packed`: it is a compressed archive. False: unknown. */
@@ -341,10 +349,10 @@ static bool choose_coding(struct upload *u, struct stream *s, bool packed)
 	case HEADER_CODING_IDENTITY:
 		return true;
 	default:
-		fs_fail(&u->failure, 400,
-			"error decompressing request body: unsupported Content-Encoding: %s, "
-			"supported: [gzip]",
-			fs_text(value, &u->arena));
+		error_set(&u->err, ERROR_INVALID_ARGUMENT,
+			  "error decompressing request body: unsupported Content-Encoding: %s, "
+			  "supported: [gzip]",
+			  fs_text(value, &u->arena));
 		return false;
 	}
 }
@@ -352,8 +360,8 @@ static bool choose_coding(struct upload *u, struct stream *s, bool packed)
 /* Ends a request before its body. */
 static void upload_refuse(struct upload *u, struct stream *s)
 {
-	if (u->failure.status)
-		fs_reply_failure(s, &u->failure);
+	if (u->err.code)
+		fs_reply_error(s, &u->err);
 	if (u->kind)
 		u->kind->clear(u);
 	gunzip_free(u->gunzip);
@@ -377,8 +385,7 @@ void fs_upload_open(struct stream *s, void *arg)
 	u->default_dir = default_dir ? arena_strdup(&u->arena, default_dir) : NULL;
 	if (!choose_coding(u, s, request.tar && request.gzip) ||
 	    !fs_request_user(&request, &u->arena) ||
-	    fs_metadata_parse(stream_head_in(s), &u->arena, &u->options.metadata, &u->failure) <
-		    0 ||
+	    fs_metadata_parse(stream_head_in(s), &u->arena, &u->options.metadata, &u->err) < 0 ||
 	    !choose_kind(u, s, request.tar) || !parse_options(u, s)) {
 		upload_refuse(u, s);
 		return;

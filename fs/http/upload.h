@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The inside of `POST /files`: what its files share.
  *
@@ -22,7 +23,7 @@ struct header_params;
 
 struct upload;
 
-/* What a kind of body does; on a worker. -1: upload->failure says why. */
+/* What a kind of body does; on a worker. -1: upload->err says why. */
 struct upload_kind {
 	/* Before the first byte. */
 	int (*begin)(struct upload *u);
@@ -32,7 +33,7 @@ struct upload_kind {
 	int (*buffer)(struct upload *u, struct evbuffer *data);
 	/* The body is complete. */
 	int (*end)(struct upload *u);
-	/* Frees and undoes; also after a failure, and where `begin` was never called. */
+	/* Frees and undoes; also after a err, and where `begin` was never called. */
 	void (*clear)(struct upload *u);
 };
 
@@ -46,7 +47,7 @@ struct upload_file {
 struct upload {
 	struct fs_sink sink; /* first */
 	struct arena arena;  /* the worker's, once the sink has begun */
-	struct fs_failure failure;
+	struct error err;
 	const struct upload_kind *kind;
 	bool begun;
 

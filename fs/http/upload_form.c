@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An upload as multipart/form-data: each part named "file" is written to the path of the query, or
  * else to the one its file name says; other parts are skipped (details 42 to 45).
@@ -51,11 +52,12 @@ static int check_twice(struct upload *u, const char *path)
 
 	for (i = 0; i < u->n_files; i++)
 		if (strcmp(u->files[i].path, path) == 0)
-			return fs_fail(&u->failure, 400,
-				       "you cannot upload multiple files to the same path '%s' in "
-				       "one upload request, only the first specified file was "
-				       "uploaded",
-				       fs_text(path, &u->arena));
+			return error_set(
+				&u->err, ERROR_INVALID_ARGUMENT,
+				"you cannot upload multiple files to the same path '%s' in "
+				"one upload request, only the first specified file was "
+				"uploaded",
+				fs_text(path, &u->arena));
 	return 0;
 }
 
@@ -82,15 +84,15 @@ static int begin_part(struct upload *u, struct form *form)
 		if (!name)
 			name = header_param_get(&arena, &params, "filename", &bytes);
 		if (!name)
-			r = fs_fail(&u->failure, 400,
-				    "error getting multipart custom part file name: filename not "
-				    "found in Content-Disposition header");
+			r = error_set(&u->err, ERROR_INVALID_ARGUMENT,
+				      "error getting multipart custom part file name: filename not "
+				      "found in Content-Disposition header");
 		else
 			r = upload_resolve(u, name, bytes, &path);
 		if (r == 0 && path)
 			r = check_twice(u, path);
 		if (r == 0)
-			r = fs_target_open(&u->target, path, &u->options, &u->failure);
+			r = fs_target_open(&u->target, path, &u->options, &u->err);
 		form->writing = r == 0;
 	}
 	encoding = multipart_field(&form->parser, "content-transfer-encoding", &arena);
@@ -112,9 +114,10 @@ static int write_encoded(struct upload *u, struct qp *qp, const char *p, size_t 
 		if (got == -EAGAIN)
 			break;
 		if (got < 0)
-			r = fs_fail(&u->failure, 500, "error writing file: quotedprintable");
+			r = error_set(&u->err, ERROR_INTERNAL,
+				      "error writing file: quotedprintable");
 		else
-			r = fs_target_write(&u->target, out, (size_t)got, &u->failure);
+			r = fs_target_write(&u->target, out, (size_t)got, &u->err);
 	}
 	free(out);
 	return r;
@@ -126,7 +129,7 @@ static int write_part(struct upload *u, struct form *form)
 		return 0;
 	if (form->qp)
 		return write_encoded(u, form->qp, form->parser.data, form->parser.data_bytes);
-	return fs_target_write(&u->target, form->parser.data, form->parser.data_bytes, &u->failure);
+	return fs_target_write(&u->target, form->parser.data, form->parser.data_bytes, &u->err);
 }
 
 /* The last line of an encoded part, which no newline ends. */
@@ -137,9 +140,9 @@ static int finish_encoded(struct upload *u, struct form *form)
 	int r;
 
 	if (got < 0)
-		r = fs_fail(&u->failure, 500, "error writing file: quotedprintable");
+		r = error_set(&u->err, ERROR_INTERNAL, "error writing file: quotedprintable");
 	else
-		r = fs_target_write(&u->target, out, (size_t)got, &u->failure);
+		r = fs_target_write(&u->target, out, (size_t)got, &u->err);
 	free(out);
 	free(form->qp);
 	form->qp = NULL;
@@ -153,7 +156,7 @@ static int end_part(struct upload *u, struct form *form)
 	form->writing = false;
 	if (form->qp && finish_encoded(u, form) < 0)
 		return -1;
-	if (fs_target_finish(&u->target, &u->failure) < 0)
+	if (fs_target_finish(&u->target, &u->err) < 0)
 		return -1;
 	fs_target_close(&u->target);
 	return upload_add_file(u, u->target.path);
@@ -179,8 +182,8 @@ static int form_bytes(struct upload *u, const char *p, size_t n)
 			r = end_part(u, form);
 			break;
 		case MULTIPART_ERROR:
-			r = fs_fail(&u->failure, 500, "error reading form: multipart: %s",
-				    form->parser.error);
+			r = error_set(&u->err, ERROR_INTERNAL, "error reading form: multipart: %s",
+				      form->parser.error);
 			break;
 		}
 	}
@@ -193,9 +196,9 @@ static int form_end(struct upload *u)
 
 	if (multipart_finish(&form->parser) == 0)
 		return 0;
-	return fs_fail(&u->failure, 500, "%s: %s",
-		       form->writing ? "error writing file" : "error reading form",
-		       form->parser.error);
+	return error_set(&u->err, ERROR_INTERNAL, "%s: %s",
+			 form->writing ? "error writing file" : "error reading form",
+			 form->parser.error);
 }
 
 static void form_clear(struct upload *u)

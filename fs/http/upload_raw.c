@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An upload whose body is the file. */
 #include "fs/http/upload.h"
 
@@ -7,22 +8,22 @@ static int raw_begin(struct upload *u)
 
 	if (upload_resolve(u, u->path, u->path_bytes, &path) < 0)
 		return -1;
-	return fs_target_open(&u->target, path, &u->options, &u->failure);
+	return fs_target_open(&u->target, path, &u->options, &u->err);
 }
 
 static int raw_bytes(struct upload *u, const char *p, size_t n)
 {
-	return fs_target_write(&u->target, p, n, &u->failure);
+	return fs_target_write(&u->target, p, n, &u->err);
 }
 
 static int raw_buffer(struct upload *u, struct evbuffer *data)
 {
-	return fs_target_write_buffer(&u->target, data, &u->failure);
+	return fs_target_write_buffer(&u->target, data, &u->err);
 }
 
 static int raw_end(struct upload *u)
 {
-	if (fs_target_finish(&u->target, &u->failure) < 0)
+	if (fs_target_finish(&u->target, &u->err) < 0)
 		return -1;
 	return upload_add_file(u, u->target.path);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An upload that is a tar archive, unpacked into the directory of the query, which is made where it
  * is missing.
@@ -20,7 +21,6 @@ struct tar_upload {
 static int tar_begin(struct upload *u)
 {
 	struct tar_upload *t;
-	struct error err;
 	int errnum, top;
 	char *path;
 
@@ -28,17 +28,19 @@ static int tar_begin(struct upload *u)
 		return -1;
 	top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0 && errno == ENOENT) {
-		if (fs_make_dirs(path, u->user.uid, u->user.gid, &err, &errnum) < 0)
-			return fs_fail(&u->failure, fs_failure_status(errnum),
-				       "error ensuring directories: %s", err.message);
+		if (fs_make_dirs(path, u->user.uid, u->user.gid, &u->err, &errnum) < 0) {
+			u->err.code = fs_errno_code(errnum);
+			return error_prefix(&u->err, "error ensuring directories");
+		}
 		top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	if (top < 0)
-		return fs_fail_errno(&u->failure, errno == ENOTDIR ? 400 : 500, errno,
-				     "error opening directory '%s'", fs_text(path, &u->arena));
+		return error_set_errno(
+			&u->err, errno == ENOTDIR ? ERROR_INVALID_ARGUMENT : ERROR_INTERNAL, errno,
+			"error opening directory '%s'", fs_text(path, &u->arena));
 	t = u->state = mem_alloc(sizeof(*t));
 	t->path = path;
-	fs_untar_init(&t->untar, top, u->user.uid, u->user.gid, &u->failure);
+	fs_untar_init(&t->untar, top, u->user.uid, u->user.gid, &u->err);
 	return 0;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ETags, and the conditions of a request (RFC 9110 sections 8.8 and 13). Pure.
  */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client of /files and of filesystem.Filesystem that sends what it is told to."""
 
 import base64

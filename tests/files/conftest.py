@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One daemon for the session; other daemons, and file systems, for single tests."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A FUSE file system with one file, `f`, that answers until it is told not to.
 
 Requests are answered by a thread. `errors`: what a "write" or a "flush" fails with. `hang()`: from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """requests_client.py BASE DIRECTORY USER: files through Python's requests, as its users use it.
 
 Debian's Python runs it, which has the module.

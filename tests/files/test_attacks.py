@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Paths and trees that somebody inside the guest sets as traps."""
 
 import os

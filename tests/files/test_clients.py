@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The programs that people use: curl, wget, aria2, Python's requests and httpx. Each as root and as
 an unprivileged user of the guest."""
 

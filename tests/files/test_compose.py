@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """POST /files/compose, row by row."""
 
 import os

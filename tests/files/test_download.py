@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """GET and HEAD /files: what is answered, row by row."""
 
 import calendar

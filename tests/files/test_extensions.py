@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What POST /files does beyond the reference, when it is asked: atomic uploads, uploads that are
 continued, uploads under a condition."""
 

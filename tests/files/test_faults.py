@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes wrong around files: clients that die at any byte, disks that are full, file systems
 that are read-only or hang, directories and files that go or change while they are used.
 

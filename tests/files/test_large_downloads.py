@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files so large that a worker sends them: however the client takes them, it gets just the file's
 bytes, and the answer behind them none of those.
 """

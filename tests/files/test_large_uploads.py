@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bodies so large that a worker reads them from the connection itself: whatever comes when, the file
 has just the body's bytes, and the next request none of them less.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """filesystem.Filesystem: Stat, MakeDir, Move, ListDir, Remove, row by row."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Directories as tar streams, with GNU tar (or Python's tarfile) at the other end."""
 
 import filecmp

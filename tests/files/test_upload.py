@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """POST /files: what is taken, and what becomes of the file, row by row."""
 
 import gzip

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* EntryInfo: permission texts, names, links, metadata, names that are not UTF-8. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is pure in /files: ranges, conditions, types, names, signatures. */
 #include <errno.h>
 #include <setjmp.h>

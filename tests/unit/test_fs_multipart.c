@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Forms: whole, cut at every byte, and byte by byte, before a guard page. */
 #include <errno.h>
 #include <setjmp.h>

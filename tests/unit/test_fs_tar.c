@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tar archives: read whole and in pieces, written and read again, and unpacked against their will. */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -17,6 +18,7 @@
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "fs/http/request.h"
 #include "fs/tar_read.h"
 #include "fs/tar_write.h"
 #include "fs/untar.h"
@@ -315,21 +317,21 @@ static int teardown_dir(void **state)
 	return system(command);
 }
 
-/* Unpacks the archive below dir/top. Returns the status of the failure, 0 where there is none. */
+/* Unpacks the archive below dir/top. Returns the HTTP status of the error, or 0. */
 static unsigned unpack(uid_t uid)
 {
-	struct fs_failure failure = {0};
+	struct error err = {0};
 	struct fs_untar u;
 	int top = open(arena_printf(&arena, "%s/top", dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	size_t n = evbuffer_get_length(archive);
 
 	assert_true(top >= 0);
-	fs_untar_init(&u, top, uid, uid, &failure);
+	fs_untar_init(&u, top, uid, uid, &err);
 	if (fs_untar_bytes(&u, (char *)evbuffer_pullup(archive, -1), n) == 0)
 		fs_untar_finish(&u, false);
 	fs_untar_clear(&u);
 	evbuffer_drain(archive, n);
-	return failure.status;
+	return err.code ? fs_error_status(err.code) : 0;
 }
 
 static char *in_dir(const char *name)

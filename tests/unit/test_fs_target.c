@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The file of an upload: in place, in parts, on conditions, and replaced as a whole. */
 #include <dirent.h>
 #include <errno.h>
@@ -19,13 +20,14 @@
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "fs/http/request.h"
 #include "fs/http/target.h"
 #include "fs/http/validator.h"
 #include "tests/unit/files.h"
 
 static char dir[64];
 static struct arena arena;
-static struct fs_failure failure;
+static struct error err;
 static int64_t size_told; /* of the last target */
 
 static int setup(void **state)
@@ -73,22 +75,22 @@ static struct fs_target_options options_of_user(void)
 	return (struct fs_target_options){.uid = getuid(), .gid = getgid()};
 }
 
-/* Uploads a text as a whole. Returns the failure's status, 0 where there is none. */
+/* Uploads a text as a whole. Returns the HTTP status of the error, or 0. */
 static unsigned upload(const char *name, const struct fs_target_options *options, const char *text)
 {
 	struct fs_target t;
 	int r;
 
-	memset(&failure, 0, sizeof(failure));
-	r = fs_target_open(&t, in_dir(name), options, &failure);
+	memset(&err, 0, sizeof(err));
+	r = fs_target_open(&t, in_dir(name), options, &err);
 	if (r == 0)
-		r = fs_target_write(&t, text, strlen(text), &failure);
+		r = fs_target_write(&t, text, strlen(text), &err);
 	if (r == 0)
-		r = fs_target_finish(&t, &failure);
+		r = fs_target_finish(&t, &err);
 	fs_target_close(&t);
 	size_told = t.size;
-	assert_int_equal(r, failure.status ? -1 : 0);
-	return failure.status;
+	assert_int_equal(r, err.code ? -1 : 0);
+	return err.code ? fs_error_status(err.code) : 0;
 }
 
 static void test_parts(void **state)
@@ -123,7 +125,7 @@ static void test_parts(void **state)
 			continue;
 		}
 		if (upload("f", &o, steps[i].text) != steps[i].status)
-			fail_msg("%s: %u %s", steps[i].range, failure.status, failure.message);
+			fail_msg("%s: %u %s", steps[i].range, err.code, err.message);
 		assert_int_equal(size_told, steps[i].told);
 		if (steps[i].contents)
 			assert_file(in_dir("f"), steps[i].contents);
@@ -221,10 +223,10 @@ static void test_atomic(void **state)
 	assert_int_equal(count_entries(), 5);
 
 	/* Given up midway, there is no trace. */
-	assert_int_equal(fs_target_open(&t, in_dir("f"), &o, &failure), 0);
-	assert_int_equal(fs_target_write(&t, "half", 4, &failure), 0);
+	assert_int_equal(fs_target_open(&t, in_dir("f"), &o, &err), 0);
+	assert_int_equal(fs_target_write(&t, "half", 4, &err), 0);
 	fs_target_close(&t);
-	assert_int_equal(fs_target_open(&t, in_dir("made/new"), &o, &failure), 0);
+	assert_int_equal(fs_target_open(&t, in_dir("made/new"), &o, &err), 0);
 	fs_target_close(&t);
 	assert_file(in_dir("f"), "new");
 	assert_int_equal(rmdir(in_dir("made")), 0);
@@ -251,8 +253,8 @@ static void test_plain(void **state)
 	assert_int_equal(after.st_ino, before.st_ino);
 	assert_int_equal(after.st_mode, before.st_mode);
 	/* What was written stays. */
-	assert_int_equal(fs_target_open(&t, in_dir("f"), &o, &failure), 0);
-	assert_int_equal(fs_target_write(&t, "ha", 2, &failure), 0);
+	assert_int_equal(fs_target_open(&t, in_dir("f"), &o, &err), 0);
+	assert_int_equal(fs_target_write(&t, "ha", 2, &err), 0);
 	fs_target_close(&t);
 	assert_file(in_dir("f"), "ha");
 	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);

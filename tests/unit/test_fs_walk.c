@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Walking through trees and removing them: order, depth, links, changes underneath. */
 #include <errno.h>
 #include <fcntl.h>
