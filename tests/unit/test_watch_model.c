@@ -57,7 +57,7 @@ struct kind {
 	bool on_loop;	     /* as the daemon drives: on the loop as far as that goes */
 	bool lists;	     /* the client looks at the directories that it is told of */
 	bool one_by_one;     /* it is told each event before the next thing is done */
-	bool scouted;	     /* a scout goes ahead even in small trees, and looks are interrupted */
+	bool rests;	     /* the source rests in the middle of looks */
 	const char *queued;  /* max_queued_events */
 	size_t names_bytes;  /* of memory for the names of files; 0: as the daemon */
 	bool may_look_again; /* the memory does not suffice for telling all */
@@ -141,7 +141,7 @@ static enum watch_drive drive(struct run *run, const struct kind *kind)
 
 	if (result == WATCH_DRIVE_WORK)
 		result = watch_source_drive(run->source, true);
-	if (kind->scouted && run->source->scan.tree && run->source->read_bytes % 3 == 0)
+	if (kind->rests && run->source->scan.tree && run->source->read_bytes % 3 == 0)
 		watch_source_rest(run->source);
 	take_outputs(run);
 	return result;
@@ -197,8 +197,6 @@ static void run_begin(struct run *run, const struct kind *kind, unsigned long se
 	run->tree->recursive = kind->recursive;
 	run->tree->want_moves = kind->pairs;
 	watch_source_add(run->source, run->tree);
-	if (kind->scouted)
-		run->source->scout_min = 1;
 	if (kind->one_by_one)
 		run->source->drive_events = 1;
 }
@@ -318,19 +316,19 @@ static void test_tree_in_pairs_one_by_one(void **state)
 				 .one_by_one = true});
 }
 
-static void test_tree_scouted(void **state)
+static void test_tree_resting(void **state)
 {
-	many_runs(&(struct kind){.name = "tree, scouted",
+	many_runs(&(struct kind){.name = "tree, resting",
 				 .recursive = true,
 				 .lists = true,
 				 .one_by_one = true,
-				 .scouted = true});
+				 .rests = true});
 }
 
-static void test_overflow_scouted(void **state)
+static void test_overflow_resting(void **state)
 {
 	many_runs(&(struct kind){
-		.name = "overflow, scouted", .recursive = true, .queued = "16", .scouted = true});
+		.name = "overflow, resting", .recursive = true, .queued = "16", .rests = true});
 }
 
 static void test_directory(void **state)
@@ -425,8 +423,8 @@ int main(void)
 		cmocka_unit_test(test_tree_listed),
 		cmocka_unit_test(test_tree_listed_on_loop),
 		cmocka_unit_test(test_tree_in_pairs_one_by_one),
-		cmocka_unit_test(test_tree_scouted),
-		cmocka_unit_test(test_overflow_scouted),
+		cmocka_unit_test(test_tree_resting),
+		cmocka_unit_test(test_overflow_resting),
 		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_overflow_in_pairs),

@@ -12,7 +12,6 @@
 #include "base/mem.h"
 #include "watch/engine/mounts.h"
 #include "watch/engine/reach.h"
-#include "watch/engine/scout.h"
 #include "watch/engine/source.h"
 #include "watch/glob.h"
 
@@ -39,9 +38,6 @@ struct watch_scan_frame {
 	bool dir_changed; /* since since_ns: names came or went */
 	int64_t since_ns; /* files that changed since then are told */
 	uint32_t at;	  /* where SWEEP and DESCEND are in the names */
-	int run;	  /* of the scout's; -1: none */
-	bool run_asked;	  /* whether it is worth one is known */
-	uint32_t give_at; /* the run's next name */
 };
 
 /* ---- frames ---- */
@@ -247,7 +243,7 @@ static void look_at_unseen(struct watch_node *node)
 static void look_at(struct watch_scan *scan, struct watch_node *node, const struct watch_seen *seen,
 		    bool relist, int64_t since_ns)
 {
-	struct watch_scan_frame frame = {.node = node, .fd = seen->fd, .relist = relist, .run = -1};
+	struct watch_scan_frame frame = {.node = node, .fd = seen->fd, .relist = relist};
 	const struct watch_tree *tree = node->tree;
 	const struct stat *st = &seen->st;
 	int wd = seen->wd;
@@ -458,49 +454,6 @@ static uint32_t next_directory(const struct watch_scan_frame *frame, uint32_t at
 	return at;
 }
 
-/*
- * Begins a run of the scout's for a directory that was never looked at and has many below it. Where
- * file systems are mounted below, each name is looked up among those first: that is done here.
- */
-static void begin_run(struct watch_scan *scan, struct watch_scan_frame *frame)
-{
-	uint32_t at = frame->at;
-	unsigned n = 0, min = scan->tree->source->scout_min;
-
-	frame->run_asked = true;
-	if (!frame->fresh || frame->relist || scan->mounts_below)
-		return;
-	while (n < min && (at = next_directory(frame, at)) != WATCH_NAME_NONE) {
-		at = watch_names_next(&frame->node->names, at);
-		n++;
-	}
-	if (n < min)
-		return;
-	if (!scan->scout && !scan->alone) {
-		scan->scout = watch_scout_new(scan->tree->source->fd);
-		scan->alone = !scan->scout;
-	}
-	if (scan->scout)
-		frame->run = watch_scout_begin(scan->scout, frame->fd);
-	frame->give_at = frame->at;
-}
-
-/* Gives the scout names to go ahead with, and takes what it saw of the first. */
-static void take_from_run(struct watch_scan *scan, struct watch_scan_frame *frame,
-			  struct watch_seen *ret)
-{
-	const struct watch_names *names = &frame->node->names;
-	uint32_t at = frame->give_at;
-
-	while (watch_scout_ahead(scan->scout, frame->run) < WATCH_SCOUT_AHEAD &&
-	       (at = next_directory(frame, at)) != WATCH_NAME_NONE) {
-		watch_scout_give(scan->scout, frame->run, watch_names_text(names, at));
-		at = watch_names_next(names, at);
-	}
-	frame->give_at = at;
-	watch_scout_take(scan->scout, frame->run, ret);
-}
-
 /* What was seen is not used. Its watch may be that of a directory's that is known. */
 static void drop_seen(struct watch_source *source, struct watch_seen *seen)
 {
@@ -511,32 +464,14 @@ static void drop_seen(struct watch_source *source, struct watch_seen *seen)
 		inotify_unwatch(source->fd, seen->wd);
 }
 
-/* Ends the frame's run, with what is ahead. */
-static void end_run(struct watch_scan *scan, struct watch_scan_frame *frame)
-{
-	struct watch_seen seen;
-
-	if (frame->run < 0)
-		return;
-	while (watch_scout_ahead(scan->scout, frame->run) > 0) {
-		watch_scout_take(scan->scout, frame->run, &seen);
-		drop_seen(scan->tree->source, &seen);
-	}
-	watch_scout_end(scan->scout, frame->run);
-	frame->run = -1;
-	frame->run_asked = false;
-}
-
 static void scan_end(struct watch_scan *scan)
 {
 	struct watch_tree *tree = scan->tree;
 
 	while (scan->n_frames > 0) {
-		end_run(scan, top_frame(scan));
 		fd_close(&top_frame(scan)->fd);
 		scan->n_frames--;
 	}
-	watch_scout_free(scan->scout);
 	if (!tree->silent)
 		tree->source->unsure_until_bytes = watch_source_queued_bytes(tree->source);
 	free(scan->frames);
@@ -549,7 +484,6 @@ static void frame_pop(struct watch_scan *scan)
 {
 	struct watch_scan_frame *frame = top_frame(scan);
 
-	end_run(scan, frame);
 	watch_node_tidy(frame->node);
 	fd_close(&frame->fd);
 	scan->n_frames--;
@@ -567,13 +501,8 @@ static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame
 		frame_pop(scan);
 		return;
 	}
-	if (!frame->run_asked)
-		begin_run(scan, frame);
 	frame->at = watch_names_next(&node->names, at);
-	if (frame->run >= 0)
-		take_from_run(scan, frame, &seen);
-	else
-		watch_see_child(node, frame->fd, at, scan->mounts_below, &seen);
+	watch_see_child(node, frame->fd, at, scan->mounts_below, &seen);
 	child = watch_names_node(&node->names, at);
 	if (!child)
 		child = watch_node_new(node->tree, node, at);
@@ -666,8 +595,6 @@ void watch_scan_rest(struct watch_source *source)
 	struct watch_scan *scan = &source->scan;
 	size_t i;
 
-	for (i = scan->n_frames; i > 0; i--) {
-		end_run(scan, &scan->frames[i - 1]);
+	for (i = scan->n_frames; i > 0; i--)
 		fd_close(&scan->frames[i - 1].fd);
-	}
 }

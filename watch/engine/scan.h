@@ -19,7 +19,6 @@
 #include <sys/types.h>
 
 struct watch_node;
-struct watch_scout;
 struct watch_source;
 struct watch_tree;
 struct watch_scan_frame;
@@ -34,8 +33,6 @@ struct watch_scan {
 	struct watch_scan_frame *frames; /* from the first node down to the current */
 	size_t n_frames;
 	size_t capacity;
-	struct watch_scout *scout; /* NULL: none was needed so far */
-	bool alone;		   /* none can be had */
 	char *buffer;		   /* of getdents64 */
 };
 

@@ -11,7 +11,6 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/thread.h"
-#include "watch/engine/scout.h"
 
 /* Directories freed at once, and steps on a worker between two looks at the clock. */
 #define COLLECT_NODES  256
@@ -30,7 +29,6 @@ int watch_source_new(struct watch_memory *memory, struct watch_mounts *mounts,
 	source->memory = memory;
 	source->mounts = mounts;
 	source->drive_events = WATCH_DRIVE_EVENTS;
-	source->scout_min = WATCH_SCOUT_MIN;
 	for (i = 0; i < WATCH_LOOK_NONE; i++)
 		TAILQ_INIT(&source->look[i]);
 	TAILQ_INIT(&source->trees);

@@ -140,7 +140,6 @@ struct watch_source {
 	struct watch_output *outputs;
 	size_t n_outputs;
 	size_t drive_events; /* as many end a drive: WATCH_DRIVE_EVENTS, fewer in tests */
-	unsigned scout_min; /* directories that a scout is worth: WATCH_SCOUT_MIN, fewer in tests */
 	size_t outputs_capacity;
 
 	char *path; /* watch_node_path's */
