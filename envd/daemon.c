@@ -217,6 +217,10 @@ static void on_state_signal(evutil_socket_t signal_number, short what, void *arg
 		log_info("state: budget of %s: %zu used, %zu at most so far, limit %zu",
 			 budget_kind_name((enum budget_kind)kind), b->used[kind], b->peak[kind],
 			 b->limit[kind]);
+	for (kind = 0; kind < BUDGET_CLASSES; kind++)
+		log_info("state: bytes of %s: %zu used, %zu at most so far, limit %zu",
+			 budget_class_name((enum budget_class)kind), b->classes[kind].used,
+			 b->classes[kind].peak, b->classes[kind].limit);
 	pty_service_dump(d->pty);
 	watch_service_dump(d->watch);
 }

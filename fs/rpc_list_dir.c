@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/budget.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -43,7 +44,7 @@ struct list_dir_call {
 	struct arena entry_arena;
 	struct evbuffer *out;
 	struct codec_list list;
-	size_t taken_bytes; /* of the budget */
+	struct budget_share share; /* names and entries in memory */
 };
 
 static void list_fail(struct list_dir_call *c, enum error_code code, int errnum, const char *what)
@@ -160,7 +161,7 @@ static size_t list_bytes(const struct list_dir_call *c)
 static void list_slice(struct list_dir_call *c)
 {
 	uint64_t until = clock_monotonic_ms() + SLICE_MS;
-	size_t limit = c->taken_bytes + SLICE_BYTES;
+	size_t limit = c->share.used + SLICE_BYTES;
 	unsigned count = 0;
 
 	if (!c->walking)
@@ -195,7 +196,7 @@ static void list_run(struct fs_rpc *rpc)
 
 static void list_free(struct list_dir_call *c)
 {
-	budget_give(&c->rpc.context->budget, BUDGET_BYTES, c->taken_bytes);
+	budget_share_clear(&c->share);
 	if (c->walking)
 		fs_walk_clear(&c->walk);
 	codec_list_clear(&c->list);
@@ -207,27 +208,11 @@ static void list_free(struct list_dir_call *c)
 	fs_rpc_free(&c->rpc);
 }
 
-/* Makes what the budget counts for the call what it takes now. False where that is too much. */
-static bool list_account(struct list_dir_call *c)
-{
-	struct budget *budget = &c->rpc.context->budget;
-	size_t bytes = list_bytes(c);
-
-	if (bytes > c->taken_bytes) {
-		if (!budget_take(budget, BUDGET_BYTES, bytes - c->taken_bytes))
-			return false;
-	} else {
-		budget_give(budget, BUDGET_BYTES, c->taken_bytes - bytes);
-	}
-	c->taken_bytes = bytes;
-	return true;
-}
-
 static void list_done(struct fs_rpc *rpc)
 {
 	struct list_dir_call *c = (struct list_dir_call *)rpc;
 
-	if (!c->rpc.err.code && !list_account(c)) {
+	if (!c->rpc.err.code && !budget_share_set(&c->share, list_bytes(c))) {
 		error_set(&rpc->err, ERROR_RESOURCE_EXHAUSTED,
 			  "the listing of %s takes more memory than there is for answers",
 			  fs_text(c->requested, &rpc->arena));
@@ -258,6 +243,7 @@ static void list_open(struct rpc_call *call, const ProtobufCMessage *message)
 	c->codec = rpc_call_codec(call);
 	c->legacy = fs_rpc_is_legacy(call);
 	c->out = evbuffer_new();
+	budget_share_init(&c->share, &c->rpc.context->budget, BUDGET_CLASS_RESPONSES);
 	fs_rpc_submit(&c->rpc, list_run, list_done);
 }
 

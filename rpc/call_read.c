@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/budget.h"
+#include "base/buffer.h"
 #include "base/mem.h"
 #include "rpc/call_impl.h"
 #include "rpc/codec/gzip.h"
@@ -23,7 +24,7 @@ void rpc_call_drop_input(struct rpc_call *call)
 		return;
 	evbuffer_free(call->in);
 	call->in = NULL;
-	budget_give(stream_budget(call->stream), BUDGET_BYTES, call->charged_bytes);
+	budget_share_give(stream_share(call->stream), call->charged_bytes);
 	call->charged_bytes = 0;
 }
 
@@ -37,11 +38,11 @@ static int gather(struct rpc_call *call, struct evbuffer *data, struct error *er
 		if (!call->in)
 			fatal("evbuffer_new failed");
 	}
-	if (!budget_take(stream_budget(call->stream), BUDGET_BYTES, n))
+	if (!budget_share_take(stream_share(call->stream), n))
 		return error_set(err, ERROR_RESOURCE_EXHAUSTED,
 				 "too many bytes of requests wait in the daemon");
 	call->charged_bytes += n;
-	evbuffer_add_buffer(call->in, data);
+	buffer_gather(call->in, data);
 	return 0;
 }
 
@@ -49,7 +50,7 @@ static int gather(struct rpc_call *call, struct evbuffer *data, struct error *er
 static void consume(struct rpc_call *call, size_t n)
 {
 	evbuffer_drain(call->in, n);
-	budget_give(stream_budget(call->stream), BUDGET_BYTES, n);
+	budget_share_give(stream_share(call->stream), n);
 	call->charged_bytes -= n;
 }
 
@@ -86,6 +87,7 @@ static int read_message(struct rpc_call *call, const void *p, size_t n, bool com
 {
 	enum rpc_codec codec = call->codec;
 	char *inflated = NULL;
+	size_t before, room;
 	int r;
 
 	/* An empty envelope is the default message in either codec (details 65): as in protobuf. */
@@ -100,10 +102,18 @@ static int read_message(struct rpc_call *call, const void *p, size_t n, bool com
 			return error_set(err, ERROR_INVALID_ARGUMENT, "decompress: corrupt gzip");
 		p = inflated;
 	}
-	arena->limit_bytes = arena->total_bytes + RPC_DECODED_MAX_BYTES;
+	before = arena->total_bytes;
+	room = budget_share_room(stream_share(call->stream));
+	room = room ? room : 1; /* a limit of 0 is none */
+	arena->limit_bytes = before + (room < RPC_DECODED_MAX_BYTES ? room : RPC_DECODED_MAX_BYTES);
 	r = codec_decode(codec, call->method->input, p, n, call->method->nul_code, arena, ret, err);
 	arena->limit_bytes = 0;
 	free(inflated);
+	/* A message that lives as long as the call. (A streamed one is freed after its callback.) */
+	if (r == 0 && arena != &call->messages &&
+	    !budget_share_take(stream_share(call->stream), arena->total_bytes - before))
+		return error_set(err, ERROR_RESOURCE_EXHAUSTED,
+				 "too many bytes of requests wait in the daemon");
 	return r;
 }
 

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/budget.h"
 #include "base/mem.h"
 #include "watch/engine/event.h"
 #include "watch/engine/memory.h"
@@ -61,7 +60,7 @@ static struct watch_event **find_repeat(struct watch_queue *queue, const struct 
 static bool charge(struct watch_queue *queue, size_t bytes)
 {
 	if (bytes > WATCH_QUEUE_MAX_BYTES - queue->bytes ||
-	    !budget_take(queue->budget, BUDGET_BYTES, bytes))
+	    !budget_share_take(&queue->share, bytes))
 		return false;
 	queue->bytes += bytes;
 	return true;
@@ -69,7 +68,7 @@ static bool charge(struct watch_queue *queue, size_t bytes)
 
 static void discharge(struct watch_queue *queue, size_t bytes)
 {
-	budget_give(queue->budget, BUDGET_BYTES, bytes);
+	budget_share_give(&queue->share, bytes);
 	queue->bytes -= bytes;
 }
 

@@ -15,20 +15,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct budget;
+#include "base/budget.h"
+
 struct watch_event;
 
 /* Slots of the table that finds repeats, by the hash of a name. */
 #define WATCH_QUEUE_RECENT 256
 
-/* All zero but for the budget is the empty queue. */
+/* All zero but for the share is the empty queue. */
 struct watch_queue {
-	struct budget *budget; /* borrowed */
+	struct budget_share share;
 	struct watch_event **ring;
 	uint32_t capacity; /* a power of two */
 	uint32_t n;
 	uint64_t first; /* events that were taken out, ever: the number of the first in the ring */
-	size_t bytes;	/* charged to the budget */
+	size_t bytes;	/* charged to the share */
 	uint64_t *recent; /* by hash: one more than the number of the last event; NULL: none */
 	bool dropped;	  /* events, which is yet to be told */
 };

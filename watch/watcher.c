@@ -33,7 +33,7 @@ struct watcher *watcher_new(struct watch_service *service, struct rpc_call *call
 	w->service = service;
 	w->call = call;
 	w->polled = polled;
-	w->queue.budget = budget;
+	budget_share_init(&w->queue.share, budget, BUDGET_CLASS_WATCH);
 	rpc_call_set_data(call, w);
 	return w;
 }

@@ -40,6 +40,22 @@ static void put_budget(struct evbuffer *out, const struct budget *b)
 				    budget_kind_name((enum budget_kind)kind), b->limit[kind]);
 }
 
+static void put_budget_classes(struct evbuffer *out, const struct budget *b)
+{
+	int i;
+
+	evbuffer_add_printf(out, "# TYPE envd_budget_class_used_bytes gauge\n"
+				 "# HELP envd_budget_class_used_bytes Bytes held, by who holds them.\n");
+	for (i = 0; i < BUDGET_CLASSES; i++)
+		evbuffer_add_printf(out, "envd_budget_class_used_bytes{class=\"%s\"} %zu\n",
+				    budget_class_name((enum budget_class)i), b->classes[i].used);
+	evbuffer_add_printf(out, "# TYPE envd_budget_class_limit_bytes gauge\n"
+				 "# HELP envd_budget_class_limit_bytes The most they may hold.\n");
+	for (i = 0; i < BUDGET_CLASSES; i++)
+		evbuffer_add_printf(out, "envd_budget_class_limit_bytes{class=\"%s\"} %zu\n",
+				    budget_class_name((enum budget_class)i), b->classes[i].limit);
+}
+
 static void put_machine(struct evbuffer *out, const struct metrics_figures *f)
 {
 	put_gauge(out, "sandbox_cpus", "CPUs of the sandbox.", f->cpu.count);
@@ -153,6 +169,7 @@ void openmetrics_put(struct evbuffer *out, const struct control *c, const struct
 	put_counter(out, "envd_thaws_by_watchdog", "Thaws that nobody had asked for in time.",
 		    freezes->rescues);
 	put_budget(out, &c->context->budget);
+	put_budget_classes(out, &c->context->budget);
 	put_accounting(out, processes);
 	evbuffer_add_printf(out, "# EOF\n");
 }

@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/budget.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "fs/entry.h"
@@ -38,7 +39,7 @@ struct tar_source {
 	uint64_t size, left;   /* of it */
 	struct gzip_out *gzip; /* NULL: plain */
 	struct evbuffer *raw;  /* what is to be compressed */
-	size_t taken_bytes;    /* of the budget */
+	struct budget_share share; /* names of a large directory */
 };
 
 /* ---- entries ---- */
@@ -224,19 +225,12 @@ static int tar_fill(struct fs_source *source, struct evbuffer *out)
 	return r;
 }
 
-/* The names of a large directory count in the budget. */
+/* The names of a large directory are charged. */
 static bool tar_admit(struct fs_source *source)
 {
 	struct tar_source *t = (struct tar_source *)source;
-	size_t bytes = t->walk.memory_bytes;
 
-	if (bytes > t->taken_bytes &&
-	    !budget_take(&t->context->budget, BUDGET_BYTES, bytes - t->taken_bytes))
-		return false;
-	if (bytes < t->taken_bytes)
-		budget_give(&t->context->budget, BUDGET_BYTES, t->taken_bytes - bytes);
-	t->taken_bytes = bytes;
-	return true;
+	return budget_share_set(&t->share, t->walk.memory_bytes);
 }
 
 /* ---- the end ---- */
@@ -268,7 +262,7 @@ static void tar_release(struct fs_source *source)
 {
 	struct tar_source *t = (struct tar_source *)source;
 
-	budget_give(&t->context->budget, BUDGET_BYTES, t->taken_bytes);
+	budget_share_clear(&t->share);
 	source->work.run = close_run;
 	source->work.done = close_done;
 	work_submit(source->workers, &source->work);
@@ -279,6 +273,7 @@ void fs_tar_source_start(struct stream *s, struct context *context, int fd, bool
 	struct tar_source *t = mem_zalloc(sizeof(*t));
 
 	t->context = context;
+	budget_share_init(&t->share, &context->budget, BUDGET_CLASS_RESPONSES);
 	t->top = fd;
 	t->fd = -1;
 	fs_owners_init(&t->owners, context->users);

@@ -28,6 +28,7 @@ void http1_init(struct http1 *h, struct server *server, void (*wake)(void *arg),
 		fatal("evbuffer_new failed");
 	h->file.fd = -1;
 	h->fd = -1;
+	budget_share_init(&h->input, server->budget, BUDGET_CLASS_UNAUTHENTICATED);
 }
 
 static void http1_set_state(struct http1 *h, enum http1_state state)
@@ -58,8 +59,7 @@ void http1_clear(struct http1 *h)
 {
 	h->processing = true;
 	http1_release(h);
-	if (h->charged_bytes)
-		budget_give(h->server->budget, BUDGET_BYTES, h->charged_bytes);
+	budget_share_clear(&h->input);
 	evbuffer_free(h->in);
 	evbuffer_free(h->out);
 }
@@ -358,6 +358,11 @@ static bool http1_take_head(struct http1 *h)
 		return false;
 	}
 	evbuffer_drain(h->in, (size_t)head_bytes);
+	if (!budget_share_take(&s->share, s->arena.total_bytes)) {
+		stream_unref(s);
+		refuse_head(h, 503, "too many bytes wait in the daemon");
+		return false;
+	}
 	if (!budget_take(h->server->budget, BUDGET_STREAMS, 1)) {
 		stream_unref(s);
 		refuse_head(h, 503, "too many requests are in work");
@@ -511,28 +516,23 @@ static void http1_settle(struct http1 *h)
 }
 
 /*
- * Counts what waits in `in`. Where it does not fit into the budget, a head is refused and what was
- * read ahead is forgotten: the connection ends with the response in work.
+ * Charges the bytes that wait in `in`. If they do not fit, an incomplete head is refused, and
+ * requests that were read ahead are dropped: the connection then ends after the current response.
  */
 static void http1_charge(struct http1 *h)
 {
-	struct budget *budget = h->server->budget;
 	size_t n = h->state == HTTP1_BODY ? 0 : evbuffer_get_length(h->in);
 
-	n = n > HTTP1_UNCOUNTED_BYTES ? n - HTTP1_UNCOUNTED_BYTES : 0;
-	if (n > h->charged_bytes && !budget_take(budget, BUDGET_BYTES, n - h->charged_bytes)) {
-		if (h->state == HTTP1_RESPONSE) {
-			evbuffer_drain(h->in, evbuffer_get_length(h->in));
-			h->keep_alive = false;
-			h->linger = true;
-		} else {
-			refuse_head(h, 503, "too many bytes wait in the daemon");
-		}
-		n = 0;
+	if (budget_share_set(&h->input, n))
+		return;
+	if (h->state == HTTP1_RESPONSE) {
+		evbuffer_drain(h->in, evbuffer_get_length(h->in));
+		h->keep_alive = false;
+		h->linger = true;
+	} else {
+		refuse_head(h, 503, "too many bytes wait in the daemon");
 	}
-	if (n < h->charged_bytes)
-		budget_give(budget, BUDGET_BYTES, h->charged_bytes - n);
-	h->charged_bytes = n;
+	budget_share_clear(&h->input);
 }
 
 void http1_process(struct http1 *h)

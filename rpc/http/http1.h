@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/budget.h"
 #include "rpc/http/http1_chunked.h"
 #include "rpc/http/http1_parse.h"
 
@@ -36,12 +37,6 @@ enum http1_state {
 
 /* While a response is in work, so much of the next requests is read and kept. */
 #define HTTP1_READ_AHEAD_BYTES (64 * 1024)
-
-/*
- * Heads that are not complete and requests that are read ahead count in the daemon's budget of
- * bytes; so much of each connection does not, so that an ordinary request is never refused for it.
- */
-#define HTTP1_UNCOUNTED_BYTES 2048
 
 /* A part of a file that waits to be sent, behind all bytes in `out`. */
 struct http1_file {
@@ -69,7 +64,7 @@ struct http1 {
 	struct stream *stream; /* the request in work, or NULL */
 	uint64_t body_left;    /* of a body with a length */
 	uint64_t drained;      /* bytes of it that nobody wanted */
-	size_t charged_bytes;  /* of `in`, to the budget */
+	struct budget_share input; /* bytes of `in` that are no body: heads, requests read ahead */
 	unsigned long long n_requests;
 	bool body_chunked;
 	bool response_chunked;

@@ -24,7 +24,7 @@ struct stream *stream_new(struct loop *loop, struct budget *budget,
 	s->refs = 1;
 	s->id = ++last_id;
 	s->loop = loop;
-	s->budget = budget;
+	budget_share_init(&s->share, budget, BUDGET_CLASS_UNAUTHENTICATED);
 	s->carrier = carrier;
 	s->carrier_data = carrier_data;
 	s->handler = &no_handler;
@@ -44,6 +44,7 @@ void stream_unref(struct stream *s)
 	if (!s || --s->refs)
 		return;
 	arena_clear(&s->arena);
+	budget_share_clear(&s->share);
 	free(s);
 }
 
@@ -92,9 +93,15 @@ struct loop *stream_loop(const struct stream *s)
 	return s->loop;
 }
 
-struct budget *stream_budget(const struct stream *s)
+struct budget_share *stream_share(struct stream *s)
 {
-	return s->budget;
+	return &s->share;
+}
+
+/* If the class has no room for the head, the request stays charged where it was. */
+void stream_set_admitted(struct stream *s)
+{
+	budget_share_move(&s->share, BUDGET_CLASS_REQUESTS);
 }
 
 uint64_t stream_id(const struct stream *s)

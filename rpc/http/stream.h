@@ -33,6 +33,7 @@
 
 struct body_loan;
 struct budget;
+struct budget_share;
 struct evbuffer;
 struct loop;
 struct stream;
@@ -90,8 +91,17 @@ struct arena *stream_arena(struct stream *s);
 
 struct loop *stream_loop(const struct stream *s);
 
-/* The daemon's budget, for a handler that gathers what a client sends. */
-struct budget *stream_budget(const struct stream *s);
+/*
+ * What the request holds in memory, for a handler that gathers what a client sends: it charges bytes
+ * before it keeps them. Whatever is still charged when the stream is freed is given back then.
+ */
+struct budget_share *stream_share(struct stream *s);
+
+/*
+ * The client is one that the daemon trusts (it presented the token, or none is needed): from now on its
+ * bytes are charged to BUDGET_CLASS_REQUESTS instead of BUDGET_CLASS_UNAUTHENTICATED.
+ */
+void stream_set_admitted(struct stream *s);
 
 /* Numbers the requests since the start, for the log. */
 uint64_t stream_id(const struct stream *s);

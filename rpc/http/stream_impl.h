@@ -7,6 +7,7 @@
 #ifndef RPC_HTTP_STREAM_IMPL_H
 #define RPC_HTTP_STREAM_IMPL_H
 
+#include "base/budget.h"
 #include "base/loop.h"
 #include "rpc/http/stream.h"
 
@@ -45,7 +46,7 @@ struct stream {
 	struct arena arena;
 	struct http_head head;
 	struct loop *loop;
-	struct budget *budget;
+	struct budget_share share;
 	uint64_t id;
 	unsigned status;     /* of the response; 0: none yet */
 	const char *outcome; /* what the log says besides; static */

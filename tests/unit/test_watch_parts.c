@@ -234,9 +234,10 @@ static const char *contents(const struct watch_queue *queue)
 static void test_queue_repeats(void **state)
 {
 	struct budget budget;
-	struct watch_queue queue = {.budget = &budget};
+	struct watch_queue queue = {0};
 
 	budget_init(&budget);
+	budget_share_init(&queue.share, &budget, BUDGET_CLASS_WATCH);
 	push(&queue, WATCH_CREATE, "a");
 	push(&queue, WATCH_WRITE, "a");
 	push(&queue, WATCH_WRITE, "b");
@@ -262,11 +263,12 @@ static void test_queue_repeats(void **state)
 static void test_queue_bounded(void **state)
 {
 	struct budget budget;
-	struct watch_queue queue = {.budget = &budget};
+	struct watch_queue queue = {0};
 	char name[32];
 	unsigned i;
 
 	budget_init(&budget);
+	budget_share_init(&queue.share, &budget, BUDGET_CLASS_WATCH);
 	for (i = 0; i < WATCH_QUEUE_MAX_EVENTS + 100; i++) {
 		snprintf(name, sizeof(name), "file-%u", i);
 		push(&queue, WATCH_CREATE, name);
