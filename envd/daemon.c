@@ -22,6 +22,7 @@
 #include "envd/gate.h"
 #include "envd/options.h"
 #include "envd/relay/port_forward.h"
+#include "envd/relay/port_scan.h"
 #include "envd/upgrade/handover.h"
 #include "fs/service.h"
 #include "pty/cgroup/cgroups.h"
@@ -282,16 +283,22 @@ static const char *read_token(void *arg, size_t *ret_bytes)
 
 static int start_port_forward(struct daemon *d)
 {
-	const char *address = d->options->forward_ip;
+	const char *asked = d->options->forward_ip;
+	uint32_t own[PORT_SCAN_MAX_OWN];
+	struct port_forward_options options = {
+		.address = asked ? asked : PORT_FORWARD_ADDRESS,
+		.young_since_ms = &d->context.process_started_ms,
+		.own_inodes = own,
+	};
 	struct error err;
 
-	if (!address && d->options->is_not_fc)
+	if (!asked && d->options->is_not_fc)
 		return 0;
-	if (port_forward_new(&d->loop, address ? address : PORT_FORWARD_ADDRESS,
-			     &d->context.process_started_ms, &d->port_forward, &err) == 0)
+	options.n_own_inodes = server_tcp_inodes(d->server, own, ARRAY_LEN(own));
+	if (port_forward_new(&d->loop, &options, &d->port_forward, &err) == 0)
 		return 0;
 	log_error("%s", err.message);
-	return address ? -1 : 0;
+	return asked ? -1 : 0;
 }
 
 static void hold_starts(void *arg, bool hold)

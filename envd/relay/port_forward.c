@@ -1,7 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/relay/port_forward.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,41 +23,87 @@
 #define BACKLOG	       4096 /* the kernel takes net.core.somaxconn, if that is less */
 #define ACCEPTS_A_TURN 16
 
-/* A connection: first the dial to the guest's program, then the relay. */
+/* A client's connection: first the dial to the guest's program, then the relay. */
 struct connection {
+	struct forwarder *forwarder; /* NULL once the port is forwarded no more */
 	struct port_forward *owner;
 	int client; /* until the relay takes it */
 	struct dial *dial;
 	struct relay *relay;
 	LIST_ENTRY(connection) link;
+	LIST_ENTRY(connection) port_link; /* among those of the forwarder */
+};
+
+enum forwarder_state {
+	FORWARDER_FOUND, /* not listening yet: new, or its address is taken */
+	FORWARDER_ACCEPTING,
+	FORWARDER_PAUSED, /* over its share, or no descriptor is left */
 };
 
 /* A port that is forwarded. */
 struct forwarder {
 	struct port_forward *owner;
-	uint16_t port;
-	unsigned families;
+	struct port_found found;
+	enum forwarder_state state;
 	bool seen; /* by the last scan */
 	int fd;
 	struct event event;
+	LIST_HEAD(, connection) connections;
+	size_t n_connections;
 	LIST_ENTRY(forwarder) link;
 };
 
 struct port_forward {
 	struct loop *loop;
 	int netlink;
-	struct address address; /* the port is each forwarder's own */
+	struct address address; /* with port 0: each forwarder has a port of its own */
 	const uint64_t *young_since_ms;
 	struct timer timer;
 	struct relay_hub hub;
 	LIST_HEAD(, forwarder) forwarders;
 	LIST_HEAD(, connection) connections;
 	size_t n_forwarders, n_connections;
-	bool accept_paused;
 	struct port_set found;
 };
 
-static void set_accepting(struct port_forward *f, bool accepting);
+/* ---- a port: accepting, or paused ---- */
+
+/* The only writer of the state, and of what the listener waits for. */
+static void forwarder_set_state(struct forwarder *w, enum forwarder_state state)
+{
+	static const char *const names[] = {
+		[FORWARDER_FOUND] = "found",
+		[FORWARDER_ACCEPTING] = "accepting",
+		[FORWARDER_PAUSED] = "paused",
+	};
+
+	if (w->state == state)
+		return;
+	log_debug("forwarded port %u: %s -> %s", w->found.port, names[w->state], names[state]);
+	w->state = state;
+	if (state == FORWARDER_ACCEPTING)
+		event_add(&w->event, NULL);
+	else
+		event_del(&w->event);
+}
+
+/* Whether the port may have one more connection. */
+static bool has_share(const struct forwarder *w)
+{
+	size_t left = PORT_FORWARD_MAX_CONNECTIONS - w->owner->n_connections;
+
+	return w->n_connections < left;
+}
+
+/* After a connection has ended: ports that waited for their share accept again. */
+static void resume_ports(struct port_forward *f)
+{
+	struct forwarder *w;
+
+	LIST_FOREACH (w, &f->forwarders, link)
+		if (w->state == FORWARDER_PAUSED && has_share(w))
+			forwarder_set_state(w, FORWARDER_ACCEPTING);
+}
 
 /* ---- connections ---- */
 
@@ -65,14 +113,17 @@ static void connection_free(struct connection *c)
 
 	LIST_REMOVE(c, link);
 	f->n_connections--;
+	if (c->forwarder) {
+		LIST_REMOVE(c, port_link);
+		c->forwarder->n_connections--;
+	}
 	fd_close(&c->client);
 	if (c->dial)
 		dial_free(c->dial);
 	if (c->relay)
 		relay_free(c->relay);
 	free(c);
-	if (f->accept_paused)
-		set_accepting(f, true);
+	resume_ports(f);
 }
 
 static void on_relay_done(struct relay *r, int rc, void *arg)
@@ -80,7 +131,7 @@ static void on_relay_done(struct relay *r, int rc, void *arg)
 	connection_free(arg);
 }
 
-/* The guest's program answered, or does not: then the client is told by a reset. */
+/* The guest's program accepted the connection. If it refused, the client gets a reset. */
 static void on_dialed(struct dial *d, int fd, void *arg)
 {
 	static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -96,51 +147,69 @@ static void on_dialed(struct dial *d, int fd, void *arg)
 	c->relay = relay_new(&c->owner->hub, fd_take(&c->client), fd, on_relay_done, c);
 }
 
+/*
+ * A host that disappears leaves its connections open on our side. Without probes each of them would
+ * hold its place for good.
+ */
+static void set_keepalive(int fd)
+{
+	static const int on = 1, idle = PORT_FORWARD_KEEPALIVE_IDLE_S,
+			 interval = PORT_FORWARD_KEEPALIVE_INTERVAL_S,
+			 count = PORT_FORWARD_KEEPALIVE_COUNT;
+
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
 static void connection_new(struct forwarder *w, int client)
 {
 	struct connection *c = mem_zalloc(sizeof(*c));
 	struct dial_target target = {0};
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&target.address.storage;
 
+	c->forwarder = w;
 	c->owner = w->owner;
 	c->client = client;
+	set_keepalive(client);
 	LIST_INSERT_HEAD(&w->owner->connections, c, link);
+	LIST_INSERT_HEAD(&w->connections, c, port_link);
 	w->owner->n_connections++;
-	address_parse_ip(w->families & PORT_IPV4 ? "127.0.0.1" : "::1", w->port, &target.address);
+	w->n_connections++;
+	if (w->found.families & PORT_IPV4) {
+		*v4 = (struct sockaddr_in){.sin_family = AF_INET,
+					   .sin_port = htons(w->found.port),
+					   .sin_addr = w->found.v4};
+		target.address.bytes = sizeof(*v4);
+	} else {
+		address_parse_ip("::1", w->found.port, &target.address);
+	}
 	c->dial = dial_new(w->owner->loop, &target, 0, on_dialed, c);
 }
 
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
 	struct forwarder *w = arg;
-	struct port_forward *f = w->owner;
 	int i, client;
 
 	for (i = 0; i < ACCEPTS_A_TURN; i++) {
-		if (f->n_connections >= PORT_FORWARD_MAX_CONNECTIONS) {
-			set_accepting(f, false);
+		if (!has_share(w)) {
+			forwarder_set_state(w, FORWARDER_PAUSED);
 			return;
 		}
 		client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (client < 0) {
-			/* Without descriptors it would fail again at once; the next scan resumes. */
-			if (errno == EMFILE || errno == ENFILE)
-				set_accepting(f, false);
+			/*
+			 * Without a free descriptor accept4 fails again at once, and a
+			 * level-triggered event would spin. The next scan tries again.
+			 */
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			    errno == ENOMEM)
+				forwarder_set_state(w, FORWARDER_PAUSED);
 			return;
 		}
 		connection_new(w, client);
-	}
-}
-
-static void set_accepting(struct port_forward *f, bool accepting)
-{
-	struct forwarder *w;
-
-	f->accept_paused = !accepting;
-	LIST_FOREACH (w, &f->forwarders, link) {
-		if (accepting)
-			event_add(&w->event, NULL);
-		else
-			event_del(&w->event);
 	}
 }
 
@@ -170,37 +239,47 @@ static int open_listener(const struct port_forward *f, uint16_t port)
 
 static void forwarder_free(struct forwarder *w)
 {
-	log_debug("port %u is forwarded no more", w->port);
+	struct connection *c;
+
+	log_debug("port %u is forwarded no more", w->found.port);
+	while ((c = LIST_FIRST(&w->connections))) {
+		LIST_REMOVE(c, port_link);
+		c->forwarder = NULL;
+	}
 	LIST_REMOVE(w, link);
 	w->owner->n_forwarders--;
-	event_del(&w->event);
-	close(w->fd);
+	if (w->state != FORWARDER_FOUND)
+		event_del(&w->event);
+	fd_close(&w->fd);
 	free(w);
 }
 
-/* A port that can't be had (the guest listens on that address itself) is tried at each scan. */
-static void forwarder_new(struct port_forward *f, const struct port_found *found)
+static struct forwarder *forwarder_new(struct port_forward *f, const struct port_found *found)
 {
-	struct forwarder *w;
-	int fd;
+	struct forwarder *w = mem_zalloc(sizeof(*w));
 
-	if (f->n_forwarders == PORT_FORWARD_MAX_PORTS)
-		return;
-	fd = open_listener(f, found->port);
-	if (fd < 0)
-		return;
-	w = mem_zalloc(sizeof(*w));
 	w->owner = f;
-	w->port = found->port;
-	w->families = found->families;
-	w->seen = true;
-	w->fd = fd;
-	event_assign(&w->event, f->loop->base, fd, EV_READ | EV_PERSIST, on_acceptable, w);
-	if (!f->accept_paused)
-		event_add(&w->event, NULL);
+	w->found = *found;
+	w->state = FORWARDER_FOUND;
+	w->fd = -1;
+	LIST_INIT(&w->connections);
 	LIST_INSERT_HEAD(&f->forwarders, w, link);
 	f->n_forwarders++;
-	log_debug("port %u is forwarded", w->port);
+	return w;
+}
+
+/*
+ * Listens. If the address is taken, because a program of the guest listens on it itself, the next
+ * scan tries again.
+ */
+static void forwarder_open(struct forwarder *w)
+{
+	w->fd = open_listener(w->owner, w->found.port);
+	if (w->fd < 0)
+		return;
+	event_assign(&w->event, w->owner->loop->base, w->fd, EV_READ | EV_PERSIST, on_acceptable,
+		     w);
+	forwarder_set_state(w, FORWARDER_ACCEPTING);
 }
 
 static struct forwarder *find_forwarder(struct port_forward *f, uint16_t port)
@@ -208,27 +287,36 @@ static struct forwarder *find_forwarder(struct port_forward *f, uint16_t port)
 	struct forwarder *w;
 
 	LIST_FOREACH (w, &f->forwarders, link)
-		if (w->port == port)
+		if (w->found.port == port)
 			return w;
 	return NULL;
 }
 
-/* Makes the forwarders be those of the ports that were found. */
+/* Opens and closes forwarders until there is one for each port that the scan found. */
 static void update_forwarders(struct port_forward *f)
 {
 	struct forwarder *w, *next;
+	bool is_new;
 	size_t i;
 
 	LIST_FOREACH (w, &f->forwarders, link)
 		w->seen = false;
 	for (i = 0; i < f->found.n; i++) {
 		w = find_forwarder(f, f->found.ports[i].port);
-		if (w) {
-			w->seen = true;
-			w->families = f->found.ports[i].families;
-		} else {
-			forwarder_new(f, &f->found.ports[i]);
-		}
+		is_new = !w;
+		if (is_new && f->n_forwarders == PORT_FORWARD_MAX_PORTS)
+			continue;
+		if (is_new)
+			w = forwarder_new(f, &f->found.ports[i]);
+		w->found = f->found.ports[i];
+		w->seen = true;
+		/*
+		 * A program that serves both families binds "::" for IPv6 alone and then 0.0.0.0. If we
+		 * listened in between, its second bind would fail. A scan later it has both, or will
+		 * not have the second.
+		 */
+		if (w->state == FORWARDER_FOUND && (!is_new || w->found.families & PORT_IPV4))
+			forwarder_open(w);
 	}
 	for (w = LIST_FIRST(&f->forwarders); w; w = next) {
 		next = LIST_NEXT(w, link);
@@ -243,30 +331,35 @@ static void scan(void *arg)
 	uint64_t now = clock_monotonic_ms(), since = *f->young_since_ms;
 	bool young = since && now - since < PORT_FORWARD_YOUNG_MS;
 
-	if (f->accept_paused && f->n_connections < PORT_FORWARD_MAX_CONNECTIONS)
-		set_accepting(f, true);
+	resume_ports(f);
 	if (port_scan(f->netlink, &f->found) == 0) {
 		update_forwarders(f);
 	} else {
-		/* What is left of a broken answer must not be taken for the next one. */
+		/* The rest of a broken answer must not be read as the beginning of the next one. */
 		fd_close(&f->netlink);
 		f->netlink = port_scan_open();
 	}
 	timer_set_ms(&f->timer, young ? PORT_FORWARD_POLL_YOUNG_MS : PORT_FORWARD_POLL_MS);
 }
 
-int port_forward_new(struct loop *loop, const char *address, const uint64_t *young_since_ms,
+int port_forward_new(struct loop *loop, const struct port_forward_options *options,
 		     struct port_forward **ret, struct error *err)
 {
 	struct port_forward *f = mem_zalloc(sizeof(*f));
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&f->address.storage;
 
 	f->loop = loop;
-	f->young_since_ms = young_since_ms;
+	f->young_since_ms = options->young_since_ms;
 	f->netlink = -1;
-	if (address_parse_ip(address, 0, &f->address) < 0) {
+	if (address_parse_ip(options->address, 0, &f->address) < 0) {
 		free(f);
-		return error_set(err, ERROR_INVALID_ARGUMENT, "'%s' is no address", address);
+		return error_set(err, ERROR_INVALID_ARGUMENT, "'%s' is not an IP address",
+				 options->address);
 	}
+	for (size_t i = 0; i < options->n_own_inodes && i < PORT_SCAN_MAX_OWN; i++)
+		f->found.own[f->found.n_own++] = options->own_inodes[i];
+	if (f->address.storage.ss_family == AF_INET)
+		f->found.own_v4 = v4->sin_addr;
 	f->netlink = port_scan_open();
 	if (f->netlink < 0) {
 		error_set_errno(err, ERROR_UNAVAILABLE, f->netlink, "no port forwarding");

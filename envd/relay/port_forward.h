@@ -1,36 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Port forwarding: what a program of the guest's serves on loopback is reachable on the sandbox's
- * own address too, on the same port, for as long as the program listens. The bytes go through
- * relays (envd/relay/relay.h).
+ * Port forwarding: a port that a program of the guest serves on loopback is also served on the
+ * sandbox's own address (PORT_FORWARD_ADDRESS), for as long as the program listens. A relay
+ * (envd/relay/relay.h) moves the bytes. The daemon's own listeners are never forwarded.
  */
 #ifndef ENVD_PORT_FORWARD_H
 #define ENVD_PORT_FORWARD_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/loop.h"
 
-/* Looked for so often; more often while a process is young, for that is when a port opens. */
+/* The time between two scans; shorter while a process is young, since programs open ports early. */
 #define PORT_FORWARD_POLL_MS	   1000
 #define PORT_FORWARD_POLL_YOUNG_MS 100
 #define PORT_FORWARD_YOUNG_MS	   5000
 
-/* Where the platform's edge looks for it, unless -forward-ip says otherwise. */
+/* The address at which the platform's proxy looks for ports; -forward-ip replaces it. */
 #define PORT_FORWARD_ADDRESS "169.254.0.21"
 
-#define PORT_FORWARD_MAX_PORTS	     512
+#define PORT_FORWARD_MAX_PORTS 512
+
+/*
+ * Connections in all. One port may have as many as are left for all others together, so a server
+ * that never accepts takes half of them at most, and further ports always get some.
+ */
 #define PORT_FORWARD_MAX_CONNECTIONS 4096
+
+/*
+ * Keepalive probes (tcp(7)) end a connection whose client is gone without a word: the first after
+ * IDLE_S without bytes, the next each INTERVAL_S, COUNT in all.
+ */
+#define PORT_FORWARD_KEEPALIVE_IDLE_S	  60
+#define PORT_FORWARD_KEEPALIVE_INTERVAL_S 15
+#define PORT_FORWARD_KEEPALIVE_COUNT	  4
 
 struct port_forward;
 
+struct port_forward_options {
+	const char *address; /* numeric, IPv4 or IPv6 */
+	/* When the newest process was started (clock_monotonic_ms); 0: none was. Borrowed. */
+	const uint64_t *young_since_ms;
+	const uint32_t
+		*own_inodes; /* of the daemon's listeners, PORT_SCAN_MAX_OWN at most; copied */
+	size_t n_own_inodes;
+};
+
 /*
- * Begins. `young_since_ms` is where the time of the last process start is found
- * (clock_monotonic_ms, 0 for none). -1 for an address that is none, or where the kernel can't tell
- * listeners.
+ * Starts the scans. Returns 0 and the owned object, or -1 with ERROR_INVALID_ARGUMENT if the address
+ * is not numeric, ERROR_UNAVAILABLE if the kernel has no sock_diag.
  */
-int port_forward_new(struct loop *loop, const char *address, const uint64_t *young_since_ms,
+int port_forward_new(struct loop *loop, const struct port_forward_options *options,
 		     struct port_forward **ret, struct error *err);
+
+/* Closes every forwarded port and connection. NULL is fine. */
 void port_forward_free(struct port_forward *f);
 
 size_t port_forward_ports(const struct port_forward *f);

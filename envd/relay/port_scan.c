@@ -1,12 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/relay/port_scan.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -19,29 +22,103 @@ int port_scan_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
-static void add(struct port_set *set, uint16_t port, unsigned family)
+/* The entry of a port, new or not; NULL if the set is full. */
+static struct port_found *entry_of(struct port_set *set, uint16_t port)
 {
 	size_t i;
 
 	for (i = 0; i < set->n; i++)
-		if (set->ports[i].port == port) {
-			set->ports[i].families |= family;
-			return;
-		}
-	if (set->n < PORT_SCAN_MAX)
-		set->ports[set->n++] = (struct port_found){port, family};
+		if (set->ports[i].port == port)
+			return &set->ports[i];
+	if (set->n == PORT_SCAN_MAX)
+		return NULL;
+	set->ports[set->n] = (struct port_found){.port = port};
+	return &set->ports[set->n++];
 }
 
-/* Takes a listener that is bound to a loopback address, and no other. */
-static void add_listener(struct port_set *set, const struct inet_diag_msg *message)
+static void add_v4(struct port_set *set, uint16_t port, struct in_addr address)
 {
-	struct in6_addr source;
+	struct port_found *found = entry_of(set, port);
 
-	memcpy(&source, message->id.idiag_src, sizeof(source));
-	if (message->idiag_family == AF_INET && message->id.idiag_src[0] == htonl(INADDR_LOOPBACK))
-		add(set, ntohs(message->id.idiag_sport), PORT_IPV4);
-	else if (message->idiag_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&source))
-		add(set, ntohs(message->id.idiag_sport), PORT_IPV6);
+	if (!found)
+		return;
+	if (!(found->families & PORT_IPV4) || address.s_addr == htonl(INADDR_LOOPBACK))
+		found->v4 = address;
+	found->families |= PORT_IPV4;
+}
+
+static void add_v6(struct port_set *set, uint16_t port)
+{
+	struct port_found *found = entry_of(set, port);
+
+	if (found)
+		found->families |= PORT_IPV6;
+}
+
+static bool is_own(const struct port_set *set, uint32_t inode)
+{
+	size_t i;
+
+	for (i = 0; i < set->n_own; i++)
+		if (set->own[i] == inode)
+			return true;
+	return false;
+}
+
+static bool is_loopback_v4(struct in_addr address)
+{
+	return ntohl(address.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+}
+
+/* Whether a listener of IPv6 refuses IPv4, by the attribute behind its message. */
+static bool is_v6_only(const char *attributes, size_t n)
+{
+	struct rtattr head;
+
+	while (n >= sizeof(head)) {
+		memcpy(&head, attributes, sizeof(head));
+		if (head.rta_len < sizeof(head) || head.rta_len > n)
+			return false;
+		if (head.rta_type == INET_DIAG_SKV6ONLY && head.rta_len > sizeof(head))
+			return attributes[sizeof(head)] != 0;
+		if (RTA_ALIGN(head.rta_len) >= n)
+			return false;
+		attributes += RTA_ALIGN(head.rta_len);
+		n -= RTA_ALIGN(head.rta_len);
+	}
+	return false;
+}
+
+/* Adds a listener if its address is one that only the guest reaches. */
+static void add_listener(struct port_set *set, const struct inet_diag_msg *message,
+			 const char *attributes, size_t n)
+{
+	uint16_t port = ntohs(message->id.idiag_sport);
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (is_own(set, message->idiag_inode))
+		return;
+	memcpy(&v6, message->id.idiag_src, sizeof(v6));
+	memcpy(&v4, message->id.idiag_src, sizeof(v4));
+	if (message->idiag_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6))
+		memcpy(&v4, &v6.s6_addr[12], sizeof(v4));
+	else if (message->idiag_family == AF_INET6 &&
+		 (IN6_IS_ADDR_LOOPBACK(&v6) ||
+		  (IN6_IS_ADDR_UNSPECIFIED(&v6) && is_v6_only(attributes, n))))
+		add_v6(set, port);
+	if ((message->idiag_family == AF_INET ||
+	     (message->idiag_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6))) &&
+	    is_loopback_v4(v4) && v4.s_addr != set->own_v4.s_addr)
+		add_v4(set, port, v4);
+}
+
+/* How many bytes of a netlink message follow its header and a body of `body` bytes. */
+static size_t attribute_bytes(size_t message, size_t body)
+{
+	size_t before = NLMSG_HDRLEN + NLMSG_ALIGN(body);
+
+	return message > before ? message - before : 0;
 }
 
 int port_scan_parse(const void *p, size_t n, struct port_set *set)
@@ -65,7 +142,9 @@ int port_scan_parse(const void *p, size_t n, struct port_set *set)
 		}
 		if (head.nlmsg_len >= NLMSG_HDRLEN + sizeof(message)) {
 			memcpy(&message, at + NLMSG_HDRLEN, sizeof(message));
-			add_listener(set, &message);
+			add_listener(set, &message,
+				     at + NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(message)),
+				     attribute_bytes(head.nlmsg_len, sizeof(message)));
 		}
 		if (NLMSG_ALIGN(head.nlmsg_len) >= n)
 			break;
@@ -110,14 +189,14 @@ static int scan_family(int netlink, unsigned char family, struct port_set *set)
 	return r < 0 ? r : 0;
 }
 
-int port_scan(int netlink, struct port_set *ret)
+int port_scan(int netlink, struct port_set *set)
 {
 	int r;
 
-	ret->n = 0;
-	r = scan_family(netlink, AF_INET, ret);
+	set->n = 0;
+	r = scan_family(netlink, AF_INET, set);
 	if (r < 0)
 		return r;
-	r = scan_family(netlink, AF_INET6, ret);
+	r = scan_family(netlink, AF_INET6, set);
 	return r == -ENOENT ? 0 : r; /* a kernel without IPv6 */
 }

@@ -1,41 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which ports the guest's programs listen on for itself alone: by NETLINK_SOCK_DIAG
- * (sock_diag(7)), one dump of the listening sockets for each family; no walk through /proc, and no
- * cost in proportion to processes.
+ * Finds the TCP ports that programs of the guest serve where only the guest reaches them: on a
+ * loopback address, or on "::" for IPv6 alone, which an IPv4 client does not reach.
+ *
+ * The kernel lists the listening sockets by NETLINK_SOCK_DIAG (sock_diag(7)), one dump for each
+ * address family. The cost grows with listeners, not with processes.
  */
 #ifndef ENVD_PORT_SCAN_H
 #define ENVD_PORT_SCAN_H
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* More listeners than this are not seen. */
+/* Further ports are ignored. */
 #define PORT_SCAN_MAX 1024
 
-enum port_family {		  /* bits */
-		   PORT_IPV4 = 1, /* 127.0.0.1 */
-		   PORT_IPV6 = 2, /* ::1 */
+/* Sockets that a scan can be told to leave out. */
+#define PORT_SCAN_MAX_OWN 32
+
+enum port_family {
+	PORT_IPV4 = 1, /* an address of 127.0.0.0/8, also as ::ffff:127.x.y.z */
+	PORT_IPV6 = 2, /* ::1, or :: with IPV6_V6ONLY */
 };
 
 struct port_found {
 	uint16_t port;
-	unsigned families;
+	unsigned families; /* bits of enum port_family */
+	struct in_addr v4; /* if PORT_IPV4: the address to dial; 127.0.0.1 if it is among them */
 };
 
 struct port_set {
 	struct port_found ports[PORT_SCAN_MAX]; /* each port once, in no order */
 	size_t n;
+	/*
+	 * The daemon's own listeners, by the inode that fstat(2) gives for the socket. They are never
+	 * found: a daemon that is bound to loopback on purpose must not become reachable by its own
+	 * port forwarding. Kept from scan to scan.
+	 */
+	uint32_t own[PORT_SCAN_MAX_OWN];
+	size_t n_own;
+	struct in_addr own_v4; /* listeners on this address are the forwarder's; 0: none */
 };
 
-/* A netlink socket for port_scan, or -errno. */
+/* Opens a netlink socket for port_scan. The descriptor, or -errno. */
 int port_scan_open(void);
 
-/* Fills in the set. 0 or -errno. Never waits: the kernel answers a dump at once. */
-int port_scan(int netlink, struct port_set *ret);
+/* Fills in the ports of the set. 0 or -errno. Never waits: the kernel answers a dump at once. */
+int port_scan(int netlink, struct port_set *set);
 
 /*
- * Reads n bytes of answers into the set (exposed for its fuzz target): 1 where the dump is
- * complete, 0 where more is to come, -EPROTO, or the error that the kernel tells.
+ * Adds the n bytes of one answer to the set. Public for its fuzz target. Returns 1 when the dump is
+ * complete, 0 when more answers follow, -EPROTO, or the error that the kernel reports.
  */
 int port_scan_parse(const void *p, size_t n, struct port_set *set);
 

@@ -5,6 +5,7 @@
 #include <linux/vm_sockets.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -177,6 +178,18 @@ int server_listen(struct server *server, const struct listen_spec *spec, struct 
 	event_add(&l->event, NULL);
 	TAILQ_INSERT_TAIL(&server->listeners, l, link);
 	return 0;
+}
+
+size_t server_tcp_inodes(const struct server *server, uint32_t *ret, size_t max)
+{
+	const struct listener *l;
+	struct stat status;
+	size_t n = 0;
+
+	TAILQ_FOREACH (l, &server->listeners, link)
+		if (l->spec.kind == LISTEN_TCP && n < max && fstat(l->fd, &status) == 0)
+			ret[n++] = (uint32_t)status.st_ino;
+	return n;
 }
 
 void server_allow_any_vsock_peer(struct server *server)

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/error.h"
@@ -42,6 +43,12 @@ void server_free(struct server *server);
 
 /* Opens a listener. 0, or -1 with the reason; *ret_errno tells what the system said. */
 int server_listen(struct server *server, const struct listen_spec *spec, struct error *err);
+
+/*
+ * The inodes (fstat(2)) of the listening TCP sockets, so that a scan of all sockets can recognise
+ * them. Writes max at most and returns how many.
+ */
+size_t server_tcp_inodes(const struct server *server, uint32_t *ret, size_t max);
 
 /* vsock peers other than the host (CID 2) are refused until this allows them. */
 void server_allow_any_vsock_peer(struct server *server);

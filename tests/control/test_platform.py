@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from conftest import Daemon, wait_until
+from conftest import PORT, Daemon, wait_until
 
 
 def test_metadata_becomes_variables_and_files(sandbox):
@@ -202,6 +202,9 @@ class Echo:
 
     def __init__(self, address, family):
         self.listener = socket.socket(family)
+        if family == socket.AF_INET6:
+            self.listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY,
+                                     not address.startswith("::ffff:"))
         self.listener.bind((address, 0))
         self.listener.listen(4096)
         self.port = self.listener.getsockname()[1]
@@ -242,9 +245,12 @@ def forwarding():
     d.end()
 
 
-@pytest.mark.parametrize("address,family", [("127.0.0.1", socket.AF_INET),
-                                            ("::1", socket.AF_INET6)])
+@pytest.mark.parametrize("address,family", [
+    ("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6), ("::", socket.AF_INET6),
+    ("127.0.1.1", socket.AF_INET), ("::ffff:127.0.0.1", socket.AF_INET6)])
 def test_port_is_forwarded_while_it_is_served(forwarding, address, family):
+    """Servers of a JVM bind ::ffff:127.0.0.1, others 127.0.1.1 (Debian's name for the host itself)
+    or "::" for IPv6 alone. Only 127.0.0.1 and ::1 were forwarded."""
     echo = Echo(address, family)
     sent = os.urandom(3_000_000)
     client = wait_until(lambda: forwarded(echo.port), "the forwarded port")
@@ -311,6 +317,31 @@ def test_ports_on_all_interfaces_are_left_alone(forwarding):
     local.close()
 
 
+def test_own_listeners_are_not_forwarded(forwarding):
+    """A daemon that was bound to loopback on purpose became reachable from outside: it forwarded its
+    own port. The echo is forwarded by a scan that saw both listeners."""
+    echo = Echo("127.0.0.1", socket.AF_INET)
+    wait_until(lambda: forwarded(echo.port), "the forwarded port").close()
+    assert forwarded(PORT) is None
+    echo.close()
+
+
+def test_a_server_that_never_accepts_leaves_the_other_ports_alone(forwarding):
+    """4,096 connections to one port whose server accepts none took every place, for good: nothing was
+    forwarded any more. A port has as many places as are left for all others."""
+    deaf = socket.create_server(("127.0.0.1", 0), backlog=1)
+    echo = Echo("127.0.0.1", socket.AF_INET)
+    port = deaf.getsockname()[1]
+    clients = [wait_until(lambda: forwarded(port), "the forwarded port")]
+    clients += [forwarded(port) for _ in range(2500)]
+    with socket.create_connection(("169.254.0.21", echo.port), timeout=20) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == hashlib.sha256(b"").digest()
+    for s in (*clients, deaf):
+        s.close()
+    echo.close()
+
+
 def test_no_forwarding_outside_firecracker(daemon):
     echo = Echo("127.0.0.1", socket.AF_INET)
     for _ in range(50):
@@ -325,4 +356,4 @@ def test_bad_forward_address(tmp_path):
     r = subprocess.run([os.path.join(TOP, ENVD), "-isnotfc", "-listen", f"unix:{tmp_path}/socket",
                         "-forward-ip", "nowhere"], capture_output=True, text=True, timeout=20)
     assert r.returncode == 2
-    assert "'nowhere' is no address" in r.stderr
+    assert "'nowhere' is not an IP address" in r.stderr

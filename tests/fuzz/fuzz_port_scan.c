@@ -16,6 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (n)
 		memcpy(dump, data, n);
 	set.n = 0;
+	set.own[0] = 1;
+	set.n_own = 1;
 	r = port_scan_parse(dump, n, &set);
 	CHECK(r <= 1);
 	CHECK(set.n <= PORT_SCAN_MAX);
