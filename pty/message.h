@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "pty/ending.h"
+#include "pty/exit_status.h"
 
 /* Which output a chunk came from. */
 enum output_kind {
@@ -27,12 +27,13 @@ struct message {
 		Process__ProcessEvent__EndEvent end;
 		Process__ProcessEvent__KeepAlive keepalive;
 	};
-	char text[ENDING_TEXT_BYTES];
+	char text[EXIT_STATUS_TEXT_BYTES];
 };
 
 /* Each fills in *m, which may not be moved then, and returns what to send: a part of it. */
 const ProtobufCMessage *message_start(struct message *m, pid_t pid);
-const ProtobufCMessage *message_end(struct message *m, const struct ending *ending, bool explain);
+const ProtobufCMessage *message_end(struct message *m, const struct exit_status *exit_status,
+				    bool explain);
 const ProtobufCMessage *message_keepalive(struct message *m);
 
 /* Borrows the bytes, too. */

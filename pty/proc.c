@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -16,11 +15,8 @@
 #include "pty/kill_session.h"
 #include "pty/output.h"
 #include "pty/proc_table.h"
+#include "pty/zombie.h"
 #include "rpc/context.h"
-
-#ifndef P_PIDFD
-#define P_PIDFD 3
-#endif
 
 static const char *const state_names[] = {
 	[PROC_RUNNING] = "running",
@@ -62,39 +58,31 @@ void proc_update(struct proc *p)
 	taps_update(p);
 }
 
-/* Takes the leader's status, and unless a kill needs its pid to stay what it is, the leader. */
-static void proc_reap(struct proc *p, bool keep)
-{
-	siginfo_t info = {0};
-	int r;
-
-	do
-		r = waitid((idtype_t)P_PIDFD, (id_t)p->pidfd, &info,
-			   WEXITED | (keep ? WNOWAIT : 0));
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		fatal("process %d: waitid: %s", (int)p->pid, error_errno_text(errno));
-	p->ending = (struct ending){.code = info.si_code, .status = info.si_status};
-	p->unreaped = keep;
-	if (!keep)
-		fd_close(&p->pidfd);
-}
-
 /* A SIGKILL that no client sent and no deadline: the kernel's, for lack of memory? */
 static void proc_explain(struct proc *p)
 {
 	struct cgroup_usage usage;
 
-	if (!p->cgroup || p->killed || p->deadline_passed || p->ending.code != CLD_KILLED ||
-	    p->ending.status != SIGKILL)
+	if (!p->cgroup || p->killed || p->deadline_passed || p->exit_status.code != CLD_KILLED ||
+	    p->exit_status.status != SIGKILL)
 		return;
-	p->ending.oom = cgroups_claim_oom(p->cgroup->all, p->cgroup->group);
+	p->exit_status.oom = cgroups_claim_oom(p->cgroup->all, p->cgroup->group);
 	if (p->cgroup->all->accounting && cgroup_usage(p->cgroup, &usage) == 0)
-		p->ending.oom = usage.oom_kills > 0;
-	if (!p->ending.oom)
+		p->exit_status.oom = usage.oom_kills > 0;
+	if (!p->exit_status.oom)
 		return;
 	p->table->oom_kills++;
 	log_warn("process %d was killed for lack of memory", (int)p->pid);
+}
+
+/*
+ * Has the leader reaped, unless a kill still needs its pid to name this process and no other. The
+ * process counts in the budget until then.
+ */
+static void proc_reap(struct proc *p)
+{
+	if (p->kills == 0 && p->pidfd >= 0)
+		zombies_add(&p->table->zombies, p->pid, fd_take(&p->pidfd));
 }
 
 /* The end, which comes once: the status to the readers, everything closed, out of the table. */
@@ -107,17 +95,17 @@ static void proc_end(struct proc *p)
 		output_close(&p->outputs[i]);
 	}
 	proc_set_state(p, PROC_ENDED);
-	proc_reap(p, p->kills > 0);
+	zombie_read_status(p->pid, p->pidfd, &p->exit_status);
 	proc_explain(p);
 	log_operation(p->operation, "process_end", "process %d: %s %d", (int)p->pid,
-		      p->ending.code == CLD_EXITED ? "exit status" : "killed by signal",
-		      p->ending.status);
+		      p->exit_status.code == CLD_EXITED ? "exit status" : "killed by signal",
+		      p->exit_status.status);
 	timer_cancel(&p->deadline);
 	taps_end(p);
 	taps_update(p);
 	input_end(&p->input);
 	proc_table_retire(p->table, p);
-	budget_give(&p->daemon->budget, BUDGET_PROCESSES, 1);
+	proc_reap(p);
 }
 
 /* Decides from the facts, whichever came last, whether it is over. */
@@ -212,8 +200,8 @@ static void kill_done(struct work *work)
 	struct proc *p = kill->proc;
 
 	p->kills--;
-	if (p->unreaped && p->kills == 0)
-		proc_reap(p, false);
+	if (p->state == PROC_ENDED)
+		proc_reap(p);
 	if (kill->done)
 		kill->done(kill->arg);
 	proc_unref(p);

@@ -20,7 +20,7 @@
 #include <sys/types.h>
 
 #include "base/loop.h"
-#include "pty/ending.h"
+#include "pty/exit_status.h"
 #include "pty/input.h"
 #include "pty/message.h"
 #include "pty/spawn.h"
@@ -108,8 +108,7 @@ struct proc {
 	struct timer stall; /* while a full tap is not the only one */
 
 	unsigned kills; /* that are still at work */
-	bool unreaped;	/* ENDED, but a kill still needs the pid */
-	struct ending ending;
+	struct exit_status exit_status;
 
 	TAILQ_ENTRY(proc) link; /* of the table: live ones in the order of their start, or ended */
 	struct proc *hash_next;

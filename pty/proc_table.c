@@ -101,7 +101,7 @@ static void retain(struct proc_table *t, const struct proc *p)
 	if (t->n_retained == PROC_RETAIN_MAX)
 		forget(t, TAILQ_FIRST(&t->retained));
 	exit->pid = p->pid;
-	exit->ending = p->ending;
+	exit->exit_status = p->exit_status;
 	exit->until_ms = clock_monotonic_ms() + t->retain_ms;
 	if (p->tag) {
 		exit->tag = mem_strdup(p->tag);
@@ -127,7 +127,8 @@ static void bury(void *arg)
 	}
 }
 
-void proc_table_init(struct proc_table *t, struct loop *loop, struct mem_trim *trim)
+void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *budget,
+		     struct mem_trim *trim)
 {
 	memset(t, 0, sizeof(*t));
 	t->retain_ms = PROC_RETAIN_MS;
@@ -140,6 +141,7 @@ void proc_table_init(struct proc_table *t, struct loop *loop, struct mem_trim *t
 	resize(t, FIRST_BUCKETS);
 	timer_init(&t->expiry, loop, expire, t);
 	defer_init(&t->bury, loop, bury, t);
+	zombies_init(&t->zombies, loop, budget);
 }
 
 void proc_table_clear(struct proc_table *t)
@@ -156,6 +158,7 @@ void proc_table_clear(struct proc_table *t)
 		forget(t, exit);
 	timer_cancel(&t->expiry);
 	defer_cancel(&t->bury);
+	zombies_clear(&t->zombies);
 	free(t->by_pid);
 	free(t->retained_by_pid);
 }

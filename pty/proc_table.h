@@ -10,7 +10,8 @@
 #include <sys/types.h>
 
 #include "base/loop.h"
-#include "pty/ending.h"
+#include "pty/exit_status.h"
+#include "pty/zombie.h"
 
 struct mem_trim;
 struct proc;
@@ -25,7 +26,7 @@ TAILQ_HEAD(retained_list, retained_exit);
 /* An exit, for a Connect that comes late. */
 struct retained_exit {
 	pid_t pid;
-	struct ending ending;
+	struct exit_status exit_status;
 	uint64_t until_ms;
 	char *tag; /* NULL: none */
 	TAILQ_ENTRY(retained_exit) link;
@@ -51,12 +52,14 @@ struct proc_table {
 	uint64_t output_bytes;
 	uint64_t oom_kills;
 
+	struct zombies zombies; /* ended leaders that a tracer holds */
 	struct defer bury;
 	struct mem_trim *trim; /* is told when exits are forgotten; or NULL */
 };
 
-/* Borrows the loop and the heap. */
-void proc_table_init(struct proc_table *t, struct loop *loop, struct mem_trim *trim);
+/* Borrows the loop, the budget and the trim, which may be NULL. */
+void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *budget,
+		     struct mem_trim *trim);
 
 /* Lets go of the live processes, which go on. */
 void proc_table_clear(struct proc_table *t);

@@ -34,7 +34,7 @@ static void connect_open(struct rpc_call *call, const ProtobufCMessage *message)
 		return;
 	}
 	rpc_send(call, message_start(&event, exit->pid));
-	rpc_send(call, message_end(&event, &exit->ending, tap_explains(call)));
+	rpc_send(call, message_end(&event, &exit->exit_status, tap_explains(call)));
 	rpc_finish(call);
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -178,7 +179,11 @@ static void start_done(struct work *work)
 		begin(start);
 	} else {
 		start->svc->stats.failed++;
-		budget_give(&start->svc->context->budget, BUDGET_PROCESSES, 1);
+		if (start->spawn.pidfd >= 0)
+			zombies_add(&start->svc->table.zombies, start->spawn.pid,
+				    fd_take(&start->spawn.pidfd));
+		else
+			budget_give(&start->svc->context->budget, BUDGET_PROCESSES, 1);
 		if (start->tap) {
 			rpc_fail(start->call, &start->err);
 			tap_close(start->tap);

@@ -16,7 +16,7 @@ struct pty_service *pty_service_new(struct context *context, struct cgroups *cgr
 	svc->cgroups = cgroups;
 	TAILQ_INIT(&svc->held);
 	svc->kill_scope = KILL_SCOPE_SESSION;
-	proc_table_init(&svc->table, context->loop, &context->trim);
+	proc_table_init(&svc->table, context->loop, &context->budget, &context->trim);
 	return svc;
 }
 

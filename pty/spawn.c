@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -18,6 +19,9 @@
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
+
+/* A child that has reported its failure makes one system call more, and ends. */
+#define SPAWN_EXIT_WAIT_MS 1000
 
 static struct spawn_defaults defaults;
 static bool limits_saved;
@@ -182,13 +186,21 @@ void spawn_kill(struct spawn *s)
 	pthread_mutex_unlock(&pidfd_lock);
 }
 
-/* Waits for a child that ends by itself, having reported. */
+/*
+ * Reaps a child that has reported its failure and is about to end. If a tracer holds the child, the
+ * pidfd stays open for the caller.
+ */
 static void reap(struct spawn *s)
 {
-	siginfo_t info;
+	struct pollfd exit = {.fd = s->pidfd, .events = POLLIN};
+	siginfo_t info = {0};
+	int r;
 
-	while (waitid((idtype_t)P_PIDFD, (id_t)s->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+	while (poll(&exit, 1, SPAWN_EXIT_WAIT_MS) < 0 && errno == EINTR)
 		;
+	r = waitid((idtype_t)P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
+	if (r == 0 && info.si_pid == 0)
+		return;
 	pthread_mutex_lock(&pidfd_lock);
 	fd_close(&s->pidfd);
 	pthread_mutex_unlock(&pidfd_lock);

@@ -71,7 +71,8 @@ void spawn_prepare(struct spawn *s);
 /*
  * Starts the program. It blocks until the child has exec'ed, however long its file system or its
  * cgroup keep it: to be called on a worker. 0, or -1: ERROR_INVALID_ARGUMENT where the directory
- * can't be entered or the arguments are too long, else a failure of the system.
+ * can't be entered or the arguments are too long, else a failure of the system. After a failure
+ * pidfd is -1, unless the child could not be reaped yet: then the caller owns it (zombies_add).
  */
 int spawn_run(struct spawn *s, struct error *err);
 

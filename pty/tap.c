@@ -132,15 +132,15 @@ void taps_end(struct proc *p)
 	struct tap *tap, *next;
 
 	/* Those that want to hear more than all others get a message of their own. */
-	for (tap = p->ending.oom ? TAILQ_FIRST(&p->taps) : NULL; tap; tap = next) {
+	for (tap = p->exit_status.oom ? TAILQ_FIRST(&p->taps) : NULL; tap; tap = next) {
 		next = TAILQ_NEXT(tap, link);
 		if (!tap->explain)
 			continue;
-		rpc_send(tap->call, message_end(&message, &p->ending, true));
+		rpc_send(tap->call, message_end(&message, &p->exit_status, true));
 		rpc_finish(tap->call);
 		tap_free(tap);
 	}
-	taps_send(p, message_end(&message, &p->ending, false));
+	taps_send(p, message_end(&message, &p->exit_status, false));
 	while ((tap = TAILQ_FIRST(&p->taps))) {
 		rpc_finish(tap->call);
 		tap_free(tap);

@@ -27,7 +27,7 @@ struct tap {
 	struct proc *proc;    /* NULL before it is attached */
 	struct start *start;  /* which is to bring the process about; the Start's own */
 	bool owner;	      /* of the Start that began the process */
-	bool explain;	      /* the end is told in full: ending.h */
+	bool explain;	      /* the end is told in full: exit_status.h */
 	bool full;	      /* until `writable` */
 	size_t pending_bytes; /* of the call, when it was last seen to take something */
 	uint64_t took_ms;     /* that moment */

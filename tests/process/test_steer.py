@@ -298,3 +298,57 @@ def test_a_stalled_reader_is_cut_off(envd):
     assert "nothing was read" in message
     envd.kill(other.pid)
     assert other.drain().end["status"] == "signal: killed"
+
+
+# ---- tracers ----
+
+# Forks a tracer of its parent's, as any user may, and lets the parent's end be held: PTRACE_SEIZE,
+# then nothing more until it is told to go. Prints the tracer's pid.
+TRACER = """
+import ctypes, os, signal, sys
+leader = os.getpid()
+ready = os.pipe()
+tracer = os.fork()
+if tracer == 0:
+    os.setsid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long] * 4
+    if libc.ptrace(0x4206, leader, 0, 0) < 0:  # PTRACE_SEIZE
+        os._exit(1)
+    devnull = os.open("/dev/null", os.O_RDWR)
+    for fd in range(3):
+        os.dup2(devnull, fd)
+    os.write(ready[1], b"x")
+    while True:
+        signal.pause()
+os.close(ready[1])
+assert os.read(ready[0], 1) == b"x"
+print(tracer, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("end, status", [("os._exit(7)", "exit status 7"),
+                                         ("KILL", "signal: killed")])
+def test_a_tracer_that_holds_the_end(envd, end, status):
+    """An unprivileged process forked a tracer, which seized it, and exited. The daemon's pidfd was
+    readable, but a zombie with a tracer can be waited for by the tracer alone, so the daemon's
+    blocking waitid never returned: /health, List and signals were dead for good. A gdb at its prompt
+    in another terminal does the same by accident. The loop must not wait: the end is told with the
+    status that /proc shows, the daemon goes on, and the zombie is reaped when the tracer lets go."""
+    code = TRACER + (end if end != "KILL" else "")
+    stream = envd.start("python3", "-c", code, user="user", stdin=True).until("stdout", b"\n")
+    tracer = int(stream.out["stdout"])
+    try:
+        if end == "KILL":
+            envd.kill(stream.pid)
+        else:
+            envd.close_stdin(stream.pid)
+        assert stream.drain().end["status"] == status
+        assert is_dead(stream.pid) and os.path.exists(f"/proc/{stream.pid}")
+        assert envd.list() == []
+        assert envd.run("true").end["status"] == "exit status 0"
+        assert envd.connect(pid=stream.pid).drain().end["status"] == status
+    finally:
+        os.kill(tracer, 9)
+    wait_for(lambda: not os.path.exists(f"/proc/{stream.pid}"))

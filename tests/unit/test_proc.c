@@ -356,7 +356,7 @@ static void test_deadline(void **state)
 	assert_int_equal(owner.err.code, ERROR_DEADLINE_EXCEEDED);
 	assert_int_equal(owner.ends, 0);
 	assert_string_equal(other.status, "signal: killed");
-	assert_int_equal(proc_table_exit(&table, pid)->ending.status, SIGKILL);
+	assert_int_equal(proc_table_exit(&table, pid)->exit_status.status, SIGKILL);
 
 	p = start("sleep 100", false, NULL, KILL_SCOPE_SESSION, &grpc);
 	proc_set_deadline(p, 10);
@@ -515,7 +515,7 @@ static void test_table(void **state)
 	assert_null(proc_table_exit_tag(&table, "t"));
 	pid_b = b->pid;
 	WAIT_FOR(proc_table_exit(&table, pid_b));
-	assert_int_equal(proc_table_exit_tag(&table, "t")->ending.status, 3);
+	assert_int_equal(proc_table_exit_tag(&table, "t")->exit_status.status, 3);
 	WAIT_FOR(!proc_table_exit(&table, pid_b));
 	assert_int_equal(table.n_retained, 0);
 	table.retain_ms = PROC_RETAIN_MS;
@@ -580,7 +580,7 @@ static int setup(void **state)
 	daemon_state.loop = &loop;
 	budget_init(&daemon_state.budget);
 	daemon_state.kill_workers = workers_new(&loop, "kills", 4);
-	proc_table_init(&table, &loop, NULL);
+	proc_table_init(&table, &loop, &daemon_state.budget, NULL);
 	return 0;
 }
 

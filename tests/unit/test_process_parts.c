@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "pty/ending.h"
+#include "pty/exit_status.h"
 #include "pty/environment.h"
 #include "pty/input.h"
 
@@ -37,12 +37,12 @@ static void test_ending(void **state)
 		{CLD_DUMPED, 64, -1, "signal: signal 64 (core dumped)"},
 	};
 	Process__ProcessEvent__EndEvent end;
-	char text[ENDING_TEXT_BYTES];
-	struct ending ending;
+	char text[EXIT_STATUS_TEXT_BYTES];
+	struct exit_status exit_status;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		ending = (struct ending){.code = cases[i].code, .status = cases[i].status};
-		ending_event(&ending, false, text, &end);
+		exit_status = (struct exit_status){.code = cases[i].code, .status = cases[i].status};
+		exit_status_event(&exit_status, false, text, &end);
 		assert_string_equal(end.status, cases[i].text);
 		assert_int_equal(end.exit_code, cases[i].exit_code);
 		assert_int_equal(end.exited, cases[i].code == CLD_EXITED);
@@ -68,13 +68,13 @@ static void test_explained_ending(void **state)
 		{true, true, true},
 	};
 	Process__ProcessEvent__EndEvent end;
-	char text[ENDING_TEXT_BYTES];
-	struct ending ending;
+	char text[EXIT_STATUS_TEXT_BYTES];
+	struct exit_status exit_status;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		ending =
-			(struct ending){.code = CLD_KILLED, .status = SIGKILL, .oom = cases[i].oom};
-		ending_event(&ending, cases[i].explain, text, &end);
+		exit_status =
+			(struct exit_status){.code = CLD_KILLED, .status = SIGKILL, .oom = cases[i].oom};
+		exit_status_event(&exit_status, cases[i].explain, text, &end);
 		assert_string_equal(end.status, "signal: killed");
 		assert_int_equal(end.oom_killed, cases[i].told);
 	}

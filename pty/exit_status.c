@@ -1,4 +1,4 @@
-#include "pty/ending.h"
+#include "pty/exit_status.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -41,30 +41,30 @@ static const char *const signal_names[] = {
 	[SIGSYS] = "bad system call",
 };
 
-static void signal_text(int signal, bool dumped, char text[ENDING_TEXT_BYTES])
+static void signal_text(int signal, bool dumped, char text[EXIT_STATUS_TEXT_BYTES])
 {
 	const char *suffix = dumped ? " (core dumped)" : "";
 	size_t i = (size_t)signal;
 
 	if (i < ARRAY_LEN(signal_names) && signal_names[i])
-		snprintf(text, ENDING_TEXT_BYTES, "signal: %s%s", signal_names[i], suffix);
+		snprintf(text, EXIT_STATUS_TEXT_BYTES, "signal: %s%s", signal_names[i], suffix);
 	else
-		snprintf(text, ENDING_TEXT_BYTES, "signal: signal %d%s", signal, suffix);
+		snprintf(text, EXIT_STATUS_TEXT_BYTES, "signal: signal %d%s", signal, suffix);
 }
 
-void ending_event(const struct ending *ending, bool explain, char text[ENDING_TEXT_BYTES],
-		  Process__ProcessEvent__EndEvent *ret)
+void exit_status_event(const struct exit_status *exit_status, bool explain,
+		       char text[EXIT_STATUS_TEXT_BYTES], Process__ProcessEvent__EndEvent *ret)
 {
 	process__process_event__end_event__init(ret);
-	ret->exited = ending->code == CLD_EXITED;
+	ret->exited = exit_status->code == CLD_EXITED;
 	if (ret->exited)
-		snprintf(text, ENDING_TEXT_BYTES, "exit status %d", ending->status);
+		snprintf(text, EXIT_STATUS_TEXT_BYTES, "exit status %d", exit_status->status);
 	else
-		signal_text(ending->status, ending->code == CLD_DUMPED, text);
-	ret->exit_code = ret->exited ? ending->status : -1;
+		signal_text(exit_status->status, exit_status->code == CLD_DUMPED, text);
+	ret->exit_code = ret->exited ? exit_status->status : -1;
 	ret->status = text;
-	ret->oom_killed = explain && ending->oom;
-	if (ret->exited && ending->status == 0)
+	ret->oom_killed = explain && exit_status->oom;
+	if (ret->exited && exit_status->status == 0)
 		return;
 	ret->opt_error_case = PROCESS__PROCESS_EVENT__END_EVENT__OPT_ERROR_ERROR;
 	ret->error = text;

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pty/zombie.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+/* proc(5): fields are separated by blanks, the second is "(comm)", the 52nd is the exit code. */
+#define STAT_FIELDS_AFTER_COMM 50
+
+struct zombie {
+	pid_t pid;
+	int pidfd; /* owned */
+	TAILQ_ENTRY(zombie) link;
+};
+
+/* Splits a status of wait(2) as waitid(2) does. */
+static void from_wait_status(int status, struct exit_status *ret)
+{
+	if (WIFEXITED(status)) {
+		ret->code = CLD_EXITED;
+		ret->status = WEXITSTATUS(status);
+	} else {
+		ret->code = WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED;
+		ret->status = WTERMSIG(status);
+	}
+}
+
+/* The last field of /proc/PID/stat. The kernel shows 0 there to those who may not trace it. */
+static void read_exit_status(pid_t pid, struct exit_status *ret)
+{
+	char path[32], text[1024];
+	FD_AUTO int fd = -1;
+	unsigned i;
+	ssize_t n;
+	char *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : fd_read_all(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	p = strrchr(text, ')');
+	for (i = 0; p && i < STAT_FIELDS_AFTER_COMM; i++)
+		p = strchr(p + 1, ' ');
+	if (p)
+		from_wait_status((int)strtol(p, NULL, 10), ret);
+}
+
+/* waitid(2) that never blocks. 1: *info tells of the child; 0: a tracer holds it; or -errno. */
+static int wait_for_child(int pidfd, int options, siginfo_t *info)
+{
+	int r;
+
+	memset(info, 0, sizeof(*info));
+	do
+		r = waitid((idtype_t)P_PIDFD, (id_t)pidfd, info, WEXITED | WNOHANG | options);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : info->si_pid != 0;
+}
+
+void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret)
+{
+	siginfo_t info;
+	int r = wait_for_child(pidfd, WNOWAIT, &info);
+
+	ret->code = CLD_KILLED;
+	ret->status = 0;
+	if (r == 1) {
+		ret->code = info.si_code;
+		ret->status = info.si_status;
+	} else if (r == 0) {
+		read_exit_status(pid, ret);
+	} else {
+		/* ECHILD: somebody else in this process has reaped it. */
+		log_error("process %d: waitid: %s", (int)pid, error_errno_text(r));
+	}
+}
+
+/* Whether the child is reaped; also true where there is nothing to wait for. */
+static bool reap(const struct zombie *zombie)
+{
+	siginfo_t info;
+
+	return wait_for_child(zombie->pidfd, 0, &info) != 0;
+}
+
+static void zombie_free(struct zombies *z, struct zombie *zombie)
+{
+	fd_close(&zombie->pidfd);
+	free(zombie);
+	if (z->budget)
+		budget_give(z->budget, BUDGET_PROCESSES, 1);
+}
+
+static void retry(void *arg)
+{
+	struct zombies *z = arg;
+	struct zombie *zombie, *next;
+	size_t before = z->n;
+
+	for (zombie = TAILQ_FIRST(&z->list); zombie; zombie = next) {
+		next = TAILQ_NEXT(zombie, link);
+		if (!reap(zombie))
+			continue;
+		log_debug("process %d: reaped at last", (int)zombie->pid);
+		TAILQ_REMOVE(&z->list, zombie, link);
+		z->n--;
+		zombie_free(z, zombie);
+	}
+	z->retry_ms = z->n < before ? ZOMBIE_RETRY_MIN_MS : z->retry_ms * 2;
+	if (z->retry_ms > ZOMBIE_RETRY_MAX_MS)
+		z->retry_ms = ZOMBIE_RETRY_MAX_MS;
+	if (z->n)
+		timer_set_ms(&z->retry, z->retry_ms);
+}
+
+void zombies_init(struct zombies *z, struct loop *loop, struct budget *budget)
+{
+	memset(z, 0, sizeof(*z));
+	z->budget = budget;
+	TAILQ_INIT(&z->list);
+	timer_init(&z->retry, loop, retry, z);
+}
+
+void zombies_clear(struct zombies *z)
+{
+	struct zombie *zombie;
+
+	timer_cancel(&z->retry);
+	while ((zombie = TAILQ_FIRST(&z->list))) {
+		TAILQ_REMOVE(&z->list, zombie, link);
+		zombie_free(z, zombie);
+	}
+	z->n = 0;
+}
+
+void zombies_add(struct zombies *z, pid_t pid, int pidfd)
+{
+	struct zombie *zombie = mem_zalloc(sizeof(*zombie));
+
+	zombie->pid = pid;
+	zombie->pidfd = pidfd;
+	if (reap(zombie)) {
+		zombie_free(z, zombie);
+		return;
+	}
+	log_info("process %d has ended, but cannot be reaped yet: a tracer holds it", (int)pid);
+	TAILQ_INSERT_TAIL(&z->list, zombie, link);
+	z->n++;
+	z->retry_ms = ZOMBIE_RETRY_MIN_MS;
+	timer_set_ms(&z->retry, z->retry_ms);
+}
