@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "pty/exit_status.h"
 #include "pty/environment.h"
+#include "pty/exit_status.h"
 #include "pty/input.h"
 
 static void test_ending(void **state)
@@ -41,7 +41,8 @@ static void test_ending(void **state)
 	struct exit_status exit_status;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		exit_status = (struct exit_status){.code = cases[i].code, .status = cases[i].status};
+		exit_status =
+			(struct exit_status){.code = cases[i].code, .status = cases[i].status};
 		exit_status_event(&exit_status, false, text, &end);
 		assert_string_equal(end.status, cases[i].text);
 		assert_int_equal(end.exit_code, cases[i].exit_code);
@@ -72,8 +73,8 @@ static void test_explained_ending(void **state)
 	struct exit_status exit_status;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		exit_status =
-			(struct exit_status){.code = CLD_KILLED, .status = SIGKILL, .oom = cases[i].oom};
+		exit_status = (struct exit_status){
+			.code = CLD_KILLED, .status = SIGKILL, .oom = cases[i].oom};
 		exit_status_event(&exit_status, cases[i].explain, text, &end);
 		assert_string_equal(end.status, "signal: killed");
 		assert_int_equal(end.oom_killed, cases[i].told);
