@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -50,6 +52,18 @@ struct user_db {
 	struct table groups;
 	bool restricted;
 	uid_t only_uid;
+	struct entry
+		unnamed; /* the only user, if it has no line in passwd(5); else its name is NULL */
+	char unnamed_name[16];
+	char *unnamed_home;
+};
+
+/* What every system has, if /etc/passwd does not exist: an image may be nothing but a program. */
+static const struct entry builtin_root = {
+	.name = "root",
+	.home = "/root",
+	.shell = "/bin/sh",
+	.members = "",
 };
 
 /* Takes the next field off a line: what lies before the colon, or all of it. */
@@ -224,6 +238,11 @@ static void table_refresh(struct table *t)
 		table_parse(t);
 }
 
+static bool table_is_missing(const struct table *t)
+{
+	return !t->read && access(t->path, F_OK) < 0 && errno == ENOENT;
+}
+
 static const struct entry *table_find_id(const struct table *t, uint32_t id)
 {
 	size_t low = 0, high = t->n_entries, middle;
@@ -316,15 +335,43 @@ void user_db_free(struct user_db *db)
 	table_clear(&db->groups);
 	free(db->users.path);
 	free(db->groups.path);
+	free(db->unnamed_home);
 	pthread_mutex_destroy(&db->lock);
 	free(db);
 }
 
-void user_db_restrict(struct user_db *db, uid_t uid)
+/* The entry of a user, from the newest file or from what stands in for it. The lock is held. */
+static const struct entry *find_user(struct user_db *db, const char *name, uid_t uid)
+{
+	const struct entry *entry;
+
+	table_refresh(&db->users);
+	entry = name ? table_find_name(&db->users, name) : table_find_id(&db->users, uid);
+	if (!entry && db->unnamed.name &&
+	    (name ? strcmp(name, db->unnamed.name) == 0 : uid == db->unnamed.id))
+		entry = &db->unnamed;
+	if (!entry && (name ? strcmp(name, builtin_root.name) == 0 : uid == 0) &&
+	    table_is_missing(&db->users))
+		entry = &builtin_root;
+	return entry;
+}
+
+void user_db_restrict(struct user_db *db, uid_t uid, gid_t gid, const char *home)
 {
 	pthread_mutex_lock(&db->lock);
 	db->restricted = true;
 	db->only_uid = uid;
+	if (!find_user(db, NULL, uid)) {
+		snprintf(db->unnamed_name, sizeof(db->unnamed_name), "%u", (unsigned)uid);
+		db->unnamed_home = mem_strdup(home && *home ? home : "/");
+		db->unnamed = (struct entry){
+			.name = db->unnamed_name,
+			.id = uid,
+			.gid = gid,
+			.home = db->unnamed_home,
+			.shell = "/bin/sh",
+		};
+	}
 	pthread_mutex_unlock(&db->lock);
 }
 
@@ -334,8 +381,7 @@ int user_find(struct user_db *db, const char *name, struct arena *arena, struct 
 	const struct entry *entry;
 
 	pthread_mutex_lock(&db->lock);
-	table_refresh(&db->users);
-	entry = table_find_name(&db->users, name);
+	entry = find_user(db, name, 0);
 	if (entry && db->restricted && entry->id != db->only_uid)
 		entry = NULL;
 	if (entry)
@@ -352,8 +398,7 @@ int user_find_uid(struct user_db *db, uid_t uid, struct arena *arena, struct use
 	const struct entry *entry;
 
 	pthread_mutex_lock(&db->lock);
-	table_refresh(&db->users);
-	entry = table_find_id(&db->users, uid);
+	entry = find_user(db, NULL, uid);
 	if (entry)
 		fill_user(db, entry, arena, ret);
 	pthread_mutex_unlock(&db->lock);

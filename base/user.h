@@ -41,14 +41,17 @@ struct user_db *user_db_new(const char *passwd_path, const char *group_path);
 void user_db_free(struct user_db *db);
 
 /*
- * Unprivileged operation: only this uid exists for user_find (by its name); every other name is
- * unknown. Names of owners are still found.
+ * For a daemon without root: from now on user_find knows the user with this uid alone. If the passwd
+ * file has no line for the uid, as in a container that runs under a random one, the user's name is
+ * the number, `gid` is its group and `home` its home ("/" if NULL or empty; copied). Names of owners
+ * are still found.
  */
-void user_db_restrict(struct user_db *db, uid_t uid);
+void user_db_restrict(struct user_db *db, uid_t uid, gid_t gid, const char *home);
 
 /*
- * The user of this name with all supplementary groups, allocated in the arena. 0, or -1 with
- * ERROR_UNAUTHENTICATED ("invalid username: 'x'").
+ * Finds the user of this name with all supplementary groups, allocated in the arena. 0, or -1 with
+ * ERROR_UNAUTHENTICATED ("invalid username: 'x'"). If the passwd file does not exist there is one
+ * user: root, with the home /root.
  */
 int user_find(struct user_db *db, const char *name, struct arena *arena, struct user *ret,
 	      struct error *err);

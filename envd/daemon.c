@@ -95,23 +95,17 @@ static void share_descriptors(struct budget *budget)
 }
 
 /* Without root there is one user: the one who started the daemon. */
-static int serve_invoking_user(struct daemon *d)
+static void serve_invoking_user(struct daemon *d)
 {
 	struct arena arena = {0};
 	struct user user;
 	struct error err;
-	int r;
 
-	r = user_find_uid(d->context.users, geteuid(), &arena, &user, &err);
-	if (r == 0) {
+	user_db_restrict(d->context.users, geteuid(), getegid(), getenv("HOME"));
+	if (user_find_uid(d->context.users, geteuid(), &arena, &user, &err) == 0)
 		context_set_default_user(&d->context, user.name);
-		user_db_restrict(d->context.users, geteuid());
-		log_info("not root: serving user '%s' alone", user.name);
-	} else {
-		log_error("not root, and uid %u has no name: %s", (unsigned)geteuid(), err.message);
-	}
+	log_info("not root: serving user '%s' alone", d->context.default_user);
 	arena_clear(&arena);
-	return r;
 }
 
 /* ---- listening ---- */
@@ -224,6 +218,25 @@ static void on_state_signal(evutil_socket_t signal_number, short what, void *arg
 			 b->classes[kind].peak, b->classes[kind].limit);
 	pty_service_dump(d->pty);
 	watch_service_dump(d->watch);
+}
+
+/*
+ * A process of the guest that runs as root, or a service manager by habit, may send any signal. Those
+ * whose default is to end the process do nothing here, except for the ones that mean an end: SIGTERM,
+ * SIGINT, SIGQUIT (with a core dump), SIGKILL and the faults. SIGXFSZ comes from a file size limit that
+ * somebody else set: the write fails with EFBIG instead.
+ */
+static void ignore_signals(void)
+{
+	static const int ignored[] = {SIGHUP,  SIGUSR2,	  SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF,
+				      SIGPOLL, SIGSTKFLT, SIGPWR,  SIGXCPU, SIGXFSZ};
+	size_t i;
+	int number;
+
+	for (i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
+		signal(number, SIG_IGN);
 }
 
 static void watch_signal(struct daemon *d, struct event *event, int number,
@@ -370,7 +383,7 @@ int daemon_serve(const struct options *options)
 		handover_close_inherited();
 	spawn_init();
 	notify_init(&d->notify);
-	signal(SIGPIPE, SIG_IGN);
+	ignore_signals();
 	if (options->verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
 	build(d);
@@ -378,8 +391,10 @@ int daemon_serve(const struct options *options)
 	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
 	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
 	/* Listen before anything else: what connects meanwhile waits in the kernel's queue. */
-	if (listen_all(d) < 0 || (geteuid() != 0 && serve_invoking_user(d) < 0))
+	if (listen_all(d) < 0)
 		return 1;
+	if (geteuid() != 0)
+		serve_invoking_user(d);
 	start_services(d);
 	if (start_port_forward(d) < 0)
 		return 2;

@@ -1,6 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The program: its flags, and which of its parts is meant. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "envd/boot/pid1.h"
 #include "envd/commands/cmd.h"
@@ -38,5 +40,7 @@ int main(int argc, char **argv)
 	}
 	if (options.init)
 		pid1_run(&options.pid1);
+	else if (getpid() == 1)
+		pid1_reap_for_daemon();
 	return daemon_serve(&options);
 }

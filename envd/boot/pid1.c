@@ -251,6 +251,43 @@ static void take_signal(struct pid1 *p, int sig, const siginfo_t *info)
 	}
 }
 
+/* Waits for every child that has ended. Exits if the daemon is among them. */
+static void reap_or_exit(pid_t daemon)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == daemon)
+			_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+void pid1_reap_for_daemon(void)
+{
+	sigset_t signals, inherited;
+	pid_t daemon;
+	int sig;
+
+	/* Blocked signals wait, even those that the kernel would not deliver to a PID 1. */
+	sigfillset(&signals);
+	sigprocmask(SIG_SETMASK, &signals, &inherited);
+	daemon = fork();
+	if (daemon <= 0) {
+		if (daemon < 0)
+			log_error("init: fork: %s; orphans are not reaped",
+				  error_errno_text(errno));
+		sigprocmask(SIG_SETMASK, &inherited, NULL);
+		return;
+	}
+	for (;;) {
+		sig = sigwaitinfo(&signals, NULL);
+		if (sig == SIGCHLD)
+			reap_or_exit(daemon);
+		else if (sig > 0)
+			kill(daemon, sig);
+	}
+}
+
 void pid1_run(const struct pid1_options *options)
 {
 	struct pid1 p = {.options = options};

@@ -42,6 +42,15 @@ int pid1_halt_parse(const char *text, enum pid1_halt *ret);
  */
 void pid1_run(const struct pid1_options *options);
 
+/*
+ * For a daemon that is process 1 without -init, as the entry point of a container: orphans would stay
+ * zombies for good, since the daemon waits for its own children alone. Forks like pid1_run and returns
+ * in the child. Process 1 reaps, passes every signal on to the daemon, and exits with its status
+ * (128 + signal if a signal ended it). It touches nothing else of the machine. If it can't fork, it
+ * logs that and returns: the daemon serves, and orphans stay zombies.
+ */
+void pid1_reap_for_daemon(void);
+
 /* The daemon listens: the command of -init-exec may start. Only where pid1_run has returned. */
 void pid1_listening(void);
 

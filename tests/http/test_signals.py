@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import struct
+import subprocess
 import time
 
 from wire import Wire, envelopes, request, rpc, stream_rpc
@@ -107,6 +108,69 @@ def test_usr1_tells_the_state(other_daemon, connect):
                  "watchers: 0 used", "bytes: "):
         assert text in log
     os.kill(pid, signal.SIGKILL)
+
+
+ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGUSR1,
+          signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV,
+          signal.SIGSYS, signal.SIGTRAP,
+          # Not ends, but stops.
+          signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+
+
+def test_other_signals_do_nothing(other_daemon, connect):
+    """SIGHUP, which PID 1 passes on, and SIGUSR2 ended the daemon, and so did each of the other
+    signals whose default is an end. One that means no end does nothing; processes get defaults."""
+    daemon = other_daemon()
+    for number in sorted(signal.valid_signals() - ENDING):
+        daemon.process.send_signal(number)
+    wire = connect(daemon.address)
+    wire.send(HEALTH)
+    assert wire.answer().status == 204
+    pid = start_sleep(wire)
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        masks = dict(line.split(":\t") for line in status.read().splitlines() if "Sig" in line)
+    assert int(masks["SigIgn"], 16) == 0
+    os.kill(pid, signal.SIGKILL)
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listed:
+        return [int(child) for child in listed.read().split()]
+
+
+def test_orphans_are_reaped_if_the_daemon_is_process_1(tmp_path, connect):
+    """As the entry point of a container, without -init: processes whose parent had ended became its
+    children, and stayed zombies until the container ended."""
+    path = tmp_path / "envd.sock"
+    program = os.path.abspath(os.environ.get("ENVD", "build/envd"))
+    unshare = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", program, "-isnotfc",
+                                "-no-cgroups", "-listen", f"unix:{path}"],
+                               stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(path.exists)
+        (first,) = children(unshare.pid)
+        (daemon,) = children(first)
+        wire = connect(str(path))
+        # The subshell ends at once, so the first sleeper is an orphan.
+        wire.send(stream_rpc("process.Process/Start", {"process": {
+            "cmd": "sh", "args": ["-c", "(sleep 1000 &); exec sleep 1000"]}}))
+        assert wire.head().status == 200
+        wait_for(lambda: len(children(first)) > 1)
+        (orphan,) = set(children(first)) - {daemon}
+        os.kill(orphan, signal.SIGKILL)
+        wait_for(lambda: children(first) == [daemon])
+        os.kill(first, signal.SIGTERM)
+        assert unshare.wait(10) == 0
+    finally:
+        unshare.kill()
+        unshare.wait()
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 class TestStreams:

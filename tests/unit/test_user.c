@@ -163,16 +163,59 @@ static void test_restricted(void **state)
 	struct error err;
 
 	write_file(f->passwd, "root:x:0:0::/root:\nme:x:1000:1000::/home/me:\n");
-	user_db_restrict(f->db, 1000);
+	user_db_restrict(f->db, 1000, 1000, NULL);
 	assert_int_equal(user_find(f->db, "me", &f->arena, &user, &err), 0);
 	assert_int_equal(user_find(f->db, "root", &f->arena, &user, &err), -1);
 	assert_string_equal(err.message, "invalid username: 'root'");
 	assert_string_equal(user_name(f->db, 0, &f->arena), "root");
 }
 
+/*
+ * A container under a random uid (OpenShift gives one to each project) has no line for it in
+ * /etc/passwd: the daemon ended at the start with "uid 1234 has no name".
+ */
+static void test_restricted_to_a_number(void **state)
+{
+	struct fixture *f = *state;
+	struct user user;
+	struct error err;
+
+	write_file(f->passwd, "root:x:0:0::/root:\n");
+	user_db_restrict(f->db, 1234, 5678, "/data");
+	assert_int_equal(user_find(f->db, "1234", &f->arena, &user, &err), 0);
+	assert_int_equal(user.uid, 1234);
+	assert_int_equal(user.gid, 5678);
+	assert_string_equal(user.home, "/data");
+	assert_int_equal(user_find_uid(f->db, 1234, &f->arena, &user, &err), 0);
+	assert_string_equal(user.name, "1234");
+	assert_int_equal(user_find(f->db, "root", &f->arena, &user, &err), -1);
+	assert_null(user_name(f->db, 1234, &f->arena));
+}
+
+/* Without /etc/passwd every request was refused: "invalid username: 'root'". */
+static void test_no_passwd_file(void **state)
+{
+	struct fixture *f = *state;
+	struct user user;
+	struct error err;
+
+	assert_int_equal(user_find(f->db, "root", &f->arena, &user, &err), 0);
+	assert_int_equal(user.uid, 0);
+	assert_int_equal(user.n_groups, 1);
+	assert_string_equal(user.home, "/root");
+	assert_int_equal(user_find_uid(f->db, 0, &f->arena, &user, &err), 0);
+	assert_string_equal(user.name, "root");
+	assert_int_equal(user_find(f->db, "user", &f->arena, &user, &err), -1);
+	/* A file that exists decides, also if it has no root. */
+	write_file(f->passwd, "me:x:1000:1000::/home/me:\n");
+	assert_int_equal(user_find(f->db, "root", &f->arena, &user, &err), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_restricted_to_a_number, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_passwd_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_passwd_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_are_seen, setup, teardown),
