@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/path.h"
-#include "fs/entry.h"
+#include "fs/create.h"
+#include "fs/text.h"
 
 /* Says which step failed on which directory. */
 static int fail(int errnum, const char *step, const char *path, struct arena *arena,
@@ -24,33 +24,38 @@ static int fail(int errnum, const char *step, const char *path, struct arena *ar
 			       fs_text(path, arena));
 }
 
-/*
- * Makes one directory and gives it away; 1 where it was there already. The new directory is opened
- * without following a link before its owner is changed: between the two calls somebody may have
- * put something else there.
- */
+/* Creates the directory at a path, in the directory before the path's last slash. 0 or -errno. */
+static int create_at(const char *path, uid_t uid, gid_t gid, struct arena *arena)
+{
+	const char *slash = strrchr(path, '/'), *name = slash + 1;
+	size_t parent_bytes = slash == path ? 1 : (size_t)(slash - path);
+	FD_AUTO int parent =
+		open(arena_strndup(arena, path, parent_bytes), O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (parent < 0)
+		return -errno;
+	return fs_create_dir(parent, *name ? name : ".", 0755, uid, gid);
+}
+
+/* Makes one directory; 1 if it existed. */
 static int make_one(const char *path, uid_t uid, gid_t gid, struct arena *arena, struct error *err,
 		    int *ret_errno)
 {
-	FD_AUTO int fd = -1;
 	struct stat st;
+	int r = create_at(path, uid, gid, arena);
 
-	if (mkdir(path, 0755) < 0) {
-		if (errno != EEXIST)
-			return fail(-errno, "create directory", path, arena, err, ret_errno);
-		if (stat(path, &st) < 0)
-			return fail(-errno, "stat directory", path, arena, err, ret_errno);
-		if (!S_ISDIR(st.st_mode))
-			return fail(-ENOTDIR, "create directory", path, arena, err, ret_errno);
-		return 1;
-	}
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fchown(fd, uid, gid) < 0)
-		return fail(-errno, "chown directory", path, arena, err, ret_errno);
-	return 0;
+	if (r == 0)
+		return 0;
+	if (r != -EEXIST)
+		return fail(r, "create directory", path, arena, err, ret_errno);
+	if (stat(path, &st) < 0)
+		return fail(-errno, "stat directory", path, arena, err, ret_errno);
+	if (!S_ISDIR(st.st_mode))
+		return fail(-ENOTDIR, "create directory", path, arena, err, ret_errno);
+	return 1;
 }
 
-/* The cleaned path of what is before the last slash. */
+/* The cleaned path of the directory before the last slash. */
 static char *parent_of(const char *path, struct arena *arena)
 {
 	const char *slash = strrchr(path, '/');
@@ -59,8 +64,8 @@ static char *parent_of(const char *path, struct arena *arena)
 }
 
 /*
- * Makes a directory whose path is clean; 1 where it was there already. Looks from the bottom up:
- * mostly all of it is there.
+ * Makes a directory whose path is clean; 1 if it existed. Searches from the bottom up, because
+ * usually the whole path exists.
  */
 static int make_clean(char *path, uid_t uid, gid_t gid, struct arena *arena, struct error *err,
 		      int *ret_errno)
@@ -69,7 +74,7 @@ static int make_clean(char *path, uid_t uid, gid_t gid, struct arena *arena, str
 	struct stat st;
 	int r = 1;
 
-	/* Cuts the path before one slash after the other, down to a directory that is there. */
+	/* Cuts the last element off the path until the rest exists. */
 	while (stat(path, &st) < 0) {
 		if (errno != ENOENT)
 			return fail(-errno, "stat directory", path, arena, err, ret_errno);
@@ -85,7 +90,7 @@ static int make_clean(char *path, uid_t uid, gid_t gid, struct arena *arena, str
 	}
 	if (end > 1 && !S_ISDIR(st.st_mode))
 		return fail(-ENOTDIR, "use a file as a directory", path, arena, err, ret_errno);
-	/* Puts the slashes back and makes what each completes. */
+	/* Restores one slash after the other, and makes the directory that it completes. */
 	while ((end = strlen(path)) < n) {
 		path[end] = '/';
 		r = make_one(path, uid, gid, arena, err, ret_errno);
@@ -104,7 +109,7 @@ int fs_make_parents(const char *path, uid_t uid, gid_t gid, struct error *err, i
 	return r < 0 ? -1 : 0;
 }
 
-/* Whether a path's last element names what its parent's does, or what is above: "", "." or "..". */
+/* Whether the last element of a path names no directory of its own: "", "." or "..". */
 static bool ends_in_parent(const char *path)
 {
 	const char *last = strrchr(path, '/') + 1;

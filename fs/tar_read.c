@@ -401,8 +401,7 @@ static enum tar_read_event gather_extension(struct tar_read *t, const char **p, 
 static enum tar_read_event take_data(struct tar_read *t, const char **p, size_t *n)
 {
 	if (t->left == 0) {
-		forget_extensions(t);
-		t->state = TAR_STATE_PADDING;
+		t->state = TAR_STATE_ENTRY_ENDED;
 		return TAR_READ_ENTRY_END;
 	}
 	t->data = *p;
@@ -425,6 +424,10 @@ static enum tar_read_event step(struct tar_read *t, const char **p, size_t *n)
 		return TAR_READ_MORE;
 	case TAR_STATE_DATA:
 		return take_data(t, p, n);
+	case TAR_STATE_ENTRY_ENDED:
+		forget_extensions(t);
+		t->state = TAR_STATE_PADDING;
+		return TAR_READ_MORE;
 	case TAR_STATE_PADDING:
 		take_padding(t, p, n);
 		return TAR_READ_MORE;
@@ -453,6 +456,8 @@ int tar_read_finish(struct tar_read *t)
 	if (t->state == TAR_STATE_OVER || (t->state == TAR_STATE_HEADER && !t->header_bytes))
 		return 0;
 	/* The last file's padding may be missing. */
+	if (t->state == TAR_STATE_ENTRY_ENDED)
+		return 0;
 	if (t->state == TAR_STATE_PADDING && !t->name && !t->link && !t->has_size)
 		return 0;
 	if (t->state != TAR_STATE_FAILED)

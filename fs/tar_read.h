@@ -38,6 +38,7 @@ enum tar_read_state {
 	TAR_STATE_EXTENSION, /* the contents of a header for the next entry */
 	TAR_STATE_SKIP,	     /* contents that do not matter */
 	TAR_STATE_DATA,
+	TAR_STATE_ENTRY_ENDED, /* told; the entry's names last until the next call */
 	TAR_STATE_PADDING,
 	TAR_STATE_OVER,
 	TAR_STATE_FAILED,

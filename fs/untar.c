@@ -14,7 +14,8 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "fs/entry.h"
+#include "fs/create.h"
+#include "fs/text.h"
 
 /* So often a look-up is tried that renames elsewhere disturb. */
 #define BENEATH_TRIES 100
@@ -119,19 +120,6 @@ static char *clean_name(struct fs_untar *u, const char *name)
 	return clean;
 }
 
-/* Makes one directory, which may be there already. 0 or -errno. */
-static int make_dir(struct fs_untar *u, int parent, const char *name, mode_t mode)
-{
-	FD_AUTO int fd = -1;
-
-	if (mkdirat(parent, name, 0700) < 0)
-		return -errno;
-	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fchown(fd, u->uid, u->gid) < 0 || fchmod(fd, mode) < 0)
-		return -errno;
-	return 0;
-}
-
 /* Makes the directories of a path that are missing. 0 or -errno. */
 static int make_missing(struct fs_untar *u, char *path)
 {
@@ -143,7 +131,7 @@ static int make_missing(struct fs_untar *u, char *path)
 		slash = strchr(name, '/');
 		if (slash)
 			*slash = '\0';
-		r = make_dir(u, at, name, 0755);
+		r = fs_create_dir(at, name, 0755, u->uid, u->gid);
 		if (slash)
 			*slash = '/';
 		if (r < 0 && r != -EEXIST)
@@ -252,14 +240,14 @@ static bool target_is_inside(const struct fs_untar *u, const char *target)
 
 static int make_symlink(struct fs_untar *u, const char *name, const struct tar_entry *e)
 {
+	int r;
+
 	if (!target_is_inside(u, e->link))
 		return refuse(u, "the link leads out of the directory, or may do so");
 	if (clear_place(u, name) < 0)
 		return -1;
-	if (symlinkat(e->link, u->parent, name) < 0 ||
-	    fchownat(u->parent, name, u->uid, u->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail(u, errno, "making a link");
-	return 0;
+	r = fs_create_symlink(u->parent, name, e->link, u->uid, u->gid);
+	return r < 0 ? fail(u, r, "making a link") : 0;
 }
 
 /*
@@ -270,7 +258,7 @@ static int make_hard_link(struct fs_untar *u, const char *name, const struct tar
 {
 	char *path = clean_name(u, e->link), self[40];
 	FD_AUTO int fd = -1;
-	struct stat st;
+	struct stat st, old;
 
 	if (!path || !*path)
 		return refuse(u, "the link leads out of the directory");
@@ -281,6 +269,10 @@ static int make_hard_link(struct fs_untar *u, const char *name, const struct tar
 		return fail(u, fd < 0 ? fd : errno, "finding what it links to");
 	if (!S_ISREG(st.st_mode))
 		return refuse(u, "it is a link to what is no file");
+	/* A link to itself, or to another name of the same file: nothing is to be replaced. */
+	if (fstatat(u->parent, name, &old, AT_SYMLINK_NOFOLLOW) == 0 && old.st_dev == st.st_dev &&
+	    old.st_ino == st.st_ino)
+		return 0;
 	if (clear_place(u, name) < 0)
 		return -1;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
@@ -299,7 +291,7 @@ static int make_directory(struct fs_untar *u, const char *name, const struct tar
 
 	if (*name == '\0')
 		return 0;
-	r = make_dir(u, u->parent, name, e->mode & 01777);
+	r = fs_create_dir(u->parent, name, e->mode & 01777, u->uid, u->gid);
 	if (r == -EEXIST) {
 		fd = openat(u->parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd >= 0)
@@ -314,6 +306,7 @@ static int make_directory(struct fs_untar *u, const char *name, const struct tar
 static int make_node(struct fs_untar *u, const char *name, const struct tar_entry *e)
 {
 	mode_t type = S_IFIFO;
+	int r;
 
 	if (e->type != TAR_FIFO && u->uid != 0)
 		return refuse(u, "devices are made for root alone");
@@ -321,21 +314,23 @@ static int make_node(struct fs_untar *u, const char *name, const struct tar_entr
 		type = e->type == TAR_CHAR_DEVICE ? S_IFCHR : S_IFBLK;
 	if (clear_place(u, name) < 0)
 		return -1;
-	if (mknodat(u->parent, name, type | (e->mode & 0777), makedev(e->major, e->minor)) < 0 ||
-	    fchownat(u->parent, name, u->uid, u->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail(u, errno, "making it");
-	return 0;
+	r = fs_create_node(u->parent, name, type | (e->mode & 0777), makedev(e->major, e->minor),
+			   u->uid, u->gid);
+	return r < 0 ? fail(u, r, "making it") : 0;
 }
 
 static int open_file(struct fs_untar *u, const char *name)
 {
+	int r;
+
 	if (clear_place(u, name) < 0)
 		return -1;
 	u->fd = openat(u->parent, name,
 		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0600);
-	if (u->fd < 0 || fchown(u->fd, u->uid, u->gid) < 0)
+	if (u->fd < 0)
 		return fail(u, errno, "making a file");
-	return 0;
+	r = fs_give(u->fd, u->uid, u->gid);
+	return r < 0 ? fail(u, r, "making a file") : 0;
 }
 
 static int begin_entry(struct fs_untar *u)

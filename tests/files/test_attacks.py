@@ -7,8 +7,10 @@ import threading
 import pytest
 from wire import request
 
+import fuse
 from client import BYTES, Failed, form, part
 from conftest import WORLD, wait_for
+from test_tar import archive, fifo, link
 
 
 class Swapping:
@@ -108,6 +110,32 @@ def test_owner_of_others_is_not_taken(files, tmp_path, victim):
             attempt(user.call, "MakeDir", path=where / "d")
             attempt(user.call, "MakeDir", path=f"{where}/new-{i}")
     assert victim.stat().st_uid == 0
+
+
+def test_made_as_the_user(files, tmp_path):
+    """What a request makes for a user is made by that user.
+
+    It was made by root and then given away by its name. In between, an unprivileged process put
+    another file of root's in its place: after 23 tries it owned a directory of root's with mode
+    0700, after 1,271 a file with mode 0600. A FUSE server sees who makes a file, and sees a change
+    of owner if there is one.
+    """
+    where = tmp_path / "mount"
+    where.mkdir()
+    mount = fuse.Fuse(where, b"")
+    try:
+        user = files.as_user("user")
+        user.call("MakeDir", path=where / "d")
+        assert mount.made == [(fuse.MKDIR, 1000, 1000)]
+        mount.made.clear()
+        body = archive(("e", None), ("l", link("f")), ("p", fifo()))
+        answer = user.send("POST", user.target(where, format="tar"),
+                           "Content-Type: application/x-tar", body=body)
+        assert answer.status == 200
+        assert mount.made == [(kind, 1000, 1000)
+                              for kind in (fuse.MKDIR, fuse.SYMLINK, fuse.MKNOD)]
+    finally:
+        mount.abort()
 
 
 def test_dots_and_slashes(files, tmp_path):

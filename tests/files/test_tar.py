@@ -50,6 +50,10 @@ def link(to):
     return {"type": tarfile.SYMTYPE, "linkname": to}
 
 
+def fifo():
+    return {"type": tarfile.FIFOTYPE}
+
+
 def hard_link(to):
     return {"type": tarfile.LNKTYPE, "linkname": to}
 

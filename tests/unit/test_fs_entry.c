@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* EntryInfo: permission texts, names, links, metadata, names that are not UTF-8. */
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "fs/create.h"
 #include "fs/entry.h"
 #include "fs/netmount.h"
 
@@ -229,13 +232,59 @@ static void test_network(void **state)
 	assert_int_equal(fs_path_is_network(in_dir("none"), &network), -2);
 }
 
+/*
+ * What is created for a user belongs to that user from the first moment, wherever root may create.
+ * mkdir and chown, one after the other, let an unprivileged process exchange the name in between:
+ * after 23 tries it was given a directory of root's.
+ */
+static void test_create(void **state)
+{
+	char top[] = "/var/tmp/envd-test-XXXXXX";
+	struct stat st;
+	mode_t mask;
+	int fd;
+
+	if (getuid() != 0)
+		skip();
+	assert_non_null(mkdtemp(top));
+	fd = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	mask = umask(027);
+	for (int setgid = 0; setgid < 2; setgid++) {
+		assert_int_equal(chmod(top, setgid ? 02700 : 0700), 0);
+		assert_int_equal(fs_create_dir(fd, "d", 01777, 1234, 2345), 0);
+		assert_int_equal(fs_create_symlink(fd, "l", "d", 1234, 2345), 0);
+		assert_int_equal(fs_create_node(fd, "n", S_IFIFO | 0666, 0, 1234, 2345), 0);
+		assert_int_equal(fs_create_dir(fd, "d", 0700, 1234, 2345), -EEXIST);
+		for (const char *name = "dln"; *name; name++) {
+			const char one[] = {*name, '\0'};
+
+			assert_int_equal(fstatat(fd, one, &st, AT_SYMLINK_NOFOLLOW), 0);
+			assert_int_equal(st.st_uid, 1234);
+			assert_int_equal(st.st_gid, 2345);
+			if (*name == 'd')
+				assert_int_equal(st.st_mode & 01777, 01777);
+			assert_int_equal(unlinkat(fd, one, *name == 'd' ? AT_REMOVEDIR : 0), 0);
+		}
+		/* And the thread is root again. */
+		assert_int_equal(fs_create_dir(fd, "root", 0755, 0, 0), 0);
+		assert_int_equal(fstatat(fd, "root", &st, 0), 0);
+		assert_int_equal(st.st_uid, 0);
+		assert_int_equal(st.st_gid, 0);
+		assert_int_equal(unlinkat(fd, "root", AT_REMOVEDIR), 0);
+	}
+	umask(mask);
+	close(fd);
+	assert_int_equal(rmdir(top), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_permissions), cmocka_unit_test(test_path_name),
-		cmocka_unit_test(test_file),	    cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_links),	    cmocka_unit_test(test_not_utf8),
-		cmocka_unit_test(test_metadata),    cmocka_unit_test(test_network),
+		cmocka_unit_test(test_create),	  cmocka_unit_test(test_permissions),
+		cmocka_unit_test(test_path_name), cmocka_unit_test(test_file),
+		cmocka_unit_test(test_errors),	  cmocka_unit_test(test_links),
+		cmocka_unit_test(test_not_utf8),  cmocka_unit_test(test_metadata),
+		cmocka_unit_test(test_network),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
