@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # envd: build, test, measure. `make help` lists the targets.
 #
 # Sources are found, not listed: every .c in a module folder belongs to the daemon; all of them but
@@ -29,8 +30,9 @@ SUBMAKE = +@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$
 Q   := $(if $(filter 1,$(V)),,@)
 say  = $(if $(filter 1,$(V))$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '%-7s %s\n' '$(1)' '$(2)')
 
-# Clients and toolchains that the tests use.
-TOOLS    := $(CURDIR)/build/tools
+# Clients and toolchains that the tests use. Relative, as every path that make itself reads: the
+# clone's own path may contain a space.
+TOOLS    := build/tools
 
 ### compiler
 
@@ -43,8 +45,8 @@ CSTD     := -std=gnu11
 ifeq ($(ARCH),arm64)
 CROSS    := aarch64-linux-gnu-
 SYSROOT  := build/sysroot-arm64
-CC       := $(CROSS)gcc --sysroot=$(CURDIR)/$(SYSROOT)
-export UNIT_RUNNER := qemu-aarch64-static -L $(CURDIR)/$(SYSROOT)
+CC       := $(CROSS)gcc --sysroot=$(SYSROOT)
+export UNIT_RUNNER := qemu-aarch64-static -L $(SYSROOT)
 else ifneq ($(ARCH),)
 $(error ARCH is arm64, or not given)
 endif
@@ -91,7 +93,7 @@ $(error VARIANT is one of: release asan tsan fuzz)
 endif
 
 ALL_CPPFLAGS = -D_GNU_SOURCE -I. -I$(BUILD)/gen $(CPPFLAGS)
-ALL_CFLAGS   = $(CSTD) -g -fPIE -ffile-prefix-map=$(CURDIR)=. $(INSTRUMENT) $(CFLAGS)
+ALL_CFLAGS   = $(CSTD) -g -fPIE -ffile-prefix-map="$(CURDIR)"=. $(INSTRUMENT) $(CFLAGS)
 COMPILE      = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP
 
 ### sources
@@ -100,7 +102,7 @@ PROTO    := $(wildcard rpc/proto/*.proto)
 # libprotobuf-c has no code for protobuf's well-known types: it is generated as ours is.
 GEN_C    := $(PROTO:rpc/proto/%.proto=$(BUILD)/gen/%.pb-c.c) \
             $(BUILD)/gen/google/protobuf/timestamp.pb-c.c
-PROTOC   := protoc-c --proto_path=rpc/proto --proto_path=/usr/include --c_out=$(BUILD)/gen
+PROTOC   := protoc-c --proto_path=$(BUILD)/gen --proto_path=/usr/include --c_out=$(BUILD)/gen
 SRC      := $(wildcard $(FLOORS:%=%/*.c))
 LIB_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out envd/main.c,$(SRC))) $(GEN_C:.c=.o)
 MAIN_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter envd/main.c,$(SRC)))
@@ -145,20 +147,39 @@ build/envd-asan build/envd-tsan: $(LIB_OBJ) $(MAIN_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: rpc/proto/%.proto
+# The published files name nothing of protobuf-c, so that buf and grpcurl can use them. The build
+# adds its options to copies: `const char *` for strings, and no pack functions (rpc/codec/codec.h
+# has its own). protoc-gen-c 1.4 knows no `optional` of proto3: a oneof of its own is the same on the
+# wire and in JSON.
+PB_C_OPTIONS = const_strings: true, gen_pack_helpers: false
+PB_C_PROTO   = sed -E -e 's/^( *)optional ([A-Za-z0-9_.]+) ([a-z0-9_]+) = ([0-9]+);/\1oneof opt_\3 { \2 \3 = \4; }/' \
+            -e '/^package /a import "protobuf-c/protobuf-c.proto";' \
+            -e '/^package /a option (pb_c_file) = { $(PB_C_OPTIONS) };'
+
+$(BUILD)/gen/%.proto: rpc/proto/%.proto
 	@mkdir -p $(@D)
-	$(call say,PROTO,$<)
+	@$(PB_C_PROTO) $< >$@
+
+$(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: $(BUILD)/gen/%.proto | build/deps
+	$(call say,PROTO,rpc/proto/$*.proto)
 	$(Q)$(PROTOC) $<
 
-$(BUILD)/gen/tests/%.pb-c.c $(BUILD)/gen/tests/%.pb-c.h: tests/%.proto
+$(BUILD)/gen/tests/%.pb-c.c $(BUILD)/gen/tests/%.pb-c.h: tests/%.proto | build/deps
 	@mkdir -p $(@D)
 	$(call say,PROTO,$<)
 	$(Q)$(PROTOC) --proto_path=. $<
 
-$(BUILD)/gen/google/%.pb-c.c $(BUILD)/gen/google/%.pb-c.h: /usr/include/google/%.proto
+$(BUILD)/gen/google/%.pb-c.c $(BUILD)/gen/google/%.pb-c.h: /usr/include/google/%.proto | build/deps
 	@mkdir -p $(@D)
 	$(call say,PROTO,$<)
 	$(Q)$(PROTOC) $<
+
+# Whether what a build needs is there, looked at once. What is missing is named in one line.
+build/deps: | $(if $(ARCH),$(SYSROOT))
+	@scripts/deps-check $(CC)
+	@mkdir -p $(@D) && touch $@
+
+/usr/include/google/%.proto: | build/deps ;
 
 # What the daemon says of its own build: the commit, and the commit's date, so that the same
 # sources give the same bytes.
@@ -167,7 +188,7 @@ $(BUILD)/gen/build_info.h: FORCE
 	@scripts/build-info >$@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 
 # Other flags or another compiler make the objects stale as a changed source does.
-$(BUILD)/flags: FORCE
+$(BUILD)/flags: FORCE | build/deps
 	@mkdir -p $(@D)
 	@echo '$(COMPILE) $(WARN) $(LINK) $(LIBS)' >$@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 
@@ -206,17 +227,14 @@ $(BUILD)/conformance-server: $(CONFORMANCE_SRC:%.c=$(BUILD)/%.o) $(CONFORMANCE_G
 
 $(CONFORMANCE_SRC:%.c=$(BUILD)/%.o): | $(CONFORMANCE_GEN_C) $(TEST_GEN_C)
 
-# protoc-gen-c 1.4 knows no `optional` of proto3: a oneof of its own is the same.
+$(BUILD)/gen/connectrpc/%.proto: PB_C_OPTIONS = const_strings: true, c_package: "conformance"
 $(BUILD)/gen/connectrpc/%.proto: $(CONFORMANCE_PROTO)/connectrpc/%.proto
 	@mkdir -p $(@D)
-	@sed -E -e 's/^( *)optional ([A-Za-z0-9_.]+) ([a-z0-9_]+) = ([0-9]+);/\1oneof opt_\3 { \2 \3 = \4; }/' \
-		-e '/^package /a import "protobuf-c/protobuf-c.proto";' \
-		-e '/^package /a option (pb_c_file) = { const_strings: true, c_package: "conformance" };' \
-		$< >$@
+	@$(PB_C_PROTO) $< >$@
 
 $(CONFORMANCE_GEN_C): $(CONFORMANCE_GEN_C:.pb-c.c=.proto)
 	$(call say,PROTO,$@)
-	$(Q)protoc-c --proto_path=$(BUILD)/gen --proto_path=/usr/include --c_out=$(BUILD)/gen $(@:.pb-c.c=.proto)
+	$(Q)$(PROTOC) $(@:.pb-c.c=.proto)
 
 $(BUILD)/libenvd.a: $(LIB_OBJ)
 	$(call say,AR,$@)
@@ -245,21 +263,33 @@ $(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c
 
 ### use
 
+# Packages of a build. `make run` and `make test` install what they need; `make` installs nothing.
+.PHONY: deps
+deps:
+	@scripts/packages build
+
 # Serves this machine alone: loopback, and no web page gets an answer.
 .PHONY: run
 run:
-	@scripts/packages build
+	@scripts/packages build run
 	$(SUBMAKE) all
-	@scripts/run
+	@scripts/run $(PORT)
 
+# share/envd/ is for those who write clients: messages and services for buf and grpcurl, and the
+# HTTP endpoints for OpenAPI.
+SHARE    := $(DESTDIR)$(PREFIX)/share
+MAN      := $(wildcard docs/man/*.[1-8] man/*.[1-8])
 .PHONY: install
 install: build/envd
-	install -D -m 0755 build/envd $(DESTDIR)$(PREFIX)/bin/envd
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -D -m 0755 build/envd "$(DESTDIR)$(PREFIX)/bin/envd"
+	install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system"
 	sed 's,/usr/bin/envd,$(PREFIX)/bin/envd,' systemd/envd.service \
-		>$(DESTDIR)$(PREFIX)/lib/systemd/system/envd.service
+		>"$(DESTDIR)$(PREFIX)/lib/systemd/system/envd.service"
 	install -D -m 0644 systemd/50-envd.preset \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-envd.preset
+		"$(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-envd.preset"
+	install -D -m 0644 -t "$(SHARE)/envd/proto" $(PROTO)
+	$(if $(wildcard docs/openapi.yaml),install -D -m 0644 -t "$(SHARE)/envd" docs/openapi.yaml)
+	$(foreach page,$(MAN),install -D -m 0644 -t "$(SHARE)/man/man$(subst .,,$(suffix $(page)))" $(page);)
 
 # Two builds of the last commit, in different directories, have the same bytes.
 .PHONY: reproducible
@@ -288,7 +318,8 @@ SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-re
 SANITIZED := $(filter conformance files http process watch,$(FOLDERS))
 
 # The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
-TOOL_ENV := PATH="$(TOOLS)/venv/bin:$$PATH:/usr/sbin:/sbin" GOPATH=$(TOOLS)/go GOCACHE=$(TOOLS)/go-cache \
+TOOL_ENV := PATH="$(CURDIR)/$(TOOLS)/venv/bin:$$PATH:/usr/sbin:/sbin" \
+            GOPATH="$(CURDIR)/$(TOOLS)/go" GOCACHE="$(CURDIR)/$(TOOLS)/go-cache" \
             GOFLAGS=-modcacherw GOTOOLCHAIN=local
 
 .PHONY: test
@@ -359,11 +390,12 @@ build/bench/client: $(BENCH_SRC) tests/bench/client/client.h
 bench: all build/bench/client
 	@scripts/packages build bench
 	@tests/bench/peers
-	@tests/bench/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
+	@scripts/as-root tests/bench/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
 
 # What PEER=/path/to/another/envd answers otherwise than ours; ONLY=pattern for some of the cases.
 compare: all
-	@tests/compare/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
+	$(if $(PEER),,$(error compare needs another envd: make compare PEER=/path/to/envd))
+	@scripts/as-root tests/compare/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
 
 # vm is the part that make test has time for.
 vm: PARTS = initramfs
@@ -417,36 +449,35 @@ lint-cppcheck:
 lint-shell:
 	@shellcheck $(shell grep -lE '^\#!.*sh$$' scripts/* .ci/* tests/*/* 2>/dev/null)
 
+# The suites' logs belong to root.
 .PHONY: clean
 clean:
-	rm -rf build
+	@rm -rf build 2>/dev/null || scripts/as-root rm -rf build
 
 .PHONY: help
 help:
 	@sed -n 's/^\#H \{0,1\}//p' Makefile
 
-#H make              build/envd, static, and its symbols in build/envd.debug
-#H make run          build and serve on 127.0.0.1:49983, installing what a build needs
-#H make install      DESTDIR= PREFIX=/usr: the binary, its systemd unit and preset
+#H make              build/envd; make deps installs what that needs
+#H make run          build and serve on 127.0.0.1:49983 (PORT=), installing what that needs
+#H make install      DESTDIR= PREFIX=/usr: binary, systemd unit, proto files, man pages
 #H
-#H make test         every suite, installing what they need; SUITES="unit sdk" for some
-#H make unit         unit tests; unit-asan, unit-tsan: the same with sanitizers
-#H make sdk          E2B's SDKs against build/envd; sdk-asan: against the daemon with sanitizers
-#H make http         HTTP byte by byte; process, watch, control, files, …: a folder of tests/ each
-#H make cmd          envd ready and envd bridge
-#H make conformance  the Connect project's conformance suite
+#H make test         every suite, about ten minutes; SUITES="unit sdk" for some
+#H make unit         one suite: unit http process files watch control cgroup cmd sdk secure
+#H                   conformance; with -asan or -tsan: on a daemon with that sanitizer
+#H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test
+#H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."
+#H make fuzz         SECONDS=60 for each fuzz target
 #H make watch-model  the model test of watches for SEEDS=1-200
-#H make fuzz         SECONDS=60 for each fuzz target; fuzz-replay: only the stored inputs
-#H make test-vm      boot guests with envd in them: PARTS="initramfs …", PEER=another envd
-#H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, direction of includes
-#H make bench        measure: PEER=another envd to compare with, ONLY=commands,streams,idle,…
+#H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, includes
+#H
+#H make bench        measure; PEER=another envd to compare with, ONLY=commands,idle,...
 #H make compare      where the answers of PEER=another envd differ from ours
-#H make sbom         build/envd.cdx.json: the packages whose files are in build/envd (CycloneDX)
+#H make sbom         what is linked into build/envd (CycloneDX)
 #H make reproducible two builds of the last commit have the same bytes
-#H make ARCH=arm64   build/envd-arm64, by Debian's cross compiler; ARCH=arm64 unit runs its tests
 #H make lock         newest test clients into the lock files
 #H make clean        remove build/
 #H
-#H VARIANT=asan|tsan builds build/envd-VARIANT; V=1 shows the commands.
+#H VARIANT=asan|tsan and ARCH=arm64 build another build/envd-...; V=1 shows the commands.
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
