@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The gate: what every request meets before the router. In this order (details 1): cross-origin
  * rules and preflights, the access token, the user of HTTP Basic.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/options.h"
 
 #include <errno.h>
@@ -73,13 +74,12 @@ static void usage(void)
 	size_t i;
 
 	fputs("Usage: envd [flags]\n"
-	      "       envd ready …     wait until the guest is ready (envd ready -h)\n"
-	      "       envd bridge …    reach a guest over vsock (envd bridge -h)\n",
-	      stderr);
+	      "       envd ready …     wait until the guest is ready (envd ready --help)\n"
+	      "       envd bridge …    reach a guest over vsock (envd bridge --help)\n",
+	      stdout);
 	for (i = 0; i < ARRAY_LEN(flags); i++)
-		fprintf(stderr, "  -%s%s%s\n    \t%s\n", flags[i].name,
-			flags[i].value_name ? " " : "",
-			flags[i].value_name ? flags[i].value_name : "", flags[i].text);
+		printf("  -%s%s%s\n    \t%s\n", flags[i].name, flags[i].value_name ? " " : "",
+		       flags[i].value_name ? flags[i].value_name : "", flags[i].text);
 }
 
 /* What strconv.ParseBool takes. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The command line, in the form of Go's flag package, which image builders know from the reference:
  * one dash or two, `-port 1` or `-port=1`, `-verbose` or `-verbose=false`, numbers also as 0x….

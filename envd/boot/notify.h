@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a service manager is told: sd_notify(3)'s datagrams, sent by ourselves. Without
  * NOTIFY_SOCKET in the environment every function does nothing.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PID 1 mode (-init): with it a kernel, an image and this one file are a sandbox.
  *

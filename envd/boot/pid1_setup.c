@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The machine around PID 1: what must be there before the daemon, and what must be left behind. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/commands/args.h"
 
 #include <errno.h>
@@ -34,7 +35,8 @@ int args_next(struct args *a)
 		      ? NULL
 		      : find(a->table, a->name, strcspn(a->name, "="));
 	if (!arg || (arg->plain && equals)) {
-		fprintf(stderr, "envd %s: what is '%s'?\n", a->command, text);
+		fprintf(stderr, "envd %s: unknown argument '%s' (see envd %s --help)\n", a->command,
+			text, a->command);
 		return -1;
 	}
 	a->name = arg->name;
@@ -43,7 +45,8 @@ int args_next(struct args *a)
 		return arg->key;
 	a->value = equals ? equals + 1 : *a->next++;
 	if (!a->value) {
-		fprintf(stderr, "envd %s: --%s needs a value\n", a->command, a->name);
+		fprintf(stderr, "envd %s: --%s needs a value (see envd %s --help)\n", a->command,
+			a->name, a->command);
 		return -1;
 	}
 	return arg->key;
@@ -51,7 +54,8 @@ int args_next(struct args *a)
 
 int args_refuse(const struct args *a, const char *why)
 {
-	fprintf(stderr, "envd %s: --%s %s: %s\n", a->command, a->name, a->value, why);
+	fprintf(stderr, "envd %s: --%s %s: %s (see envd %s --help)\n", a->command, a->name,
+		a->value, why, a->command);
 	return -EINVAL;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The arguments of the helper commands: --name VALUE, --name=VALUE or --name, with one dash or two.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The other programs in the binary: `envd ready …` and `envd bridge …`. Each is handed the
  * arguments from its own name on (argv[0] is "ready"), writes its usage to stderr where they are

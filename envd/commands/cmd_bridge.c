@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* envd bridge: a socket on the host that leads to a port of a guest's, over vsock. */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -202,7 +203,7 @@ static int set_target(struct bridge *b, const char *text)
 	return -EINVAL;
 }
 
-/* Reads the arguments. 0, 1 where only the usage was asked for, or -EINVAL, said on stderr. */
+/* Reads the arguments. 0, 1 if --help asks for the usage, or -EINVAL after one line on stderr. */
 static int parse_arguments(struct bridge *b, char **argv)
 {
 	struct args args;
@@ -233,8 +234,8 @@ static int parse_arguments(struct bridge *b, char **argv)
 	if (key < 0)
 		return -EINVAL;
 	if (!b->to || set_target(b, b->to) < 0) {
-		fprintf(stderr, "envd bridge: %s\n",
-			b->to ? "--to is vsock:CID or uds:PATH" : "no --to");
+		fprintf(stderr, "envd bridge: %s (see envd bridge --help)\n",
+			b->to ? "--to takes vsock:CID or uds:PATH" : "--to is missing");
 		return -EINVAL;
 	}
 	return b->n_listeners ? 0 : add_listener(b, "tcp:127.0.0.1:49983");
@@ -321,9 +322,11 @@ int cmd_bridge(int argc, char **argv)
 	struct bridge b = {.port = BRIDGE_PORT, .wait_ms = BRIDGE_WAIT_MS};
 	int rc = parse_arguments(&b, argv);
 
-	if (rc != 0) {
-		fputs(usage, stderr);
-		return rc < 0 ? 2 : 0;
+	if (rc < 0)
+		return 2;
+	if (rc > 0) {
+		fputs(usage, stdout);
+		return 0;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	loop_init(&b.loop);

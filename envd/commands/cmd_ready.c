@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* envd ready: waits until what a sandbox is started for is there. */
 #include <errno.h>
 #include <stdbool.h>
@@ -16,7 +17,8 @@
 #define READY_TIMEOUT_MS      60000u
 #define READY_INTERVAL_MS     100u
 #define READY_INTERVAL_MIN_MS 10u
-#define READY_URL_MS	      5000u /* that one request may take */
+#define READY_URL_MS	      5000u /* for one request */
+#define READY_STATUS	      200u
 
 enum condition_kind {
 	CONDITION_PORT,
@@ -34,6 +36,7 @@ struct condition {
 	unsigned number;  /* the port, or the status of a URL */
 	uint64_t ms;	  /* CONDITION_FOR */
 	struct probe_url *url;
+	unsigned last_status; /* of the URL's last answer; 0: none came */
 };
 
 struct ready {
@@ -118,7 +121,7 @@ static int take_argument(struct ready *r, int key, const char *value)
 	return -EINVAL;
 }
 
-/* Reads the arguments. 0, 1 where only the usage was asked for, or -EINVAL, said on stderr. */
+/* Reads the arguments. 0, 1 if --help asks for the usage, or -EINVAL after one line on stderr. */
 static int parse_arguments(struct ready *r, char **argv)
 {
 	bool urls = false, timeout = false;
@@ -152,7 +155,8 @@ static int parse_arguments(struct ready *r, char **argv)
 	if (r->count && (urls || !r->status))
 		return 0;
 	fprintf(stderr, "envd ready: %s\n",
-		r->count ? "--status is that of a --url" : "no condition to wait for");
+		r->count ? "--status needs a --url (see envd ready --help)"
+			 : "no condition to wait for (see envd ready --help)");
 	return -EINVAL;
 }
 
@@ -166,17 +170,28 @@ static uint64_t left_ms(const struct ready *r)
 	return passed < r->timeout_ms ? r->timeout_ms - passed : 0;
 }
 
-/* One look at one condition. */
-static bool holds(const struct ready *r, const struct condition *c)
+/* Checks a URL, and keeps the last status for the message at the timeout. */
+static bool url_holds(const struct ready *r, struct condition *c)
 {
+	unsigned wanted = r->status ? r->status : READY_STATUS;
 	uint64_t left = left_ms(r);
+	unsigned status =
+		probe_url(c->url, wanted, left < READY_URL_MS ? (unsigned)left : READY_URL_MS);
+
+	if (status)
+		c->last_status = status;
+	return status == wanted;
+}
+
+/* Checks one condition, once. */
+static bool holds(const struct ready *r, struct condition *c)
+{
 
 	switch (c->kind) {
 	case CONDITION_PORT:
 		return probe_port(c->number);
 	case CONDITION_URL:
-		return probe_url(c->url, r->status ? r->status : 200,
-				 left < READY_URL_MS ? (unsigned)left : READY_URL_MS);
+		return url_holds(r, c);
 	case CONDITION_FILE:
 		return probe_file(c->text);
 	case CONDITION_PROCESS:
@@ -189,8 +204,8 @@ static bool holds(const struct ready *r, const struct condition *c)
 	return false;
 }
 
-/* The first condition that does not hold; NULL where all do. */
-static const struct condition *find_missing(const struct ready *r)
+/* The first condition that does not hold; NULL if all do. */
+static struct condition *find_missing(struct ready *r)
 {
 	for (size_t i = 0; i < r->count; i++)
 		if (!holds(r, &r->conditions[i]))
@@ -207,23 +222,37 @@ static void sleep_interval(const struct ready *r)
 	nanosleep(&ts, NULL);
 }
 
-int cmd_ready(int argc, char **argv)
+/* One line at the timeout: which condition does not hold, and what was seen instead. */
+static void report_missing(const struct ready *r, const struct condition *c)
 {
 	static const char *const names[] = {"port", "url", "file", "process", "socket", "for"};
+	unsigned wanted = r->status ? r->status : READY_STATUS;
+
+	fprintf(stderr, "envd ready: timed out waiting for --%s %s", names[c->kind], c->text);
+	if (c->kind == CONDITION_URL && c->last_status)
+		fprintf(stderr, " (last status %u, %u is waited for)", c->last_status, wanted);
+	else if (c->kind == CONDITION_URL)
+		fputs(" (no answer)", stderr);
+	fputc('\n', stderr);
+}
+
+int cmd_ready(int argc, char **argv)
+{
 	struct ready r = {.timeout_ms = READY_TIMEOUT_MS, .interval_ms = READY_INTERVAL_MS};
-	const struct condition *missing;
+	struct condition *missing;
 	int rc = parse_arguments(&r, argv);
 
-	if (rc != 0) {
-		fputs(usage, stderr);
-		return rc < 0 ? 2 : 0;
+	if (rc < 0)
+		return 2;
+	if (rc > 0) {
+		fputs(usage, stdout);
+		return 0;
 	}
 	r.started_ms = clock_monotonic_ms();
 	while ((missing = find_missing(&r)) && left_ms(&r) > 0)
 		sleep_interval(&r);
 	if (missing)
-		fprintf(stderr, "envd ready: timed out waiting for --%s %s\n", names[missing->kind],
-			missing->text);
+		report_missing(&r, missing);
 	for (size_t i = 0; i < r.count; i++)
 		free(r.conditions[i].url);
 	return missing ? 1 : 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The conditions of `envd ready`: is something there yet? Each is one look, made with the kernel's
  * own files and system calls, for images that have no ss, curl, pgrep or test.
@@ -45,9 +46,10 @@ bool probe_process(const char *name);
 bool probe_socket(const char *path);
 
 /*
- * Whether GET is answered with the status within timeout_ms. The host is an address, or a name
- * that is "localhost" or stands in /etc/hosts: all addresses it has there are tried.
+ * Sends GET and returns the status of the answer, or 0 if none came within timeout_ms. The host is an
+ * address, "localhost", or a name of /etc/hosts. A name may have several addresses: they are tried in
+ * order, until one answers with `wanted`; otherwise the last status that came is returned.
  */
-bool probe_url(const struct probe_url *url, unsigned status, unsigned timeout_ms);
+unsigned probe_url(const struct probe_url *url, unsigned wanted, unsigned timeout_ms);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -192,20 +193,20 @@ static unsigned read_status(int fd, uint64_t deadline_ms)
 	return 0;
 }
 
-/* One request to one address. */
-static bool answers(const struct address *addr, const struct probe_url *url, unsigned status,
-		    uint64_t deadline_ms)
+/* One request to one address. The status, or 0 if there was no answer. */
+static unsigned ask(const struct address *addr, const struct probe_url *url, uint64_t deadline_ms)
 {
 	FD_AUTO int fd =
 		socket(addr->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	return fd >= 0 && connect_until(fd, addr, deadline_ms) == 0 &&
-	       send_request(fd, url, deadline_ms) == 0 && read_status(fd, deadline_ms) == status;
+	if (fd < 0 || connect_until(fd, addr, deadline_ms) < 0 ||
+	    send_request(fd, url, deadline_ms) < 0)
+		return 0;
+	return read_status(fd, deadline_ms);
 }
 
-/* Tries the address of a line of /etc/hosts where the line has the name. */
-static bool hosts_line_answers(char *line, const struct probe_url *url, unsigned status,
-			       uint64_t deadline_ms)
+/* Asks the address of a line of /etc/hosts if the line has the name; 0 if it has not. */
+static unsigned ask_hosts_line(char *line, const struct probe_url *url, uint64_t deadline_ms)
 {
 	struct address addr;
 	char *save = NULL, *address, *name;
@@ -213,35 +214,45 @@ static bool hosts_line_answers(char *line, const struct probe_url *url, unsigned
 	line[strcspn(line, "#\n")] = '\0';
 	address = strtok_r(line, " \t", &save);
 	if (!address || address_parse_ip(address, url->port, &addr) < 0)
-		return false;
+		return 0;
 	while ((name = strtok_r(NULL, " \t", &save)))
 		if (strcasecmp(name, url->name) == 0)
-			return answers(&addr, url, status, deadline_ms);
-	return false;
+			return ask(&addr, url, deadline_ms);
+	return 0;
 }
 
-bool probe_url(const struct probe_url *url, unsigned status, unsigned timeout_ms)
+/* Asks every address that /etc/hosts has for the name. */
+static unsigned ask_hosts(const struct probe_url *url, unsigned wanted, uint64_t deadline_ms)
+{
+	unsigned status, last = 0;
+	char line[1024];
+	FILE *hosts = fopen("/etc/hosts", "re");
+
+	while (hosts && last != wanted && fgets(line, sizeof(line), hosts)) {
+		status = ask_hosts_line(line, url, deadline_ms);
+		last = status ? status : last;
+	}
+	if (hosts)
+		fclose(hosts);
+	return last;
+}
+
+unsigned probe_url(const struct probe_url *url, unsigned wanted, unsigned timeout_ms)
 {
 	uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
 	struct address addr;
-	char line[1024];
-	bool ready = false;
-	FILE *hosts;
+	unsigned v4, v6;
 
 	if (address_parse_ip(url->name, url->port, &addr) == 0)
-		return answers(&addr, url, status, deadline_ms);
-	if (strcasecmp(url->name, "localhost") == 0) {
-		/* Whatever /etc/hosts says, or where it is not there (RFC 6761 section 6.3). */
-		address_parse_ip("127.0.0.1", url->port, &addr);
-		if (answers(&addr, url, status, deadline_ms))
-			return true;
-		address_parse_ip("::1", url->port, &addr);
-		return answers(&addr, url, status, deadline_ms);
-	}
-	hosts = fopen("/etc/hosts", "re");
-	while (hosts && !ready && fgets(line, sizeof(line), hosts))
-		ready = hosts_line_answers(line, url, status, deadline_ms);
-	if (hosts)
-		fclose(hosts);
-	return ready;
+		return ask(&addr, url, deadline_ms);
+	if (strcasecmp(url->name, "localhost") != 0)
+		return ask_hosts(url, wanted, deadline_ms);
+	/* Loopback, whatever /etc/hosts says and also without that file (RFC 6761 section 6.3). */
+	address_parse_ip("127.0.0.1", url->port, &addr);
+	v4 = ask(&addr, url, deadline_ms);
+	if (v4 == wanted)
+		return v4;
+	address_parse_ip("::1", url->port, &addr);
+	v6 = ask(&addr, url, deadline_ms);
+	return v6 ? v6 : v4;
 }

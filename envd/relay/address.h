@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Socket addresses from text, all numeric: a static program has no resolver.
  */

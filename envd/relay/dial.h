@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A connection that is being made: it is tried until somebody answers or patience ends, so that
  * what connects through us need not know that a guest is still booting, or being restored.

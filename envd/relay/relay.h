@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A relay: two descriptors joined both ways, as two people who hand each other what they are given.
  *

@@ -153,6 +153,19 @@ def test_timeout_says_what_is_missing(envd, web):
     assert done.stderr == "envd ready: timed out waiting for --file /no/such/file\n"
 
 
+def test_timeout_tells_the_last_status(envd, web):
+    """A timeout said only that the URL was waited for: a server that answered 404 or 503 all the time
+    looked like one that did not answer."""
+    url = f"http://127.0.0.1:{web}/absent"
+    done = envd("ready", "--url", url, "--timeout", "0.3")
+    assert done.stderr == (f"envd ready: timed out waiting for --url {url} "
+                           "(last status 404, 200 is waited for)\n")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        done = envd("ready", "--url", url, "--timeout", "0.3")
+    assert done.stderr == f"envd ready: timed out waiting for --url {url} (no answer)\n"
+
+
 @pytest.mark.parametrize("args", [
     [], ["--port"], ["--port", "0"], ["--port", "65536"], ["--port", "x"], ["--nothing", "1"],
     ["--url", "https://localhost/"], ["--url", "localhost"], ["--file", ""], ["--for", "-1"],
@@ -162,10 +175,11 @@ def test_timeout_says_what_is_missing(envd, web):
 def test_wrong_arguments(envd, args):
     done = envd("ready", *args)
     assert done.returncode == 2
-    assert "Usage: envd ready" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("envd ready: ") and line.endswith("(see envd ready --help)")
 
 
 def test_help(envd):
     done = envd("ready", "--help")
     assert done.returncode == 0
-    assert "--port N" in done.stderr
+    assert "--port N" in done.stdout
