@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/mem.h"
+
 /* One for the process, as malloc's memory is: libevent's functions take no argument. */
 static struct {
 	pthread_mutex_t lock; /* workers fill evbuffers, too */
@@ -41,7 +43,7 @@ static void *loop_malloc(size_t bytes)
 {
 	void *p = bytes <= LOOP_RECORD_BYTES ? take_record() : NULL;
 
-	return p ? p : malloc(bytes);
+	return p ? p : mem_try_alloc(bytes);
 }
 
 static void loop_free(void *p)
@@ -62,7 +64,7 @@ static void *loop_realloc(void *p, size_t bytes)
 
 	if (!is_record(p))
 		return realloc(p, bytes);
-	moved = malloc(bytes);
+	moved = mem_try_alloc(bytes);
 	if (moved) {
 		memcpy(moved, p, bytes < LOOP_RECORD_BYTES ? bytes : LOOP_RECORD_BYTES);
 		loop_free(p);

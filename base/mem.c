@@ -1,10 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 void fatal(const char *format, ...)
 {
@@ -20,9 +25,68 @@ void fatal(const char *format, ...)
 	abort();
 }
 
+/* NULL: there is no reserve, or it was used. */
+static _Atomic(void *) reserve;
+static _Atomic bool reserve_used;
+
+/*
+ * mmap and not malloc: pages come back to the system at once, and the sanitizers' allocators do not
+ * end the process when there are none.
+ */
+static void *reserve_map(void)
+{
+	void *p = mmap(NULL, MEM_RESERVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void mem_reserve_init(void)
+{
+	reserve = reserve_map();
+}
+
+/* Gives the reserve to the system. False if there is none left. Several threads may ask at once. */
+static bool reserve_release(void)
+{
+	void *p = atomic_exchange(&reserve, NULL);
+
+	if (!p)
+		return false;
+	munmap(p, MEM_RESERVE_BYTES);
+	reserve_used = true;
+	log_error("out of memory: the reserve of %u bytes is used", MEM_RESERVE_BYTES);
+	return true;
+}
+
+bool mem_is_short(void)
+{
+	void *p;
+
+	if (!reserve_used)
+		return false;
+	p = reserve_map();
+	if (!p)
+		return true;
+	reserve = p;
+	reserve_used = false;
+	log_info("memory is back: the reserve is full again");
+	return false;
+}
+
+void *mem_try_alloc(size_t n)
+{
+	void *p;
+
+	do {
+		p = malloc(n ? n : 1);
+	} while (!p && reserve_release());
+	return p;
+}
+
 void *mem_alloc(size_t n)
 {
-	void *p = malloc(n ? n : 1);
+	void *p = mem_try_alloc(n);
 
 	if (!p)
 		fatal("out of memory (%zu bytes)", n);
@@ -31,8 +95,11 @@ void *mem_alloc(size_t n)
 
 void *mem_zalloc(size_t n)
 {
-	void *p = calloc(1, n ? n : 1);
+	void *p;
 
+	do {
+		p = calloc(1, n ? n : 1);
+	} while (!p && reserve_release());
 	if (!p)
 		fatal("out of memory (%zu bytes)", n);
 	return p;
@@ -40,8 +107,11 @@ void *mem_zalloc(size_t n)
 
 void *mem_realloc(void *old, size_t n)
 {
-	void *p = realloc(old, n ? n : 1);
+	void *p;
 
+	do {
+		p = realloc(old, n ? n : 1);
+	} while (!p && reserve_release());
 	if (!p)
 		fatal("out of memory (%zu bytes)", n);
 	return p;

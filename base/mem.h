@@ -1,13 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocation that does not fail, and the end of the process where an invariant is broken.
+ * Allocation that does not fail, and the end of the process when an invariant is broken.
  *
- * The daemon bounds every size that a peer chooses before it allocates, so running out of memory
- * is no case to handle: it aborts, and the supervisor starts the daemon anew.
+ * The daemon bounds and charges (base/budget.h) every size that a peer chooses before it allocates.
+ * If the system has no memory all the same, mem_alloc first frees a reserve of MEM_RESERVE_BYTES and
+ * tries again. From then on mem_is_short says so, and the server refuses new requests until the reserve
+ * could be allocated again. Only if the reserve does not suffice, the process aborts, and its
+ * supervisor starts it anew.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* Address space that is never touched: it costs no memory, only a part of the commit limit. */
+#define MEM_RESERVE_BYTES (2u * 1024 * 1024)
 
 void *mem_alloc(size_t n);
 void *mem_zalloc(size_t n);
@@ -16,7 +24,19 @@ void *mem_dup(const void *p, size_t n);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *p, size_t n);
 
-/* Logs and aborts. For broken invariants alone. */
+/* As malloc(3), with the reserve: for libraries that handle NULL themselves. Any thread. */
+void *mem_try_alloc(size_t n);
+
+/* Allocates the reserve. Without this call there is none. */
+void mem_reserve_init(void);
+
+/* Whether the reserve was used. Tries to allocate it again first, so the answer changes by itself. */
+bool mem_is_short(void);
+
+/*
+ * Writes the text to stderr and aborts. For broken invariants, and for a start that can't succeed:
+ * never for anything that a peer, a guest or a shortage of the kernel's can bring about.
+ */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/user.h"
 
 #include <errno.h>
@@ -213,29 +214,53 @@ static bool time_is_past(struct timespec changed)
 	return age_ms > SETTLED_MS;
 }
 
-/* Reads the file again if it is another one than was read. The lock is held. */
-static void table_refresh(struct table *t)
+/*
+ * Reads the file again if it has changed. Caller holds the lock. 0, or -errno: what was read earlier
+ * stays, and the next call tries again (a shortage of descriptors passes). A file that does not exist
+ * is an empty table.
+ */
+static int table_refresh(struct table *t)
 {
 	struct stat st;
+	char *text;
 	int r;
 
-	t->checked_ms = clock_monotonic_ms();
 	if (stat(t->path, &st) < 0) {
+		r = -errno;
+		if (r != -ENOENT && r != -ENOTDIR)
+			return r;
 		table_clear(t);
-		return;
+		t->checked_ms = clock_monotonic_ms();
+		return 0;
 	}
-	if (t->read && t->settled && same_file(&st, &t->st))
-		return;
-	table_clear(t);
-	t->st = st;
-	t->read = true;
-	t->settled = time_is_past(st.st_ctim);
-	r = fd_read_file(AT_FDCWD, t->path, USER_FILE_MAX_BYTES, &t->text, NULL);
+	if (t->read && t->settled && same_file(&st, &t->st)) {
+		t->checked_ms = clock_monotonic_ms();
+		return 0;
+	}
+	r = fd_read_file(AT_FDCWD, t->path, USER_FILE_MAX_BYTES, &text, NULL);
 	if (r < 0)
 		log_error("%s: the %s file cannot be read: %s", t->path, t->what,
 			  error_errno_text(r));
-	else
-		table_parse(t);
+	/* A file that is too large stays so until it changes. Any other failure may pass. */
+	if (r < 0 && r != -EFBIG)
+		return r;
+	table_clear(t);
+	t->text = r < 0 ? mem_strdup("") : text;
+	t->st = st;
+	t->read = true;
+	t->settled = time_is_past(st.st_ctim);
+	t->checked_ms = clock_monotonic_ms();
+	table_parse(t);
+	return 0;
+}
+
+/* A table that was never read and can't be: the user may exist. */
+static int table_unreadable(const struct table *t, int r, struct error *err)
+{
+	bool shortage = r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+
+	return error_set_errno(err, shortage ? ERROR_RESOURCE_EXHAUSTED : ERROR_INTERNAL, r,
+			       "reading %s", t->path);
 }
 
 static bool table_is_missing(const struct table *t)
@@ -300,17 +325,24 @@ static void find_groups(const struct table *groups, struct arena *arena, struct 
 	user->n_groups = n;
 }
 
-/* Copies what is known of a user into the arena. The lock is held. */
-static void fill_user(struct user_db *db, const struct entry *entry, struct arena *arena,
-		      struct user *ret)
+/*
+ * Copies what is known of a user into the arena. Caller holds the lock. 0, or -1 if the groups were
+ * never read and can't be: without its groups a process could do less than its user may.
+ */
+static int fill_user(struct user_db *db, const struct entry *entry, struct arena *arena,
+		     struct user *ret, struct error *err)
 {
-	table_refresh(&db->groups);
+	int r = table_refresh(&db->groups);
+
+	if (r < 0 && !db->groups.read)
+		return table_unreadable(&db->groups, r, err);
 	ret->name = arena_strdup(arena, entry->name);
 	ret->uid = entry->id;
 	ret->gid = entry->gid;
 	ret->home = arena_strdup(arena, entry->home);
 	ret->shell = arena_strdup(arena, entry->shell);
 	find_groups(&db->groups, arena, ret);
+	return 0;
 }
 
 struct user_db *user_db_new(const char *passwd_path, const char *group_path)
@@ -340,12 +372,16 @@ void user_db_free(struct user_db *db)
 	free(db);
 }
 
-/* The entry of a user, from the newest file or from what stands in for it. The lock is held. */
-static const struct entry *find_user(struct user_db *db, const char *name, uid_t uid)
+/*
+ * The entry of a user, from the newest file or from what stands in for it; NULL: there is none. Caller
+ * holds the lock. *ret_errno is 0, or -errno if the file was never read and can't be.
+ */
+static const struct entry *find_entry(struct user_db *db, const char *name, uid_t uid,
+				      int *ret_errno)
 {
 	const struct entry *entry;
+	int r = table_refresh(&db->users);
 
-	table_refresh(&db->users);
 	entry = name ? table_find_name(&db->users, name) : table_find_id(&db->users, uid);
 	if (!entry && db->unnamed.name &&
 	    (name ? strcmp(name, db->unnamed.name) == 0 : uid == db->unnamed.id))
@@ -353,15 +389,18 @@ static const struct entry *find_user(struct user_db *db, const char *name, uid_t
 	if (!entry && (name ? strcmp(name, builtin_root.name) == 0 : uid == 0) &&
 	    table_is_missing(&db->users))
 		entry = &builtin_root;
+	*ret_errno = !entry && !db->users.read ? r : 0;
 	return entry;
 }
 
 void user_db_restrict(struct user_db *db, uid_t uid, gid_t gid, const char *home)
 {
+	int ignored;
+
 	pthread_mutex_lock(&db->lock);
 	db->restricted = true;
 	db->only_uid = uid;
-	if (!find_user(db, NULL, uid)) {
+	if (!find_entry(db, NULL, uid, &ignored)) {
 		snprintf(db->unnamed_name, sizeof(db->unnamed_name), "%u", (unsigned)uid);
 		db->unnamed_home = mem_strdup(home && *home ? home : "/");
 		db->unnamed = (struct entry){
@@ -375,36 +414,39 @@ void user_db_restrict(struct user_db *db, uid_t uid, gid_t gid, const char *home
 	pthread_mutex_unlock(&db->lock);
 }
 
+/* Looks a user up by name, or by uid if name is NULL. */
+static int find_user(struct user_db *db, const char *name, uid_t uid, struct arena *arena,
+		     struct user *ret, struct error *err)
+{
+	const struct entry *entry;
+	int failed, r;
+
+	pthread_mutex_lock(&db->lock);
+	entry = find_entry(db, name, uid, &failed);
+	if (entry && name && db->restricted && entry->id != db->only_uid)
+		entry = NULL;
+	if (entry)
+		r = fill_user(db, entry, arena, ret, err);
+	else if (failed < 0)
+		r = table_unreadable(&db->users, failed, err);
+	else if (name)
+		r = error_set(err, ERROR_UNAUTHENTICATED, "invalid username: '%s'", name);
+	else
+		r = error_set(err, ERROR_NOT_FOUND, "no user has the uid %u", uid);
+	pthread_mutex_unlock(&db->lock);
+	return r;
+}
+
 int user_find(struct user_db *db, const char *name, struct arena *arena, struct user *ret,
 	      struct error *err)
 {
-	const struct entry *entry;
-
-	pthread_mutex_lock(&db->lock);
-	entry = find_user(db, name, 0);
-	if (entry && db->restricted && entry->id != db->only_uid)
-		entry = NULL;
-	if (entry)
-		fill_user(db, entry, arena, ret);
-	pthread_mutex_unlock(&db->lock);
-	if (!entry)
-		return error_set(err, ERROR_UNAUTHENTICATED, "invalid username: '%s'", name);
-	return 0;
+	return find_user(db, name, 0, arena, ret, err);
 }
 
 int user_find_uid(struct user_db *db, uid_t uid, struct arena *arena, struct user *ret,
 		  struct error *err)
 {
-	const struct entry *entry;
-
-	pthread_mutex_lock(&db->lock);
-	entry = find_user(db, NULL, uid);
-	if (entry)
-		fill_user(db, entry, arena, ret);
-	pthread_mutex_unlock(&db->lock);
-	if (!entry)
-		return error_set(err, ERROR_NOT_FOUND, "no user has the uid %u", uid);
-	return 0;
+	return find_user(db, NULL, uid, arena, ret, err);
 }
 
 /* The name of a number, from what was read lately or from the newest file. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/work.h"
 
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
 
@@ -17,7 +20,7 @@ TAILQ_HEAD(work_list, work);
 struct worker {
 	struct workers *pool;
 	struct thread thread;
-	uint64_t since_us;	  /* that it has been at its piece */
+	uint64_t since_us;	  /* when it began its current work */
 	TAILQ_ENTRY(worker) link; /* in `running` or `over`, if in any */
 };
 
@@ -28,10 +31,12 @@ struct workers {
 	unsigned max_threads;
 	unsigned patience_us;
 	bool obeys_quotas;
+	unsigned keep;	      /* threads that stay although they are idle */
 	pthread_mutex_t lock; /* over everything down to `stopping` */
 	/*
-	 * Idle threads wait for it. Not a condition variable: to signal one may wait until a thread that
-	 * was signalled before has run (glibc's __condvar_quiesce_and_switch_g1), and the loop with it.
+	 * Idle threads wait for it. A condition variable would not do: pthread_cond_signal may block until
+	 * a thread that was signalled before has run (glibc's __condvar_quiesce_and_switch_g1), and the
+	 * loop would block with it.
 	 */
 	sem_t wake;
 	pthread_cond_t ended; /* a thread has ended */
@@ -40,26 +45,36 @@ struct workers {
 	struct worker_list running; /* at work */
 	struct worker_list over;    /* ended, and to be joined */
 	unsigned threads;
-	unsigned idle;	   /* threads that wait for work */
-	unsigned woken;	   /* of those, how many have been signalled and have not looked yet */
-	unsigned starting; /* threads that have not looked for the first time */
+	unsigned idle;	/* threads that wait for work */
+	unsigned woken; /* idle threads that were signalled and have not looked at the queue yet */
+	unsigned starting; /* new threads that have not looked at the queue yet */
+	bool refused;	   /* the kernel refused the last new thread */
 	bool stopping;
 	unsigned busy; /* loop only */
 	int eventfd;
 	struct event event;
-	struct timer overdue; /* looks whether the patience is at its end */
+	struct timer overdue; /* starts a thread for work that has waited too long */
+	struct timer retry;   /* tries again to start a thread that the kernel refused */
 };
 
+/* Sleeps until the pool is signalled. True if nothing came until then. The lock is not held. */
+static bool sleep_expires(struct workers *w, bool keep, const struct timespec *until)
+{
+	if (keep)
+		return sem_wait(&w->wake) < 0 && errno == ETIMEDOUT;
+	return sem_clockwait(&w->wake, CLOCK_MONOTONIC, until) < 0 && errno == ETIMEDOUT;
+}
+
 /*
- * Waits for work; NULL when the thread is to end. The lock is held. (A thread whose time is up just
- * as it is woken finds the work in the queue; what it was woken with wakes the next one for nothing.)
+ * Waits for work; NULL when the thread is to end. Caller holds the lock. (If the wait of a thread
+ * expires at the moment it is signalled, it finds the work in the queue, and the semaphore wakes
+ * another thread, which finds none.)
  */
 static struct work *next_work(struct workers *w)
 {
 	struct timespec until;
 	struct work *work;
-	bool expired = false;
-	int r;
+	bool expired = false, keep;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += WORK_IDLE_MS / 1000;
@@ -69,32 +84,30 @@ static struct work *next_work(struct workers *w)
 			TAILQ_REMOVE(&w->queue, work, link);
 			return work;
 		}
-		if (w->stopping || expired)
+		keep = w->threads <= w->keep;
+		if (w->stopping || (expired && !keep))
 			return NULL;
 		w->idle++;
 		pthread_mutex_unlock(&w->lock);
-		r = sem_clockwait(&w->wake, CLOCK_MONOTONIC, &until);
-		expired = r < 0 && errno == ETIMEDOUT;
+		expired = sleep_expires(w, keep, &until);
 		pthread_mutex_lock(&w->lock);
 		w->idle--;
-		if (w->woken && (r == 0 || w->woken > w->idle))
+		if (w->woken && (!expired || w->woken > w->idle))
 			w->woken--;
 	}
 }
 
-/* Has the loop collect what there is. */
+/* Makes the loop call workers_collect. */
 static void call_loop(struct workers *w)
 {
 	uint64_t one = 1;
 
+	/* Fails only above 2^64 - 2 events that the loop has not read (eventfd(2)). */
 	if (write(w->eventfd, &one, sizeof(one)) < 0)
 		fatal("eventfd: write failed");
 }
 
-/*
- * Whoever is woken takes the lock first, so nobody is woken with the lock held: that would only
- * send them to sleep again.
- */
+/* A woken thread takes the lock first: so threads and the loop are woken after the lock is released. */
 static void *worker_main(void *arg)
 {
 	struct worker *self = arg;
@@ -140,7 +153,7 @@ static void free_workers(struct worker_list *over)
 	}
 }
 
-/* Hands the finished work back, on the loop, and buries the threads that have ended. */
+/* On the loop: calls `done` of finished work, and joins the threads that have ended. */
 static void workers_collect(evutil_socket_t fd, short what, void *arg)
 {
 	struct workers *w = arg;
@@ -163,7 +176,7 @@ static void workers_collect(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* Starts one more thread. The lock is held. */
+/* Starts one more thread: 0 or -errno. Caller holds the lock. */
 static int start_thread(struct workers *w)
 {
 	struct worker *worker = mem_zalloc(sizeof(*worker));
@@ -179,27 +192,56 @@ static int start_thread(struct workers *w)
 }
 
 /*
- * Sees to it that one more thread takes work. The lock is held; true: it is signalled once the lock
- * is not, or it would go to sleep on that at once.
+ * Makes one more thread take work. Caller holds the lock. Returns true if the caller must post the
+ * semaphore after it has released the lock: a thread woken earlier would only block on the lock.
  */
 static bool wake_thread(struct workers *w)
 {
-	int r = 0;
+	int r;
 
 	if (w->idle > w->woken) {
 		w->woken++;
 		return true;
 	}
-	if (w->threads < w->max_threads)
-		r = start_thread(w);
-	if (r && w->threads == 0)
-		fatal("workers '%s': no thread can be started (%d)", w->name, r);
+	if (w->threads >= w->max_threads)
+		return false;
+	r = start_thread(w);
+	if (r < 0 && !w->refused)
+		log_warn("workers '%s': no thread can be started: %s", w->name,
+			 error_errno_text(r));
+	w->refused = r < 0;
 	return false;
 }
 
+/* After wake_thread, without the lock: posts the semaphore, or sets the timer for another try. */
+static void wake_end(struct workers *w, bool post, bool refused)
+{
+	if (post)
+		sem_post(&w->wake);
+	if (refused && !timer_pending(&w->retry))
+		timer_set_ms(&w->retry, WORK_RETRY_MS);
+}
+
+/* The kernel refused a thread: tries again while work waits that no idle thread will take. */
+static void on_retry(void *arg)
+{
+	struct workers *w = arg;
+	bool post = false, refused = false;
+
+	pthread_mutex_lock(&w->lock);
+	if (TAILQ_EMPTY(&w->queue)) {
+		w->refused = false;
+	} else {
+		post = wake_thread(w);
+		refused = w->refused;
+	}
+	pthread_mutex_unlock(&w->lock);
+	wake_end(w, post, refused);
+}
+
 /*
- * Whether a thread will soon look for work by itself: one that was just woken, or that has been at
- * its piece for no longer than our patience. The lock is held.
+ * Whether a thread will soon look at the queue by itself: it was just woken, or its current work began
+ * less than patience_us ago. Caller holds the lock.
  */
 static bool thread_comes(const struct workers *w, uint64_t now_us)
 {
@@ -208,26 +250,27 @@ static bool thread_comes(const struct workers *w, uint64_t now_us)
 	if (w->woken || w->starting)
 		return true;
 	TAILQ_FOREACH (worker, &w->running, link)
-		if (now_us < worker->since_us + w->patience_us) /* it may have begun after now_us */
+		/* A sum and no difference: since_us can be later than now_us. */
+		if (now_us < worker->since_us + w->patience_us)
 			return true;
 	return false;
 }
 
-/* Work that has waited too long gets a thread more. */
+/* Gives one more thread to work that has waited for patience_us. */
 static void on_overdue(void *arg)
 {
 	struct workers *w = arg;
 	struct work *first;
-	bool waiting, wake = false;
+	bool waiting, wake = false, refused;
 
 	pthread_mutex_lock(&w->lock);
 	first = TAILQ_FIRST(&w->queue);
 	waiting = first != NULL;
 	if (waiting && clock_monotonic_us() - first->queued_us >= w->patience_us)
 		wake = wake_thread(w);
+	refused = w->refused;
 	pthread_mutex_unlock(&w->lock);
-	if (wake)
-		sem_post(&w->wake);
+	wake_end(w, wake, refused);
 	if (waiting)
 		timer_set_ms(&w->overdue, (w->patience_us + 999) / 1000);
 }
@@ -243,6 +286,7 @@ struct workers *workers_new(struct loop *loop, const char *name, unsigned max_th
 	TAILQ_INIT(&w->running);
 	TAILQ_INIT(&w->over);
 	timer_init(&w->overdue, loop, on_overdue, w);
+	timer_init(&w->retry, loop, on_retry, w);
 	pthread_mutex_init(&w->lock, NULL);
 	sem_init(&w->wake, 0, 0);
 	pthread_cond_init(&w->ended, NULL);
@@ -264,10 +308,22 @@ void workers_obey_quotas(struct workers *w)
 	w->obeys_quotas = true;
 }
 
+int workers_keep_thread(struct workers *w)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&w->lock);
+	w->keep = 1;
+	if (w->threads == 0)
+		r = start_thread(w);
+	pthread_mutex_unlock(&w->lock);
+	return r;
+}
+
 void work_submit(struct workers *w, struct work *work)
 {
 	uint64_t now_us = w->patience_us ? clock_monotonic_us() : 0;
-	bool patient, wake = false;
+	bool patient, wake = false, refused;
 
 	w->busy++;
 	work->queued_us = now_us;
@@ -276,9 +332,9 @@ void work_submit(struct workers *w, struct work *work)
 	patient = w->patience_us && thread_comes(w, now_us);
 	if (!patient)
 		wake = wake_thread(w);
+	refused = w->refused;
 	pthread_mutex_unlock(&w->lock);
-	if (wake)
-		sem_post(&w->wake);
+	wake_end(w, wake, refused);
 	if (patient && !timer_pending(&w->overdue))
 		timer_set_ms(&w->overdue, (w->patience_us + 999) / 1000);
 }
@@ -321,6 +377,7 @@ void workers_free(struct workers *w)
 	free_workers(&w->over);
 	event_del(&w->event);
 	timer_cancel(&w->overdue);
+	timer_cancel(&w->retry);
 	close(w->eventfd);
 	pthread_cond_destroy(&w->ended);
 	sem_destroy(&w->wake);

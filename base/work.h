@@ -1,10 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Worker threads for calls that can block: a path of a user's (a cold page after a snapshot
- * resume, NFS, FUSE), and the clone of a child, which waits for its exec.
+ * Worker threads, for system calls that can block: paths of the guest (a page that is not in memory
+ * after a resume, NFS, FUSE), and the clone of a child, which waits for the child's exec.
  *
- * Threads start when there is work and none is idle, and end after WORK_IDLE_MS without any: an
- * idle daemon has one thread. A pool is bounded; work above the bound waits in a queue, so calls
- * that may hang for good belong in a pool of their own kind, where they can starve only those.
+ * A pool starts a thread when work is submitted and no thread is idle. A thread ends after
+ * WORK_IDLE_MS without work. A pool has a maximum of threads; work beyond it waits in a queue. Work
+ * that can hang for ever belongs in a pool of its own kind, so that it delays only work of that kind.
+ *
+ * If the kernel refuses a thread (a fork bomb has used up all pids), the work stays queued and the
+ * pool tries again every WORK_RETRY_MS. A pool whose work must run even then keeps one thread from
+ * the start: workers_keep_thread.
  */
 #ifndef BASE_WORK_H
 #define BASE_WORK_H
@@ -16,44 +21,48 @@
 #include "base/loop.h"
 
 #define WORK_IDLE_MS	 3000
-#define WORK_STACK_BYTES (256 * 1024) /* address space; only what is touched is memory */
+#define WORK_RETRY_MS	 100
+#define WORK_STACK_BYTES (256 * 1024) /* address space; only touched pages use memory */
 
 struct workers;
 
-/* One piece of work, embedded in what it works for. Not copied, not freed here. */
+/* One piece of work, embedded in the object it works for. Neither copied nor freed here. */
 struct work {
 	void (*run)(struct work *);  /* on a worker */
-	void (*done)(struct work *); /* on the loop, once run has returned; may free the work */
+	void (*done)(struct work *); /* on the loop, after run has returned; may free the work */
 	TAILQ_ENTRY(work) link;
 	uint64_t queued_us;
 };
 
-/* A pool of at most max_threads. Aborts where an eventfd can't be had. */
+/* A pool of at most max_threads threads. Called at the start: aborts without an eventfd. */
 struct workers *workers_new(struct loop *loop, const char *name, unsigned max_threads);
 
 /*
- * For work that is short unless it blocks: a thread that is awake is given so long to come to the
- * next piece before another thread is woken for it. Otherwise (0) each piece wakes one, and sixteen
- * small reads at once spend their time in switching threads.
+ * For work that takes microseconds unless it blocks. While a thread has been at its current piece for
+ * less than patience_us, new work waits for that thread instead of waking another one. 0 (the
+ * default): each piece of work wakes a thread. Switching threads would cost more than small reads.
  */
 void workers_set_patience(struct workers *w, unsigned patience_us);
 
-/* Its threads, of which none was started yet, obey quotas: see thread_obey_quotas. */
+/* All threads of the pool call thread_obey_quotas. Call it before the first work is submitted. */
 void workers_obey_quotas(struct workers *w);
 
-/* Waits for the running work, drops what is queued (no done is called), and frees the pool. */
+/* Starts one thread now, and keeps one thread when it is idle. 0, or -errno: it starts on demand. */
+int workers_keep_thread(struct workers *w);
+
+/* Waits for running work, drops queued work (`done` is not called), and frees the pool. */
 void workers_free(struct workers *w);
 
-/* Queues the work. From the loop only; never calls back from inside. */
+/* Queues the work. From the loop only. Calls neither `run` nor `done` before it returns. */
 void work_submit(struct workers *w, struct work *work);
 
 /*
- * Takes work back that no thread has begun: true where it was taken (done will not come), false
- * where it runs or has run (done will come).
+ * Takes work back that no thread has begun. True: it was taken back and `done` will not be called.
+ * False: it runs or has run, and `done` will be called.
  */
 bool work_cancel(struct workers *w, struct work *work);
 
-/* Pieces of work queued, running, or finished with their done still to come. */
+/* Pieces of work that are queued, running, or waiting for their `done`. */
 unsigned workers_busy(const struct workers *w);
 
 #endif

@@ -251,6 +251,7 @@ static void watch_signal(struct daemon *d, struct event *event, int number,
 
 static void build(struct daemon *d)
 {
+	mem_reserve_init();
 	loop_init(&d->loop);
 	d->context.loop = &d->loop;
 	mem_trim_init(&d->context.trim, &d->loop);
@@ -262,6 +263,8 @@ static void build(struct daemon *d)
 	workers_obey_quotas(d->context.file_workers);
 	d->context.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
 	d->context.kill_workers = workers_new(&d->loop, "kills", KILL_WORKERS);
+	/* When a fork bomb has used up all pids, no thread can be started for the KILL that ends it. */
+	workers_keep_thread(d->context.kill_workers);
 	d->context.users = user_db_new(NULL, NULL);
 	context_set_default_user(&d->context, "root");
 	d->gate.context = &d->context;

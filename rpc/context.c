@@ -77,10 +77,12 @@ int context_find_user(struct context *context, const char *name, struct arena *a
 {
 	if (name)
 		return user_find(context->users, name, arena, ret, err);
-	if (user_find(context->users, context->default_user, arena, ret, err) < 0)
+	if (user_find(context->users, context->default_user, arena, ret, err) == 0)
+		return 0;
+	if (err->code == ERROR_UNAUTHENTICATED)
 		return error_set(err, ERROR_UNAUTHENTICATED, "invalid default user: '%s'",
 				 context->default_user);
-	return 0;
+	return -1;
 }
 
 void context_set_default_user(struct context *context, const char *name)

@@ -217,9 +217,19 @@ static bool is_health(const struct http_head *head)
 	return strcmp(head->path, "/health") == 0 && strcmp(head->method, "GET") == 0;
 }
 
+static bool body_is_short(const struct http_head *head)
+{
+	return head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH &&
+						head->content_length <= SERVER_SHORT_BODY_BYTES);
+}
+
 void server_request(struct server *server, struct stream *s, bool reserve)
 {
 	server->n_requests++;
+	if (!body_is_short(stream_head_in(s)) && mem_is_short()) {
+		stream_reply_error(s, 503, "the system is out of memory");
+		return;
+	}
 	if (reserve && !is_health(stream_head_in(s))) {
 		stream_reply_error(s, 503, "too many connections are open");
 		return;

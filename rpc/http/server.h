@@ -33,6 +33,12 @@ struct stream;
  */
 #define SERVER_RESERVE_CONNECTIONS 16
 
+/*
+ * While the system has no memory (base/mem.h), requests with longer bodies, or bodies of unknown length,
+ * are refused. Signals, /health, /init and the like have short ones.
+ */
+#define SERVER_SHORT_BODY_BYTES (64 * 1024)
+
 /* True: go on to the router. False: the gate has answered. */
 typedef bool server_gate_fn(struct stream *s, void *arg);
 

@@ -228,3 +228,35 @@ class TestSlowHeads:
         assert second.closed()
         silent.send(HEALTH)
         assert silent.answer().status == 204
+
+
+def address_space(pid):
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+if MEMORY_COUNTS:
+    def test_without_memory_large_requests_are_refused(other_daemon, connect):
+        """malloc said no, and the daemon aborted, with all that was running. It has a reserve now:
+        while that is used, requests with large bodies are refused, and the small ones are served."""
+        daemon = other_daemon()
+        large = rpc("filesystem.Filesystem/Stat", {"path": "/", "x": "y" * 700_000})
+        wire = connect(daemon.address)
+        wire.send(HEALTH)
+        assert wire.answer().status == 204
+        _, hard = resource.prlimit(daemon.pid, resource.RLIMIT_AS)
+        resource.prlimit(daemon.pid, resource.RLIMIT_AS, (address_space(daemon.pid), hard))
+        wire.send(large)  # the memory that it takes is the reserve's
+        assert wire.answer().status in (200, 429)
+        assert "the reserve of" in daemon.log()
+        # Less than the reserve is left, but something.
+        room = address_space(daemon.pid) + MIB
+        resource.prlimit(daemon.pid, resource.RLIMIT_AS, (room, hard))
+        wire.send(large)
+        assert (answer := wire.answer()).status == 503, answer.body
+        other = connect(daemon.address)
+        other.send(HEALTH + rpc("process.Process/List", {}))
+        assert [other.answer().status for _ in range(2)] == [204, 200]
+        resource.prlimit(daemon.pid, resource.RLIMIT_AS, (hard, hard))
+        other.send(large)
+        assert other.answer().status == 200

@@ -1,9 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The leaf: errors, arenas, UTF-8. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -81,6 +88,53 @@ static void test_arena_limit(void **state)
 	assert_int_equal(a.total_bytes, 0);
 }
 
+/* ---- no memory ---- */
+
+/* The address space of this process, from the first field of statm (proc(5)). */
+static size_t mapped_bytes(void)
+{
+	char text[32] = "";
+	int fd = open("/proc/self/statm", O_RDONLY);
+
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		_exit(10);
+	close(fd);
+	return strtoul(text, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* No address space is left: an allocation succeeds once, with what the reserve had. */
+static int short_child(void)
+{
+	struct rlimit limit;
+	char *p;
+
+	mem_reserve_init();
+	if (mem_is_short())
+		return 1;
+	getrlimit(RLIMIT_AS, &limit);
+	limit.rlim_cur = mapped_bytes();
+	setrlimit(RLIMIT_AS, &limit);
+	p = mem_try_alloc(MEM_RESERVE_BYTES / 2);
+	if (!p || !mem_is_short())
+		return 3;
+	memset(p, 1, MEM_RESERVE_BYTES / 2);
+	free(p);
+	return mem_is_short() ? 4 : 0;
+}
+
+static void test_the_reserve_is_used_before_the_end(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(short_child());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -88,6 +142,7 @@ int main(void)
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_utf8_sanitize),
 		cmocka_unit_test(test_arena_limit),
+		cmocka_unit_test(test_the_reserve_is_used_before_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -211,11 +212,53 @@ static void test_no_passwd_file(void **state)
 	assert_int_equal(user_find(f->db, "root", &f->arena, &user, &err), -1);
 }
 
+/* Makes every open(2) fail with EMFILE; returns the old limit. */
+static struct rlimit forbid_descriptors(void)
+{
+	struct rlimit old, none;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	none = old;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	return old;
+}
+
+/*
+ * The first lookup of a user ran into EMFILE. The empty table that came of it was kept: every Start was
+ * `unauthenticated` from then on, also when there were descriptors again.
+ */
+static void test_a_failure_is_not_remembered(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit old;
+	struct user user;
+	struct error err;
+
+	write_file(f->passwd, "u:x:7:8::/home/u:/bin/sh\n");
+	write_file(f->group, "g:x:9:u\n");
+	usleep(200000); /* the files' times are past: what is read now counts as settled */
+	old = forbid_descriptors();
+	assert_int_equal(user_find(f->db, "u", &f->arena, &user, &err), -1);
+	assert_int_equal(err.code, ERROR_RESOURCE_EXHAUSTED);
+	setrlimit(RLIMIT_NOFILE, &old);
+	assert_int_equal(user_find(f->db, "u", &f->arena, &user, &err), 0);
+	assert_int_equal(user.n_groups, 2);
+
+	/* What was read before stays in effect while the changed file can't be read. */
+	write_file(f->passwd, "u:x:7:8::/home/u:/bin/sh\nv:x:9:9::/:\n");
+	old = forbid_descriptors();
+	assert_int_equal(user_find(f->db, "u", &f->arena, &user, &err), 0);
+	setrlimit(RLIMIT_NOFILE, &old);
+	assert_int_equal(user_find(f->db, "v", &f->arena, &user, &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_restricted_to_a_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_passwd_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_failure_is_not_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_passwd_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_are_seen, setup, teardown),

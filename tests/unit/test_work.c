@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The pools of workers: who takes a piece of work, and that none waits for one that hangs. */
 #include <semaphore.h>
 #include <setjmp.h>
@@ -5,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -129,12 +132,104 @@ static void test_all_hang(void **state)
 	sem_destroy(&sem);
 }
 
+/* ---- no thread to be had ---- */
+
+#define NOBODY 54321
+
+/* As a user who may have one task: itself. (root is not bound by RLIMIT_NPROC.) */
+static void forbid_threads(struct rlimit *ret_old)
+{
+	struct rlimit none;
+
+	if (geteuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) < 0)
+		_exit(10);
+	getrlimit(RLIMIT_NPROC, ret_old);
+	none = *ret_old;
+	none.rlim_cur = 1;
+	if (setrlimit(RLIMIT_NPROC, &none) < 0)
+		_exit(11);
+}
+
+static void stop_later(void *arg)
+{
+	loop_stop(&loop);
+}
+
+/* Lets the pool try in vain some times, then allows threads, and waits for the work. */
+static int starved_child(void)
+{
+	struct rlimit old;
+	struct timer timer;
+	struct job job;
+
+	forbid_threads(&old);
+	n_done = 0;
+	loop_init(&loop);
+	workers = workers_new(&loop, "test", 4);
+	submit(&job, NULL);
+	timer_init(&timer, &loop, stop_later, NULL);
+	timer_set_ms(&timer, 3 * WORK_RETRY_MS);
+	loop_run(&loop);
+	if (job.done || workers_busy(workers) != 1)
+		return 1;
+	setrlimit(RLIMIT_NPROC, &old);
+	wait_for_done(1);
+	return job.done ? 0 : 2;
+}
+
+/* The thread that the pool keeps does the work. */
+static int kept_child(void)
+{
+	struct rlimit old;
+	struct job job;
+
+	n_done = 0;
+	loop_init(&loop);
+	workers = workers_new(&loop, "test", 4);
+	if (workers_keep_thread(workers) < 0)
+		return 1;
+	forbid_threads(&old);
+	submit(&job, NULL);
+	wait_for_done(1);
+	return job.done ? 0 : 2;
+}
+
+static int exit_status_of(int (*child)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(child());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/*
+ * A fork bomb used up all pids, an idle pool had no thread, pthread_create said EAGAIN, and the daemon
+ * aborted: the KILL meant for the fork bomb killed envd. The work has to wait for a thread instead.
+ */
+static void test_no_thread_for_now(void **state)
+{
+	assert_int_equal(exit_status_of(starved_child), 0);
+}
+
+/* A pool for KILLs can't wait for the end of what it is to kill: it keeps a thread. */
+static void test_a_thread_is_kept(void **state)
+{
+	assert_int_equal(exit_status_of(kept_child), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_one_thread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hanging, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_all_hang, setup, teardown),
+		cmocka_unit_test(test_no_thread_for_now),
+		cmocka_unit_test(test_a_thread_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
