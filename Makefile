@@ -20,6 +20,8 @@ MODULES := base rpc pty fs watch envd
 FLOORS  := $(MODULES) rpc/codec rpc/http pty/cgroup fs/http watch/engine \
            envd/boot envd/commands envd/control envd/relay envd/upgrade
 PREFIX  ?= /usr
+# What `envd -version` and X-Envd-Version say; a packager may set another (envd/version.h).
+VERSION_REPORTED ?= 0.9.1+c1
 SECONDS ?= 60
 V       ?= 0
 
@@ -185,7 +187,7 @@ build/deps: | $(if $(ARCH),$(SYSROOT))
 # sources give the same bytes.
 $(BUILD)/gen/build_info.h: FORCE
 	@mkdir -p $(@D)
-	@scripts/build-info >$@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
+	@VERSION_REPORTED='$(VERSION_REPORTED)' scripts/build-info >$@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 
 # Other flags or another compiler make the objects stale as a changed source does.
 $(BUILD)/flags: FORCE | build/deps

@@ -10,9 +10,35 @@
 #include "rpc/http/header_value.h"
 #include "rpc/http/stream.h"
 
+/*
+ * Response fields that a script of another origin may read (Fetch standard, "CORS-exposed header
+ * names"). The first six are those of the reference. The rest are what a script needs to resume a
+ * download and to name it: HEAD and GET /files send them.
+ */
 #define EXPOSED_HEADERS                                                                            \
 	"Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin, Location, Cache-Control, "            \
-	"X-Content-Type-Options"
+	"X-Content-Type-Options, ETag, Content-Disposition, Content-Range"
+
+static bool check_origin(const struct gate *gate, struct stream *s);
+static bool check_user(const struct gate *gate, struct stream *s);
+
+bool gate_check(struct stream *s, void *arg)
+{
+	const struct gate *gate = arg;
+
+	if (!check_origin(gate, s))
+		return false;
+	if (gate->token_allows && !gate->token_allows(s, gate->token_arg)) {
+		stream_reply_error(s, 401,
+				   "unauthorized access, please provide a valid access "
+				   "token or method signing if supported");
+		return false;
+	}
+	/* /init needs no token, so its body is charged to the peers without one. */
+	if (strcmp(stream_head_in(s)->path, "/init") != 0)
+		stream_set_admitted(s);
+	return check_user(gate, s);
+}
 
 static bool cors_allows_method(const char *method)
 {
@@ -26,7 +52,7 @@ static bool cors_allows_method(const char *method)
 	return false;
 }
 
-/* details 8: a preflight is answered on any path, before anything is checked. */
+/* A preflight is answered on any path, before the token and the user (compatibility/details 8). */
 static void reply_preflight(struct stream *s, const char *origin, const char *method)
 {
 	const char *headers = stream_header_in(s, "access-control-request-headers");
@@ -43,7 +69,7 @@ static void reply_preflight(struct stream *s, const char *origin, const char *me
 	stream_reply(s, 204, NULL, NULL, 0);
 }
 
-/* The cross-origin rules. False: the request was answered. */
+/* Applies the cross-origin rules. False: the request was answered. */
 static bool check_origin(const struct gate *gate, struct stream *s)
 {
 	const char *origin = stream_header_in(s, "origin");
@@ -69,7 +95,10 @@ static bool check_origin(const struct gate *gate, struct stream *s)
 	return true;
 }
 
-/* details 2: a name that nobody has is refused on every path. False: the request was answered. */
+/*
+ * An unknown name in HTTP Basic is refused on every path (compatibility/details 2). False: the
+ * request was answered.
+ */
 static bool check_user(const struct gate *gate, struct stream *s)
 {
 	const char *authorization = stream_header_in(s, "authorization"), *name;
@@ -87,22 +116,4 @@ static bool check_user(const struct gate *gate, struct stream *s)
 	}
 	stream_set_user(s, name);
 	return true;
-}
-
-bool gate_check(struct stream *s, void *arg)
-{
-	const struct gate *gate = arg;
-
-	if (!check_origin(gate, s))
-		return false;
-	if (gate->token_allows && !gate->token_allows(s, gate->token_arg)) {
-		stream_reply_error(s, 401,
-				   "unauthorized access, please provide a valid access "
-				   "token or method signing if supported");
-		return false;
-	}
-	/* /init needs no token, so its body is charged to the peers without one. */
-	if (strcmp(stream_head_in(s)->path, "/init") != 0)
-		stream_set_admitted(s);
-	return check_user(gate, s);
 }

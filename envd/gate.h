@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate: what every request meets before the router. In this order (details 1): cross-origin
- * rules and preflights, the access token, the user of HTTP Basic.
+ * The gate: the checks that every request passes before the router, in this order
+ * (compatibility/details 1): cross-origin rules and preflights, the access token, the user of HTTP
+ * Basic.
  */
 #ifndef ENVD_GATE_H
 #define ENVD_GATE_H
@@ -11,17 +12,20 @@
 struct context;
 struct stream;
 
-/* Whether the request may pass as far as the token is concerned: envd/control/auth.c. NULL: all may. */
+/* Whether the access token lets the request pass: auth_allows (envd/control/auth.h). */
 typedef bool gate_token_fn(const struct stream *s, void *arg);
 
 struct gate {
 	struct context *context;
-	bool cors; /* false: whatever has an Origin is refused, and no CORS field is sent */
-	gate_token_fn *token_allows;
+	bool cors; /* false: a request with an Origin is refused, and no answer has CORS fields */
+	gate_token_fn *token_allows; /* NULL: every request passes */
 	void *token_arg;
 };
 
-/* A server_gate_fn; `arg` is the struct gate. */
+/*
+ * Checks a request: true where it may go on to the router, false where it was answered. A
+ * server_gate_fn; `arg` is the struct gate.
+ */
 bool gate_check(struct stream *s, void *arg);
 
 #endif

@@ -27,7 +27,7 @@ int main(int argc, char **argv)
 		break;
 	}
 	if (options.version) {
-		puts(VERSION_REFERENCE);
+		puts(version_reported());
 		return 0;
 	}
 	if (options.commit) {

@@ -9,6 +9,11 @@
 
 #include "build_info.h" /* written by scripts/build-info */
 
+const char *version_reported(void)
+{
+	return BUILD_VERSION_REPORTED;
+}
+
 const char *version_commit(void)
 {
 	return BUILD_COMMIT;
@@ -21,7 +26,7 @@ const char *version_build(void)
 	snprintf(text, sizeof(text),
 		 "envd in C %s (%s), compatible with %s; glibc %s, libevent %s, protobuf-c %s, "
 		 "zlib %s",
-		 BUILD_COMMIT, BUILD_DATE, VERSION_REFERENCE, gnu_get_libc_version(),
+		 BUILD_COMMIT, BUILD_DATE, BUILD_VERSION_REPORTED, gnu_get_libc_version(),
 		 event_get_version(), protobuf_c_version(), zlibVersion());
 	return text;
 }

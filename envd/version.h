@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Versions: the reference's that we are compatible with, and our own.
+ * The versions that the daemon reports: of the protocol, which clients compare, and of its own build.
  */
 #ifndef ENVD_VERSION_H
 #define ENVD_VERSION_H
 
-/* SDKs switch features on it: `envd -version` and X-Envd-Version say it. */
-#define VERSION_REFERENCE "0.6.13"
+/*
+ * The version of the protocol: `envd -version` and X-Envd-Version. SDKs switch features by it, and
+ * orchestrators compare it with the version that they want to upgrade to. A packager sets it with
+ * `make VERSION_REPORTED=…`. Borrowed, static.
+ */
+const char *version_reported(void);
 
-/* The commit this was built from, or "unknown". Borrowed, static. */
+/* The commit that this binary was built from, or "unknown". Borrowed, static. */
 const char *version_commit(void);
 
 /* One line: commit, its date, the libraries linked in with their versions. Borrowed, static. */

@@ -10,8 +10,8 @@ static bool is_exempt(const struct http_head *head)
 	static const struct {
 		const char *method, *path;
 	} exempt[] = {
-		{"GET", "/health"}, {"GET", "/files"}, {"HEAD", "/files"},
-		{"POST", "/files"}, {"POST", "/init"},
+		{"GET", "/health"}, {"HEAD", "/health"}, {"GET", "/files"},
+		{"HEAD", "/files"}, {"POST", "/files"},	 {"POST", "/init"},
 	};
 	size_t i;
 

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET /health: whether the daemon answers. It touches nothing that could be busy.
+ * GET and HEAD /health: 204 whenever the loop turns. The handler uses no worker and no lock.
  */
 #ifndef ENVD_CTL_HEALTH_H
 #define ENVD_CTL_HEALTH_H

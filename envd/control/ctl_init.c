@@ -481,7 +481,7 @@ static void init(struct stream *s, void *arg)
 	call->control = arg;
 	call->stream = stream_ref(s);
 	stream_set_secret(s);
-	stream_header(s, "X-Envd-Version", VERSION_REFERENCE);
+	stream_header(s, "X-Envd-Version", version_reported());
 	if (call->control->handover)
 		stream_header(s, "X-Envd-Handover", call->control->handover);
 	stream_set_handler(s, &handler, call);

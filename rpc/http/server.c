@@ -214,7 +214,8 @@ void server_conn_closed(struct server *server, bool reserve)
 
 static bool is_health(const struct http_head *head)
 {
-	return strcmp(head->path, "/health") == 0 && strcmp(head->method, "GET") == 0;
+	return strcmp(head->path, "/health") == 0 &&
+	       (strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0);
 }
 
 static bool body_is_short(const struct http_head *head)

@@ -25,7 +25,7 @@ def now(offset_seconds=0.0):
 def test_empty_body(daemon):
     answer = daemon.request("POST", "/init")
     assert answer.status == 204
-    assert answer.headers["X-Envd-Version"] == "0.6.13"
+    assert answer.headers["X-Envd-Version"] == "0.9.1+c1"
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -35,7 +35,7 @@ def test_malformed(daemon, body):
     daemon.init(accessToken="held")
     answer = daemon.request("POST", "/init", body)
     assert (answer.status, answer.body) == (400, b"")
-    assert answer.headers["X-Envd-Version"] == "0.6.13"
+    assert answer.headers["X-Envd-Version"] == "0.9.1+c1"
     assert daemon.request("GET", "/envs", token="held").status == 200
 
 

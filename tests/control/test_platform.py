@@ -180,6 +180,25 @@ def test_upgrade_is_refused_in_plain_text(daemon, headers, initialized, status, 
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_health_by_head(daemon):
+    """Probes such as `curl -I` and `wget --spider` send HEAD, which was refused with 405."""
+    daemon.init(accessToken="correct-horse")
+    answer = daemon.request("HEAD", "/health")
+    assert (answer.status, answer.body) == (204, b"")
+
+
+def test_scripts_of_other_origins_may_read_what_a_download_needs(daemon, tmp_path):
+    """A script that resumes a download needs ETag and Content-Range, and the name to save it by;
+    browsers hid all three, for no answer exposed them."""
+    (tmp_path / "file").write_bytes(b"content")
+    answer = daemon.request("GET", f"/files?path={tmp_path}/file",
+                            headers={"Origin": "https://example.org", "Range": "bytes=0-1"})
+    exposed = {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
+    for name in ("ETag", "Content-Disposition", "Content-Range"):
+        assert answer.headers[name]
+        assert name in exposed
+
+
 def test_log_that_nobody_reads():
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

@@ -191,7 +191,7 @@ class TestFlags:
         assert (code, err) == (0, "")
         assert len(out.splitlines()) == 1
         if "version" in flag:
-            assert out == "0.6.13\n"
+            assert out == "0.9.1+c1\n"
 
     def test_hexadecimal_port(self, quiet_daemon):
         port = next(ports)

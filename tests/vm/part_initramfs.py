@@ -81,14 +81,14 @@ def measure_boot(context):
 
 
 def check_commands(checks, envd):
-    checks.equal("a command's output", envd.command("/envd", "-version"), (0, "0.6.13\n", ""))
+    checks.equal("a command's output", envd.command("/envd", "-version"), (0, "0.9.1+c1\n", ""))
     code, _, err = envd.command("/envd", "ready", "--file", "/absent", "--timeout", "0.01")
     checks.equal("a command's exit code and stderr", (code, err),
                  (1, "envd ready: timed out waiting for --file /absent\n"))
     code, _, err = envd.command("absent")
     checks.ok("a command that is not there: 127", code == 127 and "absent" in err, (code, err))
     checks.equal("a command on a terminal", envd.command("/envd", "-version", pty=(80, 24))[:2],
-                 (0, "0.6.13\r\n"))
+                 (0, "0.9.1+c1\r\n"))
     code, out, err = envd.command("/envd", "ready", "--process", "envd", "--timeout", "1")
     checks.equal("/proc is there, and the daemon in it", code, 0)
 
