@@ -416,13 +416,14 @@ lock:
 FORMATTED := $(shell find $(wildcard $(MODULES) tests) -name '*.[ch]' -not -path '*/gen/*')
 TIDIED    := $(SRC) $(UNIT_SRC) $(FUZZ_SRC)
 
-.PHONY: lint lint-all lint-format lint-includes lint-compile lint-tidy lint-cppcheck lint-shell
+.PHONY: lint lint-all lint-format lint-includes lint-compile lint-tidy lint-cppcheck lint-shell \
+        lint-docs lint-man
 lint:
 	@scripts/packages lint
 	$(SUBMAKE) -k -Otarget lint-all
 	@echo 'lint: clean'
 
-lint-all: lint-format lint-includes lint-shell lint-cppcheck lint-tidy
+lint-all: lint-format lint-includes lint-shell lint-docs lint-man lint-cppcheck lint-tidy
 	$(SUBMAKE) VARIANT=lint-gcc lint-compile
 
 lint-format:
@@ -447,6 +448,13 @@ lint-cppcheck:
 		--inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
 		-D_GNU_SOURCE -I. --include=/usr/include/$$(gcc -print-multiarch)/sys/queue.h \
 		$(wildcard $(MODULES) tests/unit tests/fuzz)
+
+# Links between documents, and the names of limits that docs/limits.md lists.
+lint-docs:
+	@scripts/link-check
+
+lint-man:
+	@mandoc -Tlint -Wwarning $(MAN)
 
 lint-shell:
 	@shellcheck $(shell grep -lE '^\#!.*sh$$' scripts/* .ci/* tests/*/* 2>/dev/null)
