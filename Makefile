@@ -287,6 +287,8 @@ install: build/envd
 	install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system"
 	sed 's,/usr/bin/envd,$(PREFIX)/bin/envd,' systemd/envd.service \
 		>"$(DESTDIR)$(PREFIX)/lib/systemd/system/envd.service"
+	install -m 0644 systemd/envd.socket systemd/envd-vsock.socket \
+		"$(DESTDIR)$(PREFIX)/lib/systemd/system"
 	install -D -m 0644 systemd/50-envd.preset \
 		"$(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-envd.preset"
 	install -D -m 0644 -t "$(SHARE)/envd/proto" $(PROTO)

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/user.h"
 #include "base/work.h"
+#include "envd/boot/inherited.h"
 #include "envd/boot/notify.h"
 #include "envd/boot/pid1.h"
 #include "envd/control/auth.h"
@@ -111,15 +112,20 @@ static void serve_invoking_user(struct daemon *d)
 
 /* ---- listening ---- */
 
+static const struct listen_spec *default_vsock(const struct options *o)
+{
+	return &o->listen[1];
+}
+
+/* The default set includes vsock as soon as its device exists, also if the module is loaded later. */
 static void retry_vsock(void *arg)
 {
 	struct daemon *d = arg;
-	struct listen_spec spec;
+	const struct listen_spec *spec = default_vsock(d->options);
 	struct error err;
 
-	listen_spec_vsock(d->options->port, &spec);
-	if (server_listen(d->server, &spec, &err) == 0) {
-		log_info("listening on %s", spec.text);
+	if (server_listen(d->server, spec, &err) == 0) {
+		log_info("listening on %s", spec->text);
 	} else if (d->vsock_waited_s < VSOCK_RETRY_LAST_S) {
 		timer_set_ms(&d->vsock_timer, (d->vsock_waited_s + 1) * 1000);
 		d->vsock_waited_s = d->vsock_waited_s * 2 + 1;
@@ -128,46 +134,53 @@ static void retry_vsock(void *arg)
 	}
 }
 
-/* The default set: TCP on all interfaces, and vsock where the machine has it. */
-static int listen_default(struct daemon *d, char *names, size_t names_bytes)
+/* Opens one listener. 1, 0 if vsock does not exist yet, or -1 with the reason on stderr. */
+static int listen_one(struct daemon *d, const struct listen_spec *spec)
 {
-	struct listen_spec tcp, vsock;
-	struct error err;
+	struct error err = {0};
 
-	listen_spec_tcp_any(d->options->port, &tcp);
-	if (server_listen(d->server, &tcp, &err) < 0) {
-		fprintf(stderr, "envd: %s\n", err.message);
-		return -1;
-	}
-	listen_spec_vsock(d->options->port, &vsock);
-	if (access("/dev/vsock", F_OK) == 0 && server_listen(d->server, &vsock, &err) == 0) {
-		snprintf(names, names_bytes, "%s, %s", tcp.text, vsock.text);
-	} else {
-		snprintf(names, names_bytes, "%s", tcp.text);
+	if (d->options->default_listen && spec == default_vsock(d->options)) {
+		if (access("/dev/vsock", F_OK) == 0 && server_listen(d->server, spec, &err) == 0)
+			return 1;
 		d->vsock_waited_s = 1;
 		timer_set_ms(&d->vsock_timer, 1000);
+		return 0;
 	}
-	return 0;
+	if (server_listen(d->server, spec, &err) == 0)
+		return 1;
+	fprintf(stderr, "envd: %s\n", err.message);
+	return -1;
 }
 
-/* Opens what was asked for; says so in one line, or what is wrong in one. */
-static int listen_all(struct daemon *d)
+static void add_name(char *names, size_t names_bytes, const struct listen_spec *spec)
 {
-	char names[OPTIONS_MAX_LISTEN * 64] = "";
-	struct error err;
-	size_t at = 0;
-	unsigned i;
+	size_t n = strlen(names);
 
-	if (d->options->n_listen == 0 && listen_default(d, names, sizeof(names)) < 0)
-		return -1;
+	snprintf(names + n, names_bytes - n, "%s%s", n ? ", " : "", spec->text);
+}
+
+/*
+ * Serves the sockets that were handed down, and opens those that are missing among them. One line
+ * says where it listens, or what is wrong.
+ */
+static int listen_all(struct daemon *d, const struct inherited *inherited)
+{
+	char names[(OPTIONS_MAX_LISTEN + INHERITED_MAX) * 64] = "";
+	unsigned i;
+	int r;
+
+	for (i = 0; i < inherited->n; i++) {
+		server_listen_adopted(d->server, inherited->fds[i], &inherited->specs[i]);
+		add_name(names, sizeof(names), &inherited->specs[i]);
+	}
 	for (i = 0; i < d->options->n_listen; i++) {
-		if (server_listen(d->server, &d->options->listen[i], &err) < 0) {
-			fprintf(stderr, "envd: %s\n", err.message);
+		if (inherited_covers(inherited, &d->options->listen[i]))
+			continue;
+		r = listen_one(d, &d->options->listen[i]);
+		if (r < 0)
 			return -1;
-		}
-		if (at < sizeof(names))
-			at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",
-					       i ? ", " : "", d->options->listen[i].text);
+		if (r > 0)
+			add_name(names, sizeof(names), &d->options->listen[i]);
 	}
 	log_info("listening on %s", names);
 	return 0;
@@ -378,13 +391,13 @@ static void start_services(struct daemon *d)
 		resume_handover(d);
 }
 
-int daemon_serve(const struct options *options)
+int daemon_serve(const struct options *options, const struct inherited *inherited)
 {
 	struct daemon *d = mem_zalloc(sizeof(*d));
 
 	d->options = options;
 	if (options->resume_handover)
-		handover_close_inherited();
+		handover_close_inherited(STDERR_FILENO + 1 + (unsigned)inherited->n);
 	spawn_init();
 	notify_init(&d->notify);
 	ignore_signals();
@@ -395,7 +408,7 @@ int daemon_serve(const struct options *options)
 	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
 	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
 	/* Listen before anything else: what connects meanwhile waits in the kernel's queue. */
-	if (listen_all(d) < 0)
+	if (listen_all(d, inherited) < 0)
 		return 1;
 	if (geteuid() != 0)
 		serve_invoking_user(d);

@@ -5,9 +5,10 @@
 #ifndef ENVD_DAEMON_H
 #define ENVD_DAEMON_H
 
+struct inherited;
 struct options;
 
 /* Serves until a signal ends it. Returns the exit status. */
-int daemon_serve(const struct options *options);
+int daemon_serve(const struct options *options, const struct inherited *inherited);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "envd/boot/inherited.h"
 #include "envd/boot/pid1.h"
 #include "envd/commands/cmd.h"
 #include "envd/daemon.h"
@@ -12,6 +13,7 @@
 
 int main(int argc, char **argv)
 {
+	struct inherited inherited;
 	struct options options;
 
 	if (argc > 1 && strcmp(argv[1], "ready") == 0)
@@ -38,9 +40,10 @@ int main(int argc, char **argv)
 		puts(version_build());
 		return 0;
 	}
+	inherited_from_environment(&inherited);
 	if (options.init)
-		pid1_run(&options.pid1);
+		pid1_run(&options.pid1, &inherited);
 	else if (getpid() == 1)
 		pid1_reap_for_daemon();
-	return daemon_serve(&options);
+	return daemon_serve(&options, &inherited);
 }

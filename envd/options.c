@@ -257,5 +257,13 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		if (store(o, flag, value) < 0)
 			return wrong("bad value of flag", flag->name);
 	}
+	o->default_listen = o->n_listen == 0;
+	if (o->default_listen) {
+		listen_spec_tcp_any(o->port, &o->listen[0]);
+		listen_spec_vsock(o->port, &o->listen[1]);
+		o->n_listen = 2;
+	}
+	o->pid1.listen = o->listen;
+	o->pid1.n_listen = o->n_listen;
 	return OPTIONS_OK;
 }

@@ -26,8 +26,9 @@ struct options {
 	bool resume_handover;
 
 	/* Ours. */
-	struct listen_spec listen[OPTIONS_MAX_LISTEN]; /* in the place of the default set */
+	struct listen_spec listen[OPTIONS_MAX_LISTEN]; /* those of -listen, or the default set */
 	unsigned n_listen;
+	bool default_listen; /* no -listen was given: TCP on all interfaces, and vsock if it exists */
 	bool cors;
 	bool any_vsock_peer;
 	const char *forward_ip; /* NULL: by is_not_fc */

@@ -9,16 +9,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-
-/* A decimal number from the environment, which is then removed; 0 where it is absent or none. */
-static uint64_t take_number(const char *name)
-{
-	const char *text = getenv(name);
-	uint64_t value = text ? strtoull(text, NULL, 10) : 0;
-
-	unsetenv(name);
-	return value;
-}
+#include "envd/boot/manager.h"
 
 /* The address in NOTIFY_SOCKET: a path, or '@' for the abstract namespace. 0 or -EINVAL. */
 static int read_address(struct notify *n, const char *text)
@@ -38,8 +29,8 @@ static int read_address(struct notify *n, const char *text)
 void notify_init(struct notify *n)
 {
 	const char *text = getenv("NOTIFY_SOCKET");
-	uint64_t watchdog_us = take_number("WATCHDOG_USEC");
-	uint64_t watchdog_pid = take_number("WATCHDOG_PID");
+	uint64_t watchdog_us = manager_take_number("WATCHDOG_USEC");
+	uint64_t watchdog_pid = manager_take_number("WATCHDOG_PID");
 
 	*n = (struct notify){.fd = -1};
 	if (!text)

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "envd/boot/inherited.h"
 
 /*
  * One for the command beside those that the daemon makes for processes, where it has made their
@@ -289,7 +290,7 @@ void pid1_reap_for_daemon(void)
 	}
 }
 
-void pid1_run(const struct pid1_options *options)
+void pid1_run(const struct pid1_options *options, struct inherited *listeners)
 {
 	struct pid1 p = {.options = options};
 	siginfo_t info;
@@ -302,6 +303,7 @@ void pid1_run(const struct pid1_options *options)
 	sigfillset(&p.signals);
 	sigprocmask(SIG_SETMASK, &p.signals, &p.inherited);
 	pid1_setup();
+	inherited_open(listeners, options->listen, options->n_listen);
 	if (start_daemon(&p))
 		return;
 	for (;;) {

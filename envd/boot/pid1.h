@@ -11,6 +11,10 @@
 #define ENVD_PID1_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+struct inherited;
+struct listen_spec;
 
 #define PID1_STOP_DAEMON_MS    3000 /* for the daemon to end its streams */
 #define PID1_STOP_MS	       5000 /* for everything else, between SIGTERM and SIGKILL */
@@ -30,6 +34,8 @@ enum pid1_halt {
 
 struct pid1_options {
 	enum pid1_halt halt;
+	const struct listen_spec *listen; /* the sockets that the daemon serves; borrowed */
+	size_t n_listen;
 	const char *exec; /* a command to start once the daemon listens; borrowed, or NULL */
 };
 
@@ -40,8 +46,12 @@ int pid1_halt_parse(const char *text, enum pid1_halt *ret);
  * Becomes PID 1: call it where -init was given, first of all, with one thread and no descriptor
  * but 0, 1 and 2. It returns in the daemon, the child; in PID 1 it never returns. Where the
  * process is not the first of its PID namespace it says so and exits with 2.
+ *
+ * PID 1 opens the sockets of options->listen and keeps them open as long as the machine lives, so
+ * that no other process can bind their ports while the daemon is started again. *listeners has them
+ * in the daemon.
  */
-void pid1_run(const struct pid1_options *options);
+void pid1_run(const struct pid1_options *options, struct inherited *listeners);
 
 /*
  * For a daemon that is process 1 without -init, as the entry point of a container: orphans would stay

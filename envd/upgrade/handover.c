@@ -9,17 +9,16 @@
 #include "base/error.h"
 #include "base/log.h"
 
-#define FIRST_INHERITED_FD 3
 /* Without close_range (Linux before 5.9): the reference numbers what it hands over from 200 up. */
 #define LAST_TRIED_FD 65536
 
-void handover_close_inherited(void)
+void handover_close_inherited(unsigned first)
 {
 	int fd;
 
-	if (syscall(SYS_close_range, FIRST_INHERITED_FD, ~0u, 0u) == 0)
+	if (syscall(SYS_close_range, first, ~0u, 0u) == 0)
 		return;
-	for (fd = FIRST_INHERITED_FD; fd < LAST_TRIED_FD; fd++)
+	for (fd = (int)first; fd < LAST_TRIED_FD; fd++)
 		close(fd);
 }
 

@@ -10,10 +10,10 @@
 #define HANDOVER_BLOB "/run/e2b/envd-handover.pb"
 
 /*
- * Closes every inherited descriptor from 3 up. Call it before the daemon opens any: afterwards an
- * inherited pipe can't be told from one of its own.
+ * Closes every inherited descriptor from `first` up. Call it before the daemon opens any: afterwards
+ * an inherited pipe can't be told from one of its own.
  */
-void handover_close_inherited(void);
+void handover_close_inherited(unsigned first);
 
 /*
  * Removes the file of the old daemon. Returns the value of X-Envd-Handover, a static string: "failed"

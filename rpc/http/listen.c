@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -191,7 +192,6 @@ int listen_open(const struct listen_spec *spec, struct error *err)
 	struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = in6->sin6_port};
 	socklen_t address_bytes = spec->address_bytes;
 	int fd, both = 0, r;
-	mode_t mask;
 
 	if (spec->kind == LISTEN_UNIX && remove_stale(spec, err) < 0)
 		return -1;
@@ -211,9 +211,10 @@ int listen_open(const struct listen_spec *spec, struct error *err)
 		set_tcp_options(fd);
 	if (address->sa_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof(both));
-	mask = umask(0177);
+	/* The mode of the socket is that of its file (unix(7)); umask would be every thread's. */
+	if (spec->kind == LISTEN_UNIX)
+		fchmod(fd, 0600);
 	r = bind(fd, address, address_bytes);
-	umask(mask);
 	if (r == 0)
 		r = listen(fd, BACKLOG);
 	if (r < 0) {
@@ -227,4 +228,67 @@ int listen_open(const struct listen_spec *spec, struct error *err)
 			r, "%s", spec->text);
 	}
 	return fd;
+}
+
+/* The text of an address that getsockname gave. 0, or -1 for a family that is not served. */
+static int describe(struct listen_spec *spec)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&spec->address;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&spec->address;
+	const struct sockaddr_vm *vm = (const struct sockaddr_vm *)&spec->address;
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&spec->address;
+	char host[INET6_ADDRSTRLEN];
+
+	switch (spec->address.ss_family) {
+	case AF_INET6:
+		spec->kind = LISTEN_TCP;
+		if (IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+			snprintf(spec->text, sizeof(spec->text), "tcp:*:%u", ntohs(in6->sin6_port));
+		else
+			snprintf(spec->text, sizeof(spec->text), "tcp:[%s]:%u",
+				 inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)),
+				 ntohs(in6->sin6_port));
+		return 0;
+	case AF_INET:
+		spec->kind = LISTEN_TCP;
+		snprintf(spec->text, sizeof(spec->text), "tcp:%s:%u",
+			 inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)),
+			 ntohs(in->sin_port));
+		return 0;
+	case AF_VSOCK:
+		spec->kind = LISTEN_VSOCK;
+		snprintf(spec->text, sizeof(spec->text), "vsock:%u", vm->svm_port);
+		return 0;
+	case AF_UNIX:
+		spec->kind = LISTEN_UNIX;
+		snprintf(spec->text, sizeof(spec->text), "unix:%.*s", (int)sizeof(un->sun_path),
+			 un->sun_path);
+		return 0;
+	}
+	return -1;
+}
+
+int listen_adopt(int fd, struct listen_spec *ret, struct error *err)
+{
+	int type = 0, listening = 0;
+	socklen_t n = sizeof(int), m = sizeof(int);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->address_bytes = sizeof(ret->address);
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_STREAM ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &m) < 0 || !listening ||
+	    getsockname(fd, (struct sockaddr *)&ret->address, &ret->address_bytes) < 0 ||
+	    describe(ret) < 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "descriptor %d is not a listening stream socket", fd);
+	if (ret->kind == LISTEN_TCP)
+		set_tcp_options(fd);
+	fd_set_nonblock(fd);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return 0;
+}
+
+bool listen_spec_equal(const struct listen_spec *a, const struct listen_spec *b)
+{
+	return a->kind == b->kind && strcmp(a->text, b->text) == 0;
 }

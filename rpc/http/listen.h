@@ -41,4 +41,14 @@ void listen_spec_vsock(unsigned port, struct listen_spec *ret);
  */
 int listen_open(const struct listen_spec *spec, struct error *err);
 
+/*
+ * Takes a listening stream socket that somebody else opened and prepares it as listen_open does.
+ * Returns 0 and what the socket is, in the form of a -listen flag, or -1 with
+ * ERROR_INVALID_ARGUMENT if the descriptor is anything else. The descriptor stays the caller's.
+ */
+int listen_adopt(int fd, struct listen_spec *ret, struct error *err);
+
+/* Whether both name the same address. */
+bool listen_spec_equal(const struct listen_spec *a, const struct listen_spec *b);
+
 #endif

@@ -56,7 +56,7 @@ static void listener_free(struct listener *l)
 	TAILQ_REMOVE(&l->server->listeners, l, link);
 	event_del(&l->event);
 	close(l->fd);
-	if (l->spec.kind == LISTEN_UNIX)
+	if (l->removes_file)
 		unlink(un->sun_path);
 	free(l);
 }
@@ -163,21 +163,32 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 		continue;
 }
 
-int server_listen(struct server *server, const struct listen_spec *spec, struct error *err)
+static struct listener *listener_new(struct server *server, int fd, const struct listen_spec *spec)
 {
-	struct listener *l;
-	int fd = listen_open(spec, err);
+	struct listener *l = mem_zalloc(sizeof(*l));
 
-	if (fd < 0)
-		return -1;
-	l = mem_zalloc(sizeof(*l));
 	l->server = server;
 	l->spec = *spec;
 	l->fd = fd;
 	event_assign(&l->event, server->loop->base, fd, EV_READ | EV_PERSIST, on_acceptable, l);
 	event_add(&l->event, NULL);
 	TAILQ_INSERT_TAIL(&server->listeners, l, link);
+	return l;
+}
+
+int server_listen(struct server *server, const struct listen_spec *spec, struct error *err)
+{
+	int fd = listen_open(spec, err);
+
+	if (fd < 0)
+		return -1;
+	listener_new(server, fd, spec)->removes_file = spec->kind == LISTEN_UNIX;
 	return 0;
+}
+
+void server_listen_adopted(struct server *server, int fd, const struct listen_spec *spec)
+{
+	listener_new(server, fd, spec);
 }
 
 size_t server_tcp_inodes(const struct server *server, uint32_t *ret, size_t max)

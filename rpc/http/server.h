@@ -51,6 +51,12 @@ void server_free(struct server *server);
 int server_listen(struct server *server, const struct listen_spec *spec, struct error *err);
 
 /*
+ * Serves a listening socket that somebody else opened: takes the descriptor that listen_adopt has
+ * described. The file of a unix socket is left in place at the end.
+ */
+void server_listen_adopted(struct server *server, int fd, const struct listen_spec *spec);
+
+/*
  * The inodes (fstat(2)) of the listening TCP sockets, so that a scan of all sockets can recognise
  * them. Writes max at most and returns how many.
  */

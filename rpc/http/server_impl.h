@@ -19,6 +19,7 @@ struct listener {
 	struct server *server;
 	struct listen_spec spec;
 	int fd;
+	bool removes_file; /* of a unix socket that this daemon made */
 	struct event event;
 	TAILQ_ENTRY(listener) link;
 };

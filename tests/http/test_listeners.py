@@ -1,5 +1,6 @@
 """Where the daemon listens, and what it says when it can't."""
 
+import base64
 import os
 import socket
 import stat
@@ -8,7 +9,7 @@ import time
 
 import pytest
 from conftest import ports, start_quietly
-from wire import Wire, request, rpc
+from wire import Wire, envelopes, request, rpc, stream_rpc
 
 HEALTH = request("GET", "/health")
 LOOPBACK = "127.0.0.1"
@@ -144,6 +145,75 @@ class TestVsock:
         code, _, err = run_envd("-isnotfc", "-listen", f"vsock:{port}")
         assert code == 1
         assert f"vsock:{port}" in err and len(err.splitlines()) == 1
+
+
+def start_below(listener, *flags):
+    """The daemon with a socket that its parent holds, as a service manager starts it: number 3."""
+    program = os.path.abspath(os.environ.get("ENVD", "build/envd"))
+    return subprocess.Popen(["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", program, "-isnotfc",
+                             *flags],
+                            env={**os.environ, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "envd.socket"},
+                            pass_fds=[3], preexec_fn=lambda: os.dup2(listener.fileno(), 3),
+                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+class TestInherited:
+    """The daemon alone held its port: after a crash any process of the guest could bind it, and
+    received the next /init with its token. A parent that holds the socket leaves no such moment."""
+
+    def test_port_stays_taken_over_a_crash(self):
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as held:
+            port = held.getsockname()[1]
+            for _ in range(3):
+                # What connects while there is no daemon waits for the next one.
+                with Wire((LOOPBACK, port)) as wire:
+                    wire.send(HEALTH)
+                    daemon = start_below(held, "-port", str(port))
+                    try:
+                        assert wire.answer().status == 204
+                        said = daemon.stderr.readline().decode()
+                        assert said.startswith(f"listening on tcp:*:{port}"), said
+                    finally:
+                        daemon.kill()
+                        daemon.wait()
+                        daemon.stderr.close()
+                with socket.socket() as thief, pytest.raises(OSError, match="in use"):
+                    thief.bind((LOOPBACK, port))
+                    thief.listen()
+
+    def test_other_addresses_are_opened(self):
+        """One that was handed down is served beside those of -listen."""
+        port = next(ports)
+        with socket.create_server((LOOPBACK, 0)) as held:
+            daemon = start_below(held, "-listen", f"tcp:{LOOPBACK}:{port}")
+            try:
+                assert daemon.stderr.readline()
+                assert is_healthy(held.getsockname())
+                assert is_healthy((LOOPBACK, port))
+            finally:
+                daemon.terminate()
+                daemon.wait()
+                daemon.stderr.close()
+
+    def test_processes_do_not_see_it(self, tmp_path):
+        with socket.create_server((LOOPBACK, 0)) as held:
+            daemon = start_below(held, "-listen", f"unix:{tmp_path}/socket")
+            try:
+                assert daemon.stderr.readline()
+                with Wire(held.getsockname()) as wire:
+                    wire.send(stream_rpc("process.Process/Start", {"process": {
+                        "cmd": "sh", "args": ["-c", "env; ls /proc/self/fd"]}}))
+                    body = wire.answer().body
+                    data = b"".join(base64.b64decode(message["event"]["data"]["stdout"])
+                                    for _, message in envelopes(body)
+                                    if "data" in message.get("event", {}))
+                    lines = data.decode().split("\n")
+                    assert "LISTEN" not in data.decode()
+                    assert "3" in lines and "4" not in lines  # 3 is ls' own, of the directory
+            finally:
+                daemon.terminate()
+                daemon.wait()
+                daemon.stderr.close()
 
 
 class TestFlags:
