@@ -314,7 +314,7 @@ build/envd.cdx.json: build/envd scripts/sbom
 #
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
-FOLDERS  := $(filter-out bench compare vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
+FOLDERS  := $(filter-out bench compare newcomer vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
 # The longest come first.
 SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-replay \
             $(filter-out conformance,$(FOLDERS)) $(SANITIZED:%=%-asan)
@@ -408,6 +408,14 @@ test-vm vm: all
 	@scripts/toolchain
 	$(if $(filter arm64,$(or $(PARTS),arm64)),$(SUBMAKE) ARCH=arm64 all unit-programs)
 	@$(TOOL_ENV) tests/vm/run $(if $(PEER),--peer '$(PEER)') $(PARTS)
+
+# What a fresh system shows to somebody who has just cloned: SYSTEMS="debian ubuntu", USERS="root
+# newcomer", STEPS="run documents test", and SUITES for make test there.
+.PHONY: test-newcomer
+test-newcomer:
+	@scripts/packages newcomer
+	@tests/newcomer/run $(if $(SYSTEMS),--systems '$(SYSTEMS)') $(if $(USERS),--users '$(USERS)') \
+		$(if $(STEPS),--steps '$(STEPS)') $(if $(filter command line,$(origin SUITES)),--suites '$(SUITES)')
 
 .PHONY: lock
 lock:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import stat
 
 import pytest
@@ -38,12 +39,13 @@ def test_signals(envd, signal, text):
 def test_core_dump(envd):
     """The end says "core dumped" where the kernel says so. Whether it dumps is the machine's choice:
     with a core_pattern that begins with `|`, as Ubuntu's, it depends on a program outside of the
-    test's namespaces. So the same death is died outside of envd, and both must be told alike."""
+    test's namespaces; and where sudo set the hard limit to 0, a container may be unable to raise
+    it. So the same death is died outside of envd, and both must be told alike."""
     death = "ulimit -c unlimited; kill -ABRT $$"
     pid = os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", f"cd {WORLD}; {death}")
     dumped = os.WCOREDUMP(os.waitpid(pid, 0)[1])
     with open("/proc/sys/kernel/core_pattern", encoding="ascii") as f:
-        assert dumped or f.read().startswith("|"), "a file in a writable directory is always dumped"
+        assert dumped or f.read().startswith("|") or resource.getrlimit(resource.RLIMIT_CORE)[1] == 0
     end = envd.run("sh", "-c", death, cwd=WORLD).end
     assert end["status"] == "signal: aborted" + (" (core dumped)" if dumped else "")
 
