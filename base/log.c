@@ -60,29 +60,60 @@ static void flatten(char *text)
 			*text = '?';
 }
 
+/* One write for each line, so that lines of several threads do not mix. */
+static void write_stderr(enum log_level level, const char *text)
+{
+	char line[LINE_BYTES + 8];
+	int n;
+
+	/* sd-daemon(3): where stderr is the journal, a line may carry its priority. */
+	if (getenv("JOURNAL_STREAM"))
+		n = snprintf(line, sizeof(line), "<%d>%s\n", (int)level, text);
+	else
+		n = snprintf(line, sizeof(line), "%s\n", text);
+	if (log_can_write(STDERR_FILENO) && write(STDERR_FILENO, line, (size_t)n) < 0)
+		return;
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
-	char line[LINE_BYTES];
+	char text[LINE_BYTES];
 	va_list ap;
-	int prefix = 0;
-	size_t n;
 
 	if (!log_enabled(level))
 		return;
-	/* sd-daemon(3): where stderr is the journal, a line may carry its priority. */
-	if (getenv("JOURNAL_STREAM"))
-		prefix = snprintf(line, sizeof(line), "<%d>", (int)level);
 	va_start(ap, format);
-	vsnprintf(line + prefix, sizeof(line) - (size_t)prefix - 1, format, ap);
+	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	flatten(line + prefix);
+	flatten(text);
 	if (sink_fn)
-		sink_fn(&(struct log_line){.level = level, .text = line + prefix}, sink_arg);
-	n = strlen(line);
-	line[n++] = '\n';
-	/* One write, so that lines of several threads do not mix. */
-	if (log_can_write(STDERR_FILENO) && write(STDERR_FILENO, line, n) < 0)
+		sink_fn(&(struct log_line){.level = level, .text = text}, sink_arg);
+	write_stderr(level, text);
+}
+
+bool log_has_sink(void)
+{
+	return sink_fn != NULL;
+}
+
+void log_event(const struct log_line *given, const char *format, ...)
+{
+	bool to_stderr = given->level <= LOG_LEVEL_WARN && log_enabled(given->level);
+	struct log_line line = *given;
+	char text[LINE_BYTES];
+	va_list ap;
+
+	if (!sink_fn && !to_stderr)
 		return;
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	flatten(text);
+	line.text = text;
+	if (sink_fn)
+		sink_fn(&line, sink_arg);
+	if (to_stderr)
+		write_stderr(given->level, text);
 }
 
 void log_operation(uint64_t operation, const char *event_type, const char *format, ...)
@@ -92,7 +123,7 @@ void log_operation(uint64_t operation, const char *event_type, const char *forma
 	char text[LINE_BYTES];
 	va_list ap;
 
-	if (!sink_fn || !log_enabled(LOG_LEVEL_INFO))
+	if (!sink_fn)
 		return;
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);

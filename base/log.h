@@ -41,13 +41,60 @@ void log_hold_files(bool hold);
 /* Whether a line can be written to fd without waiting; for stderr, and for what a sink writes to. */
 bool log_can_write(int fd);
 
-/* A line, as a sink gets it. */
+/* A member of a line, beside its text: collectors filter by these. */
+enum log_field_kind {
+	LOG_FIELD_TEXT,	  /* text; NULL leaves the member out */
+	LOG_FIELD_NUMBER, /* number */
+	LOG_FIELD_BOOL,	  /* number: 0 or 1 */
+	LOG_FIELD_JSON,	  /* text is JSON; NULL leaves the member out */
+};
+
+struct log_field {
+	const char *name;
+	enum log_field_kind kind;
+	const char *text;
+	int64_t number;
+};
+
+#define LOG_TEXT(name, value)	((struct log_field){name, LOG_FIELD_TEXT, value, 0})
+#define LOG_NUMBER(name, value) ((struct log_field){name, LOG_FIELD_NUMBER, NULL, (int64_t)(value)})
+#define LOG_BOOL(name, value)	((struct log_field){name, LOG_FIELD_BOOL, NULL, !!(value)})
+#define LOG_JSON(name, value)	((struct log_field){name, LOG_FIELD_JSON, value, 0})
+
+/* The members of a log_event: LOG_FIELDS(LOG_NUMBER("pid", pid), …). They live for the block. */
+#define LOG_FIELDS(...)                                                                            \
+	.fields = (const struct log_field[]){__VA_ARGS__},                                         \
+	.n_fields = sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field)
+
+/* A line, as a sink gets it. Everything is borrowed for the call. */
 struct log_line {
 	enum log_level level;
-	const char *text;	/* has no newline, and lives for the call */
-	const char *event_type; /* what collectors filter by, or NULL */
-	uint64_t operation;	/* the number of the request that it belongs to; 0: none */
+	const char *logger;	/* "envd", "process", "filesystem", "port-forwarder" */
+	const char *text;	/* without a newline */
+	const char *event_type; /* a member; NULL: left out */
+	uint64_t operation;	/* number of the request that it belongs to; 0: none */
+	const struct log_field *fields;
+	size_t n_fields;
 };
+
+/*
+ * Whether lines of log_event are taken at all. Ask before building a member that costs something:
+ * no line is built that nobody takes.
+ */
+bool log_has_sink(void);
+
+/*
+ * A line with members, for those who collect the log (docs/compatibility: the log's members). The
+ * sink gets it whatever its level. Warnings and errors go to stderr too, as text only. `line` gives
+ * everything but the text; a NULL logger is "envd". Input bytes, tokens and values of environment
+ * variables must not be members: their length may.
+ *
+ *	log_event(&(struct log_line){.level = LOG_LEVEL_INFO, .operation = id,
+ *				     LOG_FIELDS(LOG_NUMBER("pid", pid))},
+ *		  "process %d: %s", pid, name);
+ */
+void log_event(const struct log_line *line, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /*
  * What was done for a client, for those who collect the log: it goes to the sink alone, and costs

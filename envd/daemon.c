@@ -348,8 +348,9 @@ static void start_cgroups(struct daemon *d)
 	else
 		d->cgroups = cgroups_new(&d->loop, d->context.kill_workers, o->cgroup_root,
 					 o->process_accounting);
-	d->freezer = freezer_new(&d->loop, d->cgroups ? d->cgroups->root_fd : -1,
-				 FREEZER_WATCHDOG_MS, hold_starts, d);
+	d->freezer =
+		freezer_new(&d->loop, d->cgroups ? d->cgroups->root_fd : -1, FREEZER_WATCHDOG_MS,
+			    &(struct freezer_hooks){.hold = hold_starts, .arg = d});
 	d->control.freezer = d->freezer;
 }
 
@@ -363,7 +364,7 @@ static void handover_thawed(void *arg, const struct thaw_result *result)
 static void resume_handover(struct daemon *d)
 {
 	d->control.handover = handover_refuse(HANDOVER_BLOB);
-	freezer_thaw(d->freezer, false, handover_thawed, d);
+	freezer_thaw(d->freezer, &(struct thaw_request){0}, handover_thawed, d);
 }
 
 /* What is served. */

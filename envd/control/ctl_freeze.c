@@ -1,29 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * POST /freeze, POST /unfreeze: the workload is stopped before a snapshot; or let go again, where the
- * snapshot did not come about. (After a resume /init thaws.)
+ * POST /freeze stops the workload before a snapshot. POST /unfreeze lets it go on if the snapshot was
+ * given up; after a resume /init does so.
+ *
+ *	freeze:   read_request → freezer (drain, sweep, wait) → frozen: flush the log → flushed: answer
+ *	unfreeze: freezer → thawed: answer
+ *
+ * The log's queue is flushed for the rest of maxWaitMs and then emptied: a clone that resumes from
+ * the snapshot must not send the lines of its parent again.
  */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
+#include "envd/control/log_export.h"
 #include "rpc/codec/json.h"
 #include "rpc/http/router.h"
 #include "rpc/http/stream.h"
 #include "rpc/http/uri.h"
 
-struct freeze_call {
-	struct stream *stream;	/* a reference */
-	struct freeze_job *job; /* NULL when it is over */
-	bool reports;		/* the client wants to know what became of it */
+/* The longest that an answer waits for the collector of the log. */
+#define FLUSH_MAX_MS 2000
+
+enum freeze_state {
+	FREEZE_FREEZING,
+	FREEZE_FLUSHING,
+	FREEZE_OVER,
 };
+
+struct freeze_call {
+	struct control *control;
+	struct stream *stream; /* a reference */
+	enum freeze_state state;
+	struct freeze_job *job; /* in FREEZE_FREEZING */
+	uint64_t began_ms;
+	int64_t max_wait_ms; /* above 0: the answer is a report */
+	struct freeze_result result;
+};
+
+static void freeze(struct stream *s, void *arg);
+static void unfreeze(struct stream *s, void *arg);
+
+void ctl_freeze_register(struct control *c, struct router *router)
+{
+	router_add(router, "POST", "/freeze", freeze, c);
+	router_add(router, "POST", "/unfreeze", unfreeze, c);
+}
+
+static void freeze_set_state(struct freeze_call *call, enum freeze_state state)
+{
+	static const char *const names[] = {"freezing", "flushing", "over"};
+
+	log_debug("/freeze %ju: %s -> %s", (uintmax_t)stream_id(call->stream), names[call->state],
+		  names[state]);
+	call->state = state;
+}
 
 /* ---- parameters ---- */
 
-/* What strconv.ParseInt takes as decimal: an optional sign and digits. */
+/* The numbers of Go's strconv.ParseInt in base 10: an optional sign and digits. */
 static bool parse_int(const char *text, int64_t *ret)
 {
 	const char *digits = text + (*text == '-' || *text == '+');
@@ -45,7 +86,7 @@ static void refuse(struct stream *s, const char *name, const char *why)
 	stream_reply(s, 400, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-/* The value of a parameter, or NULL where there is none. False: refused, since it came twice. */
+/* The value of a parameter; NULL if absent. False: the request was refused, for it came twice. */
 static bool get_parameter(struct stream *s, const char *name, const char **ret)
 {
 	const char *query = stream_head_in(s)->query;
@@ -58,7 +99,7 @@ static bool get_parameter(struct stream *s, const char *name, const char **ret)
 	return false;
 }
 
-/* Leaves *ret as it is where there is none. */
+/* An absent parameter leaves *ret unchanged. False: the request was refused. */
 static bool get_number(struct stream *s, const char *name, int64_t *ret)
 {
 	const char *text;
@@ -85,6 +126,69 @@ static bool read_request(struct stream *s, struct freeze_request *ret)
 
 /* ---- freeze ---- */
 
+static void frozen(void *arg, const struct freeze_result *result);
+static void flushed(void *arg, bool complete);
+static void freeze_gone(struct stream *s);
+static void reply_report(struct stream *s, const struct freeze_result *r);
+
+static void freeze(struct stream *s, void *arg)
+{
+	static const struct stream_handler handler = {.gone = freeze_gone};
+	struct freeze_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
+	struct freeze_request request;
+
+	if (!read_request(s, &request))
+		return;
+	call->control = arg;
+	call->stream = stream_ref(s);
+	call->began_ms = clock_monotonic_ms();
+	call->max_wait_ms = request.max_wait_ms;
+	stream_set_handler(s, &handler, call);
+	call->job = freezer_freeze(call->control->freezer, &request, frozen, call);
+}
+
+/* How long the log may be flushed: the rest of the wait that the client allowed. */
+static unsigned flush_ms(const struct freeze_call *call)
+{
+	uint64_t spent_ms = clock_monotonic_ms() - call->began_ms;
+
+	if (call->max_wait_ms <= 0 || spent_ms >= (uint64_t)call->max_wait_ms)
+		return 0;
+	if ((uint64_t)call->max_wait_ms - spent_ms > FLUSH_MAX_MS)
+		return FLUSH_MAX_MS;
+	return (unsigned)((uint64_t)call->max_wait_ms - spent_ms);
+}
+
+static void frozen(void *arg, const struct freeze_result *result)
+{
+	struct freeze_call *call = arg;
+
+	call->result = *result;
+	freeze_set_state(call, FREEZE_FLUSHING);
+	if (call->control->log_export)
+		log_export_flush(call->control->log_export, flush_ms(call), flushed, call);
+	else
+		flushed(call, true);
+}
+
+static void flushed(void *arg, bool complete)
+{
+	struct freeze_call *call = arg;
+
+	if (!complete)
+		log_event(
+			&(struct log_line){.level = LOG_LEVEL_WARN,
+					   .operation = stream_id(call->stream),
+					   LOG_FIELDS(LOG_TEXT("error", "deadline exceeded"))},
+			"freeze: log lines were dropped: the collector did not take them in time");
+	freeze_set_state(call, FREEZE_OVER);
+	if (call->max_wait_ms > 0)
+		reply_report(call->stream, &call->result);
+	else
+		stream_reply(call->stream, 204, NULL, NULL, 0);
+	stream_unref(call->stream);
+}
+
 static void put(struct json_writer *out, const char *name, unsigned value)
 {
 	json_put_name(out, name);
@@ -109,6 +213,7 @@ static void reply_report(struct stream *s, const struct freeze_result *r)
 	json_put_name(&out, "truncated");
 	json_put_bool(&out, r->truncated);
 	put(&out, "unobservable", r->unobservable);
+	put(&out, "vanished", r->vanished);
 	put(&out, "visited", r->visited);
 	put(&out, "waitMs", r->wait_ms);
 	json_put_object_end(&out);
@@ -118,46 +223,29 @@ static void reply_report(struct stream *s, const struct freeze_result *r)
 	json_writer_clear(&out);
 }
 
-static void frozen(void *arg, const struct freeze_result *result)
-{
-	struct freeze_call *call = arg;
-
-	call->job = NULL;
-	if (call->reports)
-		reply_report(call->stream, result);
-	else
-		stream_reply(call->stream, 204, NULL, NULL, 0);
-	stream_unref(call->stream);
-}
-
 static void freeze_gone(struct stream *s)
 {
 	struct freeze_call *call = stream_data(s);
 
-	if (!call->job)
-		return;
+	if (call->state != FREEZE_FREEZING)
+		return; /* `flushed` comes, and ends the call */
 	freezer_give_up(call->job);
+	freeze_set_state(call, FREEZE_OVER);
 	stream_unref(call->stream);
-}
-
-static void freeze(struct stream *s, void *arg)
-{
-	static const struct stream_handler handler = {.gone = freeze_gone};
-	struct control *c = arg;
-	struct freeze_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
-	struct freeze_request request;
-
-	if (!read_request(s, &request))
-		return;
-	call->stream = stream_ref(s);
-	call->reports = request.max_wait_ms > 0;
-	stream_set_handler(s, &handler, call);
-	call->job = freezer_freeze(c->freezer, &request, frozen, call);
 }
 
 /* ---- unfreeze ---- */
 
-/* A thaw is carried to its end, whether anybody waits for the answer or not. */
+static void thawed(void *arg, const struct thaw_result *result);
+
+/* A thaw is carried to its end although its client may go. */
+static void unfreeze(struct stream *s, void *arg)
+{
+	struct control *c = arg;
+
+	freezer_thaw(c->freezer, &(struct thaw_request){0}, thawed, stream_ref(s));
+}
+
 static void thawed(void *arg, const struct thaw_result *result)
 {
 	struct stream *s = arg;
@@ -169,17 +257,4 @@ static void thawed(void *arg, const struct thaw_result *result)
 		stream_reply_error(s, 500, result->err.message);
 	}
 	stream_unref(s);
-}
-
-static void unfreeze(struct stream *s, void *arg)
-{
-	struct control *c = arg;
-
-	freezer_thaw(c->freezer, false, thawed, stream_ref(s));
-}
-
-void ctl_freeze_register(struct control *c, struct router *router)
-{
-	router_add(router, "POST", "/freeze", freeze, c);
-	router_add(router, "POST", "/unfreeze", unfreeze, c);
 }

@@ -181,7 +181,7 @@ static void thaw(struct init_call *call)
 {
 	struct control *c = call->control;
 
-	freezer_thaw(c->freezer, true, thawed, call);
+	freezer_thaw(c->freezer, &(struct thaw_request){.audit = true}, thawed, call);
 }
 
 /* ---- what can block: certificates, then mounts ---- */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/freeze_tree.h"
 
 #include <dirent.h>
@@ -72,6 +73,12 @@ static void add_once(struct path_list *list, const char *path)
 static bool is_workload(const char *path)
 {
 	return strcmp(path, workload[0]) == 0 || strcmp(path, workload[1]) == 0;
+}
+
+/* ENODEV: the cgroup was removed after its file was opened (kernfs_get_active, fs/kernfs). */
+bool freeze_tree_has_vanished(const char *path, int r)
+{
+	return (r == -ENOENT || r == -ENODEV) && !is_workload(path);
 }
 
 bool freeze_tree_is_needed(const char *path)
@@ -301,10 +308,10 @@ unsigned freeze_tree_scan(const struct freeze_tree *tree, struct path_list *gues
 		if (path_list_has(&tree->descend, path) || freeze_tree_is_needed(path))
 			continue;
 		r = freeze_tree_is_asked(tree->root_fd, path);
-		if (r < 0)
-			failed++;
-		else if (r == 1)
+		if (r == 1)
 			path_list_add(guest, path);
+		else if (r < 0 && !freeze_tree_has_vanished(path, r))
+			failed++;
 	}
 	*ret_truncated = w.truncated;
 	failed += w.failed;
@@ -316,27 +323,38 @@ unsigned freeze_tree_scan(const struct freeze_tree *tree, struct path_list *gues
 
 static void freeze(const struct freeze_tree *tree, struct freeze_sweep *sweep, const char *path)
 {
-	if (write_freeze(tree->root_fd, path, "1") < 0)
-		sweep->failed++;
-	else
+	int r = write_freeze(tree->root_fd, path, "1");
+
+	if (r == 0)
 		path_list_add(&sweep->targets, path);
+	else if (freeze_tree_has_vanished(path, r))
+		sweep->vanished++;
+	else
+		sweep->failed++;
 }
 
 static void sweep_child(const struct freeze_tree *tree, struct freeze_sweep *sweep,
 			const char *path)
 {
+	int r;
+
 	if (is_workload(path) || path_list_has(&tree->descend, path))
 		return;
 	if (freeze_tree_is_needed(path)) {
 		sweep->allowlisted++;
 		return;
 	}
-	/* Stopped already, by the guest: a request of ours would make it ours to thaw. */
+	/* The guest froze it before: a freeze by the daemon would have the daemon thaw it. */
 	if (path_list_has(sweep->guest, path))
 		return;
-	/* And one that it has frozen since the scan. */
-	if (sweep->adopt && freeze_tree_is_asked(tree->root_fd, path) == 1) {
+	/* The guest may have frozen it since the scan. */
+	r = sweep->adopt ? freeze_tree_is_asked(tree->root_fd, path) : 0;
+	if (r == 1) {
 		path_list_add(sweep->guest, path);
+		return;
+	}
+	if (freeze_tree_has_vanished(path, r)) {
+		sweep->vanished++;
 		return;
 	}
 	freeze(tree, sweep, path);
@@ -388,8 +406,8 @@ static void thaw_found(const struct freeze_tree *tree, struct freeze_thaw *thaw,
 		if (r == 0)
 			thaw->thawed++;
 	}
-	/* One that was removed meanwhile is frozen no more. */
-	if (r < 0 && r != -ENOENT)
+	/* A cgroup that was removed meanwhile is not frozen any more. */
+	if (r < 0 && !freeze_tree_has_vanished(path, r))
 		thaw->failed++;
 }
 
@@ -406,8 +424,12 @@ void freeze_tree_thaw(const struct freeze_tree *tree, struct freeze_thaw *thaw)
 
 	for (i = 0; i < ARRAY_LEN(workload); i++) {
 		r = write_freeze(tree->root_fd, workload[i], "0");
-		if (r == 0 || r == -ENOENT)
+		if (r == 0)
 			continue;
+		if (r == -ENOENT || r == -ENODEV) {
+			thaw->missing++;
+			continue;
+		}
 		thaw->failed++;
 		thaw->groups_failed = true;
 	}

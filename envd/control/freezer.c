@@ -1,9 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/freezer.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -11,9 +15,15 @@
 #include "base/work.h"
 #include "envd/control/freeze_tree.h"
 
-/* The kernel is asked whether all has stopped at 0.1, 0.2, 0.4, … and then every 2 ms. */
+/* The kernel is asked whether everything has stopped at 0.1, 0.2, 0.4, … and then every 2 ms. */
 #define POLL_FIRST_US 100
 #define POLL_MAX_US   2000
+
+/* A drain asks for starts this often. */
+#define DRAIN_POLL_MS 2
+
+/* Generations start below this, so that JSON numbers hold them exactly. */
+#define FIRST_GENERATION_MAX (UINT64_C(1) << 52)
 
 enum freeze_mode {
 	FREEZE_MODE_NONE,
@@ -21,57 +31,89 @@ enum freeze_mode {
 	FREEZE_MODE_HIERARCHY,
 };
 
+enum job_state {
+	JOB_QUEUED,   /* behind another job */
+	JOB_DRAINING, /* a freeze: waits for starts to end */
+	JOB_RUNNING,  /* on the worker */
+	JOB_OVER,     /* its `done` is next */
+};
+
+struct freeze_job {
+	struct work work;
+	TAILQ_ENTRY(freeze_job) link; /* in the freezer's queue */
+	struct freezer *freezer;
+	enum job_state state;
+	void *arg;
+
+	/* A freeze: `frozen` is set. */
+	struct freeze_request request;
+	freezer_frozen_fn *frozen;
+	struct freeze_result freeze;
+	atomic_bool given_up;
+	bool wrote; /* a cgroup took the freeze */
+	uint64_t drain_until_ms;
+
+	/* A thaw. */
+	freezer_thawed_fn *thawed;
+	bool wants_audit;
+	bool by_watchdog;
+	bool stale;	    /* by_watchdog: another job came between */
+	uint64_t number;    /* of the freeze: made, or by_watchdog watched over */
+	bool groups_failed; /* user or ptys may still be frozen */
+	bool done;	    /* nothing that could be thawed is still frozen */
+	struct thaw_result thaw;
+};
+
 TAILQ_HEAD(freeze_jobs, freeze_job);
 
 struct freezer {
 	struct workers *workers; /* one thread */
 	int root_fd;		 /* -1: no cgroups */
-	void (*hold)(void *arg, bool hold);
-	void *hold_arg;
+	struct freezer_hooks hooks;
 
 	/* Loop only. */
+	struct freeze_jobs jobs; /* the first one is at work */
+	struct defer next;	 /* goes on with the first job */
+	struct timer drain;
+	uint64_t generation;
 	unsigned freezes_pending; /* asked for, and not done */
-	bool groups_frozen;	  /* user and ptys, by us */
+	bool groups_frozen;	  /* user and ptys, by this daemon */
 	bool holding;
 	uint64_t watchdog_ms;
 	struct timer watchdog;
 	uint64_t watchdog_freeze; /* the number of the freeze it watches over */
 	struct freezer_stats stats;
-	struct freeze_jobs easy; /* jobs with nothing to do but to be answered, by the loop */
-	struct defer answer_easy;
 
-	/* The jobs' only; the loop looks while none is about. */
+	/* Of the job on the worker; the loop reads them while there is none. */
 	enum freeze_mode unthawed; /* the last freeze, until something was thawed */
 	bool active;		   /* a freeze is in effect */
-	uint64_t n_freezes;	   /* and changed by a thaw that left nothing */
-	struct path_list guest;	   /* what the guest had frozen before it */
+	uint64_t n_freezes;	   /* changed by a freeze, and by a thaw that left nothing */
+	struct path_list guest;	   /* frozen by the guest before that */
 };
 
-struct freeze_job {
-	struct work work;
-	TAILQ_ENTRY(freeze_job) link; /* of those that need no worker */
-	struct freezer *freezer;
-	void *arg;
+static void job_next(void *arg);
 
-	struct freeze_request request;
-	freezer_frozen_fn *frozen;
-	struct freeze_result freeze;
-	atomic_bool given_up;
-	bool wrote; /* something was frozen */
+/* ---- states ---- */
 
-	freezer_thawed_fn *thawed;
-	bool wants_audit;
-	bool by_watchdog, stale;
-	uint64_t number; /* of the freeze: made, or by_watchdog watched over */
-	bool groups_failed;
-	struct thaw_result thaw;
-};
+static const char *job_state_name(enum job_state state)
+{
+	static const char *const names[] = {"queued", "draining", "running", "over"};
+
+	return names[state];
+}
+
+static void job_set_state(struct freeze_job *job, enum job_state state)
+{
+	log_debug("%s: %s -> %s", job->frozen ? "freeze" : "thaw", job_state_name(job->state),
+		  job_state_name(state));
+	job->state = state;
+}
 
 /* ---- jobs, on the worker ---- */
 
 /*
- * Whether a freeze of ours is in effect: by memory, and by the tree, which a daemon before this one
- * may have left frozen. Every freeze writes to user and ptys first.
+ * Whether a freeze of the daemon is in effect. Memory is not enough: a daemon before this one may
+ * have left the tree frozen. Every freeze writes to user and ptys first, so those two tell.
  */
 static bool in_effect(const struct freezer *f)
 {
@@ -79,7 +121,7 @@ static bool in_effect(const struct freezer *f)
 	       freeze_tree_is_frozen(f->root_fd, "ptys") == 1;
 }
 
-/* Takes what has stopped, and what has gone, off the list. */
+/* Takes the cgroups that have stopped, vanished or failed off the list. */
 static void look(const struct freezer *f, struct path_list *targets, struct freeze_result *result)
 {
 	size_t i, kept = 0;
@@ -93,6 +135,8 @@ static void look(const struct freezer *f, struct path_list *targets, struct free
 		}
 		if (r == 1)
 			result->frozen++;
+		else if (freeze_tree_has_vanished(targets->paths[i], r))
+			result->vanished++;
 		else
 			result->failed++;
 		free(targets->paths[i]);
@@ -106,7 +150,7 @@ static void await(struct freeze_job *job, struct path_list *targets, uint64_t be
 	struct timespec pause = {0};
 	int64_t max_ms = job->request.max_wait_ms;
 
-	/* Longer than any client waits, and short enough to count with. */
+	/* No client waits for a day; the bound keeps the sum below from overflowing. */
 	if (max_ms > 24 * 60 * 60 * 1000)
 		max_ms = 24 * 60 * 60 * 1000;
 	until_us = begun_us + (uint64_t)max_ms * 1000;
@@ -123,7 +167,7 @@ static void await(struct freeze_job *job, struct path_list *targets, uint64_t be
 	}
 }
 
-/* Bounds what a client may ask for by what a thaw can reach. */
+/* A freeze may visit as many cgroups as a thaw: otherwise a thaw would leave some frozen. */
 static unsigned max_visits(const struct freeze_request *request)
 {
 	if (request->max_cgroups <= 0)
@@ -147,7 +191,7 @@ static void freeze_run(struct work *work)
 	bool truncated = false;
 
 	freeze_tree_init(&tree, f->root_fd, "/proc/self/cgroup");
-	/* While a freeze of ours is in effect, what is frozen is no more the guest's doing alone. */
+	/* While a freeze is in effect, a frozen cgroup does not show who froze it. */
 	if (!in_effect(f)) {
 		path_list_clear(&f->guest);
 		result->scan_failed = freeze_tree_scan(&tree, &f->guest, &truncated);
@@ -160,6 +204,7 @@ static void freeze_run(struct work *work)
 	result->visited = sweep.visited;
 	result->allowlisted = sweep.allowlisted;
 	result->failed = sweep.failed;
+	result->vanished = sweep.vanished;
 	result->truncated = sweep.truncated || truncated;
 	result->requested = (unsigned)sweep.targets.n;
 	result->pre_frozen = (unsigned)f->guest.n;
@@ -175,7 +220,7 @@ static void freeze_run(struct work *work)
 	path_list_clear(&sweep.targets);
 }
 
-/* What the freeze has left. The names go to the log and not into a header: they are the guest's. */
+/* Reports what the freeze left. The names are the guest's, so they go to the log and to no header. */
 static void audit(struct freeze_job *job, const struct freeze_tree *tree)
 {
 	struct freeze_audit result;
@@ -188,11 +233,26 @@ static void audit(struct freeze_job *job, const struct freeze_tree *tree)
 		 result.visited, result.frozen, result.escaped, result.violations,
 		 result.truncated ? "true" : "false");
 	if (result.violations)
-		log_error("%u cgroups that a resume needs were frozen: %s", result.violations,
-			  result.violation_sample);
+		log_event(
+			&(struct log_line){.level = LOG_LEVEL_ERROR,
+					   LOG_FIELDS(LOG_NUMBER("violations", result.violations),
+						      LOG_NUMBER("frozen", result.frozen),
+						      LOG_NUMBER("visited", result.visited),
+						      LOG_TEXT("paths", result.violation_sample))},
+			"%u cgroups that a resume needs were frozen: %s", result.violations,
+			result.violation_sample);
 	if (result.escaped)
-		log_warn("%u cgroups were not frozen, being new or not reached: %s", result.escaped,
-			 result.escaped_sample);
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+					     LOG_FIELDS(LOG_NUMBER("escaped", result.escaped),
+							LOG_NUMBER("frozen", result.frozen),
+							LOG_TEXT("paths", result.escaped_sample))},
+			  "%u cgroups were not frozen, being new or not reached: %s",
+			  result.escaped, result.escaped_sample);
+	if (result.truncated)
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+					     LOG_FIELDS(LOG_NUMBER("visited", result.visited))},
+			  "the audit of the freeze looked at %u cgroups, and there are more",
+			  result.visited);
 }
 
 static void thaw_run(struct work *work)
@@ -202,32 +262,33 @@ static void thaw_run(struct work *work)
 	struct freeze_thaw thaw = {.guest = &f->guest};
 	struct freeze_tree tree;
 
-	/* Another freeze, with a watchdog of its own, or a thaw has come between. */
+	/* A thaw, or a freeze with a watchdog of its own, came between. */
 	job->stale = job->by_watchdog && job->number != f->n_freezes;
 	if (job->stale)
 		return;
 	freeze_tree_init(&tree, f->root_fd, "/proc/self/cgroup");
 	audit(job, &tree);
 	f->unthawed = FREEZE_MODE_NONE;
-	/* Without a freeze of ours the guest's own are none of our business. */
+	/* Without a freeze of the daemon, every frozen cgroup is the guest's own. */
 	thaw.discover = in_effect(f);
 	freeze_tree_thaw(&tree, &thaw);
 	freeze_tree_clear(&tree);
 	job->groups_failed = thaw.groups_failed;
-	job->thaw.complete = thaw.failed == 0 && !thaw.truncated;
-	if (job->thaw.complete) {
+	job->done = thaw.failed == 0 && !thaw.truncated;
+	job->thaw.complete = job->done && thaw.missing == 0;
+	if (job->done) {
 		f->active = false;
 		f->n_freezes++;
-	} else {
-		error_set(&job->thaw.err, ERROR_INTERNAL, "%u cgroups could not be thawed%s",
-			  thaw.failed,
-			  thaw.truncated ? ", and there are more than are looked at" : "");
 	}
+	if (!job->thaw.complete)
+		error_set(&job->thaw.err, ERROR_INTERNAL, "%u cgroups could not be thawed%s",
+			  thaw.failed + thaw.missing,
+			  thaw.truncated ? ", and there are more than are looked at" : "");
 	if (thaw.preserved)
 		log_info("%u cgroups stay frozen: the guest had frozen them", thaw.preserved);
 }
 
-/* ---- what follows, on the loop ---- */
+/* ---- the ends of jobs, on the loop ---- */
 
 static void update_hold(struct freezer *f)
 {
@@ -236,28 +297,48 @@ static void update_hold(struct freezer *f)
 	if (hold == f->holding)
 		return;
 	f->holding = hold;
-	f->hold(f->hold_arg, hold);
+	f->hooks.hold(f->hooks.arg, hold);
 }
 
 static void log_freeze(const struct freeze_job *job)
 {
 	const struct freeze_result *r = &job->freeze;
 
-	log_info(
-		"frozen (%s): %u cgroups asked, %u stopped, %u not, %u failed, %u were the guest's",
-		r->hierarchy ? "hierarchy" : "legacy", r->requested, r->frozen, r->not_frozen,
-		r->failed, r->pre_frozen);
+	log_info("frozen (%s): %u cgroups asked, %u stopped, %u not, %u failed, %u vanished, %u "
+		 "were the guest's",
+		 r->hierarchy ? "hierarchy" : "legacy", r->requested, r->frozen, r->not_frozen,
+		 r->failed, r->vanished, r->pre_frozen);
+	if (job->request.max_wait_ms > 0 && r->not_frozen)
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+					     LOG_FIELDS(LOG_NUMBER("requested", r->requested),
+							LOG_NUMBER("frozen", r->frozen),
+							LOG_NUMBER("not_frozen", r->not_frozen),
+							LOG_NUMBER("failed", r->failed),
+							LOG_NUMBER("vanished", r->vanished),
+							LOG_NUMBER("wait_duration", r->wait_ms))},
+			  "%u of %u cgroups had not stopped after %u ms", r->not_frozen,
+			  r->requested, r->wait_ms);
+	if (r->vanished)
+		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG,
+					     LOG_FIELDS(LOG_NUMBER("vanished", r->vanished),
+							LOG_NUMBER("requested", r->requested),
+							LOG_NUMBER("frozen", r->frozen))},
+			  "%u cgroups were removed during the freeze", r->vanished);
 	if (r->scan_failed)
-		log_warn("%u cgroups could not be looked at: a thaw will clear a freeze of the "
-			 "guest's there",
-			 r->scan_failed);
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+					     LOG_FIELDS(LOG_NUMBER("scan_failed", r->scan_failed),
+							LOG_NUMBER("pre_frozen", r->pre_frozen))},
+			  "%u cgroups could not be read before the freeze: a thaw will thaw them",
+			  r->scan_failed);
 	if (r->truncated)
-		log_warn("there are more cgroups than the freeze may visit (%u)", r->visited);
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+					     LOG_FIELDS(LOG_NUMBER("visited", r->visited),
+							LOG_NUMBER("requested", r->requested))},
+			  "there are more cgroups than the freeze may visit (%u)", r->visited);
 }
 
-static void freeze_done(struct work *work)
+static void freeze_over(struct freeze_job *job)
 {
-	struct freeze_job *job = container_of(work, struct freeze_job, work);
 	struct freezer *f = job->freezer;
 
 	f->freezes_pending--;
@@ -271,38 +352,138 @@ static void freeze_done(struct work *work)
 	update_hold(f);
 	if (!atomic_load(&job->given_up))
 		job->frozen(job->arg, &job->freeze);
-	free(job);
 }
 
-static void thaw_done(struct work *work)
+static void thaw_over(struct freeze_job *job)
 {
-	struct freeze_job *job = container_of(work, struct freeze_job, work);
 	struct freezer *f = job->freezer;
 
-	if (job->stale) {
-		free(job);
-		return;
-	}
 	f->stats.thaws++;
 	f->groups_frozen = job->groups_failed;
-	if (job->thaw.complete)
+	if (job->done)
 		timer_cancel(&f->watchdog);
-	else
+	if (!job->thaw.complete)
 		log_error("thaw: %s", job->thaw.err.message);
 	if (job->by_watchdog) {
 		f->stats.rescues++;
 		log_error("frozen for %ju s without a thaw: thawed",
 			  (uintmax_t)f->watchdog_ms / 1000);
-		if (!job->thaw.complete)
+		if (!job->done)
 			timer_set_ms(&f->watchdog, f->watchdog_ms);
 	}
 	update_hold(f);
 	if (job->thawed)
 		job->thawed(job->arg, &job->thaw);
+}
+
+/* The first job of the queue is over: tells its caller, and goes on with the next one. */
+static void job_over(struct freeze_job *job)
+{
+	struct freezer *f = job->freezer;
+
+	job_set_state(job, JOB_OVER);
+	TAILQ_REMOVE(&f->jobs, job, link);
+	defer_schedule(&f->next);
+	if (job->frozen)
+		freeze_over(job);
+	else if (job->thaw.withheld)
+		job->thawed(job->arg, &job->thaw);
+	else if (!job->stale)
+		thaw_over(job);
 	free(job);
 }
 
-/* ---- what is asked for ---- */
+static void job_done(struct work *work)
+{
+	job_over(container_of(work, struct freeze_job, work));
+}
+
+/* ---- the first job of the queue ---- */
+
+/* After nearly every start nothing is frozen, which these reads of cgroupfs tell without a worker. */
+static bool nothing_frozen(const struct freezer *f)
+{
+	return !f->active && f->unthawed == FREEZE_MODE_NONE &&
+	       freeze_tree_is_asked(f->root_fd, "user") == 0 &&
+	       freeze_tree_is_asked(f->root_fd, "ptys") == 0;
+}
+
+static void job_run(struct freeze_job *job)
+{
+	job_set_state(job, JOB_RUNNING);
+	job->work.run = job->frozen ? freeze_run : thaw_run;
+	job->work.done = job_done;
+	work_submit(job->freezer->workers, &job->work);
+}
+
+/* Without cgroups a freeze only stops process starts; user and ptys count as unobservable. */
+static void freeze_without_cgroups(struct freeze_job *job)
+{
+	job->freeze = (struct freeze_result){.requested = 2, .unobservable = 2};
+	job->wrote = true;
+	job->number = ++job->freezer->n_freezes;
+	log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+				     LOG_FIELDS(LOG_NUMBER("unobservable", 2))},
+		  "there are no cgroups: a freeze only stops process starts");
+	job_over(job);
+}
+
+static void job_drain(struct freeze_job *job)
+{
+	struct freezer *f = job->freezer;
+
+	if (f->hooks.starting && f->hooks.starting(f->hooks.arg)) {
+		if (clock_monotonic_ms() < job->drain_until_ms && !atomic_load(&job->given_up)) {
+			timer_set_ms(&f->drain, DRAIN_POLL_MS);
+			return;
+		}
+		log_warn("nothing is frozen: a process start did not end within %d ms",
+			 FREEZER_DRAIN_MS);
+		job->freeze =
+			(struct freeze_result){.hierarchy = job->request.hierarchy, .failed = 2};
+		job_over(job);
+	} else if (f->root_fd < 0) {
+		freeze_without_cgroups(job);
+	} else {
+		job_run(job);
+	}
+}
+
+static void on_drain(void *arg)
+{
+	struct freezer *f = arg;
+
+	job_drain(TAILQ_FIRST(&f->jobs));
+}
+
+static void job_begin(struct freeze_job *job)
+{
+	struct freezer *f = job->freezer;
+
+	if (job->frozen) {
+		job_set_state(job, JOB_DRAINING);
+		job->drain_until_ms = clock_monotonic_ms() + FREEZER_DRAIN_MS;
+		job_drain(job);
+	} else if (job->thaw.withheld) {
+		job_over(job);
+	} else if (f->root_fd < 0 || (!job->by_watchdog && nothing_frozen(f))) {
+		job->done = job->thaw.complete = true;
+		job_over(job);
+	} else {
+		job_run(job);
+	}
+}
+
+static void job_next(void *arg)
+{
+	struct freezer *f = arg;
+	struct freeze_job *job = TAILQ_FIRST(&f->jobs);
+
+	if (job && job->state == JOB_QUEUED)
+		job_begin(job);
+}
+
+/* ---- calls ---- */
 
 static struct freeze_job *job_new(struct freezer *f, void *arg)
 {
@@ -310,28 +491,9 @@ static struct freeze_job *job_new(struct freezer *f, void *arg)
 
 	job->freezer = f;
 	job->arg = arg;
+	TAILQ_INSERT_TAIL(&f->jobs, job, link);
+	defer_schedule(&f->next);
 	return job;
-}
-
-static void answer_easy(void *arg)
-{
-	struct freezer *f = arg;
-	struct freeze_job *job;
-
-	while ((job = TAILQ_FIRST(&f->easy))) {
-		TAILQ_REMOVE(&f->easy, job, link);
-		if (job->frozen && !atomic_load(&job->given_up))
-			job->frozen(job->arg, &job->freeze);
-		if (job->thawed)
-			job->thawed(job->arg, &job->thaw);
-		free(job);
-	}
-}
-
-static void answer_soon(struct freeze_job *job)
-{
-	TAILQ_INSERT_TAIL(&job->freezer->easy, job, link);
-	defer_schedule(&job->freezer->answer_easy);
 }
 
 struct freeze_job *freezer_freeze(struct freezer *f, const struct freeze_request *request,
@@ -341,17 +503,9 @@ struct freeze_job *freezer_freeze(struct freezer *f, const struct freeze_request
 
 	job->request = *request;
 	job->frozen = done;
-	if (f->root_fd < 0) {
-		/* user and ptys were asked, and can't be looked at. */
-		job->freeze = (struct freeze_result){.requested = 2, .unobservable = 2};
-		answer_soon(job);
-		return job;
-	}
-	job->work.run = freeze_run;
-	job->work.done = freeze_done;
+	f->generation++;
 	f->freezes_pending++;
 	update_hold(f);
-	work_submit(f->workers, &job->work);
 	return job;
 }
 
@@ -360,37 +514,24 @@ void freezer_give_up(struct freeze_job *job)
 	struct freezer *f = job->freezer;
 
 	atomic_store(&job->given_up, true);
-	if (f->root_fd < 0 || !work_cancel(f->workers, &job->work))
-		return;
+	if (job->state == JOB_DRAINING ||
+	    (job->state == JOB_RUNNING && !work_cancel(f->workers, &job->work)))
+		return; /* it ends by itself, at once */
+	TAILQ_REMOVE(&f->jobs, job, link);
+	defer_schedule(&f->next);
 	f->freezes_pending--;
 	update_hold(f);
 	free(job);
 }
 
-/* Nothing to do, as after nearly every start: found out without a worker. */
-static bool nothing_frozen(const struct freezer *f)
-{
-	if (f->root_fd < 0)
-		return true;
-	return workers_busy(f->workers) == 0 && !f->active && f->unthawed == FREEZE_MODE_NONE &&
-	       freeze_tree_is_asked(f->root_fd, "user") != 1 &&
-	       freeze_tree_is_asked(f->root_fd, "ptys") != 1;
-}
-
-void freezer_thaw(struct freezer *f, bool wants_audit, freezer_thawed_fn *done, void *arg)
+void freezer_thaw(struct freezer *f, const struct thaw_request *request, freezer_thawed_fn *done,
+		  void *arg)
 {
 	struct freeze_job *job = job_new(f, arg);
 
 	job->thawed = done;
-	job->wants_audit = wants_audit;
-	if (nothing_frozen(f)) {
-		job->thaw.complete = true;
-		answer_soon(job);
-		return;
-	}
-	job->work.run = thaw_run;
-	job->work.done = thaw_done;
-	work_submit(f->workers, &job->work);
+	job->wants_audit = request->audit;
+	job->thaw.withheld = request->generation && request->generation != f->generation;
 }
 
 static void watchdog_fired(void *arg)
@@ -400,9 +541,11 @@ static void watchdog_fired(void *arg)
 
 	job->by_watchdog = true;
 	job->number = f->watchdog_freeze;
-	job->work.run = thaw_run;
-	job->work.done = thaw_done;
-	work_submit(f->workers, &job->work);
+}
+
+uint64_t freezer_generation(const struct freezer *f)
+{
+	return f->generation;
 }
 
 const struct freezer_stats *freezer_stats(const struct freezer *f)
@@ -410,29 +553,47 @@ const struct freezer_stats *freezer_stats(const struct freezer *f)
 	return &f->stats;
 }
 
+/* A random start: a generation that another daemon gave out means nothing here. */
+static uint64_t first_generation(void)
+{
+	uint64_t value = 0;
+
+	if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != sizeof(value))
+		value = clock_monotonic_us();
+	return value % (FIRST_GENERATION_MAX - 1) + 1;
+}
+
 struct freezer *freezer_new(struct loop *loop, int root_fd, uint64_t watchdog_ms,
-			    void (*hold)(void *arg, bool hold), void *hold_arg)
+			    const struct freezer_hooks *hooks)
 {
 	struct freezer *f = mem_zalloc(sizeof(*f));
 
 	f->root_fd = root_fd;
 	f->watchdog_ms = watchdog_ms;
-	f->hold = hold;
-	f->hold_arg = hold_arg;
+	f->hooks = *hooks;
+	f->generation = first_generation();
 	f->workers = workers_new(loop, "freezer", 1);
 	timer_init(&f->watchdog, loop, watchdog_fired, f);
-	TAILQ_INIT(&f->easy);
-	defer_init(&f->answer_easy, loop, answer_easy, f);
+	timer_init(&f->drain, loop, on_drain, f);
+	TAILQ_INIT(&f->jobs);
+	defer_init(&f->next, loop, job_next, f);
 	return f;
 }
 
 void freezer_free(struct freezer *f)
 {
+	struct freeze_job *job;
+
 	if (!f)
 		return;
 	workers_free(f->workers);
 	timer_cancel(&f->watchdog);
-	defer_cancel(&f->answer_easy);
+	timer_cancel(&f->drain);
+	defer_cancel(&f->next);
+	while ((job = TAILQ_FIRST(&f->jobs))) {
+		TAILQ_REMOVE(&f->jobs, job, link);
+		free(job);
+	}
 	path_list_clear(&f->guest);
 	free(f);
 }

@@ -1,13 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The freezer: stops the workload before a snapshot and lets it go on after a resume.
+ * The freezer: stops the workload before a snapshot, and lets it go on after a resume.
  *
- * Every freeze and thaw is a job of one worker thread, and that is the lock between them: they run
- * one after the other, in the order in which they were asked for. A job whose caller gives up while
- * it waits is taken back; a thaw is never.
+ * Freezes and thaws are jobs in one queue, and run one after the other in the order of the calls.
+ * So a thaw that was asked for after a freeze leaves the workload running. A freeze whose caller gives
+ * up while the freeze waits is taken back; a thaw never is.
  *
- * A freeze that no thaw has followed after FREEZER_WATCHDOG_MS is undone. The time is that of the
- * guest's running (CLOCK_MONOTONIC stands still while a virtual machine is paused), so it begins
- * with the resume.
+ * Before a freeze writes to a cgroup, it stops new process starts and waits up to
+ * FREEZER_DRAIN_MS for the starts between their fork and their exec: a child that stops there would
+ * keep its worker. If starts remain, nothing is frozen.
+ *
+ * A freeze that no thaw follows within FREEZER_WATCHDOG_MS is undone. The time is CLOCK_MONOTONIC's,
+ * which stands still while a virtual machine is paused, so it counts from the resume.
  */
 #ifndef ENVD_FREEZER_H
 #define ENVD_FREEZER_H
@@ -22,29 +26,51 @@ struct freeze_job;
 struct freezer;
 
 #define FREEZER_WATCHDOG_MS (10 * 60 * 1000)
+#define FREEZER_DRAIN_MS    250
 
-struct freeze_request {
-	bool hierarchy;	     /* all that is not needed for the resume; or user and ptys */
-	int64_t max_cgroups; /* 0 or less: FREEZE_DEFAULT_CGROUPS */
-	int64_t max_wait_ms; /* for the kernel to stop everything; 0 or less: not at all */
+/* What the freezer needs from the service that starts processes. Called on the loop. */
+struct freezer_hooks {
+	/* `hold` true: processes must not be started any more; false: they may be again. */
+	void (*hold)(void *arg, bool hold);
+	/* Whether a start is between its fork and its exec. NULL: none ever is. */
+	bool (*starting)(void *arg);
+	void *arg;
 };
 
-/* http.md, /freeze: requested = frozen + not_frozen + unobservable + those that vanished. */
+struct freeze_request {
+	bool hierarchy;	     /* everything that a resume does not need; or only user and ptys */
+	int64_t max_cgroups; /* 0 or less: FREEZE_DEFAULT_CGROUPS */
+	int64_t max_wait_ms; /* how long the kernel may take to stop everything; <= 0: do not wait */
+};
+
+/*
+ * The report of a freeze (docs/compatibility/http.md, /freeze). requested = frozen + not_frozen +
+ * unobservable + the cgroups that vanished or failed while they were waited for.
+ */
 struct freeze_result {
-	bool hierarchy; /* what was done */
+	bool hierarchy; /* the mode of the request */
 	unsigned visited, allowlisted, pre_frozen, requested, frozen, not_frozen, failed;
 	unsigned unobservable; /* there are no cgroups to look at */
-	unsigned scan_failed;  /* could not be classified as the guest's: will be thawed */
+	unsigned vanished;     /* were listed, and removed before the freeze was done with them */
+	unsigned scan_failed;  /* could not be read before the freeze: a thaw will thaw them */
 	bool truncated;
 	unsigned sweep_ms, wait_ms;
 };
 
 #define FREEZER_AUDIT_BYTES 160
 
+/* A thaw: of /init, of /unfreeze, of the daemon itself. */
+struct thaw_request {
+	bool audit; /* report what a freeze of the hierarchy has left */
+	/* Thaw only if no freeze was asked for since freezer_generation returned this. 0: always. */
+	uint64_t generation;
+};
+
 struct thaw_result {
+	bool withheld; /* nothing was done: the generation is an older one */
 	bool complete;
-	struct error err; /* where it is not */
-	/* JSON for X-Envd-Freeze-Audit, where one was asked for and there is one; else "". */
+	struct error err; /* if not complete, and not withheld */
+	/* JSON for X-Envd-Freeze-Audit; "" if none was asked for or there is none. */
 	char audit[FREEZER_AUDIT_BYTES];
 };
 
@@ -52,28 +78,34 @@ typedef void freezer_frozen_fn(void *arg, const struct freeze_result *result);
 typedef void freezer_thawed_fn(void *arg, const struct thaw_result *result);
 
 /*
- * `root_fd` is the root of the hierarchy, borrowed; -1: there are no cgroups, and nothing is done.
- * `hold` is told when processes can't be started because of a freeze, and when they can again.
+ * `root_fd` is the root of the cgroup hierarchy, borrowed; -1: there are no cgroups, and a freeze
+ * only stops process starts. Copies the hooks.
  */
 struct freezer *freezer_new(struct loop *loop, int root_fd, uint64_t watchdog_ms,
-			    void (*hold)(void *arg, bool hold), void *hold_arg);
+			    const struct freezer_hooks *hooks);
 
-/* Waits for the running job; leaves what is frozen. */
+/* Waits for the running job; what is frozen stays frozen. */
 void freezer_free(struct freezer *f);
 
 /* `done` comes from the loop. The job is borrowed until then. */
 struct freeze_job *freezer_freeze(struct freezer *f, const struct freeze_request *request,
 				  freezer_frozen_fn *done, void *arg);
 
-/* The caller has gone: no `done` comes. What waits is dropped, what runs does not wait any more. */
+/* The caller has gone: no `done` comes. A job that waits is dropped; one that runs stops waiting. */
 void freezer_give_up(struct freeze_job *job);
 
 /*
- * Thaws whatever is frozen, but for what the guest had frozen itself. `done` comes from the loop,
- * also where there was nothing to do. With `audit` it is found out before the thaw what a freeze of
- * the hierarchy has left.
+ * Thaws every frozen cgroup except those that the guest had frozen itself. `done` comes from the
+ * loop, also if there was nothing to do.
  */
-void freezer_thaw(struct freezer *f, bool audit, freezer_thawed_fn *done, void *arg);
+void freezer_thaw(struct freezer *f, const struct thaw_request *request, freezer_thawed_fn *done,
+		  void *arg);
+
+/*
+ * The number of the last freeze that was asked for: never 0, below 2^53, from a random start. An
+ * /init reads it when it enters: a freeze that comes after it must not be undone by that /init.
+ */
+uint64_t freezer_generation(const struct freezer *f);
 
 /* Freezes and thaws since the start, and thaws by the watchdog. */
 struct freezer_stats {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/log_export.h"
 
 #include <errno.h>
@@ -18,20 +19,34 @@
 #include "rpc/codec/json.h"
 #include "rpc/codec/rfc3339.h"
 
+/* malloc rounds each of the two allocations of a line up, and adds its header. */
+#define LINE_OVERHEAD_BYTES 24
+
 struct line {
 	char *json; /* an object without its closing brace */
 	size_t n;
+	size_t memory; /* what the line costs the queue */
 	TAILQ_ENTRY(line) link;
+};
+
+/* Somebody who waits until the queue is empty, or a time is over. */
+struct flush {
+	struct log_export *export;
+	struct timer timer;
+	void (*done)(void *arg, bool complete);
+	void *arg;
+	TAILQ_ENTRY(flush) link;
 };
 
 struct log_export {
 	struct loop *loop;
+	TAILQ_HEAD(, flush) flushes;
 	pthread_mutex_t lock; /* over the queue */
 	TAILQ_HEAD(, line) queue;
-	size_t queued_bytes;
+	size_t queued_bytes; /* the sum of `memory` */
 	_Atomic unsigned long long dropped;
-	unsigned long long told; /* of the dropped */
-	int eventfd;		 /* lines come on any thread */
+	unsigned long long told; /* how many dropped lines a line was written about */
+	int eventfd;		 /* wakes the loop: lines come on any thread */
 	struct event event;
 
 	struct http_url url;
@@ -53,11 +68,33 @@ static const char *level_name(enum log_level level)
 	}
 }
 
-/* The object, closed or open. */
+static void put_field(struct json_writer *out, const struct log_field *field)
+{
+	if ((field->kind == LOG_FIELD_TEXT || field->kind == LOG_FIELD_JSON) && !field->text)
+		return;
+	json_put_name(out, field->name);
+	switch (field->kind) {
+	case LOG_FIELD_TEXT:
+		json_put_string(out, field->text);
+		break;
+	case LOG_FIELD_NUMBER:
+		json_put_int(out, field->number);
+		break;
+	case LOG_FIELD_BOOL:
+		json_put_bool(out, field->number != 0);
+		break;
+	case LOG_FIELD_JSON:
+		json_put_raw(out, field->text, strlen(field->text));
+		break;
+	}
+}
+
+/* The object, without its closing brace. */
 static void put_line(struct json_writer *out, const struct log_line *line)
 {
 	char number[24], timestamp[RFC3339_BYTES];
 	struct timespec now;
+	size_t i;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	rfc3339_format(now.tv_sec, (int32_t)now.tv_nsec, timestamp);
@@ -65,11 +102,7 @@ static void put_line(struct json_writer *out, const struct log_line *line)
 	json_put_name(out, "level");
 	json_put_string(out, level_name(line->level));
 	json_put_name(out, "logger");
-	json_put_string(out, "envd");
-	json_put_name(out, "timestamp");
-	json_put_string(out, timestamp);
-	json_put_name(out, "message");
-	json_put_string(out, line->text);
+	json_put_string(out, line->logger ? line->logger : "envd");
 	if (line->event_type) {
 		json_put_name(out, "event_type");
 		json_put_string(out, line->event_type);
@@ -79,6 +112,12 @@ static void put_line(struct json_writer *out, const struct log_line *line)
 		json_put_name(out, "operation_id");
 		json_put_string(out, number);
 	}
+	for (i = 0; i < line->n_fields; i++)
+		put_field(out, &line->fields[i]);
+	json_put_name(out, "timestamp");
+	json_put_string(out, timestamp);
+	json_put_name(out, "message");
+	json_put_string(out, line->text);
 }
 
 char *log_export_format(const struct log_line *line)
@@ -109,6 +148,7 @@ void log_export_line(const struct log_line *said, void *arg)
 
 	json_writer_init(&out, 0, 256);
 	put_line(&out, said);
+	line->memory = sizeof(*line) + out.capacity + 2 * LINE_OVERHEAD_BYTES;
 	line->json = json_writer_take(&out, &line->n);
 	if (line->n > LOG_EXPORT_LINE_BYTES) {
 		x->dropped++;
@@ -116,16 +156,16 @@ void log_export_line(const struct log_line *said, void *arg)
 		return;
 	}
 	pthread_mutex_lock(&x->lock);
-	while (x->queued_bytes + line->n > LOG_EXPORT_QUEUE_BYTES) {
+	while (x->queued_bytes + line->memory > LOG_EXPORT_QUEUE_BYTES) {
 		oldest = TAILQ_FIRST(&x->queue);
 		TAILQ_REMOVE(&x->queue, oldest, link);
-		x->queued_bytes -= oldest->n;
+		x->queued_bytes -= oldest->memory;
 		x->dropped++;
 		line_free(oldest);
 	}
 	first = TAILQ_EMPTY(&x->queue);
 	TAILQ_INSERT_TAIL(&x->queue, line, link);
-	x->queued_bytes += line->n;
+	x->queued_bytes += line->memory;
 	pthread_mutex_unlock(&x->lock);
 	if (first && write(x->eventfd, &one, sizeof(one)) < 0)
 		x->dropped++;
@@ -133,9 +173,78 @@ void log_export_line(const struct log_line *said, void *arg)
 
 static void send_next(struct log_export *x);
 
+/* ---- flushing ---- */
+
+static void flush_end(struct flush *flush, bool complete)
+{
+	TAILQ_REMOVE(&flush->export->flushes, flush, link);
+	timer_cancel(&flush->timer);
+	flush->done(flush->arg, complete);
+	free(flush);
+}
+
+static void flushes_end(struct log_export *x, bool complete)
+{
+	struct flush *flush;
+
+	while ((flush = TAILQ_FIRST(&x->flushes)))
+		flush_end(flush, complete);
+}
+
+/* Drops the queued lines. True if there were none. */
+static bool purge(struct log_export *x)
+{
+	struct line *line;
+	bool empty;
+
+	pthread_mutex_lock(&x->lock);
+	empty = TAILQ_EMPTY(&x->queue);
+	while ((line = TAILQ_FIRST(&x->queue))) {
+		TAILQ_REMOVE(&x->queue, line, link);
+		x->dropped++;
+		line_free(line);
+	}
+	x->queued_bytes = 0;
+	pthread_mutex_unlock(&x->lock);
+	return empty;
+}
+
+static void on_flush_timeout(void *arg)
+{
+	struct flush *flush = arg;
+
+	purge(flush->export);
+	flush_end(flush, false);
+}
+
+void log_export_flush(struct log_export *x, unsigned max_ms, void (*done)(void *arg, bool complete),
+		      void *arg)
+{
+	struct flush *flush;
+	bool idle;
+
+	pthread_mutex_lock(&x->lock);
+	idle = TAILQ_EMPTY(&x->queue) && !x->exchange;
+	pthread_mutex_unlock(&x->lock);
+	if (idle || max_ms == 0) {
+		done(arg, purge(x));
+		return;
+	}
+	flush = mem_zalloc(sizeof(*flush));
+	flush->export = x;
+	flush->done = done;
+	flush->arg = arg;
+	timer_init(&flush->timer, x->loop, on_flush_timeout, flush);
+	timer_set_ms(&flush->timer, max_ms);
+	TAILQ_INSERT_TAIL(&x->flushes, flush, link);
+	send_next(x);
+}
+
+/* ---- sending ---- */
+
 /*
- * A line that was refused or not delivered is not sent again: the collector may have it. Nothing
- * is logged of it, for that would be another line; it is counted.
+ * A line that was not delivered is counted and not sent again: the collector may have taken it.
+ * Logging the failure would queue another line.
  */
 static void on_sent(void *arg, int status, const char *body, size_t n)
 {
@@ -173,11 +282,13 @@ static void send_next(struct log_export *x)
 	line = TAILQ_FIRST(&x->queue);
 	if (line) {
 		TAILQ_REMOVE(&x->queue, line, link);
-		x->queued_bytes -= line->n;
+		x->queued_bytes -= line->memory;
 	}
 	pthread_mutex_unlock(&x->lock);
-	if (!line)
+	if (!line) {
+		flushes_end(x, true);
 		return;
+	}
 	if (dropped != x->told) {
 		snprintf(text, sizeof(text), "%llu log lines were dropped", dropped - x->told);
 		x->told = dropped;
@@ -201,6 +312,7 @@ struct log_export *log_export_new(struct loop *loop)
 
 	x->loop = loop;
 	TAILQ_INIT(&x->queue);
+	TAILQ_INIT(&x->flushes);
 	pthread_mutex_init(&x->lock, NULL);
 	x->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (x->eventfd < 0)
@@ -217,6 +329,7 @@ void log_export_free(struct log_export *x)
 	if (!x)
 		return;
 	http_client_cancel(x->exchange);
+	flushes_end(x, false);
 	event_del(&x->event);
 	close(x->eventfd);
 	while ((line = TAILQ_FIRST(&x->queue)) != NULL) {
@@ -249,7 +362,7 @@ void log_export_set_target(struct log_export *x, const char *address, const char
 	json_append(&out, "", 1);
 	free(x->names);
 	x->names = json_writer_take(&out, &n);
-	x->names[0] = ','; /* it continues the line's object */
+	x->names[0] = ','; /* continues the line's object */
 	x->url = url;
 	send_next(x);
 }

@@ -44,8 +44,9 @@ static void put_budget_classes(struct evbuffer *out, const struct budget *b)
 {
 	int i;
 
-	evbuffer_add_printf(out, "# TYPE envd_budget_class_used_bytes gauge\n"
-				 "# HELP envd_budget_class_used_bytes Bytes held, by who holds them.\n");
+	evbuffer_add_printf(out,
+			    "# TYPE envd_budget_class_used_bytes gauge\n"
+			    "# HELP envd_budget_class_used_bytes Bytes held, by who holds them.\n");
 	for (i = 0; i < BUDGET_CLASSES; i++)
 		evbuffer_add_printf(out, "envd_budget_class_used_bytes{class=\"%s\"} %zu\n",
 				    budget_class_name((enum budget_class)i), b->classes[i].used);

@@ -45,7 +45,7 @@ def test_the_workload_stops_and_goes_on(daemon, envd, tree):
     assert report.pop("sweepMs") >= 0 and report.pop("waitMs") >= 0
     assert report == {"mode": "legacy", "visited": 0, "allowlisted": 0, "truncated": False,
                       "preFrozen": 0, "requested": 2, "frozen": 2, "notFrozen": 0, "failed": 0,
-                      "unobservable": 0}
+                      "unobservable": 0, "vanished": 0}
     assert tree.frozen("user") and tree.frozen("ptys") and not tree.frozen("socats")
     used = cpu_time(busy.pid)
     time.sleep(0.1)
@@ -90,7 +90,7 @@ def test_without_cgroups(start):
     report = daemon.freeze(mode="hierarchy", maxWaitMs=1000).json()
     assert report == {"mode": "legacy", "visited": 0, "allowlisted": 0, "truncated": False,
                       "preFrozen": 0, "requested": 2, "frozen": 0, "notFrozen": 0, "failed": 0,
-                      "unobservable": 2, "sweepMs": 0, "waitMs": 0}
+                      "unobservable": 2, "vanished": 0, "sweepMs": 0, "waitMs": 0}
     assert daemon.freeze().status == 204
     assert daemon.unfreeze().status == 204
     assert daemon.client.output("echo runs") == ["runs"]

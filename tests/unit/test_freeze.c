@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The walks of the freezer, and the freezer itself, on a hierarchy of ordinary files, where nothing
  * stops but what the test says has stopped. On the kernel's: tests/cgroup.
@@ -279,16 +280,20 @@ static void test_what_fails(void **state)
 
 	begin();
 	make("threaded");
+	make("gone");
 	assert_int_equal(unlinkat(root_fd, "threaded/cgroup.freeze", 0), 0);
+	assert_int_equal(mkdirat(root_fd, "threaded/cgroup.freeze", 0755), 0);
+	assert_int_equal(unlinkat(root_fd, "gone/cgroup.freeze", 0), 0);
 	look(&tree, "");
 	assert_int_equal(freeze_tree_scan(&tree, &guest, &truncated), 1);
 	sweep_all(&tree, &sweep, FREEZE_DEFAULT_CGROUPS);
 	assert_int_equal(sweep.failed, 1);
+	assert_int_equal(sweep.vanished, 1);
 	assert_int_equal(sweep.targets.n, 2);
-	/* One that has no such file, or has gone, is not frozen. */
-	assert_int_equal(asked("threaded"), -ENOENT);
+	assert_int_equal(asked("threaded"), -EISDIR);
+	assert_int_equal(asked("gone"), -ENOENT);
 	freeze_tree_thaw(&tree, &thaw);
-	assert_int_equal(thaw.failed, 0);
+	assert_int_equal(thaw.failed, 1);
 	path_list_clear(&sweep.targets);
 	freeze_tree_clear(&tree);
 	end();
@@ -337,6 +342,15 @@ static void on_hold(void *arg, bool hold)
 	held = hold;
 }
 
+static bool starting;
+
+static bool on_starting(void *arg)
+{
+	return starting;
+}
+
+static const struct freezer_hooks hooks = {.hold = on_hold, .starting = on_starting};
+
 static void on_frozen(void *arg, const struct freeze_result *result)
 {
 	frozen_result = *result;
@@ -365,8 +379,8 @@ static struct freezer *start(uint64_t watchdog_ms)
 	begin();
 	loop_init(&loop);
 	n_frozen = n_thawed = 0;
-	held = false;
-	return freezer_new(&loop, root_fd, watchdog_ms, on_hold, NULL);
+	held = starting = false;
+	return freezer_new(&loop, root_fd, watchdog_ms, &hooks);
 }
 
 static void finish(struct freezer *f)
@@ -390,7 +404,7 @@ static void thaw(struct freezer *f)
 {
 	unsigned before = n_thawed;
 
-	freezer_thaw(f, true, on_thawed, NULL);
+	freezer_thaw(f, &(struct thaw_request){.audit = true}, on_thawed, NULL);
 	assert_int_equal(n_thawed, before);
 	WAIT_FOR(n_thawed == before + 1);
 }
@@ -513,7 +527,7 @@ static void test_a_caller_that_gives_up(void **state)
 	second = freezer_freeze(f, &request, on_frozen, NULL);
 	freezer_give_up(second);
 	assert_true(held);
-	freezer_thaw(f, false, on_thawed, NULL);
+	freezer_thaw(f, &(struct thaw_request){0}, on_thawed, NULL);
 	freezer_give_up(first);
 	WAIT_FOR(n_thawed == 1);
 	assert_int_equal(n_frozen, 0);
@@ -527,16 +541,125 @@ static void test_without_cgroups(void **state)
 {
 	struct freezer *f = start(FREEZER_WATCHDOG_MS), *none;
 
-	none = freezer_new(&loop, -1, FREEZER_WATCHDOG_MS, on_hold, NULL);
+	none = freezer_new(&loop, -1, FREEZER_WATCHDOG_MS, &hooks);
 	freeze(none, true, 100);
 	assert_false(frozen_result.hierarchy);
 	assert_int_equal(frozen_result.requested, 2);
 	assert_int_equal(frozen_result.unobservable, 2);
 	assert_int_equal(frozen_result.not_frozen, 0);
-	assert_false(held);
+	/* Processes are not started until the thaw, although nothing could be frozen. */
+	assert_true(held);
 	thaw(none);
 	assert_true(thawed_result.complete);
+	assert_false(held);
 	freezer_free(none);
+	finish(f);
+}
+
+/*
+ * A child that is frozen between its fork and its exec keeps its worker until the thaw. So a freeze
+ * waits for starts that are under way, and gives up without freezing anything if one takes too long.
+ */
+static void test_a_freeze_waits_for_starts(void **state)
+{
+	struct freeze_request request = {.max_wait_ms = 0};
+	struct freezer *f = start(FREEZER_WATCHDOG_MS);
+
+	starting = true;
+	freezer_freeze(f, &request, on_frozen, NULL);
+	assert_true(held);
+	event_base_loop(loop.base, EVLOOP_NONBLOCK);
+	event_base_loop(loop.base, EVLOOP_NONBLOCK);
+	assert_int_equal(asked("user"), 0);
+	starting = false;
+	WAIT_FOR(n_frozen == 1);
+	assert_int_equal(asked("user"), 1);
+	thaw(f);
+	starting = true;
+	freeze(f, false, 0);
+	assert_int_equal(frozen_result.failed, 2);
+	assert_int_equal(frozen_result.requested, 0);
+	assert_int_equal(asked("user"), 0);
+	assert_false(held);
+	finish(f);
+}
+
+/* A thaw that was asked for behind a freeze which still waits for starts comes behind it. */
+static void test_jobs_keep_their_order_while_one_drains(void **state)
+{
+	struct freeze_request request = {.max_wait_ms = 0};
+	struct freezer *f = start(FREEZER_WATCHDOG_MS);
+
+	starting = true;
+	freezer_freeze(f, &request, on_frozen, NULL);
+	freezer_thaw(f, &(struct thaw_request){0}, on_thawed, NULL);
+	event_base_loop(loop.base, EVLOOP_NONBLOCK);
+	event_base_loop(loop.base, EVLOOP_NONBLOCK);
+	assert_int_equal(n_thawed, 0);
+	starting = false;
+	WAIT_FOR(n_thawed == 1);
+	assert_int_equal(n_frozen, 1);
+	assert_int_equal(asked("user"), 0);
+	assert_false(held);
+	finish(f);
+}
+
+/*
+ * An /init that had entered before a freeze thawed it again: a snapshot was then taken of a running
+ * workload. Its thaw is void, and one of a later /init is not.
+ */
+static void test_a_freeze_voids_the_thaws_of_earlier_generations(void **state)
+{
+	struct freezer *f = start(FREEZER_WATCHDOG_MS);
+	struct thaw_request request = {.generation = freezer_generation(f)};
+
+	freeze(f, false, 0);
+	assert_int_equal(freezer_generation(f), request.generation + 1);
+	freezer_thaw(f, &request, on_thawed, NULL);
+	WAIT_FOR(n_thawed == 1);
+	assert_true(thawed_result.withheld);
+	assert_int_equal(asked("user"), 1);
+	assert_true(held);
+	request.generation = freezer_generation(f);
+	freezer_thaw(f, &request, on_thawed, NULL);
+	WAIT_FOR(n_thawed == 2);
+	assert_false(thawed_result.withheld);
+	assert_int_equal(asked("user"), 0);
+	finish(f);
+}
+
+/* Of user and ptys one is missing: an error, but the other one is thawed and starts are admitted. */
+static void test_a_missing_group(void **state)
+{
+	struct freezer *f = start(FREEZER_WATCHDOG_MS);
+
+	assert_int_equal(unlinkat(root_fd, "ptys/cgroup.freeze", 0), 0);
+	freeze(f, true, 0);
+	assert_int_equal(frozen_result.failed, 1);
+	assert_int_equal(frozen_result.vanished, 0);
+	thaw(f);
+	assert_false(thawed_result.complete);
+	assert_int_equal(asked("user"), 0);
+	assert_false(held);
+	finish(f);
+}
+
+/* Cgroups come and go during a freeze; one that is gone needs no freeze and is no failure. */
+static void test_cgroups_that_vanish(void **state)
+{
+	struct freezer *f = start(FREEZER_WATCHDOG_MS);
+
+	make("docker");
+	make("gone");
+	assert_int_equal(unlinkat(root_fd, "gone/cgroup.freeze", 0), 0);
+	assert_int_equal(unlinkat(root_fd, "docker/cgroup.events", 0), 0);
+	freeze(f, true, 20);
+	assert_int_equal(frozen_result.vanished, 2); /* before the write, and while waited for */
+	assert_int_equal(frozen_result.requested, 3);
+	assert_int_equal(frozen_result.failed, 0);
+	assert_int_equal(frozen_result.not_frozen, 2);
+	thaw(f);
+	assert_true(thawed_result.complete);
 	finish(f);
 }
 
@@ -558,6 +681,11 @@ int main(void)
 		cmocka_unit_test(test_the_watchdog_does_not_give_up),
 		cmocka_unit_test(test_a_caller_that_gives_up),
 		cmocka_unit_test(test_without_cgroups),
+		cmocka_unit_test(test_a_freeze_waits_for_starts),
+		cmocka_unit_test(test_jobs_keep_their_order_while_one_drains),
+		cmocka_unit_test(test_a_freeze_voids_the_thaws_of_earlier_generations),
+		cmocka_unit_test(test_a_missing_group),
+		cmocka_unit_test(test_cgroups_that_vanish),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
