@@ -1,88 +1,152 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/http/atomic.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "fs/create.h"
 #include "fs/entry.h"
+#include "fs/place.h"
 
-/* As many links in a row as the kernel follows. */
-#define LINKS_MAX 40
+/* ".envd-", 16 hexadecimal digits, ".tmp" */
+#define TEMP_PREFIX ".envd-"
+#define TEMP_SUFFIX ".tmp"
+#define TEMP_CHARS  26
+#define TEMP_BYTES  (TEMP_CHARS + 1)
+
+/* A sweep that takes the name of a new file as left behind makes it try another one. */
+#define TEMP_TRIES 8
 
 struct fs_atomic {
-	int dirfd;
-	char *name;    /* in it */
-	char temp[40]; /* the new file's name in it, "" while it has none */
+	struct fs_place place;
+	char temp[TEMP_BYTES]; /* the new file's name there; "" while it has none */
 };
 
-/* ".envd-<16 hex digits>.tmp" */
-static void choose_temp_name(char temp[40])
+/* ---- temporary names ---- */
+
+static void choose_temp_name(char temp[TEMP_BYTES])
 {
 	uint64_t random;
 
 	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		;
-	snprintf(temp, 40, ".envd-%016llx.tmp", (unsigned long long)random);
+	snprintf(temp, TEMP_BYTES, TEMP_PREFIX "%016llx" TEMP_SUFFIX, (unsigned long long)random);
 }
+
+static bool is_temp_name(const char *name)
+{
+	const size_t prefix = sizeof(TEMP_PREFIX) - 1;
+
+	return strlen(name) == TEMP_CHARS && strncmp(name, TEMP_PREFIX, prefix) == 0 &&
+	       strspn(name + prefix, "0123456789abcdef") == 16 &&
+	       strcmp(name + prefix + 16, TEMP_SUFFIX) == 0;
+}
+
+/* Removes a temporary file that no upload holds the lock of. */
+static void sweep_one(int dirfd, const char *name)
+{
+	FD_AUTO int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0)
+		unlinkat(dirfd, name, 0);
+}
+
+void fs_atomic_sweep(int dirfd)
+{
+	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *d;
+
+	if (!dir) {
+		fd_close(&copy);
+		return;
+	}
+	while ((d = readdir(dir)))
+		if (is_temp_name(d->d_name))
+			sweep_one(dirfd, d->d_name);
+	closedir(dir);
+}
+
+/* Whether the directory is to be swept: once for each of the last directories. */
+static bool sweep_is_due(int dirfd)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct {
+		dev_t dev;
+		ino_t ino;
+	} swept[64];
+	struct stat st;
+	size_t i;
+	bool due;
+
+	if (fstat(dirfd, &st) < 0)
+		return false;
+	i = (size_t)(st.st_ino % ARRAY_LEN(swept));
+	pthread_mutex_lock(&lock);
+	due = swept[i].dev != st.st_dev || swept[i].ino != st.st_ino;
+	swept[i].dev = st.st_dev;
+	swept[i].ino = st.st_ino;
+	pthread_mutex_unlock(&lock);
+	return due;
+}
+
+/* ---- the new file ---- */
 
 /*
- * Follows links at the end of the path to the name they lead to, be it absent: owned. (What is
- * before the last slash the kernel follows.)
+ * Creates the file under a temporary name and locks it against a sweep. Returns the descriptor, or
+ * -errno; -EAGAIN if a sweep was faster than the lock.
  */
-static int follow_links(const char *path, char **ret)
+static int create_named(struct fs_atomic *a)
 {
-	char *current = mem_strdup(path), *next, link[PATH_MAX];
-	size_t dir_bytes;
-	ssize_t n;
-	int i;
+	FD_AUTO int fd = -1;
+	struct stat st;
 
-	for (i = 0; i < LINKS_MAX; i++) {
-		n = readlink(current, link, sizeof(link) - 1);
-		if (n < 0 && (errno == EINVAL || errno == ENOENT)) {
-			*ret = current;
-			return 0;
-		}
-		if (n < 0) {
-			free(current);
-			return -errno;
-		}
-		link[n] = '\0';
-		dir_bytes = link[0] == '/' ? 0 : (size_t)(strrchr(current, '/') + 1 - current);
-		next = mem_alloc(dir_bytes + (size_t)n + 1);
-		memcpy(next, current, dir_bytes);
-		memcpy(next + dir_bytes, link, (size_t)n + 1);
-		free(current);
-		current = next;
+	choose_temp_name(a->temp);
+	fd = openat(a->place.dirfd, a->temp, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+	if (fd < 0) {
+		a->temp[0] = '\0';
+		return -errno;
 	}
-	free(current);
-	return -ELOOP;
+	/* A file system without locks has no sweep either. */
+	if (flock(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0) {
+		a->temp[0] = '\0';
+		return -EAGAIN;
+	}
+	return fd_take(&fd);
 }
 
-/* Opens the new file, without a name if that is possible. */
+/* Opens the new file, without a name if the file system can do that. */
 static int open_new(struct fs_atomic *a)
 {
-	int fd = openat(a->dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+	int fd = openat(a->place.dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+	int tries = TEMP_TRIES;
 
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
 		return fd < 0 ? -errno : fd;
-	choose_temp_name(a->temp);
-	fd = openat(a->dirfd, a->temp, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-	if (fd < 0)
-		a->temp[0] = '\0';
-	return fd < 0 ? -errno : fd;
+	if (sweep_is_due(a->place.dirfd))
+		fs_atomic_sweep(a->place.dirfd);
+	do {
+		fd = create_named(a);
+	} while (fd == -EAGAIN && --tries);
+	return fd;
 }
 
-/* Copies one attribute; what the new file can't have, it has not. */
+/* Copies one attribute if the new file can have it. */
 static void copy_attribute(int from, int to, const char *name, char *value)
 {
 	ssize_t n = fgetxattr(from, name, value, XATTR_SIZE_MAX);
@@ -91,14 +155,19 @@ static void copy_attribute(int from, int to, const char *name, char *value)
 		fsetxattr(to, name, value, (size_t)n, 0);
 }
 
-/* Copies the attributes but for the metadata, which an upload replaces. */
+/*
+ * Copies the attributes, except the metadata, which an upload replaces, and those that vouch for
+ * the old contents: a write to the file would make the kernel remove its capabilities.
+ */
 static void copy_attributes(int from, int to)
 {
 	char *names = mem_alloc(XATTR_LIST_MAX), *value = NULL, *name;
 	ssize_t n = flistxattr(from, names, XATTR_LIST_MAX);
 
 	for (name = names; n > 0 && name < names + n; name += strlen(name) + 1) {
-		if (strncmp(name, FS_METADATA_PREFIX, sizeof(FS_METADATA_PREFIX) - 1) == 0)
+		if (strncmp(name, FS_METADATA_PREFIX, sizeof(FS_METADATA_PREFIX) - 1) == 0 ||
+		    strcmp(name, "security.capability") == 0 || strcmp(name, "security.ima") == 0 ||
+		    strcmp(name, "security.evm") == 0)
 			continue;
 		if (!value)
 			value = mem_alloc(XATTR_SIZE_MAX);
@@ -108,50 +177,41 @@ static void copy_attributes(int from, int to)
 	free(value);
 }
 
-/* Makes the new file like the old one, or gives it to the user where there is none. */
-static int dress(const struct fs_atomic *a, int fd, uid_t uid, gid_t gid)
+/*
+ * Gives the new file the mode, owner and attributes of the old one. setuid, setgid and the sticky
+ * bit are left out: they were given to other contents.
+ */
+static int copy_status(const struct fs_atomic *a, int fd, const struct fs_atomic_options *o)
 {
-	FD_AUTO int old = openat(a->dirfd, a->name,
+	FD_AUTO int old = openat(a->place.dirfd, a->place.name,
 				 O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
+	int r;
 
 	if (old < 0)
-		return errno == ENOENT ? (fchown(fd, uid, gid) < 0 ? -errno : 0) : -errno;
+		return errno == ENOENT ? fs_give(fd, o->uid, o->gid) : -errno;
 	if (fstat(old, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return S_ISDIR(st.st_mode) ? -EISDIR : -ENODEV;
-	/* The change of owner takes setuid and setgid away, so the mode comes behind it. */
-	if (fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 07777) < 0)
-		return -errno;
-	copy_attributes(old, fd);
-	return 0;
+	r = o->give ? fs_give(fd, o->uid, o->gid) : fs_give(fd, st.st_uid, st.st_gid);
+	if (r == 0 && fchmod(fd, st.st_mode & 0777) < 0)
+		r = -errno;
+	if (r == 0)
+		copy_attributes(old, fd);
+	return r;
 }
 
-int fs_atomic_begin(const char *path, uid_t uid, gid_t gid, struct fs_atomic **ret, int *ret_fd)
+int fs_atomic_begin(const char *path, const struct fs_atomic_options *options,
+		    struct fs_atomic **ret, int *ret_fd)
 {
 	struct fs_atomic *a = mem_zalloc(sizeof(*a));
-	char *final = NULL, *slash;
-	int r, fd = -1;
+	int fd = -1, r = fs_place_find(path, &a->place);
 
-	a->dirfd = -1;
-	r = follow_links(path, &final);
-	if (final) {
-		slash = strrchr(final, '/');
-		if (!slash)
-			fatal("the path of an upload is not absolute");
-		/* cppcheck-suppress nullPointerArithmeticRedundantCheck ; fatal does not return */
-		a->name = mem_strdup(slash + 1);
-		/* cppcheck-suppress nullPointerRedundantCheck ; the same */
-		slash[slash == final] = '\0';
-		a->dirfd = open(final, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = a->dirfd < 0 ? -errno : 0;
-	}
 	if (r == 0) {
 		fd = open_new(a);
-		r = fd < 0 ? fd : dress(a, fd, uid, gid);
+		r = fd < 0 ? fd : copy_status(a, fd, options);
 	}
-	free(final);
 	if (r < 0) {
 		fd_close(&fd);
 		fs_atomic_free(a);
@@ -164,32 +224,69 @@ int fs_atomic_begin(const char *path, uid_t uid, gid_t gid, struct fs_atomic **r
 
 int fs_atomic_stat_old(const struct fs_atomic *a, struct stat *ret)
 {
-	return fstatat(a->dirfd, a->name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	return fstatat(a->place.dirfd, a->place.name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-/* Gives the new file a name beside the old one. */
-static int name_new(struct fs_atomic *a, int fd)
+/* ---- the change ---- */
+
+/* Gives a file without a name one. 0 or -errno; -EEXIST if the name exists. */
+static int link_new(const struct fs_atomic *a, int fd, const char *name)
 {
 	char self[40];
 
-	choose_temp_name(a->temp);
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	if (linkat(AT_FDCWD, self, a->dirfd, a->temp, AT_SYMLINK_FOLLOW) == 0)
-		return 0;
-	a->temp[0] = '\0';
-	return -errno;
+	return linkat(AT_FDCWD, self, a->place.dirfd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
-int fs_atomic_commit(struct fs_atomic *a, int fd, bool sync)
+/* Renames the temporary file to a name that must not exist. */
+static int rename_exclusive(struct fs_atomic *a)
 {
-	int r = a->temp[0] ? 0 : name_new(a, fd);
+	const int dir = a->place.dirfd;
 
-	if (r == 0 && renameat(a->dirfd, a->temp, a->dirfd, a->name) < 0)
+	if (renameat2(dir, a->temp, dir, a->place.name, RENAME_NOREPLACE) == 0) {
+		a->temp[0] = '\0';
+		return 0;
+	}
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	/* The temporary name goes in fs_atomic_free. */
+	return linkat(dir, a->temp, dir, a->place.name, 0) < 0 ? -errno : 0;
+}
+
+/* Renames the new file over the old one, by way of a temporary name if it has none. */
+static int rename_over(struct fs_atomic *a, int fd)
+{
+	const int dir = a->place.dirfd;
+	int r = 0;
+
+	if (!a->temp[0]) {
+		/* Against a sweep. */
+		flock(fd, LOCK_EX);
+		choose_temp_name(a->temp);
+		r = link_new(a, fd, a->temp);
+		if (r < 0)
+			a->temp[0] = '\0';
+	}
+	if (r == 0 && renameat(dir, a->temp, dir, a->place.name) < 0)
 		r = -errno;
+	if (r == 0)
+		a->temp[0] = '\0';
+	return r;
+}
+
+int fs_atomic_commit(struct fs_atomic *a, int fd, bool exclusive, bool sync)
+{
+	int r = -EEXIST;
+
+	if (!a->temp[0])
+		r = link_new(a, fd, a->place.name);
+	else if (exclusive)
+		r = rename_exclusive(a);
+	if (r == -EEXIST && !exclusive)
+		r = rename_over(a, fd);
 	if (r < 0)
 		return r;
-	a->temp[0] = '\0';
-	return sync && fsync(a->dirfd) < 0 ? -errno : 0;
+	return sync && fsync(a->place.dirfd) < 0 ? -errno : 0;
 }
 
 void fs_atomic_free(struct fs_atomic *a)
@@ -197,8 +294,7 @@ void fs_atomic_free(struct fs_atomic *a)
 	if (!a)
 		return;
 	if (a->temp[0])
-		unlinkat(a->dirfd, a->temp, 0);
-	fd_close(&a->dirfd);
-	free(a->name);
+		unlinkat(a->place.dirfd, a->temp, 0);
+	fs_place_clear(&a->place);
 	free(a);
 }

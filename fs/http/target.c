@@ -11,16 +11,21 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "fs/entry.h"
+#include "fs/create.h"
 #include "fs/http/atomic.h"
 #include "fs/http/validator.h"
 #include "fs/make_dirs.h"
+#include "fs/text.h"
 
-/* A FIFO or a device must not hold the worker up (fifo(7)), nor a terminal become ours. */
+/* Opening a FIFO or a device must not block the worker (fifo(7)), nor make a terminal ours. */
 #define OPEN_FLAGS (O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+/* Attempts at a file that others create and remove meanwhile. */
+#define OPEN_TRIES 16
 
 /* An error about the path: the text, then the path. Returns -1. */
 static int fail_path(const struct fs_target *t, struct error *err, enum error_code code,
@@ -44,14 +49,43 @@ static int fail_errno(const struct fs_target *t, struct error *err, int errnum, 
 	return -1;
 }
 
-/* Checks If-Match and If-None-Match against what is there; NULL: nothing. */
+static const char *const state_names[] = {
+	[FS_TARGET_CLOSED] = "closed",	   [FS_TARGET_IN_PLACE] = "in place",
+	[FS_TARGET_CREATED] = "created",   [FS_TARGET_BESIDE] = "beside",
+	[FS_TARGET_FINISHED] = "finished",
+};
+
+static void set_state(struct fs_target *t, enum fs_target_state state)
+{
+	struct arena arena = {0};
+
+	log_debug("upload to %s: %s -> %s", fs_text(t->path, &arena), state_names[t->state],
+		  state_names[state]);
+	arena_clear(&arena);
+	t->state = state;
+}
+
+/* ---- conditions ---- */
+
+static bool has_conditions(const struct fs_target *t)
+{
+	return t->options->if_match || t->options->if_none_match;
+}
+
+static int fail_if_none_match(const struct fs_target *t, struct error *err)
+{
+	return fail_path(t, err, ERROR_FAILED_PRECONDITION,
+			 "the file is one that If-None-Match excludes");
+}
+
+/* Checks If-Match and If-None-Match against the file's status; NULL: there is no file. */
 static int check_conditions(const struct fs_target *t, const struct stat *st, struct error *err)
 {
 	const struct fs_target_options *o = t->options;
 	struct fs_validator validator = {0};
 	struct timespec now;
 
-	if (!o->if_match && !o->if_none_match)
+	if (!has_conditions(t))
 		return 0;
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (st)
@@ -60,8 +94,7 @@ static int check_conditions(const struct fs_target *t, const struct stat *st, st
 		return fail_path(t, err, ERROR_FAILED_PRECONDITION,
 				 "the file is not the one that If-Match names");
 	if (!fs_if_none_match(o->if_none_match, st ? &validator : NULL))
-		return fail_path(t, err, ERROR_FAILED_PRECONDITION,
-				 "the file is one that If-None-Match excludes");
+		return fail_if_none_match(t, err);
 	return 0;
 }
 
@@ -70,56 +103,35 @@ static int check_range(struct fs_target *t, int64_t size, struct error *err)
 {
 	const struct fs_content_range *range = &t->options->range;
 
-	if (!t->options->has_range || range->first == 0)
+	if (!t->options->has_range)
 		return 0;
-	if (range->first > (uint64_t)size) {
-		t->size = size;
-		return error_set(
-			err, ERROR_OUT_OF_RANGE,
-			"the file has %lld bytes, so that a range from %llu on would leave a "
-			"gap",
-			(long long)size, (unsigned long long)range->first);
-	}
-	if (range->total != FS_TOTAL_UNKNOWN && (uint64_t)size > range->total) {
-		t->size = size;
-		return error_set(
-			err, ERROR_ABORTED,
-			"the file has %lld bytes, more than the %llu that Content-Range says "
-			"there will be",
-			(long long)size, (unsigned long long)range->total);
-	}
+	t->size = size;
+	if (range->first > (uint64_t)size)
+		return error_set(err, ERROR_OUT_OF_RANGE,
+				 "the file has %lld bytes, so a range that begins at %llu would "
+				 "leave a gap",
+				 (long long)size, (unsigned long long)range->first);
+	if (range->total != FS_TOTAL_UNKNOWN && (uint64_t)size > range->total)
+		return error_set(err, ERROR_ABORTED,
+				 "the file has %lld bytes, more than the total of %llu in "
+				 "Content-Range",
+				 (long long)size, (unsigned long long)range->total);
+	t->size = -1;
 	return 0;
 }
 
-/* Makes an open file that was there ready for the body. */
-static int prepare_old(struct fs_target *t, struct error *err)
+/* ---- beside ---- */
+
+/* Checks the conditions against the file to be replaced; *ret_exists: there is one. */
+static int check_old(struct fs_target *t, bool *ret_exists, struct error *err)
 {
-	const struct fs_target_options *o = t->options;
 	struct stat st;
+	int r = fs_atomic_stat_old(t->atomic, &st);
 
-	if (fstat(t->fd, &st) < 0)
-		return fail_errno(t, err, errno, "error getting file info");
-	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
-		return fail_path(t, err, ERROR_INVALID_ARGUMENT, "path is not a regular file");
-	if (check_conditions(t, &st, err) < 0 || check_range(t, st.st_size, err) < 0)
-		return -1;
-	if (fchown(t->fd, o->uid, o->gid) < 0)
-		return fail_errno(t, err, errno, "error changing file ownership");
-	if (!S_ISREG(st.st_mode))
-		return 0;
-	if (o->has_range && o->range.first) {
-		if (lseek(t->fd, (off_t)o->range.first, SEEK_SET) < 0)
-			return fail_errno(t, err, errno, "error opening file");
-		return 0;
-	}
-	if (ftruncate(t->fd, 0) < 0)
-		return fail_errno(t, err, errno, "error opening file");
-	return 0;
-}
-
-static bool ends_in_slash(const char *path)
-{
-	return path[strlen(path) - 1] == '/';
+	if (r < 0 && r != -ENOENT)
+		return fail_errno(t, err, r, "error getting file info");
+	*ret_exists = r == 0;
+	return check_conditions(t, r < 0 ? NULL : &st, err);
 }
 
 static int make_parents(struct fs_target *t, struct error *err)
@@ -129,7 +141,7 @@ static int make_parents(struct fs_target *t, struct error *err)
 	return 0;
 }
 
-/* What open said. */
+/* The error of open(2). */
 static int fail_open(struct fs_target *t, int errnum, struct error *err)
 {
 	if (errnum == -EISDIR)
@@ -139,71 +151,195 @@ static int fail_open(struct fs_target *t, int errnum, struct error *err)
 	return fail_errno(t, err, errnum, "error opening file");
 }
 
-/*
- * Opens the file in place. First without O_CREAT: with it, even root may not open another user's
- * file in a sticky directory (fs.protected_regular, proc_sys_fs(5)).
- */
-static int open_plain(struct fs_target *t, struct error *err)
+/* Opens a new file beside the old one. `give`: it belongs to the user, whoever owns the old one. */
+static int open_beside(struct fs_target *t, bool give, struct error *err)
 {
-	bool retried;
-
-	t->fd = open(t->path, OPEN_FLAGS);
-	if (t->fd >= 0)
-		return prepare_old(t, err);
-	if (errno != ENOENT)
-		return fail_open(t, -errno, err);
-	if (check_conditions(t, NULL, err) < 0 || check_range(t, 0, err) < 0)
-		return -1;
-	t->is_new = true;
-	for (retried = false; t->fd < 0; retried = true) {
-		t->fd = open(t->path, OPEN_FLAGS | O_CREAT, 0666);
-		if (t->fd >= 0)
-			break;
-		if (errno != ENOENT || retried)
-			return fail_open(t, -errno, err);
-		if (make_parents(t, err) < 0)
-			return -1;
-	}
-	if (fchown(t->fd, t->options->uid, t->options->gid) < 0)
-		return fail_errno(t, err, errno, "error changing file ownership");
-	return 0;
-}
-
-static int check_old(struct fs_target *t, struct error *err)
-{
-	struct stat st;
-	int r = fs_atomic_stat_old(t->atomic, &st);
-
-	if (r < 0 && r != -ENOENT)
-		return fail_errno(t, err, r, "error getting file info");
-	return check_conditions(t, r < 0 ? NULL : &st, err);
-}
-
-static int open_atomic(struct fs_target *t, struct error *err)
-{
+	const struct fs_atomic_options o = {t->options->uid, t->options->gid, give};
+	bool exists;
 	int r;
 
 	if (make_parents(t, err) < 0)
 		return -1;
-	r = fs_atomic_begin(t->path, t->options->uid, t->options->gid, &t->atomic, &t->fd);
+	r = fs_atomic_begin(t->path, &o, &t->atomic, &t->fd);
 	if (r < 0)
 		return fail_open(t, r, err);
-	/* The new file has none of the metadata, as if there had been no old one. */
+	set_state(t, FS_TARGET_BESIDE);
+	/* The new file has none of the old one's metadata. */
 	t->is_new = true;
-	return check_old(t, err);
+	return check_old(t, &exists, err);
+}
+
+/* Puts the new file in the old one's place, if the conditions still hold. */
+static int commit(struct fs_target *t, struct error *err)
+{
+	pthread_mutex_t *lock = has_conditions(t) ? fs_condition_lock(t->fd) : NULL;
+	bool exists = true;
+	int r = -1, failed;
+
+	if (lock)
+		pthread_mutex_lock(lock);
+	failed = check_old(t, &exists, err);
+	/* The lock keeps out other uploads; the kernel, by EEXIST, every other process. */
+	if (failed == 0)
+		r = fs_atomic_commit(t->atomic, t->fd, lock && !exists, t->options->sync);
+	if (lock)
+		pthread_mutex_unlock(lock);
+	if (failed < 0 || r == 0)
+		return failed;
+	return r == -EEXIST ? fail_if_none_match(t, err)
+			    : fail_errno(t, err, r, "error replacing file");
+}
+
+/* ---- in place ---- */
+
+/* Prepares an open file for the body: the owner, the length, the position. */
+static int prepare(struct fs_target *t, const struct stat *st, struct error *err)
+{
+	static const struct timespec now[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+	const struct fs_target_options *o = t->options;
+	int r;
+
+	if (check_conditions(t, st, err) < 0 || check_range(t, st->st_size, err) < 0)
+		return -1;
+	r = o->keep_owner ? 0 : fs_give(t->fd, o->uid, o->gid);
+	if (r < 0)
+		return fail_errno(t, err, r, "error changing file ownership");
+	if (!S_ISREG(st->st_mode))
+		return 0;
+	if (!o->has_range)
+		return ftruncate(t->fd, 0) < 0 ? fail_errno(t, err, errno, "error opening file")
+					       : 0;
+	if (lseek(t->fd, (off_t)o->range.first, SEEK_SET) < 0)
+		return fail_errno(t, err, errno, "error opening file");
+	/* The ETag changes before the lock is released, as ftruncate changes it. */
+	if (has_conditions(t))
+		futimens(t->fd, now);
+	return 0;
+}
+
+/* Takes a file that exists. */
+static int open_old(struct fs_target *t, struct error *err)
+{
+	pthread_mutex_t *lock;
+	struct stat st;
+	int r;
+
+	if (fstat(t->fd, &st) < 0)
+		return fail_errno(t, err, errno, "error getting file info");
+	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
+		return fail_path(t, err, ERROR_INVALID_ARGUMENT, "path is not a regular file");
+	if (S_ISREG(st.st_mode) && !t->options->has_range && !fs_writer_begin(&t->writer, &st)) {
+		fd_close(&t->fd);
+		return open_beside(t, !t->options->keep_owner, err);
+	}
+	set_state(t, FS_TARGET_IN_PLACE);
+	if (!has_conditions(t))
+		return prepare(t, &st, err);
+	lock = fs_condition_lock(t->fd);
+	pthread_mutex_lock(lock);
+	r = fstat(t->fd, &st) < 0 ? fail_errno(t, err, errno, "error getting file info")
+				  : prepare(t, &st, err);
+	pthread_mutex_unlock(lock);
+	return r;
+}
+
+/* Finds the place for a new file, and makes its directories. 0 or -1. */
+static int find_place(struct fs_target *t, struct error *err)
+{
+	int r = fs_place_find(t->path, &t->place);
+
+	if (r == -ENOENT) {
+		fs_place_clear(&t->place);
+		if (make_parents(t, err) < 0)
+			return -1;
+		r = fs_place_find(t->path, &t->place);
+	}
+	return r < 0 ? fail_open(t, r, err) : 0;
+}
+
+/* create_new: the file exists by now. */
+#define EXISTS 1
+
+/*
+ * Creates a file that did not exist a moment ago. 0, EXISTS, or -1. O_EXCL makes it ours: without it
+ * the file could be another one by now, which would be given away.
+ */
+static int create_new(struct fs_target *t, struct error *err)
+{
+	const struct fs_target_options *o = t->options;
+	struct stat st;
+	int r;
+
+	if (check_conditions(t, NULL, err) < 0 || check_range(t, 0, err) < 0 ||
+	    find_place(t, err) < 0)
+		return -1;
+	t->fd = openat(t->place.dirfd, t->place.name, OPEN_FLAGS | O_CREAT | O_EXCL | O_NOFOLLOW,
+		       0666);
+	if (t->fd < 0) {
+		r = -errno;
+		fs_place_clear(&t->place);
+		return r == -EEXIST ? EXISTS : fail_open(t, r, err);
+	}
+	set_state(t, FS_TARGET_CREATED);
+	t->is_new = true;
+	if (fstat(t->fd, &st) < 0)
+		return fail_errno(t, err, errno, "error getting file info");
+	r = st.st_uid == o->uid && st.st_gid == o->gid ? 0 : fs_give(t->fd, o->uid, o->gid);
+	if (r < 0)
+		return fail_errno(t, err, r, "error changing file ownership");
+	/* Another upload found the new file before it was registered here, and writes to it. */
+	if (!o->has_range && !fs_writer_begin(&t->writer, &st)) {
+		fd_close(&t->fd);
+		fs_place_clear(&t->place);
+		return open_beside(t, true, err);
+	}
+	return 0;
+}
+
+/*
+ * Opens the file in place: an old one without O_CREAT, because with it even root may not open another
+ * user's file in a sticky directory (fs.protected_regular, proc_sys_fs(5)). A FIFO is not opened: its
+ * reader would see the end of the file when it is closed.
+ */
+static int open_in_place(struct fs_target *t, struct error *err)
+{
+	struct stat st;
+	int tries, r;
+
+	for (tries = 0; tries < OPEN_TRIES; tries++) {
+		if (stat(t->path, &st) < 0) {
+			if (errno != ENOENT)
+				return fail_open(t, -errno, err);
+			r = create_new(t, err);
+			if (r != EXISTS)
+				return r;
+			continue;
+		}
+		if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
+			return fail_open(t, -ENXIO, err);
+		t->fd = open(t->path, OPEN_FLAGS);
+		if (t->fd >= 0)
+			return open_old(t, err);
+		if (errno != ENOENT)
+			return fail_open(t, -errno, err);
+	}
+	return fail_open(t, -EBUSY, err);
 }
 
 int fs_target_open(struct fs_target *t, const char *path, const struct fs_target_options *options,
 		   struct error *err)
 {
 	*t = (struct fs_target){.options = options, .path = path, .fd = -1, .size = -1};
-	if (ends_in_slash(path)) {
+	t->place.dirfd = -1;
+	if (path[strlen(path) - 1] == '/') {
 		if (make_parents(t, err) < 0)
 			return -1;
 		return fail_path(t, err, ERROR_INVALID_ARGUMENT, "path is a directory");
 	}
-	return options->atomic ? open_atomic(t, err) : open_plain(t, err);
+	return options->atomic ? open_beside(t, false, err) : open_in_place(t, err);
 }
+
+/* ---- the body ---- */
 
 static int fail_write(struct error *err, int errnum)
 {
@@ -265,13 +401,13 @@ static int write_metadata(struct fs_target *t, struct error *err)
 	const struct fs_target_options *o = t->options;
 	int r;
 
-	/* A later part of a file says nothing of its metadata unless it brings some. */
+	/* A later part of a file changes the metadata only if it brings some. */
 	if (o->has_range && o->range.first && !o->metadata.n)
 		return 0;
 	r = fs_metadata_write(t->fd, &o->metadata, t->is_new);
 	if (r == -ENOTSUP) {
 		if (o->metadata.n)
-			log_warn("metadata of an upload is not kept: the file system has no "
+			log_warn("the metadata of an upload is lost: the file system has no "
 				 "extended attributes");
 		return 0;
 	}
@@ -283,36 +419,61 @@ static int write_metadata(struct fs_target *t, struct error *err)
 	return 0;
 }
 
+/* Makes the file durable, and the name of a new one. */
+static int sync_file(const struct fs_target *t, struct error *err)
+{
+	if (fsync(t->fd) < 0 && errno != EINVAL && errno != EROFS)
+		return fail_write(err, errno);
+	if (t->state == FS_TARGET_CREATED && fsync(t->place.dirfd) < 0 && errno != EINVAL)
+		return fail_write(err, errno);
+	return 0;
+}
+
 int fs_target_finish(struct fs_target *t, struct error *err)
 {
 	const struct fs_target_options *o = t->options;
-	int r;
 
 	if (o->has_range && t->written != fs_content_range_bytes(&o->range))
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "the body has %" PRIu64 " bytes, its Content-Range %" PRIu64,
 				 t->written, fs_content_range_bytes(&o->range));
-	if (write_metadata(t, err) < 0)
+	if (write_metadata(t, err) < 0 || (o->sync && sync_file(t, err) < 0))
 		return -1;
-	if (o->sync && fsync(t->fd) < 0 && errno != EINVAL && errno != EROFS)
-		return fail_write(err, errno);
-	if (t->atomic) {
-		if (check_old(t, err) < 0)
-			return -1;
-		r = fs_atomic_commit(t->atomic, t->fd, o->sync);
-		if (r < 0)
-			return fail_errno(t, err, r, "error replacing file");
-	}
+	if (t->state == FS_TARGET_BESIDE && commit(t, err) < 0)
+		return -1;
 	/* Over NFS it is the close that says whether there was space. */
-	r = close(fd_take(&t->fd)) < 0 && errno != EINTR ? -errno : 0;
-	return r < 0 ? fail_write(err, r) : 0;
+	if (close(fd_take(&t->fd)) < 0 && errno != EINTR)
+		return fail_write(err, errno);
+	set_state(t, FS_TARGET_FINISHED);
+	return 0;
+}
+
+/* Removes a file that the upload created, unless the name is another file's by now. */
+static void remove_created(struct fs_target *t)
+{
+	struct stat now;
+
+	if (fstatat(t->place.dirfd, t->place.name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    now.st_dev == t->writer.dev && now.st_ino == t->writer.ino)
+		unlinkat(t->place.dirfd, t->place.name, 0);
 }
 
 void fs_target_close(struct fs_target *t)
 {
 	if (!t->options)
 		return;
+	/*
+	 * A part, which has no writer registered, stays: its client asks how far it came, and goes
+	 * on from there.
+	 */
+	if (t->state == FS_TARGET_CREATED && t->writer.registered)
+		remove_created(t);
+	fs_writer_end(&t->writer);
 	fd_close(&t->fd);
 	fs_atomic_free(t->atomic);
 	t->atomic = NULL;
+	fs_place_clear(&t->place);
+	if (t->state != FS_TARGET_CLOSED)
+		set_state(t, FS_TARGET_CLOSED);
+	t->options = NULL;
 }

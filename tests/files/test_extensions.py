@@ -53,7 +53,7 @@ class TestAtomic:
         new = path.stat()
         assert path.read_text() == "new"
         assert new.st_ino != old.st_ino
-        assert (new.st_uid, new.st_gid, mode(path)) == (1000, 2000, 0o4751)
+        assert (new.st_uid, new.st_gid, mode(path)) == (1000, 2000, 0o751)
         assert os.getxattr(path, "user.other") == b"kept"
         assert [name for name in os.listxattr(path) if "e2b" in name] == ["user.e2b.key"]
 

@@ -150,7 +150,8 @@ class TestClientGoes:
         for i, wire in enumerate(wires):
             (wire.reset if i % 2 else wire.close)()
         wait_for(lambda: held(daemon) == nothing_leaks.held)
-        assert len(os.listdir(tmp_path / "d")) == 50
+        # What an upload created goes with it: a partial new file once kept a full disk full.
+        wait_for(lambda: not os.listdir(tmp_path / "d"))
 
 
 def test_no_memory_is_lost(daemon, files, tmp_path):

@@ -154,8 +154,8 @@ def test_half_close_midway(files, tmp_path, sent):
         wire.half_close()
         assert wire.answer("POST").status == 400
         assert wire.closed()
-    # What was on a worker's way is written; the rest of the file never was.
-    assert DATA.startswith((tmp_path / "f").read_bytes())
+    # The upload created the file, so the file goes with it.
+    wait_for(lambda: not (tmp_path / "f").exists())
 
 
 def test_refused_midway(files, mounts, tmp_path):
@@ -240,7 +240,4 @@ def test_reset_midway(files, daemon, tmp_path):
                               "Content-Length: 50000000") + DATA[:chance.randrange(len(DATA))])
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     wait_for(lambda: threads(daemon) == 0)
-    written = list(tmp_path.iterdir())
-    assert written
-    for file in written:
-        assert DATA.startswith(file.read_bytes())
+    wait_for(lambda: not list(tmp_path.iterdir()))

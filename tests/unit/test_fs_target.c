@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -20,6 +22,7 @@
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "fs/http/atomic.h"
 #include "fs/http/request.h"
 #include "fs/http/target.h"
 #include "fs/http/validator.h"
@@ -112,7 +115,10 @@ static void test_parts(void **state)
 		{"bytes 4-5/7", "ef", 409, 8, "aBCdefgh"},
 		{"bytes 8-8/9", "too long", 400, -1, "aBCdefgh"},
 		{"bytes 8-11/12", "cut", 400, -1, "aBCdefghcut"},
-		{"bytes 0-1/2", "ab", 0, -1, "ab"},
+		/* A part that begins at 0 once truncated the file: all that it did not bring was lost. */
+		{"bytes 0-1/2", "ab", 409, 11, "aBCdefghcut"},
+		{"bytes 0-1/*", "ab", 0, -1, "abCdefghcut"},
+		{"bytes 0-2/11", "ABC", 0, -1, "ABCdefghcut"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -203,6 +209,10 @@ static void test_atomic(void **state)
 	o.sync = true;
 	put_file("f", "old", 04751);
 	assert_int_equal(setxattr(in_dir("f"), "user.kept", "yes", 3, 0), 0);
+	if (getuid() == 0)
+		assert_int_equal(setxattr(in_dir("f"), "security.capability",
+					  "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0", 20, 0),
+				 0);
 	assert_int_equal(setxattr(in_dir("f"), "user.e2b.gone", "yes", 3, 0), 0);
 	assert_int_equal(symlink("f", in_dir("link")), 0);
 	assert_int_equal(symlink("sub/../dangling", in_dir("broken")), 0);
@@ -211,11 +221,15 @@ static void test_atomic(void **state)
 	assert_int_equal(upload("link", &o, "new"), 0);
 	assert_file(in_dir("f"), "new");
 	assert_int_equal(stat(in_dir("f"), &after), 0);
-	assert_int_equal(after.st_mode, before.st_mode);
+	/* setuid was for the old contents. */
+	assert_int_equal(before.st_mode & 07777, 04751);
+	assert_int_equal(after.st_mode & 07777, 0751);
 	assert_int_equal(after.st_uid, before.st_uid);
 	assert_int_not_equal(after.st_ino, before.st_ino);
 	assert_int_equal(getxattr(in_dir("f"), "user.kept", value, sizeof(value)), 3);
 	assert_int_equal(getxattr(in_dir("f"), "user.e2b.gone", value, sizeof(value)), -1);
+	/* Capabilities were for the old contents, too. */
+	assert_int_equal(getxattr(in_dir("f"), "security.capability", NULL, 0), -1);
 	assert_int_equal(lstat(in_dir("link"), &after), 0);
 	assert_true(S_ISLNK(after.st_mode));
 	assert_int_equal(upload("broken", &o, "mended"), 0);
@@ -263,11 +277,179 @@ static void test_plain(void **state)
 	assert_file(in_dir("new/deep/file"), "x");
 }
 
+/*
+ * Two clients that write the same file at the same time: their bytes were mixed, both in a new file
+ * and in an old one. Now the one that ends last wins, whole.
+ */
+static void test_two_writers(void **state)
+{
+	struct fs_target_options o = options_of_user();
+	struct fs_target one, two;
+
+	for (int old = 0; old < 2; old++) {
+		assert_int_equal(fs_target_open(&one, in_dir("f"), &o, &err), 0);
+		assert_int_equal(fs_target_write(&one, "on", 2, &err), 0);
+		assert_int_equal(fs_target_open(&two, in_dir("f"), &o, &err), 0);
+		assert_int_equal(fs_target_write(&two, "TWO and", 7, &err), 0);
+		assert_int_equal(fs_target_write(&one, "e", 1, &err), 0);
+		assert_int_equal(fs_target_finish(&one, &err), 0);
+		assert_file(in_dir("f"), "one");
+		assert_int_equal(fs_target_write(&two, " more", 5, &err), 0);
+		assert_int_equal(fs_target_finish(&two, &err), 0);
+		fs_target_close(&one);
+		fs_target_close(&two);
+		assert_file(in_dir("f"), "TWO and more");
+		assert_int_equal(count_entries(), 1);
+	}
+	/* The failure of the first removes nothing of the second. */
+	assert_int_equal(unlink(in_dir("f")), 0);
+	assert_int_equal(fs_target_open(&one, in_dir("f"), &o, &err), 0);
+	assert_int_equal(upload("f", &o, "second"), 0);
+	fs_target_close(&one);
+	assert_file(in_dir("f"), "second");
+}
+
+/*
+ * If-None-Match and If-Match are promises: of two clients that saw the same state, one wins. Both
+ * were answered with 200, since the condition was checked before either changed the file.
+ */
+static void test_conditions_exclude(void **state)
+{
+	struct fs_target_options o = options_of_user();
+	struct fs_target one, two;
+
+	o.if_none_match = "*";
+	for (o.atomic = false;; o.atomic = true) {
+		assert_int_equal(fs_target_open(&one, in_dir("new"), &o, &err), 0);
+		assert_int_equal(fs_target_write(&one, "one", 3, &err), 0);
+		if (o.atomic) {
+			assert_int_equal(fs_target_open(&two, in_dir("new"), &o, &err), 0);
+			assert_int_equal(fs_target_write(&two, "two", 3, &err), 0);
+			assert_int_equal(fs_target_finish(&one, &err), 0);
+			assert_int_equal(fs_target_finish(&two, &err), -1);
+			assert_int_equal(err.code, ERROR_FAILED_PRECONDITION);
+		} else {
+			assert_int_equal(fs_target_open(&two, in_dir("new"), &o, &err), -1);
+			assert_int_equal(err.code, ERROR_FAILED_PRECONDITION);
+			assert_int_equal(fs_target_finish(&one, &err), 0);
+		}
+		fs_target_close(&one);
+		fs_target_close(&two);
+		assert_file(in_dir("new"), "one");
+		assert_int_equal(count_entries(), 1);
+		assert_int_equal(unlink(in_dir("new")), 0);
+		if (o.atomic)
+			break;
+	}
+	/* Another process creates the file between the check and the change: the kernel decides. */
+	assert_int_equal(fs_target_open(&one, in_dir("new"), &o, &err), 0);
+	assert_int_equal(fs_atomic_commit(one.atomic, one.fd, true, false), 0);
+	assert_int_equal(fs_atomic_commit(one.atomic, one.fd, true, false), -EEXIST);
+	fs_target_close(&one);
+
+	o = options_of_user();
+	wait_until_strong("new");
+	o.if_match = etag_of("new");
+	assert_int_equal(fs_target_open(&one, in_dir("new"), &o, &err), 0);
+	assert_int_equal(fs_target_open(&two, in_dir("new"), &o, &err), -1);
+	assert_int_equal(err.code, ERROR_FAILED_PRECONDITION);
+	fs_target_close(&two);
+	fs_target_close(&one);
+}
+
+/* A failed upload left its partial new file behind, so a full disk stayed full. */
+static void test_failure_removes_new(void **state)
+{
+	struct fs_target_options o = options_of_user();
+	struct fs_target t;
+	struct stat st;
+
+	assert_int_equal(fs_target_open(&t, in_dir("new"), &o, &err), 0);
+	assert_int_equal(fs_target_write(&t, "part", 4, &err), 0);
+	assert_int_equal(stat(in_dir("new"), &st), 0);
+	fs_target_close(&t);
+	assert_int_equal(count_entries(), 0);
+	/* Unless the name is another's by now. */
+	assert_int_equal(fs_target_open(&t, in_dir("new"), &o, &err), 0);
+	assert_int_equal(rename(in_dir("new"), in_dir("moved")), 0);
+	put_file("new", "another", 0600);
+	fs_target_close(&t);
+	assert_file(in_dir("new"), "another");
+	assert_int_equal(count_entries(), 2);
+}
+
+/* The reader of a FIFO saw an end of file when an upload to it was refused. */
+static void test_fifo_is_not_opened(void **state)
+{
+	struct fs_target_options o = options_of_user();
+	struct pollfd reader = {.events = POLLIN};
+
+	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
+	reader.fd = open(in_dir("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_int_equal(upload("fifo", &o, "x"), 400);
+	assert_int_equal(poll(&reader, 1, 0), 0);
+	close(reader.fd);
+}
+
+/*
+ * An atomic upload followed links by readlink(2), which fs.protected_symlinks does not concern: a
+ * link of another user in /tmp led root's upload to any file.
+ */
+static void test_protected_links(void **state)
+{
+	struct fs_target_options o = options_of_user();
+
+	if (getuid() != 0)
+		skip();
+	put_file("f", "kept", 0600);
+	assert_int_equal(mkdir(in_dir("tmp"), 0755), 0);
+	assert_int_equal(chmod(in_dir("tmp"), 01777), 0);
+	assert_int_equal(symlink("../f", in_dir("tmp/theirs")), 0);
+	assert_int_equal(lchown(in_dir("tmp/theirs"), 1234, 1234), 0);
+	assert_int_equal(symlink("../f", in_dir("tmp/ours")), 0);
+	o.atomic = true;
+	assert_int_equal(upload("tmp/theirs", &o, "lost"), 500);
+	assert_file(in_dir("f"), "kept");
+	assert_int_equal(upload("tmp/ours", &o, "new"), 0);
+	assert_file(in_dir("f"), "new");
+	/* In a directory of that user's own the link is followed. */
+	assert_int_equal(chown(in_dir("tmp"), 1234, 1234), 0);
+	assert_int_equal(upload("tmp/theirs", &o, "theirs"), 0);
+	assert_file(in_dir("f"), "theirs");
+}
+
+/* Temporary files of a daemon that was killed stayed for ever. */
+static void test_sweep(void **state)
+{
+	static const char name[] = ".envd-0123456789abcdef.tmp";
+	struct stat st;
+	int fd, dirfd;
+
+	put_file(name, "left behind", 0600);
+	put_file(".envd-0123456789abcdeg.tmp", "another name", 0600);
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(in_dir(name), O_WRONLY | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	fs_atomic_sweep(dirfd);
+	assert_int_equal(stat(in_dir(name), &st), 0);
+	close(fd);
+	fs_atomic_sweep(dirfd);
+	assert_int_equal(stat(in_dir(name), &st), -1);
+	assert_int_equal(count_entries(), 1);
+	close(dirfd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_parts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_writers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_conditions_exclude, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failure_removes_new, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fifo_is_not_opened, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_protected_links, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_conditions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_atomic, setup, teardown),
 	};

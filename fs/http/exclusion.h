@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What uploads that run at the same time must not do to one another. On workers.
+ */
+#ifndef FS_HTTP_EXCLUSION_H
+#define FS_HTTP_EXCLUSION_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+
+/* An upload that writes to a file in place. All zero: registered nowhere. */
+struct fs_writer {
+	bool registered;
+	dev_t dev;
+	ino_t ino;
+	LIST_ENTRY(fs_writer) link;
+};
+
+/*
+ * Registers the upload as the file's writer. False if another upload writes to the same file: two
+ * of them in place would mix their bytes, so the caller replaces the file as a whole instead.
+ * fs_writer_end must follow; it does nothing for a writer that is not registered.
+ */
+bool fs_writer_begin(struct fs_writer *writer, const struct stat *st);
+void fs_writer_end(struct fs_writer *writer);
+
+/*
+ * The lock that is held while If-Match and If-None-Match are checked and acted on. There is one for
+ * each of a few groups of file systems, so that a dead mount holds up the conditional uploads of
+ * its group only. Borrowed, static.
+ */
+pthread_mutex_t *fs_condition_lock(int fd);
+
+#endif
