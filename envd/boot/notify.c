@@ -7,11 +7,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "envd/boot/manager.h"
 
-/* The address in NOTIFY_SOCKET: a path, or '@' for the abstract namespace. 0 or -EINVAL. */
+/* Reads the address in NOTIFY_SOCKET: a path, or '@' and an abstract name. 0 or -EINVAL. */
 static int read_address(struct notify *n, const char *text)
 {
 	size_t bytes = strlen(text);
@@ -40,31 +41,31 @@ void notify_init(struct notify *n)
 	if (n->fd < 0)
 		log_warn("the service manager's socket %s is of no use", text);
 	unsetenv("NOTIFY_SOCKET");
-	/* sd_watchdog_enabled(3): a period that is meant for another process is not ours. */
+	/* A period with another process' pid is that process' (sd_watchdog_enabled(3)). */
 	if (n->fd >= 0 && (!watchdog_pid || watchdog_pid == (uint64_t)getpid()))
 		n->watchdog_ms = watchdog_us / 1000;
 }
 
-/* Sends one datagram. A manager that does not take it has worse troubles than ours. */
-static void tell(struct notify *n, const char *text)
+/* Sends one datagram. If the manager does not take it, the daemon goes on. */
+static void send_state(struct notify *n, const char *text)
 {
 	if (n->fd >= 0 && sendto(n->fd, text, strlen(text), MSG_NOSIGNAL,
 				 (struct sockaddr *)&n->addr, n->addr_bytes) < 0)
-		log_warn("telling the service manager %s failed: errno %d", text, errno);
+		log_warn("sending %s to the service manager: %s", text, error_errno_text(errno));
 }
 
-/* The loop turns. */
+/* The timer runs in the loop, so it proves that the loop turns. */
 static void on_watchdog(void *arg)
 {
 	struct notify *n = arg;
 
-	tell(n, "WATCHDOG=1");
+	send_state(n, "WATCHDOG=1");
 	timer_set_ms(&n->timer, n->watchdog_ms / 2);
 }
 
 void notify_ready(struct notify *n, struct loop *loop)
 {
-	tell(n, "READY=1");
+	send_state(n, "READY=1");
 	if (n->watchdog_ms < 2)
 		return;
 	timer_init(&n->timer, loop, on_watchdog, n);
@@ -76,7 +77,7 @@ void notify_stopping(struct notify *n)
 {
 	if (n->timer_set_up)
 		timer_cancel(&n->timer);
-	tell(n, "STOPPING=1");
+	send_state(n, "STOPPING=1");
 }
 
 void notify_clear(struct notify *n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a service manager is told: sd_notify(3)'s datagrams, sent by ourselves. Without
- * NOTIFY_SOCKET in the environment every function does nothing.
+ * Tells a service manager about the daemon, in the datagrams of sd_notify(3). If the environment has
+ * no NOTIFY_SOCKET, every function does nothing.
  */
 #ifndef ENVD_NOTIFY_H
 #define ENVD_NOTIFY_H
@@ -12,27 +12,27 @@
 #include "base/loop.h"
 
 struct notify {
-	int fd; /* -1: nobody to tell */
+	int fd; /* -1: there is no service manager */
 	struct sockaddr_un addr;
 	socklen_t addr_bytes;
-	uint64_t watchdog_ms; /* 0: none asked for */
+	uint64_t watchdog_ms; /* 0: the manager asked for none */
 	bool timer_set_up;
 	struct timer timer;
 };
 
 /*
- * Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, and removes them from the environment. Call
- * it before anything is started.
+ * Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the environment. Call it
+ * before the daemon starts a process.
  */
 void notify_init(struct notify *n);
 
 /*
- * The daemon listens: units ordered after it may start. Where the manager asked for a watchdog,
- * the loop reports from now on that it turns, twice in each period; without one there is no timer.
+ * The daemon listens, so units that are ordered after it may start. If the manager asked for a
+ * watchdog, the loop sends WATCHDOG=1 twice in each period from now on.
  */
 void notify_ready(struct notify *n, struct loop *loop);
 
-/* The daemon is ending on purpose; stops the watchdog's timer. */
+/* The daemon ends on purpose. Stops the watchdog's timer. */
 void notify_stopping(struct notify *n);
 
 /* Closes the socket. */

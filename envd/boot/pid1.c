@@ -24,18 +24,19 @@
 #include "envd/boot/inherited.h"
 
 /*
- * One for the command beside those that the daemon makes for processes, where it has made their
- * parent: that one may have controllers to hand down, and then takes no process itself.
+ * The cgroup of the command of -init-exec. It lies below the group that the daemon makes for processes
+ * of users: that group itself can't have members once its controllers are enabled for its children
+ * (cgroups(7), "no internal processes").
  */
 #define EXEC_CGROUP "/sys/fs/cgroup/user/init-exec"
 
 struct pid1 {
 	const struct pid1_options *options;
-	sigset_t signals;   /* that are waited for: all of them */
-	sigset_t inherited; /* the mask that children get back */
-	pid_t daemon;	    /* 0 while there is none */
+	sigset_t signals;   /* all signals: process 1 waits for them */
+	sigset_t inherited; /* the mask of the children */
+	pid_t daemon;	    /* 0 while none runs */
 	uint64_t started_ms;
-	uint64_t restart_ms; /* when the daemon is started again, while there is none */
+	uint64_t restart_ms; /* while none runs: the time of the next start */
 	uint64_t delay_ms;   /* before the next restart */
 	bool exec_started;
 	pid_t exec;
@@ -54,7 +55,7 @@ int pid1_halt_parse(const char *text, enum pid1_halt *ret)
 	return -EINVAL;
 }
 
-/* The signal with which the daemon says that it listens; the real-time ones queue. */
+/* The daemon sends this signal when it listens. Real-time signals are queued, so none is lost. */
 static int listening_signal(void)
 {
 	return SIGRTMIN;
@@ -65,7 +66,7 @@ void pid1_listening(void)
 	kill(1, listening_signal());
 }
 
-/* Writes a text to a file of the kernel's, where it is there. */
+/* Writes a text to a file of the kernel, if the file exists. */
 static void write_file(const char *path, const char *text)
 {
 	FD_AUTO int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -75,8 +76,8 @@ static void write_file(const char *path, const char *text)
 }
 
 /*
- * What a unit file would ask for: the daemon answers under memory and CPU pressure, and is no
- * victim of either. Its children get ordinary values again.
+ * The priorities of systemd/envd.service: the daemon answers under memory and CPU pressure, and the
+ * kernel does not kill it for memory. Processes of users get ordinary values again (pty/spawn_child.c).
  */
 static void favour_daemon(void)
 {
@@ -85,7 +86,7 @@ static void favour_daemon(void)
 	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_RT, 4));
 }
 
-/* Starts the daemon. Returns true in it, the child. */
+/* Forks the daemon. Returns true in the child, which is the daemon. */
 static bool start_daemon(struct pid1 *p)
 {
 	pid_t pid = fork();
@@ -106,7 +107,7 @@ static bool start_daemon(struct pid1 *p)
 	return false;
 }
 
-/* Splits the command of -init-exec at its blanks, and becomes it. In the child. */
+/* In the child: splits the command of -init-exec at blanks and executes it. */
 static _Noreturn void exec_command(const char *command)
 {
 	char *words[PID1_EXEC_WORDS + 1], *save = NULL, *text = mem_strdup(command);
@@ -122,7 +123,7 @@ static _Noreturn void exec_command(const char *command)
 	_exit(127);
 }
 
-/* Starts the command of -init-exec, once in the life of the machine. */
+/* Starts the command of -init-exec, once in the life of the machine. A daemon that restarts does not. */
 static void start_exec(struct pid1 *p)
 {
 	if (!p->options->exec || p->exec_started)
@@ -140,7 +141,7 @@ static void start_exec(struct pid1 *p)
 	}
 }
 
-/* How a child ended, in words. */
+/* Writes how a child ended, as text. */
 static void describe_end(int status, char *out, size_t n)
 {
 	if (WIFSIGNALED(status))
@@ -149,7 +150,7 @@ static void describe_end(int status, char *out, size_t n)
 		snprintf(out, n, "exit status %d", WEXITSTATUS(status));
 }
 
-/* The daemon died: it is started again, the later the faster it dies. */
+/* The daemon died: sets the time of its next start. */
 static void daemon_died(struct pid1 *p, const char *how)
 {
 	uint64_t now = clock_monotonic_ms();
@@ -165,7 +166,7 @@ static void daemon_died(struct pid1 *p, const char *how)
 		p->delay_ms = PID1_RESTART_MAX_MS;
 }
 
-/* Reaps every child that has ended, ours or orphaned. Returns false where none is left at all. */
+/* Reaps every child that has ended, orphans included. Returns false if no child is left. */
 static bool reap(struct pid1 *p, bool ending)
 {
 	char how[32];
@@ -186,7 +187,7 @@ static bool reap(struct pid1 *p, bool ending)
 	return pid == 0;
 }
 
-/* Waits for a signal, for ms at most; UINT64_MAX is for ever. The signal, or -1. */
+/* Waits ms at most for a signal; UINT64_MAX has no limit. The signal, or -1. */
 static int wait_signal(struct pid1 *p, uint64_t ms, siginfo_t *info)
 {
 	struct timespec ts = {(time_t)(ms / 1000), (long)(ms % 1000 * 1000000)};
@@ -194,7 +195,7 @@ static int wait_signal(struct pid1 *p, uint64_t ms, siginfo_t *info)
 	return sigtimedwait(&p->signals, info, ms == UINT64_MAX ? NULL : &ts);
 }
 
-/* Reaps until the condition's process is gone (0: every one), for so long at most. */
+/* Reaps until *which is 0, or with NULL until no child is left, for ms at most. */
 static void reap_until_gone(struct pid1 *p, const pid_t *which, uint64_t ms)
 {
 	uint64_t deadline = clock_monotonic_ms() + ms, now;
@@ -208,7 +209,7 @@ static void reap_until_gone(struct pid1 *p, const pid_t *which, uint64_t ms)
 	}
 }
 
-/* Ends the machine: the daemon, then everything else, then the file systems, then the power. */
+/* Ends the machine: first the daemon, then all other processes, the file systems, the power. */
 static _Noreturn void end_machine(struct pid1 *p, int sig)
 {
 	enum pid1_halt halt = p->options->halt;
@@ -234,11 +235,11 @@ static _Noreturn void end_machine(struct pid1 *p, int sig)
 	reap_until_gone(p, NULL, PID1_KILL_MS);
 	pid1_unmount();
 	reboot(command);
-	/* In a container without that right, ending is all there is. */
+	/* A container may not reboot: its end is that of process 1. */
 	_exit(0);
 }
 
-/* Deals with one signal. */
+/* Handles one signal. */
 static void take_signal(struct pid1 *p, int sig, const siginfo_t *info)
 {
 	if (sig == SIGCHLD) {
@@ -270,7 +271,7 @@ void pid1_reap_for_daemon(void)
 	pid_t daemon;
 	int sig;
 
-	/* Blocked signals wait, even those that the kernel would not deliver to a PID 1. */
+	/* The kernel drops signals that a PID 1 has no handler for; a blocked signal waits. */
 	sigfillset(&signals);
 	sigprocmask(SIG_SETMASK, &signals, &inherited);
 	daemon = fork();
@@ -299,7 +300,7 @@ void pid1_run(const struct pid1_options *options, struct inherited *listeners)
 		fprintf(stderr, "envd: -init is for process 1, this is process %d\n", getpid());
 		exit(2);
 	}
-	/* Blocked signals wait, even those that the kernel would not give a PID 1 otherwise. */
+	/* The kernel drops signals that a PID 1 has no handler for; a blocked signal waits. */
 	sigfillset(&p.signals);
 	sigprocmask(SIG_SETMASK, &p.signals, &p.inherited);
 	pid1_setup();

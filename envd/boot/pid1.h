@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PID 1 mode (-init): with it a kernel, an image and this one file are a sandbox.
+ * Process 1 (-init): a kernel, an image and this one file make a sandbox.
  *
- * PID 1 itself stays a small loop around sigtimedwait(2): it prepares the machine, starts the
- * daemon as its child, reaps what is orphaned, passes signals on and ends the machine in order.
- * The daemon is a process like any other below it, so its own children are its own to reap, and a
- * daemon that dies is started again instead of taking the kernel with it.
+ * Process 1 is a small loop around sigtimedwait(2). It prepares the machine, starts the daemon as its
+ * child, reaps orphans, passes signals on, and ends the machine in order. The daemon is a child and
+ * not process 1 itself for two reasons: it can reap its own children without taking orphans for them,
+ * and if it dies it is started again, while the death of process 1 is a panic of the kernel.
  */
 #ifndef ENVD_PID1_H
 #define ENVD_PID1_H
@@ -16,19 +16,23 @@
 struct inherited;
 struct listen_spec;
 
-#define PID1_STOP_DAEMON_MS    3000 /* for the daemon to end its streams */
-#define PID1_STOP_MS	       5000 /* for everything else, between SIGTERM and SIGKILL */
-#define PID1_KILL_MS	       3000 /* for what was killed to be gone */
-#define PID1_RESTART_MS	       100  /* until a daemon that died is started again, doubled … */
-#define PID1_RESTART_MAX_MS    5000 /* … up to this while it does not live for … */
+#define PID1_STOP_DAEMON_MS 3000 /* from SIGTERM to the daemon until all others are signalled */
+#define PID1_STOP_MS	    5000 /* from SIGTERM to all other processes until SIGKILL */
+#define PID1_KILL_MS	    3000 /* from SIGKILL until the file systems are unmounted */
+/*
+ * A daemon that died is started again after RESTART_MS. The delay doubles up to RESTART_MAX_MS for each
+ * daemon that lived for less than RESTART_SETTLE_MS.
+ */
+#define PID1_RESTART_MS	       100
+#define PID1_RESTART_MAX_MS    5000
 #define PID1_RESTART_SETTLE_MS 10000
-#define PID1_EXEC_WORDS	       64 /* of the command of -init-exec */
+#define PID1_EXEC_WORDS	       64 /* most words of -init-exec; further ones are dropped */
 
 /* How the machine ends (-init-halt). */
 enum pid1_halt {
 	PID1_HALT_AUTO,	    /* SIGTERM and SIGPWR power off, SIGINT reboots */
-	PID1_HALT_POWEROFF, /* whatever the signal */
-	PID1_HALT_REBOOT,   /* how a Firecracker guest stops: it has no power switch */
+	PID1_HALT_POWEROFF, /* for every signal */
+	PID1_HALT_REBOOT,   /* a Firecracker guest stops by it: the machine has no power switch */
 	PID1_HALT_HALT,
 };
 
@@ -39,13 +43,13 @@ struct pid1_options {
 	const char *exec; /* a command to start once the daemon listens; borrowed, or NULL */
 };
 
-/* The value of -init-halt: auto, poweroff, reboot or halt. 0, or -EINVAL. */
+/* Reads the value of -init-halt: auto, poweroff, reboot or halt. 0 or -EINVAL. */
 int pid1_halt_parse(const char *text, enum pid1_halt *ret);
 
 /*
- * Becomes PID 1: call it where -init was given, first of all, with one thread and no descriptor
- * but 0, 1 and 2. It returns in the daemon, the child; in PID 1 it never returns. Where the
- * process is not the first of its PID namespace it says so and exits with 2.
+ * Does the work of process 1 (-init). Call it before the daemon starts a thread or opens a descriptor.
+ * It returns in the daemon, which is a child; in process 1 it never returns. If the process is not
+ * the first of its PID namespace, it prints that and exits with 2.
  *
  * PID 1 opens the sockets of options->listen and keeps them open as long as the machine lives, so
  * that no other process can bind their ports while the daemon is started again. *listeners has them
@@ -62,17 +66,17 @@ void pid1_run(const struct pid1_options *options, struct inherited *listeners);
  */
 void pid1_reap_for_daemon(void);
 
-/* The daemon listens: the command of -init-exec may start. Only where pid1_run has returned. */
+/* Tells process 1 that the daemon listens, so that it starts the command of -init-exec. Needs pid1_run. */
 void pid1_listening(void);
 
 /*
- * The machine's first minute (pid1_setup.c): descriptors 0 to 2, the usual mounts and a root
- * user where they are missing, loopback, the hostname, limits, PATH, the controllers of the root
- * cgroup. What can't be had is logged and done without: a sandbox with less is still a sandbox.
+ * Prepares the machine (pid1_setup.c): descriptors 0 to 2, the usual mounts and a root user if they are
+ * missing, loopback, the hostname, limits, PATH, the controllers of the root cgroup. A step that fails
+ * is logged and skipped: a sandbox with less is still a sandbox.
  */
 void pid1_setup(void);
 
-/* Its last: what is written is written, and file systems are left clean. */
+/* Writes all data to the disks and unmounts the file systems. */
 void pid1_unmount(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The machine around PID 1: what must be there before the daemon, and what must be left behind. */
+/* What process 1 does to the machine before the daemon starts and after everything has ended. */
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -23,22 +23,22 @@
 #include "envd/boot/pid1.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define MOUNTS_BYTES (256 * 1024) /* of /proc/self/mounts that are read */
-#define NOFILE_HARD  524288	  /* what services and logins have elsewhere */
+#define MOUNTS_BYTES (256 * 1024) /* largest /proc/self/mounts that is read */
+#define NOFILE_HARD  524288	  /* the hard limit of services under systemd */
 #define CGROUP_ROOT  "/sys/fs/cgroup"
 
 /* A file system that a Linux program expects. */
 struct standard_mount {
 	const char *type, *target, *options;
 	unsigned long flags;
-	mode_t mode; /* of the directory, where it must be made */
+	mode_t mode; /* of the directory, if it must be made */
 };
 
 static const struct standard_mount standard_mounts[] = {
 	{"proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, 0555},
 	{"sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, 0555},
 	{"devtmpfs", "/dev", "mode=0755", MS_NOSUID, 0755},
-	/* gid 5 is tty in every distribution; without it a terminal is nobody's to write(1) to. */
+	/* gid 5 is the group tty in every distribution; write(1) needs it. */
 	{"devpts", "/dev/pts", "mode=0620,gid=5,ptmxmode=0666", MS_NOSUID | MS_NOEXEC, 0755},
 	{"tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV, 01777},
 	{"tmpfs", "/run", "mode=0755", MS_NOSUID | MS_NODEV, 0755},
@@ -46,7 +46,7 @@ static const struct standard_mount standard_mounts[] = {
 	 MS_NOSUID | MS_NODEV | MS_NOEXEC, 0555},
 };
 
-/* What devtmpfs does not make, and shells and scripts rely on. */
+/* Links that shells and scripts rely on; devtmpfs does not make them. */
 static const char *const device_links[][2] = {
 	{"/proc/self/fd", "/dev/fd"},
 	{"/proc/self/fd/0", "/dev/stdin"},
@@ -54,7 +54,7 @@ static const char *const device_links[][2] = {
 	{"/proc/self/fd/2", "/dev/stderr"},
 };
 
-/* Whether something is mounted there: its device is not its parent's. */
+/* Whether the directory is a mount point: its device is another than its parent's. */
 static bool is_mounted(const char *path)
 {
 	char parent[64];
@@ -64,7 +64,7 @@ static bool is_mounted(const char *path)
 	return stat(path, &here) == 0 && stat(parent, &above) == 0 && here.st_dev != above.st_dev;
 }
 
-/* Mounts one of them, unless the image or a container has done it already. */
+/* Mounts a standard file system, unless the image or a container has mounted it already. */
 static void mount_standard(const struct standard_mount *m)
 {
 	if (is_mounted(m->target))
@@ -72,15 +72,15 @@ static void mount_standard(const struct standard_mount *m)
 	mkdir(m->target, m->mode);
 	if (mount(m->type, m->target, m->type, m->flags, m->options) == 0)
 		return;
-	/* Older kernels do not know every option. */
+	/* An older kernel refuses an option that it does not know. */
 	if (errno == EINVAL && mount(m->type, m->target, m->type, m->flags, NULL) == 0)
 		return;
 	log_warn("init: mounting %s: %s", m->target, error_errno_text(errno));
 }
 
 /*
- * /tmp belongs to the image where the image has one that can be written: what is in memory instead
- * counts against the sandbox.
+ * Mounts a tmpfs on /tmp only if the image has no /tmp that can be written: the content of a tmpfs is
+ * charged to the sandbox's memory.
  */
 static void prepare_tmp(void)
 {
@@ -92,7 +92,7 @@ static void prepare_tmp(void)
 		log_warn("init: mounting /tmp: %s", error_errno_text(errno));
 }
 
-/* Writes a file where there is none. */
+/* Writes a file, unless it exists. */
 static void provide_file(const char *path, const char *text)
 {
 	FD_AUTO int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -101,7 +101,7 @@ static void provide_file(const char *path, const char *text)
 		log_warn("init: %s: %s", path, error_errno_text(errno));
 }
 
-/* An image that is nothing but this file has one user all the same. */
+/* Gives an image without /etc/passwd the user root. */
 static void prepare_users(void)
 {
 	if (access("/etc/passwd", F_OK) == 0)
@@ -112,7 +112,7 @@ static void prepare_users(void)
 	provide_file("/etc/group", "root:x:0:\n");
 }
 
-/* Opens what the kernel did not: without /dev/console in the image a PID 1 has no descriptors. */
+/* Opens descriptors 0 to 2. The kernel opens them only if the image has a /dev/console. */
 static void open_standard_fds(void)
 {
 	int fd;
@@ -126,7 +126,7 @@ static void open_standard_fds(void)
 		close(fd);
 }
 
-/* Brings loopback up; the kernel gives it its addresses. */
+/* Brings loopback up; the kernel adds its addresses. */
 static void raise_loopback(void)
 {
 	FD_AUTO int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -141,7 +141,7 @@ static void raise_loopback(void)
 		log_warn("init: loopback: %s", error_errno_text(errno));
 }
 
-/* Names the machine as the image says, or "localhost" where nobody has named it at all. */
+/* Sets the hostname of /etc/hostname, or "localhost" if the kernel has none yet. */
 static void set_hostname(void)
 {
 	struct utsname names;
@@ -159,7 +159,7 @@ static void set_hostname(void)
 	free(text);
 }
 
-/* The kernel's limits for a PID 1 are from a time of smaller programs. */
+/* The kernel starts process 1 with a hard limit of 4096 descriptors. */
 static void raise_limits(void)
 {
 	struct rlimit files;
@@ -170,13 +170,13 @@ static void raise_limits(void)
 	}
 }
 
-/* Lets cgroups below the root have the controllers that the daemon's weights and bounds need. */
+/* Enables the controllers that the weights and limits of the daemon's cgroups need. */
 static void enable_controllers(void)
 {
 	static const char *const controllers[] = {"+cpu", "+io", "+memory", "+pids"};
 	FD_AUTO int fd = open(CGROUP_ROOT "/cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
 
-	/* One at a time: a kernel that lacks one would refuse them all. */
+	/* One write each: a kernel that lacks one controller refuses the whole write. */
 	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(controllers); i++)
 		fd_write_all(fd, controllers[i], strlen(controllers[i]));
 }
@@ -199,7 +199,7 @@ void pid1_setup(void)
 	setenv("PATH", DEFAULT_PATH, 0);
 	if (chdir("/") < 0)
 		log_warn("init: /: %s", error_errno_text(errno));
-	/* Ctrl-Alt-Del, which is what a Firecracker host sends, becomes SIGINT to us. */
+	/* A Firecracker host sends Ctrl-Alt-Del; with this it is a SIGINT for process 1. */
 	reboot(RB_DISABLE_CAD);
 }
 
@@ -220,7 +220,7 @@ static void unescape(char *text)
 	*out = '\0';
 }
 
-/* Unmounts what has a device behind it; where that is refused (the root), makes it read-only. */
+/* Unmounts a file system that lies on a device, or makes it read-only if it is busy, as the root is. */
 static void unmount_line(char *line)
 {
 	char *save = NULL, *source = strtok_r(line, " ", &save),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The arguments of the helper commands: --name VALUE, --name=VALUE or --name, with one dash or two.
+ * Reads the arguments of a helper command: --name VALUE, --name=VALUE or --name, with one dash or two.
  */
 #ifndef ENVD_ARGS_H
 #define ENVD_ARGS_H
@@ -10,31 +10,31 @@
 
 struct arg {
 	const char *name; /* without dashes; NULL ends a table */
-	char key;	  /* what args_next returns for it */
-	bool plain;	  /* takes no value */
+	char key;	  /* args_next returns it */
+	bool plain;	  /* has no value */
 };
 
 struct args {
 	const struct arg *table;
-	const char *command; /* for what is said of errors */
+	const char *command; /* for error messages */
 	char **next;
 	const char *name;  /* of the option that args_next returned */
-	const char *value; /* its value, or NULL where it takes none */
+	const char *value; /* its value, or NULL if it has none */
 };
 
-/* Begins with argv[1]. Borrows everything. */
+/* Starts at argv[1]. Borrows its arguments. */
 void args_init(struct args *a, const char *command, const struct arg *table, char **argv);
 
-/* The key of the next option; 0 behind the last; -1 where there is none such (said on stderr). */
+/* The key of the next option; 0 after the last one; -1 after one line on stderr about an unknown one. */
 int args_next(struct args *a);
 
-/* Says on stderr what is wrong with the option's value. Returns -EINVAL. */
+/* Writes one line to stderr about the value of the current option. Returns -EINVAL. */
 int args_refuse(const struct args *a, const char *why);
 
-/* A decimal number from min to max. 0 or -EINVAL. */
+/* Reads a decimal number from min to max. 0 or -EINVAL. */
 int args_number(const char *text, unsigned min, unsigned max, unsigned *ret);
 
-/* Seconds, with a decimal fraction or without, as milliseconds. 0 or -EINVAL. */
+/* Reads seconds, with or without a decimal fraction, as milliseconds. 0 or -EINVAL. */
 int args_seconds(const char *text, uint64_t *ret_ms);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* envd bridge: a socket on the host that leads to a port of a guest's, over vsock. */
+/* envd bridge: a socket on the host that leads to a port of a guest, over vsock. */
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -23,11 +23,11 @@
 #include "rpc/http/listen.h"
 
 #define BRIDGE_LISTENERS_MAX 8
-#define BRIDGE_LINKS_MAX     4096 /* connections at a time; more wait in the listener's queue */
-#define BRIDGE_LINK_FDS	     6	  /* of a busy one: two sockets, a pipe for each direction */
+#define BRIDGE_LINKS_MAX     4096 /* connections at a time; further ones wait in the kernel */
+#define BRIDGE_LINK_FDS	     6	  /* of a busy connection: two sockets, and a pipe each way */
 #define BRIDGE_RESERVED_FDS  (16 + 2 * RELAY_IDLE_PIPES)
-#define BRIDGE_ACCEPT_TURN   64	 /* accepted before others get a turn */
-#define BRIDGE_PAUSE_MS	     100 /* without accepting, where descriptors ran out */
+#define BRIDGE_ACCEPT_TURN   64	 /* accepted before other events get a turn */
+#define BRIDGE_PAUSE_MS	     100 /* without accepting, after descriptors ran out */
 #define BRIDGE_PORT	     49983
 #define BRIDGE_WAIT_MS	     10000
 
@@ -36,14 +36,14 @@ struct bridge;
 struct listener {
 	struct bridge *bridge;
 	struct listen_spec spec;
-	int fd; /* -1 while it is not open */
+	int fd; /* -1 until it is open */
 	struct event event;
 };
 
-/* One accepted connection: first it waits for the guest, then it is relayed. */
+/* One accepted connection: a dial to the guest, then a relay. */
 struct link {
 	struct bridge *bridge;
-	int client; /* -1 once the relay has it */
+	int client; /* -1 once the relay has taken it */
 	struct dial *dial;
 	struct relay *relay;
 	LIST_ENTRY(link) entry;
@@ -54,7 +54,7 @@ struct bridge {
 	struct relay_hub hub;
 	struct listener listeners[BRIDGE_LISTENERS_MAX];
 	size_t n_listeners;
-	const char *to; /* as it was given; borrowed */
+	const char *to; /* the value of --to; borrowed */
 	unsigned port;
 	uint64_t wait_ms;
 	struct dial_target target;
@@ -83,7 +83,7 @@ static const char usage[] =
 
 static void update_listeners(struct bridge *b);
 
-/* The connection is over, or never came to be. */
+/* Ends a connection, in any state. */
 static void link_free(struct link *l)
 {
 	struct bridge *b = l->bridge;
@@ -102,7 +102,7 @@ static void on_relay_done(struct relay *r, int rc, void *arg)
 	link_free(arg);
 }
 
-/* The guest answered, or did not within the time that a connection waits. */
+/* The guest accepted, or the time of --wait has passed. */
 static void on_dial_done(struct dial *d, int fd, void *arg)
 {
 	struct link *l = arg;
@@ -164,7 +164,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 			link_new(b, client);
 			continue;
 		}
-		/* A loop that is told of it at once again would do nothing else. */
+		/* The event is level-triggered: without a pause it would fire at once again. */
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			log_warn("bridge: %s: %s", listener->spec.text, error_errno_text(errno));
 			timer_set_ms(&b->pause, BRIDGE_PAUSE_MS);
@@ -174,7 +174,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 	update_listeners(b);
 }
 
-/* What envd's own -listen takes. 0 or -errno. */
+/* Adds a listener in the form of the daemon's -listen. 0 or -errno. */
 static int add_listener(struct bridge *b, const char *text)
 {
 	struct listener *l = &b->listeners[b->n_listeners];
@@ -190,7 +190,7 @@ static int add_listener(struct bridge *b, const char *text)
 	return 0;
 }
 
-/* vsock:CID or uds:PATH. 0 or -errno. */
+/* Reads the value of --to, vsock:CID or uds:PATH. 0 or -errno. */
 static int set_target(struct bridge *b, const char *text)
 {
 	b->to = text;
@@ -241,7 +241,7 @@ static int parse_arguments(struct bridge *b, char **argv)
 	return b->n_listeners ? 0 : add_listener(b, "tcp:127.0.0.1:49983");
 }
 
-/* Opens one listener and says where it is. 0, or -1 with an error. */
+/* Opens one listener and logs its address. 0, or -1 with an error. */
 static int listener_open(struct listener *l, struct error *err)
 {
 	l->fd = listen_open(&l->spec, err);
@@ -260,8 +260,8 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 }
 
 /*
- * Accepts no more than there are descriptors for: connections that were accepted and have none
- * left to reach the guest with would wait for each other.
+ * Limits the connections to what the descriptors allow. Otherwise accepted connections could use up all
+ * descriptors, and each would wait for another to end before it can reach the guest.
  */
 static void limit_links(struct bridge *b)
 {
@@ -277,7 +277,7 @@ static void limit_links(struct bridge *b)
 	b->max_links = links < BRIDGE_LINKS_MAX ? (size_t)links : BRIDGE_LINKS_MAX;
 }
 
-/* Listens, and relays until a signal ends it. The exit status. */
+/* Listens and relays until a signal. Returns the exit status. */
 static int serve(struct bridge *b)
 {
 	struct error err;
@@ -294,7 +294,7 @@ static int serve(struct bridge *b)
 	return 0;
 }
 
-/* Closes everything, the names of unix sockets included. */
+/* Closes everything and removes the files of unix sockets. */
 static void bridge_clear(struct bridge *b)
 {
 	while (!LIST_EMPTY(&b->links))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* envd ready: waits until what a sandbox is started for is there. */
+/* envd ready: waits until the services of a sandbox are up. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,10 +29,10 @@ enum condition_kind {
 	CONDITION_FOR,
 };
 
-/* One thing that is waited for. */
+/* One condition of the command line. */
 struct condition {
 	enum condition_kind kind;
-	const char *text; /* as it was given; borrowed */
+	const char *text; /* its value; borrowed */
 	unsigned number;  /* the port, or the status of a URL */
 	uint64_t ms;	  /* CONDITION_FOR */
 	struct probe_url *url;
@@ -42,9 +42,9 @@ struct condition {
 struct ready {
 	struct condition conditions[READY_CONDITIONS_MAX];
 	size_t count;
-	unsigned status;      /* of the URLs; 0: not given */
-	uint64_t timeout_ms;  /* 0: none */
-	uint64_t interval_ms; /* between two rounds */
+	unsigned status;      /* wanted from the URLs; 0: READY_STATUS */
+	uint64_t timeout_ms;  /* 0: no limit */
+	uint64_t interval_ms; /* from one check of all conditions to the next */
 	uint64_t started_ms;
 };
 
@@ -69,7 +69,7 @@ static const char usage[] =
 	"  --timeout        60 seconds beyond any --for if not given; 0 is none\n"
 	"  --interval       between two looks, 0.1 seconds if not given\n";
 
-/* Takes one more thing to wait for. 0 or -errno. */
+/* Adds a condition. 0 or -errno. */
 static int add_condition(struct ready *r, enum condition_kind kind, const char *text)
 {
 	struct condition *c = &r->conditions[r->count];
@@ -95,7 +95,7 @@ static int add_condition(struct ready *r, enum condition_kind kind, const char *
 	return -EINVAL;
 }
 
-/* Takes one argument. 0 or -errno. */
+/* Applies one argument. 0 or -errno. */
 static int take_argument(struct ready *r, int key, const char *value)
 {
 	switch (key) {
@@ -160,7 +160,7 @@ static int parse_arguments(struct ready *r, char **argv)
 	return -EINVAL;
 }
 
-/* Milliseconds until the timeout; UINT64_MAX where there is none. */
+/* Milliseconds until the timeout; UINT64_MAX if there is no limit. */
 static uint64_t left_ms(const struct ready *r)
 {
 	uint64_t passed = clock_monotonic_ms() - r->started_ms;
@@ -213,7 +213,7 @@ static struct condition *find_missing(struct ready *r)
 	return NULL;
 }
 
-/* Sleeps for the interval, or until the timeout where that is earlier. */
+/* Sleeps for the interval, or until the timeout if that is earlier. */
 static void sleep_interval(const struct ready *r)
 {
 	uint64_t left = left_ms(r), ms = r->interval_ms < left ? r->interval_ms : left;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The conditions of `envd ready`: is something there yet? Each is one look, made with the kernel's
- * own files and system calls, for images that have no ss, curl, pgrep or test.
+ * The conditions of `envd ready`. Each function checks once, by files of the kernel and system calls, so
+ * that an image needs no ss, curl, pgrep or test.
  */
 #ifndef ENVD_PROBE_H
 #define ENVD_PROBE_H
@@ -9,10 +9,10 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
-#define PROBE_URL_BYTES	   2048u /* of a URL */
-#define PROBE_ANSWER_BYTES 4096u /* of an answer that are read for its status line */
+#define PROBE_URL_BYTES	   2048u /* longest URL */
+#define PROBE_ANSWER_BYTES 4096u /* read from an answer to find its status line */
 
-/* An http:// URL, split for the one request that is made of it. */
+/* An http:// URL, split into the parts of a request. */
 struct probe_url {
 	char host[PROBE_URL_BYTES];   /* as in the URL, with the port: for the Host header */
 	char name[PROBE_URL_BYTES];   /* the host alone, without an IPv6 address's brackets */
@@ -21,28 +21,27 @@ struct probe_url {
 };
 
 /*
- * Splits a URL. 0; -EPROTONOSUPPORT where it is not http:// (TLS is for what listens inside the
- * sandbox no condition of being ready); -EINVAL where it is malformed, has user information, or
- * a character that has no place in a request line.
+ * Splits a URL. 0; -EPROTONOSUPPORT if it is not http:// (there is no TLS); -EINVAL if it is malformed,
+ * has user information, or has a character that a request line can't have.
  */
 int probe_url_parse(const char *text, struct probe_url *ret);
 
 /*
- * Whether a line of /proc/net/{tcp,udp}{,6} is a socket in this state on this local port. Anything
- * else, a heading included, is not.
+ * Whether a line of /proc/net/{tcp,udp}{,6} describes a socket in this state on this local port. The
+ * heading line does not.
  */
 bool probe_net_line(const char *line, unsigned port, unsigned state);
 
-/* Whether the port is listened on by TCP, or bound by UDP, on any address. */
+/* Whether a TCP socket listens on the port, or a UDP socket is bound to it, on any address. */
 bool probe_port(unsigned port);
 
-/* Whether the path is a regular file or leads to one, as `test -f`. */
+/* Whether the path is a regular file, or a link to one, as `test -f`. */
 bool probe_file(const char *path);
 
-/* Whether the name is in that of a process (comm, 15 bytes) other than this one, as with pgrep. */
+/* Whether the name of another process (its comm, 15 bytes) contains `name`, as with pgrep. */
 bool probe_process(const char *name);
 
-/* Whether somebody accepts connections on the unix socket. */
+/* Whether a process accepts connections on the unix socket. */
 bool probe_socket(const char *path);
 
 /*

@@ -13,14 +13,14 @@
 #include "envd/commands/probe.h"
 #include "envd/relay/address.h"
 
-/* Copies n bytes that fit in PROBE_URL_BYTES, as the caller has checked for the whole URL. */
+/* Copies n bytes and adds a NUL. The caller has checked that the whole URL fits PROBE_URL_BYTES. */
 static void copy_text(char *out, const char *p, size_t n)
 {
 	memcpy(out, p, n);
 	out[n] = '\0';
 }
 
-/* The port behind a ':', all digits. 0 or -EINVAL. */
+/* Reads the port that follows a ':'. 0 or -EINVAL. */
 static int parse_port(const char *p, size_t n, in_port_t *ret)
 {
 	unsigned long port = 0;
@@ -91,7 +91,7 @@ int probe_url_parse(const char *text, struct probe_url *ret)
 	return parse_authority(text, authority, ret);
 }
 
-/* The milliseconds that are left until the deadline, none of them negative. */
+/* The milliseconds until the deadline; 0 after it. */
 static int left_ms(uint64_t deadline_ms)
 {
 	uint64_t now = clock_monotonic_ms();
@@ -155,7 +155,7 @@ static int send_request(int fd, const struct probe_url *url, uint64_t deadline_m
 	return 0;
 }
 
-/* The status of the head at p; 0 where it is not there as a whole, or is none. */
+/* The status in the head at p; 0 if the status line is incomplete or malformed. */
 static unsigned head_status(const char *p)
 {
 	unsigned status;
@@ -166,7 +166,7 @@ static unsigned head_status(const char *p)
 	return status >= 100 && status <= 999 ? status : 0;
 }
 
-/* The status of the answer, behind interim ones; 0 where there is none. */
+/* The status of the answer; interim ones (1xx) are skipped. 0 if none came. */
 static unsigned read_status(int fd, uint64_t deadline_ms)
 {
 	char answer[PROBE_ANSWER_BYTES + 1];

@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 enum dial_state {
-	DIAL_WAITING,	 /* for the time of the next try */
+	DIAL_WAITING,	 /* for the timer of the next try */
 	DIAL_CONNECTING, /* for the connection */
-	DIAL_ASKING,	 /* for the proxy's reply */
+	DIAL_ASKING,	 /* for the reply of the proxy */
 	DIAL_DONE,
 };
 
@@ -23,14 +24,14 @@ struct dial {
 	struct dial_target target;
 	enum dial_state state;
 	uint64_t deadline_ms;
-	uint64_t step_ms; /* that the next step may take */
+	uint64_t step_ms; /* limit of the next connect or reply */
 	bool once;
-	int fd; /* of the try that is being made */
-	int rc; /* of the last try */
+	int fd; /* of the current try, or -1 */
+	int rc; /* -errno of the last try that failed */
 	char reply[DIAL_REPLY_BYTES];
 	size_t reply_bytes;
 	struct event event;
-	struct timer timer; /* the next try, or the end of patience */
+	struct timer timer; /* the next try, or the limit of the current step */
 	struct defer over;
 	dial_done_fn *done;
 	void *arg;
@@ -39,14 +40,22 @@ struct dial {
 static void dial_event(evutil_socket_t fd, short what, void *arg);
 
 /* The only writer of the state, and of what each state waits for. */
-static void set_state(struct dial *d, enum dial_state state)
+static void dial_set_state(struct dial *d, enum dial_state state)
 {
+	static const char *const names[] = {
+		[DIAL_WAITING] = "waiting",
+		[DIAL_CONNECTING] = "connecting",
+		[DIAL_ASKING] = "asking",
+		[DIAL_DONE] = "done",
+	};
 	uint64_t now = clock_monotonic_ms();
 	uint64_t left = now < d->deadline_ms ? d->deadline_ms - now : 0;
 	uint64_t step = d->once ? DIAL_ONCE_MS : left < d->step_ms ? left : d->step_ms;
 
 	if (d->state == DIAL_CONNECTING || d->state == DIAL_ASKING)
 		event_del(&d->event);
+	if (state != d->state)
+		log_debug("dial: %s -> %s", names[d->state], names[state]);
 	d->state = state;
 	switch (state) {
 	case DIAL_WAITING:
@@ -67,24 +76,24 @@ static void set_state(struct dial *d, enum dial_state state)
 	}
 }
 
-/* It is decided: the descriptor that was opened, or the reason why there is none. */
+/* Ends the dial; the loop reports the descriptor, or rc if there is none. */
 static void finish(struct dial *d)
 {
-	set_state(d, DIAL_DONE);
+	dial_set_state(d, DIAL_DONE);
 	defer_schedule(&d->over);
 }
 
-/* One try came to nothing: another one, or the end of patience. */
+/* A try failed: schedules the next one, or ends the dial if the deadline has passed. */
 static void fail(struct dial *d, int rc)
 {
 	d->rc = rc;
-	set_state(d, DIAL_WAITING);
+	dial_set_state(d, DIAL_WAITING);
 	fd_close(&d->fd);
 	if (clock_monotonic_ms() >= d->deadline_ms)
 		finish(d);
 }
 
-/* The connection is there: asks the proxy, if there is one, for the guest's port. */
+/* The socket is connected: asks the proxy for the guest's port, if there is a proxy. */
 static void connected(struct dial *d)
 {
 	char request[32];
@@ -95,13 +104,13 @@ static void connected(struct dial *d)
 		return;
 	}
 	n = snprintf(request, sizeof(request), "CONNECT %u\n", d->target.proxy_port);
-	/* A fresh socket has room for a line. */
+	/* The send buffer of a new socket holds a line, so a short send is a failure. */
 	if (send(d->fd, request, (size_t)n, MSG_NOSIGNAL) != n) {
 		fail(d, -EPIPE);
 		return;
 	}
 	d->reply_bytes = 0;
-	set_state(d, DIAL_ASKING);
+	dial_set_state(d, DIAL_ASKING);
 }
 
 /* Makes one try. */
@@ -117,7 +126,7 @@ static void try_now(struct dial *d)
 		    d->target.address.bytes) == 0)
 		connected(d);
 	else if (errno == EINPROGRESS)
-		set_state(d, DIAL_CONNECTING);
+		dial_set_state(d, DIAL_CONNECTING);
 	else
 		fail(d, -errno);
 }
@@ -140,8 +149,8 @@ int dial_reply_parse(const char *reply, size_t n)
 }
 
 /*
- * Reads the proxy's line and not a byte more: what follows it is the guest's, and the relay's to
- * move. So bytes are looked at first, and taken once they are known to be the line's.
+ * Reads the proxy's line and no byte behind it: those bytes are the guest's, and the relay moves
+ * them. So the bytes are peeked at first, and consumed once they are known to belong to the line.
  */
 static void read_reply(struct dial *d)
 {
@@ -153,7 +162,7 @@ static void read_reply(struct dial *d)
 	if (n <= 0) {
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		/* A proxy closes the connection where nothing listens on the guest's port. */
+		/* A proxy closes the connection if nothing listens on the guest's port. */
 		fail(d, n < 0 ? -errno : -ECONNREFUSED);
 		return;
 	}
@@ -221,7 +230,7 @@ struct dial *dial_new(struct loop *loop, const struct dial_target *target, uint6
 	d->arg = arg;
 	timer_init(&d->timer, loop, dial_timer, d);
 	defer_init(&d->over, loop, dial_over, d);
-	/* The first try is made from the loop, at once. */
+	/* The loop makes the first try in its next turn. */
 	timer_set_ms(&d->timer, 0);
 	return d;
 }
@@ -230,7 +239,7 @@ void dial_free(struct dial *d)
 {
 	if (!d)
 		return;
-	set_state(d, DIAL_DONE);
+	dial_set_state(d, DIAL_DONE);
 	defer_cancel(&d->over);
 	fd_close(&d->fd);
 	free(d);

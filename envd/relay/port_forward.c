@@ -20,7 +20,7 @@
 #include "envd/relay/port_scan.h"
 #include "envd/relay/relay.h"
 
-#define BACKLOG	       4096 /* the kernel takes net.core.somaxconn, if that is less */
+#define BACKLOG	       4096 /* the kernel lowers it to net.core.somaxconn */
 #define ACCEPTS_A_TURN 16
 
 /* A client's connection: first the dial to the guest's program, then the relay. */

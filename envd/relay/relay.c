@@ -54,7 +54,21 @@ void relay_hub_clear(struct relay_hub *hub)
 	}
 }
 
-/* Gives the direction a pipe. 0 or -errno. */
+/* The only writer of the state. */
+static void flow_set_state(struct flow *f, enum flow_state state)
+{
+	static const char *const names[] = {
+		[FLOW_OPEN] = "open",
+		[FLOW_DRAINING] = "draining",
+		[FLOW_CLOSED] = "closed",
+	};
+
+	log_debug("relay %d to %d: %s -> %s", f->source, f->destination, names[f->state],
+		  names[state]);
+	f->state = state;
+}
+
+/* Gives a direction its pipe, if it has none. 0 or -errno. */
 static int take_pipe(struct relay_hub *hub, struct flow *f)
 {
 	if (f->pipe[0] >= 0)
@@ -68,7 +82,7 @@ static int take_pipe(struct relay_hub *hub, struct flow *f)
 	return pipe2(f->pipe, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-/* Takes the pipe back; one that has bytes in it is of use to nobody else. */
+/* Takes the pipe of a direction back. One that still holds bytes is closed: they are another peer's. */
 static void release_pipe(struct relay_hub *hub, struct flow *f)
 {
 	if (f->pipe[0] < 0)
@@ -83,13 +97,13 @@ static void release_pipe(struct relay_hub *hub, struct flow *f)
 	fd_close(&f->pipe[1]);
 }
 
-/* Whether a direction's splice came to nothing for now. */
+/* Whether a splice failed only because it would have to wait. */
 static bool would_wait(ssize_t n)
 {
 	return n < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-/* Moves what the source has into the pipe. 1 moved, 0 nothing for now or the end, -errno. */
+/* Moves bytes from the source into the pipe. 1 if some moved, 0 at a wait or the end of file, -errno. */
 static int fill(struct flow *f)
 {
 	ssize_t n;
@@ -108,11 +122,11 @@ static int fill(struct flow *f)
 		return 1;
 	}
 	if (n == 0)
-		f->state = FLOW_DRAINING;
+		flow_set_state(f, FLOW_DRAINING);
 	return n == 0 || would_wait(n) ? 0 : -errno;
 }
 
-/* Moves what the pipe has to the destination. 1 moved, 0 nothing for now, -errno. */
+/* Moves bytes from the pipe to the destination. 1 if some moved, 0 at a wait, -errno. */
 static int drain(struct flow *f)
 {
 	ssize_t n;
@@ -127,7 +141,7 @@ static int drain(struct flow *f)
 	return would_wait(n) ? 0 : n < 0 ? -errno : -EPIPE;
 }
 
-/* Moves bytes while there are any to move, for its turns. 0 or -errno. */
+/* Moves bytes until a wait, RELAY_TURNS times at most. 0 or -errno. */
 static int flow_move(struct flow *f)
 {
 	for (int turn = 0; turn < RELAY_TURNS; turn++) {
@@ -146,8 +160,8 @@ static void flow_finish(struct flow *f)
 {
 	if (f->state != FLOW_DRAINING || f->in_pipe_bytes)
 		return;
-	f->state = FLOW_CLOSED;
-	/* It fails where the other side has gone, and then that side's own direction says so. */
+	flow_set_state(f, FLOW_CLOSED);
+	/* If the destination has gone this fails, and the direction that reads from it reports that. */
 	shutdown(f->destination, SHUT_WR);
 }
 
@@ -230,7 +244,7 @@ struct relay *relay_new(struct relay_hub *hub, int a, int b, relay_done_fn *done
 	return r;
 }
 
-/* Makes the close of a connection a reset where its protocol knows one. */
+/* Makes the next close of a TCP connection a reset (SO_LINGER of 0, socket(7)). */
 static void reset_on_close(int fd)
 {
 	struct linger linger = {.l_onoff = 1, .l_linger = 0};

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A relay: two descriptors joined both ways, as two people who hand each other what they are given.
+ * A relay copies bytes between two sockets, in both directions, until both have ended.
  *
- * Bytes go from one to the other through a pipe with splice(2), never into the daemon's memory. A
- * direction waits for one thing at a time: for its source while nothing is in its pipe, for its
- * destination while something is; so a reader that does not keep up holds up its own peer and
- * nobody else, with at most RELAY_PIPE_BYTES in between. An end of file is passed on as a
- * shutdown, and the other direction lives on. A failure of either side ends both: what is left
- * open is reset, so that nobody takes a part for the whole.
+ * The bytes go through a pipe by splice(2) and never enter the daemon's memory. Each direction waits
+ * for one event at a time: while its pipe is empty, for its source to be readable; otherwise for its
+ * destination to be writable. A slow reader therefore slows down its own peer and no other, with at
+ * most RELAY_PIPE_BYTES in between. An end of file is passed on as a shutdown, and the other
+ * direction goes on. A failure of one side ends both, and both sockets are reset, so that no client
+ * takes the first part of the data for all of it.
  *
- * A pipe is had only while bytes are in flight: an idle relay is its two descriptors and a few
- * hundred bytes. SIGPIPE must be ignored.
+ * A direction has a pipe only while bytes are in flight: an idle relay costs two descriptors and a
+ * few hundred bytes. SIGPIPE must be ignored.
  */
 #ifndef ENVD_RELAY_H
 #define ENVD_RELAY_H
@@ -19,13 +19,13 @@
 
 #include "base/loop.h"
 
-#define RELAY_PIPE_BYTES (64 * 1024) /* in flight in one direction */
-#define RELAY_TURNS	 16 /* pipes full that a direction moves before others get a turn */
-#define RELAY_IDLE_PIPES 16 /* that are kept for the next to need one */
+#define RELAY_PIPE_BYTES (64 * 1024) /* most bytes in flight in one direction */
+#define RELAY_TURNS	 16 /* times that a direction fills its pipe before other events get a turn */
+#define RELAY_IDLE_PIPES 16 /* kept open for the next direction that needs one */
 
 struct relay;
 
-/* What relays of one kind share. Clear it when the last of them is freed. */
+/* Shared by the relays of one loop. Clear it after the last relay was freed. */
 struct relay_hub {
 	struct loop *loop;
 	int pipes[RELAY_IDLE_PIPES][2];
@@ -37,18 +37,19 @@ void relay_hub_init(struct relay_hub *hub, struct loop *loop);
 void relay_hub_clear(struct relay_hub *hub);
 
 /*
- * It is over: rc is 0 where both sides came to their end, or -errno. Called from the loop, once;
- * may free the relay.
+ * The relay is over: rc is 0 if both sides came to their end of file, else -errno of the first failure.
+ * Called from the loop, once; may free the relay.
  */
 typedef void relay_done_fn(struct relay *r, int rc, void *arg);
 
 /*
- * Joins two connected stream sockets (TCP, unix, vsock), of any kind each. Takes both, and makes
- * them non-blocking. Never NULL, and never calls back from inside.
+ * Joins two connected stream sockets (TCP, unix or vsock, also of different kinds). Takes both
+ * descriptors and makes them non-blocking. Returns an owned relay, never NULL. `done` never comes from
+ * inside this call.
  */
 struct relay *relay_new(struct relay_hub *hub, int a, int b, relay_done_fn *done, void *arg);
 
-/* Ends it, closing what is open (with a reset where it was not over). done is not called. */
+/* Closes both sockets, with a reset unless both had ended. done is not called. NULL is fine. */
 void relay_free(struct relay *r);
 
 #endif
