@@ -317,7 +317,7 @@ static int start_port_forward(struct daemon *d)
 	uint32_t own[PORT_SCAN_MAX_OWN];
 	struct port_forward_options options = {
 		.address = asked ? asked : PORT_FORWARD_ADDRESS,
-		.young_since_ms = &d->context.process_started_ms,
+		.young_since_ms = pty_service_last_start(d->pty),
 		.own_inodes = own,
 	};
 	struct error err;
@@ -335,7 +335,14 @@ static void hold_starts(void *arg, bool hold)
 {
 	struct daemon *d = arg;
 
-	pty_service_hold(d->pty, hold);
+	pty_service_refuse_starts(d->pty, hold);
+}
+
+static bool is_starting(void *arg)
+{
+	const struct daemon *d = arg;
+
+	return pty_service_starting(d->pty);
 }
 
 /* Cgroups, where there are any, and what is said where there are none. */
@@ -348,9 +355,10 @@ static void start_cgroups(struct daemon *d)
 	else
 		d->cgroups = cgroups_new(&d->loop, d->context.kill_workers, o->cgroup_root,
 					 o->process_accounting);
-	d->freezer =
-		freezer_new(&d->loop, d->cgroups ? d->cgroups->root_fd : -1, FREEZER_WATCHDOG_MS,
-			    &(struct freezer_hooks){.hold = hold_starts, .arg = d});
+	d->freezer = freezer_new(&d->loop, d->cgroups ? d->cgroups->root_fd : -1,
+				 FREEZER_WATCHDOG_MS,
+				 &(struct freezer_hooks){
+					 .hold = hold_starts, .starting = is_starting, .arg = d});
 	d->control.freezer = d->freezer;
 }
 

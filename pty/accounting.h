@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each process used, with all that it started: -process-accounting. CPU time and memory are
- * those of its cgroup (cgroup.h), whose files are read on a worker.
+ * The CPU time and memory of each process and its descendants (-process-accounting): the values of
+ * its cgroup (pty/cgroup/cgroup.h), whose files are read on a worker.
  *
  *	accounting_new ─► accounting_read (worker) ─► the rows ─► accounting_free
  */
@@ -26,7 +27,7 @@ struct accounting {
 	struct accounting_row rows[];
 };
 
-/* A row for each live process; NULL where processes are not accounted for. */
+/* A row for each live process; NULL without -process-accounting. */
 struct accounting *accounting_new(const struct pty_service *svc);
 
 /* On a worker. NULL is fine, here and below. */

@@ -1,12 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/environment.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/context.h"
+
 struct variable {
 	char *text; /* NAME=VALUE */
 	size_t name_bytes;
-	size_t place; /* in the order of precedence */
+	size_t place; /* a later one replaces an earlier one of the same name */
 };
 
 struct environment {
@@ -44,7 +47,7 @@ static int compare(const void *a, const void *b)
 	return x->place < y->place ? -1 : 1;
 }
 
-/* Sorted, the last of equal names is the one that counts. */
+/* Sorts by name and place, and keeps the last variable of each name. */
 static char **without_duplicates(struct environment *env)
 {
 	char **texts = arena_alloc(env->arena, (env->n + 1) * sizeof(char *));
@@ -59,11 +62,11 @@ static char **without_duplicates(struct environment *env)
 	return texts;
 }
 
-char **environment_new(const struct context *context, const struct user *user,
+char **environment_new(const struct env_var *globals, size_t n_globals, const struct user *user,
 		       const Process__ProcessConfig *config, const char *cwd, struct arena *arena,
-		       const char **ret_path)
+		       const char **ret_path, char ***ret_pwd)
 {
-	size_t most = 5 + context->n_env + (config ? config->n_envs : 0), i;
+	size_t most = 5 + n_globals + (config ? config->n_envs : 0), i;
 	struct environment env = {.arena = arena};
 	const char *path = getenv("PATH");
 	char **texts;
@@ -73,15 +76,19 @@ char **environment_new(const struct context *context, const struct user *user,
 	add(&env, "HOME", user->home);
 	add(&env, "USER", user->name);
 	add(&env, "LOGNAME", user->name);
-	for (i = 0; i < context->n_env; i++)
-		add(&env, context->env[i].name, context->env[i].value);
+	for (i = 0; i < n_globals; i++)
+		add(&env, globals[i].name, globals[i].value);
 	for (i = 0; config && i < config->n_envs; i++)
 		add(&env, config->envs[i]->key, config->envs[i]->value);
 	add(&env, "PWD", cwd);
 	texts = without_duplicates(&env);
 	*ret_path = NULL;
-	for (i = 0; texts[i]; i++)
+	*ret_pwd = NULL;
+	for (i = 0; texts[i]; i++) {
 		if (strncmp(texts[i], "PATH=", 5) == 0)
 			*ret_path = texts[i] + 5;
+		else if (strncmp(texts[i], "PWD=", 4) == 0)
+			*ret_pwd = &texts[i];
+	}
 	return texts;
 }

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The environment of a process: behaviour.md, "A process".
+ * The environment of a process (compatibility/processes).
  */
 #ifndef PTY_ENVIRONMENT_H
 #define PTY_ENVIRONMENT_H
@@ -7,15 +8,17 @@
 #include "base/arena.h"
 #include "base/user.h"
 #include "process.pb-c.h"
-#include "rpc/context.h"
+
+struct env_var;
 
 /*
- * The variables, each "NAME=VALUE", NULL-terminated, in the arena: of equal names the later of
- * PATH (the daemon's), HOME, USER, LOGNAME, the global ones, the request's, PWD. What stands before
- * the first `=` is the name. *ret_path is the value of PATH among them.
+ * The variables as "NAME=VALUE", NULL-terminated, in the arena. In the order of precedence, lowest
+ * first: PATH (the daemon's), HOME, USER, LOGNAME, the global ones, the request's, PWD. The name ends
+ * at the first `=`. *ret_path is the value of PATH, or NULL; *ret_pwd the element that holds PWD. Any
+ * thread.
  */
-char **environment_new(const struct context *context, const struct user *user,
+char **environment_new(const struct env_var *globals, size_t n_globals, const struct user *user,
 		       const Process__ProcessConfig *config, const char *cwd, struct arena *arena,
-		       const char **ret_path);
+		       const char **ret_path, char ***ret_pwd);
 
 #endif

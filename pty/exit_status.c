@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/exit_status.h"
 
 #include <signal.h>

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a process ended, and how clients are told: the texts of Go's os.ProcessState, which existing
- * clients read.
+ * How a process ended, and the end event that tells it. The texts are those of Go's os.ProcessState,
+ * which existing clients parse.
  */
 #ifndef PTY_EXIT_STATUS_H
 #define PTY_EXIT_STATUS_H
@@ -9,19 +10,19 @@
 
 #include "process.pb-c.h"
 
-/* What waitid(2) says, and what is known besides. */
+/* code and status are those of waitid(2). */
 struct exit_status {
 	int code;   /* CLD_EXITED, CLD_KILLED or CLD_DUMPED */
-	int status; /* the exit status or the signal */
-	bool oom;   /* the signal was the kernel's, for lack of memory (oom_count.h) */
+	int status; /* the exit status or the signal; 0 after CLD_KILLED: unknown */
+	bool oom;   /* it was an OOM kill (pty/cgroup/oom_count.h) */
 };
 
 /* Room for the longest status text. */
 #define EXIT_STATUS_TEXT_BYTES 64
 
 /*
- * Fills in the event; its strings lie in `text`. With `explain`, which a client asks for by
- * "X-Envd-Explain-End: 1", it has the field that no stock client knows.
+ * Fills in the event. Its strings lie in `text`. With `explain` (the request had
+ * "X-Envd-Explain-End: 1") it has the members that stock clients do not know.
  */
 void exit_status_event(const struct exit_status *exit_status, bool explain,
 		       char text[EXIT_STATUS_TEXT_BYTES], Process__ProcessEvent__EndEvent *ret);

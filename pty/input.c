@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/input.h"
 
 #include <errno.h>
@@ -8,7 +9,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
-/* Whether the queue's first job is to wait for the pipe: state turned into an event. */
+/* Waits for the pipe to become writable while there is a job. */
 static void input_update(struct input *in)
 {
 	bool wait = in->fd >= 0 && !TAILQ_EMPTY(&in->queue);
@@ -33,7 +34,7 @@ static void close_fd(struct input *in)
 		fd_close(&in->fd);
 }
 
-/* Brings a job as far as it goes: INPUT_DONE, INPUT_WAITS or -errno. */
+/* Writes as much of the job as the pipe takes: INPUT_DONE, INPUT_WAITS or -errno. */
 static int job_run(struct input *in, struct input_job *job)
 {
 	ssize_t n;
@@ -58,7 +59,7 @@ static int job_run(struct input *in, struct input_job *job)
 	return INPUT_DONE;
 }
 
-/* The pipe takes more: one job a turn at most, whose end may change everything here. */
+/* The pipe takes more. Finishes at most one job: its callback may free this input. */
 static void input_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct input *in = arg;
@@ -75,19 +76,21 @@ static void input_writable(evutil_socket_t fd, short what, void *arg)
 		return;
 	TAILQ_REMOVE(&in->queue, job, link);
 	in->queued_bytes -= job->n;
+	budget_share_give(&in->share, job->charged);
 	input_update(in);
 	job->finished(job, r);
-	/* It was a closing: what came after it finds the input closed. */
+	/* The job closed the input: later jobs fail. */
 	if (in->fd < 0)
 		input_end(in);
 }
 
-void input_init(struct input *in, struct loop *loop, int fd, bool shared)
+void input_init(struct input *in, struct loop *loop, struct budget *budget, int fd, bool shared)
 {
 	in->fd = fd;
 	in->shared = shared;
 	in->waiting = false;
 	in->queued_bytes = 0;
+	budget_share_init(&in->share, budget, BUDGET_CLASS_STDIN);
 	TAILQ_INIT(&in->queue);
 	if (event_assign(&in->event, loop->base, fd, EV_WRITE | EV_PERSIST, input_writable, in) < 0)
 		fatal("event_assign failed");
@@ -102,8 +105,10 @@ int input_submit(struct input *in, struct input_job *job)
 		if (r != INPUT_WAITS)
 			return r;
 	}
-	if (job->n > INPUT_QUEUE_MAX_BYTES - in->queued_bytes)
+	if (job->n > INPUT_QUEUE_MAX_BYTES - in->queued_bytes ||
+	    !budget_share_take(&in->share, job->n))
 		return -ENOBUFS;
+	job->charged = job->n;
 	in->queued_bytes += job->n;
 	TAILQ_INSERT_TAIL(&in->queue, job, link);
 	input_update(in);
@@ -131,6 +136,7 @@ void input_end(struct input *in)
 	close_fd(in);
 	TAILQ_CONCAT(&jobs, &in->queue, link);
 	in->queued_bytes = 0;
+	budget_share_clear(&in->share);
 	while ((job = TAILQ_FIRST(&jobs))) {
 		TAILQ_REMOVE(&jobs, job, link);
 		job->finished(job, job->close ? 0 : -EPIPE);

@@ -1,23 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/kill_session.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "pty/proc_stat.h"
 
-/* A session that goes on to grow after so many looks is forking faster than it dies. */
+/* Bounds the loop: a session that still grows after this many looks forks faster than it dies. */
 #define MAX_LOOKS 100
 
-/* The members that were signalled: they may stay visible until they have died. */
+/* The members that were signalled. They stay visible until they have died. */
 struct seen {
 	pid_t *pids;
 	size_t n, room;
@@ -42,76 +40,83 @@ static void see(struct seen *seen, pid_t pid)
 	seen->pids[seen->n++] = pid;
 }
 
+static bool is_member(int proc_fd, pid_t pid, pid_t leader)
+{
+	struct proc_stat stat;
+
+	return proc_stat_read(proc_fd, pid, &stat) == 0 && stat.session == leader &&
+	       stat.state != 'Z' && stat.state != 'X';
+}
+
 /*
- * Whether this process is a living member. proc(5): `pid (comm) state ppid pgrp session …`, where
- * comm may have spaces and parentheses of its own.
+ * Signals a member that is not in `seen`, and remembers it: 1, or 0 if it is none. Membership is
+ * checked again after the pidfd is open, as the pid may have been given to another process.
  */
-static bool is_member(int proc_fd, const char *name, pid_t leader)
+static unsigned kill_new_member(int proc_fd, pid_t pid, struct seen *seen, pid_t leader)
 {
-	char path[32], text[512];
-	FD_AUTO int fd = -1;
-	char *p, state;
-	long session;
-	ssize_t n;
+	FD_AUTO int pidfd = -1;
 
-	snprintf(path, sizeof(path), "%.16s/stat", name);
-	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	p = strrchr(text, ')');
-	if (!p || p[1] != ' ' || p[2] == '\0')
-		return false;
-	state = p[2];
-	strtol(p + 3, &p, 10); /* ppid */
-	strtol(p, &p, 10);     /* pgrp */
-	session = strtol(p, &p, 10);
-	return session == leader && state != 'Z' && state != 'X';
+	if (pid <= 0 || seen_before(seen, pid) || !is_member(proc_fd, pid, leader))
+		return 0;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0 || !is_member(proc_fd, pid, leader) ||
+	    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
+		return 0;
+	see(seen, pid);
+	return 1;
 }
 
-/* Signals it if it is a member still once it is held by a descriptor, so that it is no other. */
-static bool kill_member(int proc_fd, const char *name, pid_t pid, pid_t leader)
-{
-	FD_AUTO int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-
-	if (pidfd < 0 || !is_member(proc_fd, name, leader))
-		return false;
-	return syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
-}
-
-/* One look at everything: how many members were found that had not been seen. */
-static unsigned kill_new_members(DIR *proc, struct seen *seen, pid_t leader)
+/* Walks /proc once and signals the members that are not in `seen`. Returns how many. */
+static unsigned search_proc(DIR *proc, struct seen *seen, pid_t leader)
 {
 	const struct dirent *entry;
 	unsigned found = 0;
-	pid_t pid;
 
 	rewinddir(proc);
-	while ((entry = readdir(proc))) {
-		pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (pid <= 0 || seen_before(seen, pid) ||
-		    !is_member(dirfd(proc), entry->d_name, leader) ||
-		    !kill_member(dirfd(proc), entry->d_name, pid, leader))
-			continue;
-		see(seen, pid);
-		found++;
+	while ((entry = readdir(proc)))
+		found += kill_new_member(dirfd(proc), (pid_t)strtol(entry->d_name, NULL, 10), seen,
+					 leader);
+	return found;
+}
+
+/* The same for the pids in a cgroup.procs, one in a line. Its lines may be split between reads. */
+static unsigned search_cgroup(int members_fd, int proc_fd, struct seen *seen, pid_t leader)
+{
+	char text[4096];
+	unsigned found = 0;
+	pid_t pid = 0;
+	off_t at = 0;
+	ssize_t n, i;
+
+	while ((n = pread(members_fd, text, sizeof(text), at)) > 0) {
+		at += n;
+		for (i = 0; i < n; i++) {
+			if (text[i] >= '0' && text[i] <= '9') {
+				pid = pid * 10 + (text[i] - '0');
+				continue;
+			}
+			found += kill_new_member(proc_fd, pid, seen, leader);
+			pid = 0;
+		}
 	}
 	return found;
 }
 
-unsigned kill_session(pid_t leader)
+unsigned kill_session(pid_t leader, int members_fd)
 {
 	DIR *proc = opendir("/proc");
 	struct seen seen = {0};
-	unsigned looks;
+	unsigned looks, found;
 
-	/* A process that is being killed can't fork, so a look that finds nobody new is the last. */
-	for (looks = 0; proc && looks < MAX_LOOKS; looks++)
-		if (kill_new_members(proc, &seen, leader) == 0)
+	/* A process with a pending SIGKILL cannot fork: a walk that finds no new one is the last. */
+	for (looks = 0; proc && looks < MAX_LOOKS; looks++) {
+		if (members_fd >= 0)
+			found = search_cgroup(members_fd, dirfd(proc), &seen, leader);
+		else
+			found = search_proc(proc, &seen, leader);
+		if (found == 0)
 			break;
+	}
 	if (proc)
 		closedir(proc);
 	free(seen.pids);

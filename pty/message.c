@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/message.h"
 
 static const ProtobufCMessage *wrap(struct message *m, Process__ProcessEvent__EventCase which)
@@ -45,7 +46,7 @@ const ProtobufCMessage *message_data(struct message *m, enum output_kind kind, c
 
 	process__process_event__data_event__init(&m->data);
 	m->data.output_case = cases[kind];
-	/* The members of a oneof lie in one place. Encoding writes to none of its bytes. */
+	/* The members of the oneof share one place. Encoding does not write to the bytes. */
 	m->data.stdout = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)data};
 	process__process_event__init(&m->event);
 	m->event.data = &m->data;

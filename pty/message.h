@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The messages of a process' stream. Start and Connect answer with messages of one shape (one
- * field, the event), so the same ones are sent to both, and can be encoded once for all.
+ * The messages in the stream of a process. The responses of Start and Connect have the same shape (one
+ * field, the event), so one message, encoded once, is sent to the readers of both.
  */
 #ifndef PTY_MESSAGE_H
 #define PTY_MESSAGE_H
@@ -17,7 +18,7 @@ enum output_kind {
 	OUTPUT_PTY,
 };
 
-/* A message and all of its parts. */
+/* A message with all its parts. */
 struct message {
 	Process__StartResponse response;
 	Process__ProcessEvent event;
@@ -30,13 +31,13 @@ struct message {
 	char text[EXIT_STATUS_TEXT_BYTES];
 };
 
-/* Each fills in *m, which may not be moved then, and returns what to send: a part of it. */
+/* Each fills in *m and returns the message, a part of *m. *m must not be moved afterwards. */
 const ProtobufCMessage *message_start(struct message *m, pid_t pid);
 const ProtobufCMessage *message_end(struct message *m, const struct exit_status *exit_status,
 				    bool explain);
 const ProtobufCMessage *message_keepalive(struct message *m);
 
-/* Borrows the bytes, too. */
+/* Borrows the bytes. */
 const ProtobufCMessage *message_data(struct message *m, enum output_kind kind, const uint8_t *data,
 				     size_t n);
 

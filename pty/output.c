@@ -1,7 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -12,7 +14,7 @@
 #include "pty/tap.h"
 #include "rpc/context.h"
 
-/* Where chunks are read to. One is enough: it is encoded before the next is read. Loop only. */
+/* One buffer serves all outputs: a chunk is encoded before the next one is read. Loop only. */
 static uint8_t chunk[PROC_PIPE_CHUNK_BYTES];
 
 static void output_readable(evutil_socket_t fd, short what, void *arg)
@@ -45,8 +47,8 @@ void output_update(struct output *o)
 }
 
 /*
- * Nobody will write any more. A pipe is closed; a terminal is not, for its master's closing would
- * hang up a leader that goes on without it.
+ * The output is at its end. A pipe is closed. A terminal's master stays open: closing it would send
+ * SIGHUP to a leader that goes on without its terminal.
  */
 static void output_end(struct output *o)
 {
@@ -69,8 +71,8 @@ static size_t chunk_bytes(const struct output *o)
 }
 
 /*
- * Reads one chunk. A terminal gives a few KiB at a time, which are put together.
- * Returns the bytes; 0 at the end; -EAGAIN where there is nothing now.
+ * Reads one chunk. A read of a terminal returns at most a few KiB, so several are joined. Returns the
+ * bytes; 0 at the end; -EAGAIN if there is nothing to read now.
  */
 static ssize_t read_chunk(struct output *o)
 {
@@ -86,14 +88,14 @@ static ssize_t read_chunk(struct output *o)
 		return (ssize_t)have;
 	if (n < 0 && errno == EAGAIN)
 		return -EAGAIN;
-	/* EIO: the last one who had the terminal open closed it. */
+	/* EIO: the last descriptor of the terminal was closed. */
 	if (n < 0 && errno != EIO)
 		log_error("process %d: reading its output: %s", (int)o->proc->pid,
 			  error_errno_text(errno));
 	return 0;
 }
 
-/* Gives a pipe that is always full more room. The kernel may refuse, and then it stays as it is. */
+/* Enlarges a pipe that is full each time it is read. If the kernel refuses, it keeps its size. */
 static void widen_if_busy(struct output *o, size_t n)
 {
 	if (o->wide || o->kind == OUTPUT_PTY)
@@ -105,7 +107,7 @@ static void widen_if_busy(struct output *o, size_t n)
 	fcntl(o->fd, F_SETPIPE_SZ, PROC_WIDE_PIPE_BYTES);
 }
 
-/* One chunk to the readers: its size, 0 at the end, -EAGAIN where there is none. */
+/* Passes one chunk to the taps: its size, 0 at the end, -EAGAIN if there is none. */
 static ssize_t pass_chunk(struct output *o)
 {
 	ssize_t n = read_chunk(o);
@@ -134,7 +136,7 @@ void output_pump(struct output *o)
 		if (n <= 0)
 			return;
 		widen_if_busy(o, (size_t)n);
-		/* What gave less than it could have is empty; its end is told by the loop. */
+		/* A short chunk means that the pipe is empty. The loop will tell of its end. */
 		if ((size_t)n < chunk_bytes(o) && !o->proc->exited)
 			return;
 	}
@@ -143,9 +145,16 @@ void output_pump(struct output *o)
 void output_rest(struct output *o)
 {
 	size_t taken = 0;
+	int waiting = 0;
 	ssize_t n;
 
-	while (!o->ended && taken < PROC_REST_MAX_BYTES) {
+	/* Bytes written after this moment are not waited for: a background child may go on for ever. */
+	if (o->ended || ioctl(o->fd, FIONREAD, &waiting) < 0)
+		return;
+	/* A terminal shows only its first buffer. */
+	if (o->kind == OUTPUT_PTY || waiting > PROC_REST_MAX_BYTES)
+		waiting = PROC_REST_MAX_BYTES;
+	while (!o->ended && taken < (size_t)waiting) {
 		n = pass_chunk(o);
 		if (n <= 0)
 			break;

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The outputs of a process: reading them, as far and as fast as its readers can take it.
+ * Reading the outputs of a process, no faster than its readers take the bytes.
  */
 #ifndef PTY_OUTPUT_H
 #define PTY_OUTPUT_H
@@ -9,15 +10,15 @@
 /* Takes fd. Nothing is read before output_update. */
 void output_init(struct output *o, struct proc *p, enum output_kind kind, int fd);
 
-/* Reads or does not, as the process' state has it. */
+/* Sets or clears the read event by the state of the process and of its taps. */
 void output_update(struct output *o);
 
-/* Reads what is there, up to PROC_CHUNKS_A_TURN chunks or until a reader is full. */
+/* Reads up to PROC_CHUNKS_A_TURN chunks, until the output is empty or a tap is full. */
 void output_pump(struct output *o);
 
 /*
- * Reads what is there whether readers are full or not, for there will be no other time: at most
- * PROC_REST_MAX_BYTES.
+ * Reads the bytes that are in the pipe now, also if taps are full: the process is over, and the
+ * output is closed next. At most PROC_REST_MAX_BYTES.
  */
 void output_rest(struct output *o);
 

@@ -1,15 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process: what is known of it, who reads it, and when it is over.
+ * A process: what is known about it, who reads its output, and when it is over.
  *
- * The facts are these: its leader exited (the pidfd), each output came to its end, a client killed
- * it, its deadline passed. They come in any order. proc_settle alone decides from them:
+ * Four facts decide: its leader has exited (the pidfd is readable), each output is at its end, a
+ * client has killed it, its deadline has passed. They come in any order. proc_settle derives the
+ * state from them:
  *
- *	RUNNING ── the leader exited ──► DRAINING ── every output at its end,
+ *	RUNNING ── the leader exited ──► DRAINING ── all outputs at their end,
  *	                                             or killed, or past the deadline ──► ENDED
  *
  * The leader is reaped at the end and not before, so that its pid names this process and no other
- * as long as it is in the table. Once ENDED the object is out of the table and is freed when its
- * last reference goes. Loop only.
+ * while it is in the table. An ENDED process leaves the table; it is freed with its last reference.
+ * Loop only.
  */
 #ifndef PTY_PROC_H
 #define PTY_PROC_H
@@ -19,18 +21,20 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "base/budget.h"
 #include "base/loop.h"
 #include "pty/exit_status.h"
 #include "pty/input.h"
+#include "pty/kill.h"
 #include "pty/message.h"
 #include "pty/spawn.h"
 #include "pty/tap.h"
 
 struct cgroup;
-struct proc_table;
 struct context;
+struct proc_table;
 
-/* The most a `data` event carries. */
+/* The most bytes in one `data` event. */
 #define PROC_PIPE_CHUNK_BYTES (32 * 1024)
 #define PROC_PTY_CHUNK_BYTES  (16 * 1024)
 
@@ -38,14 +42,19 @@ struct context;
 #define PROC_CHUNKS_A_TURN 8
 
 /*
- * A pipe is made larger than the kernel's 64 KiB for a process that has filled this many chunks in
- * a row: fewer switches between it and its readers.
+ * A pipe is made larger than the kernel's 64 KiB if the process has filled this many chunks in a
+ * row: fewer switches between it and its readers.
  */
 #define PROC_WIDEN_AFTER_CHUNKS 16
 #define PROC_WIDE_PIPE_BYTES	(256 * 1024)
 
-/* What is still taken out of an output whose end is not waited for: all that its pipe can hold. */
-#define PROC_REST_MAX_BYTES PROC_WIDE_PIPE_BYTES
+/*
+ * What is still read of an output whose end is not waited for. A pipe can hold no more than the
+ * larger of PROC_WIDE_PIPE_BYTES and what the process made of it (F_SETPIPE_SZ), so its content is
+ * asked for (FIONREAD) and read up to this bound: the kernel's limit for unprivileged users
+ * (pipe-max-size) as it is by default.
+ */
+#define PROC_REST_MAX_BYTES (1024 * 1024)
 
 enum proc_state {
 	PROC_RUNNING,
@@ -53,20 +62,13 @@ enum proc_state {
 	PROC_ENDED,
 };
 
-/* Whom KILL and the deadline reach. */
-enum kill_scope {
-	KILL_SCOPE_LEADER,
-	KILL_SCOPE_SESSION, /* the session the process leads, while the leader lives */
-	KILL_SCOPE_TREE,    /* all that is in its cgroup; where it has none, the session */
-};
-
 struct proc;
 
 struct output {
 	struct proc *proc;
 	enum output_kind kind;
-	int fd;	    /* owned; a terminal's master is also what input is written to */
-	bool ended; /* nobody will write any more */
+	int fd;	    /* owned; for a terminal its master, which is also what input is written to */
+	bool ended; /* nobody can write any more */
 	struct event event;
 	bool reading; /* the event is set */
 	bool wide;
@@ -78,16 +80,17 @@ struct proc {
 	struct context *daemon;
 	struct proc_table *table;
 	unsigned refs;
-	enum proc_state state;
+	enum proc_state state; /* proc_set_state is the only writer */
 
 	pid_t pid;
-	int pidfd;
+	int pidfd; /* owned; -1 once it is handed over to be reaped */
 	bool is_pty;
 	enum kill_scope scope;
 	struct cgroup *cgroup; /* its own; owned; NULL: none */
 	char *tag;	       /* owned; NULL: none */
 	uint8_t *config;       /* owned: the packed process.ProcessConfig, for List */
 	size_t config_bytes;
+	struct budget_share share; /* BUDGET_CLASS_PROCESSES: tag and config */
 	uint64_t started_ms;
 	uint64_t operation; /* the number of the request that began it, for the log */
 
@@ -104,10 +107,11 @@ struct proc {
 
 	struct tap_list taps;
 	unsigned n_taps;
-	unsigned full_taps; /* as long as there is one, nothing is read */
-	struct timer stall; /* while a full tap is not the only one */
+	unsigned full_taps; /* while there is one, nothing is read */
+	struct timer stall; /* set while a full tap is not the only one */
 
-	unsigned kills; /* that are still at work */
+	struct kill_list kills;
+	unsigned n_kill_works; /* kills whose worker needs the pid */
 	struct exit_status exit_status;
 
 	TAILQ_ENTRY(proc) link; /* of the table: live ones in the order of their start, or ended */
@@ -115,46 +119,36 @@ struct proc {
 };
 
 /*
- * The process a spawn has brought about, put into the table. Takes the spawn's descriptors and the
- * cgroup (NULL: none); copies the rest. The caller has taken one of BUDGET_PROCESSES, which the end gives back. Borrowed from
- * the table.
+ * A process for a child that a spawn has started, put into the table. Takes the descriptors of the
+ * spawn and the cgroup (NULL: none); copies the rest. The caller has taken one of BUDGET_PROCESSES,
+ * which is given back when the leader is reaped, and has charged `share`, which moves here. Borrowed
+ * from the table.
  */
 struct proc *proc_new(struct proc_table *table, struct context *daemon, const struct spawn *spawn,
 		      struct cgroup *cgroup, const Process__StartRequest *request,
-		      enum kill_scope scope);
+		      enum kill_scope scope, const struct budget_share *share);
 
 struct proc *proc_ref(struct proc *p);
 void proc_unref(struct proc *p);
 
-/* Kills it `ms` from now, whether anybody reads it then or not. */
+/* Kills the process `ms` from now, whether anybody reads it then or not. */
 void proc_set_deadline(struct proc *p, uint64_t ms);
 void proc_pass_deadline(struct proc *p);
 
-/* A client's TERM, to the leader. 0 or -errno. */
-int proc_terminate(struct proc *p);
-
-/*
- * A client's KILL, to all that the scope reaches. PROC_KILL_DONE, or PROC_KILL_WAITS where they
- * are being looked for: then `done`, which may be NULL, comes from the loop. Or -errno.
- */
-enum proc_kill_result {
-	PROC_KILL_DONE,
-	PROC_KILL_WAITS,
-};
-typedef void proc_killed_fn(void *arg);
-int proc_kill(struct proc *p, proc_killed_fn *done, void *arg);
-
-/* Turns its state into events: called when a tap came, went, filled up or emptied. */
+/* Turns the state into events. To be called when a tap came, went, filled up or emptied. */
 void proc_update(struct proc *p);
 
-/* Reads all outputs, or the one that has something, and sees whether that was the end. */
+/* Derives the state from the facts. To be called when a fact has changed. */
+void proc_settle(struct proc *p);
+
+/* Reads all outputs, or one that is readable, and settles. */
 void proc_pump(struct proc *p);
 void proc_output_readable(struct output *o);
 
+/* Has the leader of an ended process reaped, unless a kill still needs its pid. */
+void proc_reap(struct proc *p);
+
 /* The daemon ends: lets go of a live process, which goes on. Gives up the table's reference. */
 void proc_abandon(struct proc *p);
-
-/* "session", … ; -1 where the text is none of them. */
-int kill_scope_parse(const char *text, enum kill_scope *ret);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/proc_table.h"
 
 #include <stdlib.h>
@@ -15,7 +16,7 @@ static size_t bucket(const struct proc_table *t, pid_t pid)
 	return (size_t)pid & (t->n_buckets - 1);
 }
 
-/* Deals all entries out again, to n_buckets (a power of two). */
+/* Makes the hash tables n_buckets (a power of two) large. */
 static void resize(struct proc_table *t, size_t n_buckets)
 {
 	struct retained_exit *exit;
@@ -54,7 +55,7 @@ static void forget(struct proc_table *t, struct retained_exit *exit)
 	free(exit);
 }
 
-/* One timer for all: it goes off for the oldest, and is set for the next. */
+/* One timer serves all exits: it fires for the oldest one, and is set again for the next. */
 static void expire(void *arg)
 {
 	struct proc_table *t = arg;
@@ -86,7 +87,7 @@ static struct retained_exit *find_exit_tag(struct proc_table *t, const char *tag
 {
 	struct retained_exit *exit;
 
-	/* Two that lived at once may both have had it: the later end comes first. */
+	/* Two processes may have had the tag at once: the later exit comes first. */
 	TAILQ_FOREACH (exit, &t->tagged, tag_link)
 		if (strcmp(exit->tag, tag) == 0)
 			return exit;
@@ -115,7 +116,7 @@ static void retain(struct proc_table *t, const struct proc *p)
 		timer_set_ms(&t->expiry, t->retain_ms);
 }
 
-/* Gives up the references to what ended in the turn before. */
+/* Drops the table's references to processes that ended in an earlier callback. */
 static void bury(void *arg)
 {
 	struct proc_table *t = arg;

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processes: those that live, by pid and by tag and in the order of their start, and how those
- * ended that ended lately.
+ * The table of processes: the live ones by pid, by tag and in the order of their start, and the exit
+ * statuses of those that ended in the last PROC_RETAIN_MS.
  */
 #ifndef PTY_PROC_TABLE_H
 #define PTY_PROC_TABLE_H
@@ -16,14 +17,14 @@
 struct mem_trim;
 struct proc;
 
-/* For how long an exit stays known, and of how many; the oldest goes first. */
+/* How long an exit is retained, and how many at most; above that the oldest is forgotten. */
 #define PROC_RETAIN_MS	30000
 #define PROC_RETAIN_MAX 32768
 
 TAILQ_HEAD(proc_list, proc);
 TAILQ_HEAD(retained_list, retained_exit);
 
-/* An exit, for a Connect that comes late. */
+/* An exit, for a Connect that comes after it. */
 struct retained_exit {
 	pid_t pid;
 	struct exit_status exit_status;
@@ -35,26 +36,26 @@ struct retained_exit {
 };
 
 struct proc_table {
-	unsigned retain_ms;    /* PROC_RETAIN_MS, but in tests */
-	unsigned stall_ms;     /* TAP_STALL_MS, likewise */
+	unsigned retain_ms;    /* PROC_RETAIN_MS; tests set others */
+	unsigned stall_ms;     /* TAP_STALL_MS; likewise */
 	struct proc_list live; /* in the order of their start */
 	size_t n_live;
-	struct proc_list ended; /* whose reference the table gives up in the next turn */
+	struct proc_list ended; /* the table drops its reference in the next turn of the loop */
 	struct proc **by_pid;	/* n_buckets, a power of two */
 	struct retained_exit **retained_by_pid;
 	size_t n_buckets;
 	struct retained_list retained; /* in the order of their end */
-	struct retained_list tagged;   /* those of them that have a tag */
+	struct retained_list tagged;   /* those that have a tag */
 	size_t n_retained;
 	struct timer expiry; /* of the oldest */
 
-	/* Of all processes there were. */
+	/* Sums over all processes since the daemon's start. */
 	uint64_t output_bytes;
 	uint64_t oom_kills;
 
 	struct zombies zombies; /* ended leaders that a tracer holds */
 	struct defer bury;
-	struct mem_trim *trim; /* is told when exits are forgotten; or NULL */
+	struct mem_trim *trim; /* told when exits are forgotten; or NULL */
 };
 
 /* Borrows the loop, the budget and the trim, which may be NULL. */
@@ -65,15 +66,15 @@ void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *bud
 void proc_table_clear(struct proc_table *t);
 
 /*
- * Takes over the creator's reference. What was retained of an earlier process with this pid, or
- * this tag, is forgotten: neither names that one any more.
+ * Takes over the creator's reference. Forgets the retained exits with the same pid or tag: both name
+ * the new process now.
  */
 void proc_table_add(struct proc_table *t, struct proc *p);
 
-/* The process has ended: it is found as an exit from now on. Its reference goes in the next turn. */
+/* The process has ended: from now on its exit is found instead. */
 void proc_table_retire(struct proc_table *t, struct proc *p);
 
-/* Borrowed; NULL: none. Of several with one tag the last that started. */
+/* Borrowed; NULL: none. Of several processes with one tag the one that started last. */
 struct proc *proc_table_find(struct proc_table *t, pid_t pid);
 struct proc *proc_table_find_tag(struct proc_table *t, const char *tag);
 const struct retained_exit *proc_table_exit(struct proc_table *t, pid_t pid);

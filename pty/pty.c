@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/pty.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #define TIOCGPTPEER _IO('T', 0x41)
 #endif
 
-/* The terminal behind a master: by the master itself, whichever devpts is mounted where. */
+/* Opens the terminal of a master through the master, independent of where devpts is mounted. */
 static int open_slave(int master)
 {
 	const int flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
@@ -25,7 +26,7 @@ static int open_slave(int master)
 	fd = ioctl(master, TIOCGPTPEER, flags);
 	if (fd >= 0)
 		return fd;
-	/* Sandboxed kernels may lack it. */
+	/* Kernels in user space (gVisor) may lack TIOCGPTPEER. */
 	if (ioctl(master, TIOCGPTN, &number) < 0)
 		return -errno;
 	snprintf(path, sizeof(path), "/dev/pts/%u", number);
@@ -44,7 +45,7 @@ int pty_open(uid_t owner, uint16_t cols, uint16_t rows, int *ret_master, int *re
 	slave = open_slave(master);
 	if (slave < 0)
 		return slave;
-	/* Its group and mode are what devpts was mounted with. Not ours to give: not root. */
+	/* Group and mode are mount options of devpts. EPERM: the daemon is not root. */
 	if (fchown(slave, owner, (gid_t)-1) < 0 && errno != EPERM)
 		return -errno;
 	r = pty_resize(master, cols, rows);

@@ -1,5 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the methods of process.Process share.
+ * What the methods of process.Process share: the service itself, their tables, and looking up the
+ * process that a request selects. One method a file, pty/rpc_*.c.
  */
 #ifndef PTY_RPC_H
 #define PTY_RPC_H
@@ -7,7 +9,11 @@
 #include "pty/proc.h"
 #include "pty/proc_table.h"
 #include "pty/service.h"
+#include "pty/zombie.h"
 #include "rpc/call.h"
+
+/* For methods whose request names a process and little else. */
+#define PTY_SMALL_REQUEST_BYTES (64u * 1024)
 
 TAILQ_HEAD(start_list, start);
 
@@ -17,39 +23,41 @@ struct pty_service {
 	struct proc_table table;
 	enum kill_scope kill_scope;
 	struct pty_stats stats;
+	uint64_t last_start_ms; /* by clock_monotonic_ms; 0: nothing was started yet */
 
-	/* While the workload is frozen: the starts that wait (rpc_start.c). */
-	bool holding;
-	struct start_list held;
-	size_t n_held;
+	/* rpc_start.c: the starts between their request and their process. */
+	bool refuses_starts;	    /* the workload is frozen */
+	struct start_list starting; /* given to a worker */
 };
 
-/* The methods, each with what it needs beside `open`. */
-extern const struct rpc_method rpc_start_method;
-extern const struct rpc_method rpc_connect_method;
-extern const struct rpc_method rpc_list_method;
-extern const struct rpc_method rpc_update_method;
-extern const struct rpc_method rpc_stream_input_method;
-extern const struct rpc_method rpc_send_input_method;
-extern const struct rpc_method rpc_send_signal_method;
-extern const struct rpc_method rpc_close_stdin_method;
+extern const struct rpc_method pty_rpc_start_method;
+extern const struct rpc_method pty_rpc_connect_method;
+extern const struct rpc_method pty_rpc_list_method;
+extern const struct rpc_method pty_rpc_update_method;
+extern const struct rpc_method pty_rpc_stream_input_method;
+extern const struct rpc_method pty_rpc_send_input_method;
+extern const struct rpc_method pty_rpc_send_signal_method;
+extern const struct rpc_method pty_rpc_close_stdin_method;
 
-/* The live process that a selector names. Borrowed; NULL with an error where there is none. */
-struct proc *rpc_find_process(struct pty_service *svc, const Process__ProcessSelector *selector,
+/* The live process that a selector names. Borrowed; NULL with an error if there is none. */
+struct proc *pty_find_process(struct pty_service *svc, const Process__ProcessSelector *selector,
 			      struct error *err);
 
 /*
- * Where input of this kind goes: the bytes of it, or -1 with an error where it is none, or for
- * another kind of process.
+ * The bytes of an input and whether they suit the process: stdin for pipes, pty for a terminal.
+ * 0, or -1 with an error. The bytes are borrowed from the message.
  */
-int rpc_input_bytes(const struct proc *p, const Process__ProcessInput *input,
+int pty_input_bytes(const struct proc *p, const Process__ProcessInput *input,
 		    ProtobufCBinaryData *ret, struct error *err);
 
-/* What a failed input_submit means to the client. Returns -1. */
-int rpc_input_error(const struct proc *p, int result, struct error *err);
+/* Fills in the error for a failed input_submit. Returns -1. */
+int pty_input_error(const struct proc *p, int result, struct error *err);
 
-/* `writable`, `keepalive` and `cancel` of Connect, and of Start once it has its process. */
-void rpc_tap_writable(struct rpc_call *call);
-void rpc_tap_keepalive(struct rpc_call *call);
+/* Starts that wait for a worker or for their exec. */
+size_t pty_starts_waiting(const struct pty_service *svc);
+
+/* `writable` and `keepalive` of Start and Connect. */
+void pty_rpc_tap_writable(struct rpc_call *call);
+void pty_rpc_tap_keepalive(struct rpc_call *call);
 
 #endif

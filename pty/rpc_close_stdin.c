@@ -1,28 +1,26 @@
-/* CloseStdin: the process reads the end of its input, behind all that was sent before. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CloseStdin: closes the input of a process, after all input that was sent before. */
 #include "base/mem.h"
 #include "pty/rpc.h"
+
+static void close_stdin_open(struct rpc_call *call, const ProtobufCMessage *message);
+static void close_stdin_finished(struct input_job *job, int result);
+static void reply(struct rpc_call *call);
+
+const struct rpc_method pty_rpc_close_stdin_method = {
+	.service = "process.Process",
+	.name = "CloseStdin",
+	.kind = RPC_UNARY,
+	.input = &process__close_stdin_request__descriptor,
+	.output = &process__close_stdin_response__descriptor,
+	.message_max_bytes = PTY_SMALL_REQUEST_BYTES,
+	.open = close_stdin_open,
+};
 
 struct close_stdin {
 	struct input_job job;
 	struct rpc_call *call;
 };
-
-static void reply(struct rpc_call *call)
-{
-	Process__CloseStdinResponse response;
-
-	process__close_stdin_response__init(&response);
-	rpc_reply(call, &response.base);
-}
-
-static void close_stdin_finished(struct input_job *job, int result)
-{
-	struct close_stdin *closing = container_of(job, struct close_stdin, job);
-	struct rpc_call *call = closing->call;
-
-	reply(call);
-	rpc_call_unref(call);
-}
 
 static void close_stdin_open(struct rpc_call *call, const ProtobufCMessage *message)
 {
@@ -31,7 +29,7 @@ static void close_stdin_open(struct rpc_call *call, const ProtobufCMessage *mess
 	struct error err;
 	struct proc *p;
 
-	p = rpc_find_process(rpc_call_service(call), request->process, &err);
+	p = pty_find_process(rpc_call_service(call), request->process, &err);
 	if (!p) {
 		rpc_fail(call, &err);
 		return;
@@ -52,11 +50,19 @@ static void close_stdin_open(struct rpc_call *call, const ProtobufCMessage *mess
 		reply(call);
 }
 
-const struct rpc_method rpc_close_stdin_method = {
-	.service = "process.Process",
-	.name = "CloseStdin",
-	.kind = RPC_UNARY,
-	.input = &process__close_stdin_request__descriptor,
-	.output = &process__close_stdin_response__descriptor,
-	.open = close_stdin_open,
-};
+static void close_stdin_finished(struct input_job *job, int result)
+{
+	struct close_stdin *closing = container_of(job, struct close_stdin, job);
+	struct rpc_call *call = closing->call;
+
+	reply(call);
+	rpc_call_unref(call);
+}
+
+static void reply(struct rpc_call *call)
+{
+	Process__CloseStdinResponse response;
+
+	process__close_stdin_response__init(&response);
+	rpc_reply(call, &response.base);
+}

@@ -1,7 +1,24 @@
-/* Connect: the events of a process from now on, or the end of one that ended lately. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connect: the events of a live process from now on, or the end of one whose exit is retained. */
 #include "pty/rpc.h"
 
-/* The exit that a selector names, where it is still known. */
+static void connect_open(struct rpc_call *call, const ProtobufCMessage *message);
+static void connect_cancel(struct rpc_call *call, enum rpc_cancel why);
+
+const struct rpc_method pty_rpc_connect_method = {
+	.service = "process.Process",
+	.name = "Connect",
+	.kind = RPC_SERVER_STREAM,
+	.input = &process__connect_request__descriptor,
+	.output = &process__connect_response__descriptor,
+	.message_max_bytes = PTY_SMALL_REQUEST_BYTES,
+	.open = connect_open,
+	.writable = pty_rpc_tap_writable,
+	.keepalive = pty_rpc_tap_keepalive,
+	.cancel = connect_cancel,
+};
+
+/* The retained exit that a selector names, or NULL. */
 static const struct retained_exit *find_exit(struct pty_service *svc,
 					     const Process__ProcessSelector *selector)
 {
@@ -23,9 +40,9 @@ static void connect_open(struct rpc_call *call, const ProtobufCMessage *message)
 	struct error err;
 	struct proc *p;
 
-	p = rpc_find_process(svc, request->process, &err);
+	p = pty_find_process(svc, request->process, &err);
 	if (p) {
-		tap_attach(tap_new(call, false), p);
+		tap_attach(tap_new(call), p);
 		return;
 	}
 	exit = find_exit(svc, request->process);
@@ -45,15 +62,3 @@ static void connect_cancel(struct rpc_call *call, enum rpc_cancel why)
 	if (tap)
 		tap_close(tap);
 }
-
-const struct rpc_method rpc_connect_method = {
-	.service = "process.Process",
-	.name = "Connect",
-	.kind = RPC_SERVER_STREAM,
-	.input = &process__connect_request__descriptor,
-	.output = &process__connect_response__descriptor,
-	.open = connect_open,
-	.writable = rpc_tap_writable,
-	.keepalive = rpc_tap_keepalive,
-	.cancel = connect_cancel,
-};

@@ -1,22 +1,36 @@
-/* SendSignal: TERM to the leader, KILL to all that the process' kill scope reaches. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SendSignal: TERM goes to the leader, KILL to all that the kill scope of the process reaches.
+ *
+ * A KILL is answered once the leader has exited, or after PROC_KILL_ANSWER_MS: a client that looks
+ * for the pid after the answer does not find it.
+ *
+ * `descendants`: KILL reaches at least the session of the process, TERM its process group.
+ */
 #include <signal.h>
 
 #include "pty/rpc.h"
 
-static void reply(struct rpc_call *call)
+static void send_signal_open(struct rpc_call *call, const ProtobufCMessage *message);
+static void send_signal_killed(void *arg);
+static void reply(struct rpc_call *call);
+
+const struct rpc_method pty_rpc_send_signal_method = {
+	.service = "process.Process",
+	.name = "SendSignal",
+	.kind = RPC_UNARY,
+	.input = &process__send_signal_request__descriptor,
+	.output = &process__send_signal_response__descriptor,
+	.message_max_bytes = PTY_SMALL_REQUEST_BYTES,
+	.open = send_signal_open,
+};
+
+/* The wider of the process' own scope and what the request asks for. */
+static enum kill_scope scope_of(const struct proc *p, const Process__SendSignalRequest *request)
 {
-	Process__SendSignalResponse response;
-
-	process__send_signal_response__init(&response);
-	rpc_reply(call, &response.base);
-}
-
-static void killed(void *arg)
-{
-	struct rpc_call *call = arg;
-
-	reply(call);
-	rpc_call_unref(call);
+	if (request->descendants && p->scope == KILL_SCOPE_LEADER)
+		return KILL_SCOPE_SESSION;
+	return p->scope;
 }
 
 static void send_signal_open(struct rpc_call *call, const ProtobufCMessage *message)
@@ -26,17 +40,17 @@ static void send_signal_open(struct rpc_call *call, const ProtobufCMessage *mess
 	struct proc *p;
 	int r;
 
-	p = rpc_find_process(rpc_call_service(call), request->process, &err);
+	p = pty_find_process(rpc_call_service(call), request->process, &err);
 	if (!p) {
 		rpc_fail(call, &err);
 		return;
 	}
 	switch (request->signal) {
 	case PROCESS__SIGNAL__SIGNAL_SIGTERM:
-		r = proc_terminate(p);
+		r = proc_terminate(p, request->descendants);
 		break;
 	case PROCESS__SIGNAL__SIGNAL_SIGKILL:
-		r = proc_kill(p, killed, rpc_call_ref(call));
+		r = proc_kill(p, scope_of(p, request), send_signal_killed, rpc_call_ref(call));
 		if (r == PROC_KILL_WAITS)
 			return;
 		rpc_call_unref(call);
@@ -54,11 +68,18 @@ static void send_signal_open(struct rpc_call *call, const ProtobufCMessage *mess
 	reply(call);
 }
 
-const struct rpc_method rpc_send_signal_method = {
-	.service = "process.Process",
-	.name = "SendSignal",
-	.kind = RPC_UNARY,
-	.input = &process__send_signal_request__descriptor,
-	.output = &process__send_signal_response__descriptor,
-	.open = send_signal_open,
-};
+static void send_signal_killed(void *arg)
+{
+	struct rpc_call *call = arg;
+
+	reply(call);
+	rpc_call_unref(call);
+}
+
+static void reply(struct rpc_call *call)
+{
+	Process__SendSignalResponse response;
+
+	process__send_signal_response__init(&response);
+	rpc_reply(call, &response.base);
+}

@@ -1,12 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Start: begins a process and streams its events.
  *
- *	open ── everything is prepared, a worker clones ──► done ── the process has its first tap
+ *	open ─► run (worker: environment, cgroup, clone) ─► done ─► the process with its first tap
  *
- * While the workload is frozen a child would be stopped before its exec, and the worker with it, so
- * a start is held back until the thaw. Its deadline runs, and its client may go.
+ * While the workload is frozen a child would stop before its exec and keep its worker, so starts are
+ * refused then with `unavailable`. Processes of the platform itself (tag "_system") stay in the
+ * daemon's cgroup, which a freeze leaves alone, and are started nevertheless.
  *
- * The process' deadline is that of the call (Connect-Timeout-Ms), and holds from the beginning.
+ * Connect-Timeout-Ms is the deadline of the process. It runs from the request on.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,46 +24,67 @@
 #include "pty/spawn.h"
 #include "rpc/context.h"
 
+static void start_open(struct rpc_call *call, const ProtobufCMessage *message);
+static void start_run(struct work *work);
+static void start_done(struct work *work);
+static void start_deadline(void *arg);
+static void start_overdue(void *arg);
+static void start_cancel(struct rpc_call *call, enum rpc_cancel why);
+
+const struct rpc_method pty_rpc_start_method = {
+	.service = "process.Process",
+	.name = "Start",
+	.kind = RPC_SERVER_STREAM,
+	.input = &process__start_request__descriptor,
+	.output = &process__start_response__descriptor,
+	.open = start_open,
+	.writable = pty_rpc_tap_writable,
+	.keepalive = pty_rpc_tap_keepalive,
+	.cancel = start_cancel,
+};
+
 /*
- * More than any kernel takes for arguments and environment together (fs/exec.c: three quarters of
+ * More than any kernel accepts for arguments and environment together (fs/exec.c: three quarters of
  * 8 MiB, counting a pointer for each).
  */
 #define START_MAX_ARGUMENT_BYTES (6u * 1024 * 1024)
 
+/* A clone that takes longer is checked this often: it may have been stopped before its exec. */
+#define START_OVERDUE_MS 5000
+
 /* The tag of the platform's own processes. */
 #define SYSTEM_TAG "_system"
 
-/* A start on its way: from the request to the process. */
+/* A start between its request and its process. */
 struct start {
 	struct work work;
 	struct spawn spawn;
 	struct pty_service *svc;
-	struct rpc_call *call;		      /* a reference, for the request lies in it */
+	struct rpc_call *call;		      /* a reference: the request lies in its arena */
 	struct tap *tap;		      /* NULL: the client has gone */
 	const Process__StartRequest *request; /* in the call's arena */
 	struct arena arena;		      /* what the spawn borrows */
+	struct user user;		      /* likewise */
+	struct env_var *globals;	      /* a copy of the global environment */
+	size_t n_globals;
 	enum kill_scope scope;
-	struct cgroup *cgroup;	 /* to begin in; NULL: the daemon's */
-	bool held;		 /* until the thaw */
-	TAILQ_ENTRY(start) link; /* of those that are held */
-	int result;		 /* of spawn_run */
+	struct cgroup *cgroup;	   /* to begin in; NULL: the daemon's */
+	struct budget_share share; /* charged for what the process keeps */
+	bool is_system;
+	TAILQ_ENTRY(start) link; /* of svc->starting, unless is_system */
+	int result;		 /* of start_run */
 	struct error err;
+	struct timer overdue;
+	bool was_stopped; /* and therefore killed, before its exec */
 	bool has_deadline;
 	bool deadline_passed;
 	uint64_t deadline_ms; /* by clock_monotonic_ms */
 	struct timer deadline;
 };
 
-static void start_free(struct start *start)
-{
-	timer_cancel(&start->deadline);
-	cgroup_release(start->cgroup);
-	arena_clear(&start->arena);
-	rpc_call_unref(start->call);
-	free(start);
-}
+/* ---- open ---- */
 
-/* The header, else what the daemon was started with. */
+/* From the header, otherwise the daemon's default. */
 static int choose_scope(struct start *start, struct error *err)
 {
 	const char *text = rpc_call_header(start->call, "x-envd-kill-scope");
@@ -73,13 +96,13 @@ static int choose_scope(struct start *start, struct error *err)
 	return 0;
 }
 
-/* cmd and args, NULL-terminated, with the spare element in front that spawn.h asks for. */
+/* cmd and args, NULL-terminated, behind the spare element that spawn.h asks for. */
 static char **make_argv(const Process__ProcessConfig *config, struct arena *arena)
 {
 	size_t n_args = config ? config->n_args : 0, i;
 	char **argv = (char **)arena_alloc(arena, (n_args + 3) * sizeof(char *)) + 1;
 
-	/* execve(2) takes them without const, and writes nothing. */
+	/* execve(2) takes them without const, but does not write to them. */
 	argv[-1] = NULL;
 	argv[0] = (char *)(uintptr_t)(config ? config->cmd : "");
 	for (i = 0; i < n_args; i++)
@@ -88,13 +111,18 @@ static char **make_argv(const Process__ProcessConfig *config, struct arena *aren
 	return argv;
 }
 
-static size_t strings_bytes(char *const *strings)
+/* The worker must not read the context: /init may change it meanwhile. */
+static void copy_globals(struct start *start)
 {
-	size_t bytes = 0;
+	const struct context *context = start->svc->context;
+	size_t i;
 
-	for (; *strings; strings++)
-		bytes += strlen(*strings) + 1 + sizeof(*strings);
-	return bytes;
+	start->n_globals = context->n_env;
+	start->globals = arena_alloc(&start->arena, context->n_env * sizeof(*start->globals));
+	for (i = 0; i < context->n_env; i++) {
+		start->globals[i].name = arena_strdup(&start->arena, context->env[i].name);
+		start->globals[i].value = arena_strdup(&start->arena, context->env[i].value);
+	}
 }
 
 static int prepare_spawn(struct start *start, struct error *err)
@@ -103,24 +131,22 @@ static int prepare_spawn(struct start *start, struct error *err)
 	const Process__ProcessConfig *config = request->process;
 	bool has_cwd = config && config->opt_cwd_case == PROCESS__PROCESS_CONFIG__OPT_CWD_CWD;
 	struct context *context = start->svc->context;
+	const struct user *user = &start->user;
 	struct spawn *s = &start->spawn;
-	struct user user;
 	char *cwd;
 
-	spawn_prepare(s);
-	if (context_find_user(context, rpc_call_user(start->call), &start->arena, &user, err) < 0 ||
-	    path_resolve(has_cwd ? config->cwd : "", &user, context->default_workdir, &start->arena,
+	if (context_find_user(context, rpc_call_user(start->call), &start->arena, &start->user,
+			      err) < 0 ||
+	    path_resolve(has_cwd ? config->cwd : "", user, context->default_workdir, &start->arena,
 			 &cwd, err) < 0)
 		return -1;
 	s->cwd = cwd;
-	s->uid = user.uid;
-	s->gid = user.gid;
-	s->groups = user.groups;
-	s->n_groups = user.n_groups;
+	s->uid = user->uid;
+	s->gid = user->gid;
+	s->groups = user->groups;
+	s->n_groups = user->n_groups;
 	s->argv = make_argv(config, &start->arena);
-	s->envp = environment_new(context, &user, config, cwd, &start->arena, &s->path);
-	if (strings_bytes(s->argv) + strings_bytes(s->envp) > START_MAX_ARGUMENT_BYTES)
-		return error_set(err, ERROR_INVALID_ARGUMENT, "argument list too long");
+	copy_globals(start);
 	s->pty = request->pty != NULL;
 	if (s->pty && request->pty->size) {
 		s->cols = (uint16_t)request->pty->size->cols;
@@ -132,31 +158,201 @@ static int prepare_spawn(struct start *start, struct error *err)
 	return 0;
 }
 
+static bool has_tag(const Process__StartRequest *request)
+{
+	return request->opt_tag_case == PROCESS__START_REQUEST__OPT_TAG_TAG;
+}
+
+/* Takes what the process will hold from the budget. */
+static int take_budget(struct start *start, struct error *err)
+{
+	struct budget *budget = &start->svc->context->budget;
+	const Process__StartRequest *request = start->request;
+	size_t bytes = sizeof(struct proc);
+
+	if (request->process)
+		bytes += protobuf_c_message_get_packed_size(&request->process->base);
+	if (has_tag(request))
+		bytes += strlen(request->tag) + 1;
+	budget_share_init(&start->share, budget, BUDGET_CLASS_PROCESSES);
+	if (!budget_take(budget, BUDGET_PROCESSES, 1))
+		return error_set(err, ERROR_RESOURCE_EXHAUSTED, "too many processes");
+	if (budget_share_take(&start->share, bytes))
+		return 0;
+	budget_give(budget, BUDGET_PROCESSES, 1);
+	return error_set(err, ERROR_RESOURCE_EXHAUSTED,
+			 "too much memory is used by the configurations of processes");
+}
+
+/* Terminals go to the group of terminals, others to that of users. */
+static void choose_cgroup(struct start *start)
+{
+	if (!start->is_system)
+		start->cgroup = cgroup_new(start->svc->cgroups,
+					   start->spawn.pty ? CGROUP_PTYS : CGROUP_USER);
+	if (!start->cgroup && start->scope == KILL_SCOPE_TREE)
+		log_info("kill scope tree, but no cgroup: a KILL will reach the session");
+}
+
+static int refuse_while_frozen(const struct start *start, struct error *err)
+{
+	if (!start->svc->refuses_starts || start->is_system)
+		return 0;
+	return error_set(err, ERROR_UNAVAILABLE,
+			 "error starting process '%s': the target cgroup is frozen",
+			 start->request->process ? start->request->process->cmd : "");
+}
+
+static void start_free(struct start *start)
+{
+	timer_cancel(&start->deadline);
+	timer_cancel(&start->overdue);
+	cgroup_release(start->cgroup);
+	budget_share_clear(&start->share);
+	arena_clear(&start->arena);
+	rpc_call_unref(start->call);
+	free(start);
+}
+
+static struct start *start_new(struct rpc_call *call, const Process__StartRequest *request)
+{
+	struct start *start = mem_zalloc(sizeof(*start));
+
+	start->svc = rpc_call_service(call);
+	start->call = rpc_call_ref(call);
+	start->request = request;
+	start->is_system = has_tag(request) && strcmp(request->tag, SYSTEM_TAG) == 0;
+	start->work.run = start_run;
+	start->work.done = start_done;
+	spawn_prepare(&start->spawn);
+	timer_init(&start->deadline, rpc_call_loop(call), start_deadline, start);
+	timer_init(&start->overdue, rpc_call_loop(call), start_overdue, start);
+	return start;
+}
+
+static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	struct start *start = start_new(call, (const Process__StartRequest *)message);
+	struct pty_service *svc = start->svc;
+	int64_t timeout_ms = rpc_call_connect_timeout_ms(call);
+	struct error err;
+
+	if (choose_scope(start, &err) < 0 || prepare_spawn(start, &err) < 0 ||
+	    refuse_while_frozen(start, &err) < 0 || take_budget(start, &err) < 0) {
+		rpc_fail(call, &err);
+		start_free(start);
+		return;
+	}
+	start->tap = tap_new(call);
+	start->tap->start = start;
+	if (timeout_ms >= 0) {
+		start->has_deadline = true;
+		start->deadline_ms = clock_monotonic_ms() + (uint64_t)timeout_ms;
+		timer_set_ms(&start->deadline, (uint64_t)timeout_ms);
+		/* A gRPC call may have another deadline of its own, grpc-timeout. */
+		start->tap->ends_at_deadline = rpc_call_timeout_ms(call) == timeout_ms;
+	}
+	choose_cgroup(start);
+	if (!start->is_system)
+		TAILQ_INSERT_TAIL(&svc->starting, start, link);
+	timer_set_ms(&start->overdue, START_OVERDUE_MS);
+	work_submit(svc->context->process_workers, &start->work);
+}
+
+/* ---- run, on a worker ---- */
+
+static size_t strings_bytes(char *const *strings)
+{
+	size_t bytes = 0;
+
+	for (; *strings; strings++)
+		bytes += strlen(*strings) + 1 + sizeof(*strings);
+	return bytes;
+}
+
+/* Here and not on the loop: it sorts as many variables as a client likes to send. */
+static int make_environment(struct start *start, struct error *err)
+{
+	const Process__ProcessConfig *config = start->request->process;
+	bool has_cwd = config && config->opt_cwd_case == PROCESS__PROCESS_CONFIG__OPT_CWD_CWD &&
+		       *config->cwd;
+	struct spawn *s = &start->spawn;
+	char **pwd;
+
+	s->envp = environment_new(start->globals, start->n_globals, &start->user, config, s->cwd,
+				  &start->arena, &s->path, &pwd);
+	if (strings_bytes(s->argv) + strings_bytes(s->envp) > START_MAX_ARGUMENT_BYTES)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "argument list too long");
+	/* Nobody asked for the home directory. */
+	if (!has_cwd && strcmp(s->cwd, start->user.home) == 0)
+		s->pwd = pwd;
+	return 0;
+}
+
 static void start_run(struct work *work)
 {
 	struct start *start = container_of(work, struct start, work);
+	struct spawn *s = &start->spawn;
 
-	if (start->cgroup)
-		cgroup_enter(start->cgroup, &start->spawn);
-	start->result = spawn_run(&start->spawn, &start->err);
-	cgroup_entered(&start->spawn);
+	start->result = make_environment(start, &start->err);
+	if (start->result == 0 && start->cgroup) {
+		start->result = cgroup_enter(start->cgroup, &s->cgroup_fd, &s->cgroup_procs_fd,
+					     &start->err);
+		if (start->result < 0)
+			error_prefix(&start->err, "error starting process '%s'", s->argv[0]);
+	}
+	if (start->result == 0)
+		start->result = spawn_run(s, &start->err);
+	fd_close(&s->cgroup_fd);
+	fd_close(&s->cgroup_procs_fd);
 }
 
-/* There is a process now: it is listed, read, and killed when its time is over. */
+/* The deadline has passed before the program was loaded. */
+static void start_deadline(void *arg)
+{
+	struct start *start = arg;
+
+	start->deadline_passed = true;
+	spawn_kill(&start->spawn);
+}
+
+static void start_overdue(void *arg)
+{
+	struct start *start = arg;
+
+	if (spawn_kill_stopped(&start->spawn))
+		start->was_stopped = true;
+	timer_set_ms(&start->overdue, START_OVERDUE_MS);
+}
+
+/* ---- done ---- */
+
+/* It is not between clone and exec any more. */
+static void leave_starting(struct start *start)
+{
+	if (!start->is_system)
+		TAILQ_REMOVE(&start->svc->starting, start, link);
+}
+
+/* Makes the process: it is listed, read, and killed at its deadline. */
 static void begin(struct start *start)
 {
 	struct pty_service *svc = start->svc;
 	uint64_t now = clock_monotonic_ms();
 	struct proc *p;
 
-	svc->context->process_started_ms = now;
+	svc->last_start_ms = now;
 	p = proc_new(&svc->table, svc->context, &start->spawn, start->cgroup, start->request,
-		     start->scope);
+		     start->scope, &start->share);
 	start->cgroup = NULL;
+	start->share = (struct budget_share){0};
 	svc->stats.started++;
 	p->operation = rpc_call_operation(start->call);
 	log_operation(p->operation, "process_start", "process %d: %s", (int)p->pid,
 		      start->spawn.argv[0]);
+	if (start->spawn.cwd_replaced)
+		log_warn("process %d: the home directory '%s' cannot be entered: it began in /",
+			 (int)p->pid, start->spawn.cwd);
 	if (start->tap)
 		tap_attach(start->tap, p);
 	else
@@ -169,136 +365,51 @@ static void begin(struct start *start)
 		proc_set_deadline(p, start->deadline_ms - now);
 }
 
+/* Gives back what the start holds, the child included, and tells the client why. */
+static void give_up(struct start *start)
+{
+	struct pty_service *svc = start->svc;
+	struct spawn *s = &start->spawn;
+
+	svc->stats.failed++;
+	/* A zombie that a tracer holds keeps its place among the processes. */
+	if (s->pidfd >= 0)
+		zombies_add(&svc->table.zombies, s->pid, fd_take(&s->pidfd));
+	else
+		budget_give(&svc->context->budget, BUDGET_PROCESSES, 1);
+	if (!start->tap)
+		return;
+	rpc_fail(start->call, &start->err);
+	tap_close(start->tap);
+}
+
 static void start_done(struct work *work)
 {
 	struct start *start = container_of(work, struct start, work);
 
+	leave_starting(start);
 	if (start->tap)
 		start->tap->start = NULL;
-	if (start->result == 0) {
-		begin(start);
-	} else {
-		start->svc->stats.failed++;
-		if (start->spawn.pidfd >= 0)
-			zombies_add(&start->svc->table.zombies, start->spawn.pid,
-				    fd_take(&start->spawn.pidfd));
-		else
-			budget_give(&start->svc->context->budget, BUDGET_PROCESSES, 1);
-		if (start->tap) {
-			rpc_fail(start->call, &start->err);
-			tap_close(start->tap);
-		}
+	if (start->result == 0 && start->was_stopped) {
+		spawn_close(&start->spawn);
+		start->result = error_set(
+			&start->err, ERROR_ABORTED,
+			"error starting process '%s': it was stopped by a signal for %u s "
+			"before its exec, and has been killed",
+			start->spawn.argv[0], START_OVERDUE_MS / 1000);
 	}
+	if (start->result == 0)
+		begin(start);
+	else
+		give_up(start);
 	start_free(start);
 }
 
-/* Its time is over before its program was even loaded. */
-static void start_deadline(void *arg)
-{
-	struct start *start = arg;
-
-	start->deadline_passed = true;
-	spawn_kill(&start->spawn);
-}
+/* ---- cancel ---- */
 
 /*
- * Where a process belongs: terminals to ptys, others to user; and those of the platform's own,
- * which a freeze may not stop, stay with the daemon.
- */
-static void choose_cgroup(struct start *start)
-{
-	const Process__StartRequest *request = start->request;
-	bool is_system = request->opt_tag_case == PROCESS__START_REQUEST__OPT_TAG_TAG &&
-			 strcmp(request->tag, SYSTEM_TAG) == 0;
-
-	if (!is_system)
-		start->cgroup = cgroup_new(start->svc->cgroups,
-					   start->spawn.pty ? CGROUP_PTYS : CGROUP_USER);
-	if (!start->cgroup && start->scope == KILL_SCOPE_TREE)
-		log_info("kill scope tree, and no cgroup: a KILL will reach the session alone");
-}
-
-static void submit(struct start *start)
-{
-	struct pty_service *svc = start->svc;
-
-	start->held = svc->holding && start->cgroup;
-	if (!start->held) {
-		work_submit(svc->context->process_workers, &start->work);
-		return;
-	}
-	if (svc->n_held++ == 0)
-		log_info("the workload is frozen: processes are started when it is thawed");
-	TAILQ_INSERT_TAIL(&svc->held, start, link);
-}
-
-static void unhold(struct start *start)
-{
-	start->held = false;
-	TAILQ_REMOVE(&start->svc->held, start, link);
-	start->svc->n_held--;
-}
-
-void pty_service_hold(struct pty_service *svc, bool hold)
-{
-	struct start *start;
-
-	if (svc->holding && !hold && svc->n_held)
-		log_info("the workload is thawed: starting %zu processes that waited", svc->n_held);
-	svc->holding = hold;
-	while (!hold && (start = TAILQ_FIRST(&svc->held))) {
-		unhold(start);
-		submit(start);
-	}
-}
-
-static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
-{
-	struct pty_service *svc = rpc_call_service(call);
-	struct start *start = mem_zalloc(sizeof(*start));
-	int64_t timeout_ms = rpc_call_connect_timeout_ms(call);
-	struct error err;
-
-	start->svc = svc;
-	start->call = rpc_call_ref(call);
-	start->request = (const Process__StartRequest *)message;
-	start->work.run = start_run;
-	start->work.done = start_done;
-	timer_init(&start->deadline, svc->context->loop, start_deadline, start);
-	if (choose_scope(start, &err) < 0 || prepare_spawn(start, &err) < 0) {
-		rpc_fail(call, &err);
-		start_free(start);
-		return;
-	}
-	if (!budget_take(&svc->context->budget, BUDGET_PROCESSES, 1)) {
-		error_set(&err, ERROR_RESOURCE_EXHAUSTED, "too many processes");
-		rpc_fail(call, &err);
-		start_free(start);
-		return;
-	}
-	start->tap = tap_new(call, true);
-	start->tap->start = start;
-	if (timeout_ms >= 0) {
-		start->has_deadline = true;
-		start->deadline_ms = clock_monotonic_ms() + (uint64_t)timeout_ms;
-		timer_set_ms(&start->deadline, (uint64_t)timeout_ms);
-	}
-	choose_cgroup(start);
-	submit(start);
-}
-
-/* Takes a start back that no worker has begun. */
-static bool take_back(struct start *start)
-{
-	if (!start->held)
-		return work_cancel(start->svc->context->process_workers, &start->work);
-	unhold(start);
-	return true;
-}
-
-/*
- * A client that goes leaves its process running, the one that is still to be spawned too. At a
- * deadline or the daemon's end a spawn that no worker has begun is taken back.
+ * The process of a client that has gone is still started. At a deadline and at the daemon's end a
+ * start that no worker has begun is taken back.
  */
 static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 {
@@ -311,20 +422,46 @@ static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 	if (!start)
 		return;
 	start->tap = NULL;
-	if (why == RPC_CANCEL_GONE || !take_back(start))
+	if (why == RPC_CANCEL_GONE ||
+	    !work_cancel(start->svc->context->process_workers, &start->work))
 		return;
-	budget_give(&start->svc->context->budget, BUDGET_PROCESSES, 1);
+	leave_starting(start);
+	give_up(start);
 	start_free(start);
 }
 
-const struct rpc_method rpc_start_method = {
-	.service = "process.Process",
-	.name = "Start",
-	.kind = RPC_SERVER_STREAM,
-	.input = &process__start_request__descriptor,
-	.output = &process__start_response__descriptor,
-	.open = start_open,
-	.writable = rpc_tap_writable,
-	.keepalive = rpc_tap_keepalive,
-	.cancel = start_cancel,
-};
+/* ---- freezes ---- */
+
+void pty_service_refuse_starts(struct pty_service *svc, bool refuse)
+{
+	struct start *start, *next;
+
+	svc->refuses_starts = refuse;
+	/* A start that no worker has begun would find the workload frozen. */
+	for (start = TAILQ_FIRST(&svc->starting); refuse && start; start = next) {
+		next = TAILQ_NEXT(start, link);
+		if (!work_cancel(svc->context->process_workers, &start->work))
+			continue;
+		leave_starting(start);
+		if (start->tap)
+			start->tap->start = NULL;
+		refuse_while_frozen(start, &start->err);
+		give_up(start);
+		start_free(start);
+	}
+}
+
+bool pty_service_starting(const struct pty_service *svc)
+{
+	return !TAILQ_EMPTY(&svc->starting);
+}
+
+size_t pty_starts_waiting(const struct pty_service *svc)
+{
+	const struct start *start;
+	size_t n = 0;
+
+	TAILQ_FOREACH (start, &svc->starting, link)
+		n++;
+	return n;
+}

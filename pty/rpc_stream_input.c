@@ -1,17 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * StreamInput: input as a stream. While a process does not read, its writer's stream is held, and
- * nobody else's.
+ * StreamInput: input as a stream of messages.
+ *
+ *	open ─► message (`start` selects the process, `data` is written) … ─► end
+ *
+ * While the process does not read, the stream of its writer is held, so that the writer waits and
+ * nothing is buffered beyond one message.
  */
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "pty/rpc.h"
 
+static void stream_input_open(struct rpc_call *call, const ProtobufCMessage *none);
+static void stream_input_message(struct rpc_call *call, const ProtobufCMessage *message);
+static void stream_input_written(struct input_job *job, int result);
+static void stream_input_end(struct rpc_call *call);
+static void stream_input_cancel(struct rpc_call *call, enum rpc_cancel why);
+
+const struct rpc_method pty_rpc_stream_input_method = {
+	.service = "process.Process",
+	.name = "StreamInput",
+	.kind = RPC_CLIENT_STREAM,
+	.input = &process__stream_input_request__descriptor,
+	.output = &process__stream_input_response__descriptor,
+	.malformed_code = ERROR_UNKNOWN,
+	.open = stream_input_open,
+	.message = stream_input_message,
+	.end = stream_input_end,
+	.cancel = stream_input_cancel,
+};
+
 struct stream_input {
-	struct rpc_call *call; /* NULL: the client has gone, while a piece was on its way */
+	struct rpc_call *call; /* NULL: the client has gone while a piece waited */
 	struct proc *proc;     /* a reference; NULL before `start` */
 	struct input_job job;
-	bool writing; /* the job is on its way, and the call is held */
+	bool writing; /* the job waits, and the call is held */
 };
 
 static void stream_input_free(struct stream_input *si)
@@ -29,23 +53,6 @@ static void fail(struct stream_input *si, const struct error *err)
 	stream_input_free(si);
 }
 
-static void stream_input_written(struct input_job *job, int result)
-{
-	struct stream_input *si = container_of(job, struct stream_input, job);
-	struct error err;
-
-	input_job_disown(job);
-	si->writing = false;
-	if (!si->call) {
-		stream_input_free(si);
-	} else if (result < 0) {
-		rpc_input_error(si->proc, result, &err);
-		fail(si, &err);
-	} else {
-		rpc_unhold(si->call);
-	}
-}
-
 static void stream_input_open(struct rpc_call *call, const ProtobufCMessage *none)
 {
 	struct stream_input *si = mem_zalloc(sizeof(*si));
@@ -55,11 +62,11 @@ static void stream_input_open(struct rpc_call *call, const ProtobufCMessage *non
 	rpc_call_set_data(call, si);
 }
 
-/* Selects the process; a later one takes the place of an earlier. */
+/* Selects the process. A later `start` selects another one for the data behind it. */
 static int select_process(struct stream_input *si,
 			  const Process__StreamInputRequest__StartEvent *start, struct error *err)
 {
-	struct proc *p = rpc_find_process(rpc_call_service(si->call), start->process, err);
+	struct proc *p = pty_find_process(rpc_call_service(si->call), start->process, err);
 
 	if (!p)
 		return -1;
@@ -79,15 +86,15 @@ static int write_piece(struct stream_input *si, const Process__StreamInputReques
 	if (!si->proc)
 		return error_set(err, ERROR_FAILED_PRECONDITION,
 				 "input came before the start event");
-	if (rpc_input_bytes(si->proc, data->input, &bytes, err) < 0)
+	if (pty_input_bytes(si->proc, data->input, &bytes, err) < 0)
 		return -1;
 	si->job.data = bytes.data;
 	si->job.n = bytes.len;
 	r = input_submit(&si->proc->input, &si->job);
 	if (r < 0)
-		return rpc_input_error(si->proc, r, err);
+		return pty_input_error(si->proc, r, err);
 	if (r == INPUT_WAITS) {
-		/* The message is gone when this callback returns. */
+		/* The message lives only for this callback. */
 		input_job_own(&si->job);
 		si->writing = true;
 		rpc_hold(si->call);
@@ -119,7 +126,25 @@ static void stream_input_message(struct rpc_call *call, const ProtobufCMessage *
 		fail(si, &err);
 }
 
-/* Messages and the end come only while nothing is on its way: the call was held. */
+/* The process has taken the piece: the next message may come. */
+static void stream_input_written(struct input_job *job, int result)
+{
+	struct stream_input *si = container_of(job, struct stream_input, job);
+	struct error err;
+
+	input_job_disown(job);
+	si->writing = false;
+	if (!si->call) {
+		stream_input_free(si);
+	} else if (result < 0) {
+		pty_input_error(si->proc, result, &err);
+		fail(si, &err);
+	} else {
+		rpc_unhold(si->call);
+	}
+}
+
+/* The call is held while a piece waits, so no piece waits here. */
 static void stream_input_end(struct rpc_call *call)
 {
 	struct stream_input *si = rpc_call_data(call);
@@ -130,7 +155,7 @@ static void stream_input_end(struct rpc_call *call)
 	stream_input_free(si);
 }
 
-/* What the client said to write is written, as with SendInput. */
+/* A piece that waits is still written, as with SendInput. */
 static void stream_input_cancel(struct rpc_call *call, enum rpc_cancel why)
 {
 	struct stream_input *si = rpc_call_data(call);
@@ -140,16 +165,3 @@ static void stream_input_cancel(struct rpc_call *call, enum rpc_cancel why)
 	if (!si->writing)
 		stream_input_free(si);
 }
-
-const struct rpc_method rpc_stream_input_method = {
-	.service = "process.Process",
-	.name = "StreamInput",
-	.kind = RPC_CLIENT_STREAM,
-	.input = &process__stream_input_request__descriptor,
-	.output = &process__stream_input_response__descriptor,
-	.malformed_code = ERROR_UNKNOWN,
-	.open = stream_input_open,
-	.message = stream_input_message,
-	.end = stream_input_end,
-	.cancel = stream_input_cancel,
-};

@@ -1,6 +1,19 @@
-/* Update: the size of a terminal. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Update: sets the size of a terminal. */
 #include "pty/pty.h"
 #include "pty/rpc.h"
+
+static void update_open(struct rpc_call *call, const ProtobufCMessage *message);
+
+const struct rpc_method pty_rpc_update_method = {
+	.service = "process.Process",
+	.name = "Update",
+	.kind = RPC_UNARY,
+	.input = &process__update_request__descriptor,
+	.output = &process__update_response__descriptor,
+	.message_max_bytes = PTY_SMALL_REQUEST_BYTES,
+	.open = update_open,
+};
 
 static int resize(const struct proc *p, const Process__PTY *pty, struct error *err)
 {
@@ -24,7 +37,7 @@ static void update_open(struct rpc_call *call, const ProtobufCMessage *message)
 	struct error err;
 	struct proc *p;
 
-	p = rpc_find_process(rpc_call_service(call), request->process, &err);
+	p = pty_find_process(rpc_call_service(call), request->process, &err);
 	if (!p || (request->pty && resize(p, request->pty, &err) < 0)) {
 		rpc_fail(call, &err);
 		return;
@@ -32,12 +45,3 @@ static void update_open(struct rpc_call *call, const ProtobufCMessage *message)
 	process__update_response__init(&response);
 	rpc_reply(call, &response.base);
 }
-
-const struct rpc_method rpc_update_method = {
-	.service = "process.Process",
-	.name = "Update",
-	.kind = RPC_UNARY,
-	.input = &process__update_request__descriptor,
-	.output = &process__update_response__descriptor,
-	.open = update_open,
-};

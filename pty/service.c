@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/service.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@ struct pty_service *pty_service_new(struct context *context, struct cgroups *cgr
 
 	svc->context = context;
 	svc->cgroups = cgroups;
-	TAILQ_INIT(&svc->held);
+	TAILQ_INIT(&svc->starting);
 	svc->kill_scope = KILL_SCOPE_SESSION;
 	proc_table_init(&svc->table, context->loop, &context->budget, &context->trim);
 	return svc;
@@ -31,9 +32,10 @@ void pty_service_free(struct pty_service *svc)
 void pty_service_register(struct pty_service *svc, struct router *router)
 {
 	static const struct rpc_method *const methods[] = {
-		&rpc_start_method,	 &rpc_connect_method,	   &rpc_list_method,
-		&rpc_update_method,	 &rpc_stream_input_method, &rpc_send_input_method,
-		&rpc_send_signal_method, &rpc_close_stdin_method,
+		&pty_rpc_start_method,	      &pty_rpc_connect_method,
+		&pty_rpc_list_method,	      &pty_rpc_update_method,
+		&pty_rpc_stream_input_method, &pty_rpc_send_input_method,
+		&pty_rpc_send_signal_method,  &pty_rpc_close_stdin_method,
 	};
 	size_t i;
 
@@ -46,6 +48,11 @@ void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope)
 	svc->kill_scope = scope;
 }
 
+const uint64_t *pty_service_last_start(const struct pty_service *svc)
+{
+	return &svc->last_start_ms;
+}
+
 void pty_service_stats(const struct pty_service *svc, struct pty_stats *ret)
 {
 	const struct proc *p;
@@ -54,7 +61,7 @@ void pty_service_stats(const struct pty_service *svc, struct pty_stats *ret)
 	ret->output_bytes = svc->table.output_bytes;
 	ret->oom_kills = svc->table.oom_kills;
 	ret->live = svc->table.n_live;
-	ret->waiting = svc->n_held;
+	ret->waiting = pty_starts_waiting(svc);
 	ret->lingering = svc->cgroups ? svc->cgroups->n_lingering : 0;
 	TAILQ_FOREACH (p, &svc->table.live, link)
 		ret->readers += p->n_taps;
@@ -65,10 +72,12 @@ void pty_service_dump(const struct pty_service *svc)
 	uint64_t now = clock_monotonic_ms();
 	const struct proc *p;
 
-	log_info("processes: %zu live, %zu exits retained, %zu waiting for a thaw",
-		 svc->table.n_live, svc->table.n_retained, svc->n_held);
+	log_info("processes: %zu live, %zu exits retained, %zu being started, %zu zombies that a "
+		 "tracer holds",
+		 svc->table.n_live, svc->table.n_retained, pty_starts_waiting(svc),
+		 svc->table.zombies.n);
 	if (svc->cgroups)
-		log_info("cgroups: %zu of processes that are over have somebody in them",
+		log_info("cgroups: %zu of ended processes still have members",
 			 svc->cgroups->n_lingering);
 	TAILQ_FOREACH (p, &svc->table.live, link)
 		log_info("process %d: %s%s%s, up %ju s, %u readers (%u full), %ju + %ju bytes out, "
@@ -80,7 +89,7 @@ void pty_service_dump(const struct pty_service *svc)
 			 p->input.queued_bytes);
 }
 
-struct proc *rpc_find_process(struct pty_service *svc, const Process__ProcessSelector *selector,
+struct proc *pty_find_process(struct pty_service *svc, const Process__ProcessSelector *selector,
 			      struct error *err)
 {
 	struct proc *p;
@@ -104,7 +113,7 @@ struct proc *rpc_find_process(struct pty_service *svc, const Process__ProcessSel
 	}
 }
 
-void rpc_tap_writable(struct rpc_call *call)
+void pty_rpc_tap_writable(struct rpc_call *call)
 {
 	struct tap *tap = rpc_call_data(call);
 
@@ -112,7 +121,7 @@ void rpc_tap_writable(struct rpc_call *call)
 		tap_writable(tap);
 }
 
-void rpc_tap_keepalive(struct rpc_call *call)
+void pty_rpc_tap_keepalive(struct rpc_call *call)
 {
 	struct tap *tap = rpc_call_data(call);
 

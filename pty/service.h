@@ -1,50 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * process.Process: the service whose methods start processes and steer them. One method a file,
- * pty/rpc_*.c.
+ * process.Process: the service whose methods start processes and control them.
  */
 #ifndef PTY_SERVICE_H
 #define PTY_SERVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pty/proc.h"
+#include "pty/kill.h"
 
 struct cgroups;
+struct context;
 struct pty_service;
 struct router;
-struct context;
 
-/* For the metrics. */
+/* For the metrics. Counts are since the daemon's start. */
 struct pty_stats {
-	uint64_t started; /* since the start, as all that can't shrink */
-	uint64_t failed;  /* to start */
+	uint64_t started;
+	uint64_t failed; /* to start */
 	uint64_t oom_kills;
 	uint64_t output_bytes;
 	size_t live;
 	size_t readers;
-	size_t waiting;	  /* for the thaw */
-	size_t lingering; /* cgroups of processes that are over, with somebody in them */
+	size_t waiting;	  /* starts between their request and their process */
+	size_t lingering; /* cgroups of ended processes that still have members */
 };
 
-/*
- * Borrows the state, with its workers, users and budget, and the cgroups, which may be NULL.
- * spawn_init must have been called.
- */
+/* Borrows the context and the cgroups, which may be NULL. To be called after spawn_init. */
 struct pty_service *pty_service_new(struct context *context, struct cgroups *cgroups);
 
-/* Lets go of the processes, which live on. */
+/* Lets go of the processes, which go on. NULL is fine. */
 void pty_service_free(struct pty_service *svc);
 
 void pty_service_register(struct pty_service *svc, struct router *router);
 
-/* Whom KILL and the deadline reach unless a Start says otherwise (X-Envd-Kill-Scope). */
+/* Whom KILL and the deadline reach if the Start has no X-Envd-Kill-Scope. */
 void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope);
 
+/* When a process was started last, by clock_monotonic_ms; 0: never. The pointer stays valid. */
+const uint64_t *pty_service_last_start(const struct pty_service *svc);
+
 /*
- * Holds back the start of processes that would begin in a frozen cgroup, and lets go of those held.
+ * Refuses starts with `unavailable` (and those that no worker has begun), because the workload is
+ * frozen or about to be; or accepts them again. Starts with the tag "_system" are never refused.
  */
-void pty_service_hold(struct pty_service *svc, bool hold);
+void pty_service_refuse_starts(struct pty_service *svc, bool refuse);
+
+/*
+ * Whether a start is between its request and the exec of its child. A freeze waits until none is: a
+ * child that it catches there would keep its worker until the thaw. Starts with the tag "_system" do
+ * not count: their children begin in the daemon's cgroup.
+ */
+bool pty_service_starting(const struct pty_service *svc);
 
 void pty_service_stats(const struct pty_service *svc, struct pty_stats *ret);
 

@@ -1,18 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clone.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "pty/clone.h"
+#include "pty/proc_stat.h"
 #include "pty/pty.h"
 #include "pty/spawn_child.h"
 
@@ -25,7 +29,7 @@
 
 static struct spawn_defaults defaults;
 static bool limits_saved;
-/* Over the closing of a pidfd that spawn_kill may be using. */
+/* Held while a pidfd that spawn_kill may use is closed. */
 static pthread_mutex_t pidfd_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t inspect_once = PTHREAD_ONCE_INIT;
 
@@ -38,17 +42,17 @@ void spawn_init(void)
 		if (getrlimit((int)i, &defaults.limits[i]) < 0)
 			fatal("getrlimit(%u) failed", i);
 	limits_saved = true;
-	/* Ignored, as a parent may leave it, it would have the kernel reap our children. */
+	/* If SIGCHLD is ignored, as a parent may leave it, the kernel reaps our children itself. */
 	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR)
 		fatal("signal failed");
-	/* A pipe's end that gets one of these numbers could not be moved there in a child. */
+	/* Otherwise a pipe could get one of these numbers, and dup3 in the child would fail. */
 	do
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	fd_close(&fd);
 }
 
-/* Asks the kernel: the C library does not tell of the two signals that it keeps for itself. */
+/* By system call: sigaction(3) refuses the two signals that the C library uses itself. */
 static bool is_ignored(unsigned sig)
 {
 	/* The kernel's struct sigaction begins with the handler on every architecture. */
@@ -61,7 +65,7 @@ static bool is_ignored(unsigned sig)
 	       action.handler == (uintptr_t)SIG_IGN;
 }
 
-/* What main has made of the process by the time of the first spawn, and won't change any more. */
+/* Reads what main has set up by the time of the first spawn. It does not change later. */
 static void inspect_process(void)
 {
 	struct rlimit now;
@@ -85,8 +89,8 @@ void spawn_prepare(struct spawn *s)
 	s->pidfd = -1;
 }
 
-/* A pipe whose daemon's end, 0 to read or 1 to write, does not block. */
-static int make_pipe(int own_end, int *ret_own, int *ret_child)
+/* A pipe. The daemon's end (0 to read, 1 to write) does not block. The user owns it. */
+static int make_pipe(const struct spawn *s, int own_end, int *ret_own, int *ret_child)
 {
 	int fds[2];
 
@@ -94,12 +98,15 @@ static int make_pipe(int own_end, int *ret_own, int *ret_child)
 		return -errno;
 	if (fcntl(fds[own_end], F_SETFL, (own_end == 1 ? O_WRONLY : O_RDONLY) | O_NONBLOCK) < 0)
 		fatal("fcntl of a pipe failed");
+	/* Otherwise another user could not open /dev/stderr, which is a link to the pipe. */
+	if (defaults.privileged && s->uid != 0)
+		(void)!fchown(fds[0], s->uid, s->gid);
 	*ret_own = fds[own_end];
 	*ret_child = fds[!own_end];
 	return 0;
 }
 
-/* The daemon's ends in `s`, the child's in `fds` (-1 where it gets none). */
+/* The daemon's ends go to `s`, the child's to `fds` (-1: none). */
 static int make_stdio(struct spawn *s, int fds[3])
 {
 	int r = 0;
@@ -111,11 +118,11 @@ static int make_stdio(struct spawn *s, int fds[3])
 		return r;
 	}
 	if (s->stdin_pipe)
-		r = make_pipe(1, &s->stdin_fd, &fds[0]);
+		r = make_pipe(s, 1, &s->stdin_fd, &fds[0]);
 	if (r == 0)
-		r = make_pipe(0, &s->stdout_fd, &fds[1]);
+		r = make_pipe(s, 0, &s->stdout_fd, &fds[1]);
 	if (r == 0)
-		r = make_pipe(0, &s->stderr_fd, &fds[2]);
+		r = make_pipe(s, 0, &s->stderr_fd, &fds[2]);
 	return r;
 }
 
@@ -128,7 +135,7 @@ static void close_child_ends(int fds[3])
 	fd_close(&fds[2]);
 }
 
-static void close_own_ends(struct spawn *s)
+void spawn_close(struct spawn *s)
 {
 	if (s->stdout_fd == s->stdin_fd)
 		s->stdout_fd = -1;
@@ -137,7 +144,7 @@ static void close_own_ends(struct spawn *s)
 	fd_close(&s->stderr_fd);
 }
 
-/* The code of a failure of the system: limits that were reached are told from the rest. */
+/* The code of a failed system call. */
 static enum error_code code_of(int errnum)
 {
 	switch (errnum) {
@@ -152,7 +159,7 @@ static enum error_code code_of(int errnum)
 	}
 }
 
-/* What a child's report means to the client. */
+/* Turns a child's report into an error. */
 static int explain(const struct spawn *s, enum spawn_step step, int errnum, struct error *err)
 {
 	static const char *const doing[] = {
@@ -168,8 +175,9 @@ static int explain(const struct spawn *s, enum spawn_step step, int errnum, stru
 		return error_set_errno(err, ERROR_INVALID_ARGUMENT, errnum,
 				       "cwd '%s' cannot be entered", s->cwd);
 	if (step == SPAWN_EXEC)
-		return error_set_errno(err, ERROR_INVALID_ARGUMENT, errnum,
-				       "error starting process '%s'", s->argv[0]);
+		return error_set_errno(err,
+				       errnum == E2BIG ? ERROR_INVALID_ARGUMENT : code_of(errnum),
+				       errnum, "error starting process '%s'", s->argv[0]);
 	return error_set_errno(err, code_of(errnum), errnum, "cannot %s '%s'", doing[step],
 			       s->argv[0]);
 }
@@ -179,11 +187,45 @@ void spawn_kill(struct spawn *s)
 	int pidfd;
 
 	pthread_mutex_lock(&pidfd_lock);
-	/* The kernel writes it, from within the clone. */
+	/* The kernel writes it during the clone. */
 	pidfd = *(volatile int *)&s->pidfd;
 	if (pidfd >= 0)
 		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 	pthread_mutex_unlock(&pidfd_lock);
+}
+
+/* The pid of a pidfd: its fdinfo has a line "Pid:\tNUMBER" (proc(5)). 0: unknown. */
+static pid_t pid_of(int pidfd)
+{
+	char path[64], text[512];
+	FD_AUTO int fd = -1;
+	const char *line;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : fd_read_all(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, "Pid:");
+	return line ? (pid_t)strtol(line + strlen("Pid:"), NULL, 10) : 0;
+}
+
+bool spawn_kill_stopped(struct spawn *s)
+{
+	struct proc_stat stat;
+	bool stopped = false;
+	int pidfd;
+	pid_t pid;
+
+	pthread_mutex_lock(&pidfd_lock);
+	pidfd = *(volatile int *)&s->pidfd;
+	pid = pidfd >= 0 ? pid_of(pidfd) : 0;
+	if (pid > 0 && proc_stat_read(-1, pid, &stat) == 0)
+		stopped = stat.state == 'T' || stat.state == 't';
+	if (stopped)
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	pthread_mutex_unlock(&pidfd_lock);
+	return stopped;
 }
 
 /*
@@ -206,7 +248,7 @@ static void reap(struct spawn *s)
 	pthread_mutex_unlock(&pidfd_lock);
 }
 
-/* Clones, with the child on a stack that lies in this frame. */
+/* Clones. The stack of the child lies in this frame. */
 static pid_t clone_child(struct spawn *s, struct spawn_child *report)
 {
 	_Alignas(16) char stack[SPAWN_STACK_BYTES];
@@ -221,7 +263,7 @@ static pid_t clone_child(struct spawn *s, struct spawn_child *report)
 	char *cmd = s->argv[0];
 	pid_t pid = clone_vfork(&child);
 
-	/* A script's name took its place, on the stack that ends here. */
+	/* For a script the child replaced it by a path on its stack. */
 	s->argv[0] = cmd;
 	return pid;
 }
@@ -237,12 +279,13 @@ int spawn_run(struct spawn *s, struct error *err)
 		r = s->pid = clone_child(s, &report);
 	close_child_ends(report.fds);
 	if (r < 0) {
-		close_own_ends(s);
+		spawn_close(s);
 		return error_set_errno(err, code_of(-r), r, "cannot start '%s'", s->argv[0]);
 	}
+	s->cwd_replaced = report.cwd_replaced;
 	if (report.failed_at == SPAWN_STARTED)
 		return 0;
 	reap(s);
-	close_own_ends(s);
+	spawn_close(s);
 	return explain(s, report.failed_at, report.failed_errno, err);
 }

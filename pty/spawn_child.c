@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/spawn_child.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What a child runs with, whatever the daemon itself runs at. */
+/* Set for each child, independent of the daemon's own values. */
 #define CHILD_OOM_SCORE_ADJ "100"
 #define CHILD_IOPRIO	    IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 4)
 #define CHILD_UMASK	    022
@@ -21,21 +22,21 @@
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND	    127
 
-/* A text has no NUL in its first bytes: what a shell looks at before it takes a file for a script. */
+/* A file without NUL in its first line of at most this many bytes counts as a script, as in shells. */
 #define SCRIPT_LOOK_BYTES 128
 
 /*
- * A file that another child still holds open for writing, between its clone and its close_range,
- * can't be executed yet: tried again after 2, 4, 8, … ms.
+ * ETXTBSY: another child, between its clone and its close_range, may hold the file open for writing.
+ * The exec is tried again after 2, 4, 8, … ms.
  */
 #define BUSY_TRIES 7
 
-/* The sanitizers' shadow of this stack would outlive it, and their checks call back into them. */
+/* Sanitizers keep a shadow of this stack after its end, and their checks are calls. */
 #define CHILD_CODE __attribute__((no_sanitize("address", "undefined", "thread")))
 
 /*
- * System calls without the C library's wrappers, around which the sanitizers put their own. The
- * errno they set is that of the suspended thread.
+ * System calls without the C library's wrappers, which sanitizers replace. They set the errno of the
+ * suspended thread.
  */
 CHILD_CODE static int sys_open(const char *path, int flags)
 {
@@ -53,7 +54,7 @@ CHILD_CODE _Noreturn static void sys_exit(int status)
 		syscall(SYS_exit_group, status);
 }
 
-/* Ends the child before it was one: the parent reads the report. */
+/* Reports a failure and exits. */
 CHILD_CODE _Noreturn static void fail(struct spawn_child *c, enum spawn_step step, int errnum)
 {
 	c->failed_errno = errnum;
@@ -61,7 +62,7 @@ CHILD_CODE _Noreturn static void fail(struct spawn_child *c, enum spawn_step ste
 	sys_exit(EXIT_NOT_FOUND);
 }
 
-/* Out of the daemon's session, cgroup and priorities. What can't be had is left. */
+/* Leaves the daemon's session, cgroup and priorities. Priorities that cannot be set are kept. */
 CHILD_CODE static void leave_daemon(struct spawn_child *c)
 {
 	const struct spawn *s = c->spawn;
@@ -80,10 +81,10 @@ CHILD_CODE static void leave_daemon(struct spawn_child *c)
 	syscall(SYS_umask, CHILD_UMASK);
 }
 
-/* Signals and limits as a program expects them. Handlers were reset by the clone. */
+/* Resets ignored signals and changed limits. The clone has reset the signal handlers. */
 CHILD_CODE static void reset_process(const struct spawn_defaults *d)
 {
-	/* The kernel's struct sigaction, whatever its layout: SIG_DFL and no flags are zero. */
+	/* As the kernel's struct sigaction, on every architecture: SIG_DFL and no flags are zero. */
 	static const char default_action[64];
 	unsigned i;
 
@@ -95,7 +96,7 @@ CHILD_CODE static void reset_process(const struct spawn_defaults *d)
 			syscall(SYS_prlimit64, 0, i, &d->limits[i], NULL);
 }
 
-/* An input that is at its end: /dev/null, or where an image has none, a pipe without a writer. */
+/* An input that is at its end: /dev/null, or in an image without it a pipe without a writer. */
 CHILD_CODE static int open_nothing(void)
 {
 	int fd = sys_open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -110,8 +111,8 @@ CHILD_CODE static int open_nothing(void)
 }
 
 /*
- * The descriptors 0, 1, 2, and no others: not even until the exec, which may take long, for a
- * connection of the daemon's that is open here is not closed when the daemon closes it.
+ * Sets up 0, 1, 2 and closes all others. They are not left to the exec, which may take long: a
+ * connection that is open here stays open when the daemon closes it.
  */
 CHILD_CODE static void set_stdio(struct spawn_child *c)
 {
@@ -122,15 +123,18 @@ CHILD_CODE static void set_stdio(struct spawn_child *c)
 		if (syscall(SYS_dup3, fd, i, 0) < 0)
 			fail(c, SPAWN_STDIO, errno);
 	}
-	/* Where the call is not to be had the exec closes them. */
+	/* Before Linux 5.9 there is no such call, and the exec closes them. */
 	syscall(SYS_close_range, 3U, ~0U, 0);
 	if (c->spawn->pty && syscall(SYS_ioctl, 0, TIOCSCTTY, 0) < 0)
 		fail(c, SPAWN_TERMINAL, errno);
 }
 
 /*
- * The C library's setuid family would signal every thread of the daemon and wait for them, so the
- * system calls are made directly: they change the calling task alone.
+ * By system calls, which change only the calling task: setuid(3) and its family change every thread
+ * of the daemon (nptl(7)).
+ *
+ * Without CAP_SETGID setgroups fails. If the ids are right already, as in a container whose root has
+ * no capabilities, the child keeps the daemon's groups.
  */
 CHILD_CODE static void become_user(struct spawn_child *c)
 {
@@ -138,20 +142,23 @@ CHILD_CODE static void become_user(struct spawn_child *c)
 
 	if (!c->defaults->privileged)
 		return;
-	if (syscall(SYS_setgroups, s->n_groups, s->groups) < 0 ||
-	    syscall(SYS_setresgid, s->gid, s->gid, s->gid) < 0 ||
+	if (syscall(SYS_setgroups, s->n_groups, s->groups) < 0 &&
+	    (errno != EPERM || (uid_t)syscall(SYS_geteuid) != s->uid ||
+	     (gid_t)syscall(SYS_getegid) != s->gid))
+		fail(c, SPAWN_USER, errno);
+	if (syscall(SYS_setresgid, s->gid, s->gid, s->gid) < 0 ||
 	    syscall(SYS_setresuid, s->uid, s->uid, s->uid) < 0)
 		fail(c, SPAWN_USER, errno);
 }
 
-/* Whether a file that the kernel can't execute could be a shell's script. */
+/* Whether a file that the kernel cannot execute may be a script for the shell. */
 CHILD_CODE static bool is_text(const char *path)
 {
 	char start[SCRIPT_LOOK_BYTES];
 	int fd = sys_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ssize_t n, i;
 
-	/* Unreadable: the shell will say so. */
+	/* Unreadable: the shell reports it. */
 	if (fd < 0)
 		return true;
 	n = syscall(SYS_read, fd, start, sizeof(start));
@@ -169,6 +176,23 @@ CHILD_CODE static void sleep_ms(long ms)
 	syscall(SYS_nanosleep, &delay, NULL);
 }
 
+/*
+ * execve(2) with an empty signal mask, which the program inherits. Signals are blocked again when it
+ * fails. On kernels before 5.16 a core-dumping signal kills every process that shares the memory
+ * (fs/coredump.c, zap_threads), so the mask is empty for this one call.
+ */
+CHILD_CODE static void exec_unblocked(const char *path, char *const *argv, char *const *envp)
+{
+	uint64_t none = 0, all = ~(uint64_t)0;
+	int errnum;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
+	syscall(SYS_execve, path, argv, envp);
+	errnum = errno;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
+	errno = errnum;
+}
+
 /* Executes one file, or returns the errno. */
 CHILD_CODE static int exec_file(struct spawn_child *c, char *path)
 {
@@ -180,24 +204,24 @@ CHILD_CODE static int exec_file(struct spawn_child *c, char *path)
 	do {
 		if (tries)
 			sleep_ms(1L << tries);
-		syscall(SYS_execve, path, s->argv, s->envp);
+		exec_unblocked(path, s->argv, s->envp);
 	} while (errno == ETXTBSY && ++tries < BUSY_TRIES);
-	/* Only here is it known that the strings are too long, and nothing was run. */
-	if (errno == E2BIG)
-		fail(c, SPAWN_EXEC, E2BIG);
+	/* The arguments are too long, or a limit is reached (EAGAIN: RLIMIT_NPROC of the user). */
+	if (errno == E2BIG || errno == EAGAIN || errno == ENOMEM || errno == EMFILE ||
+	    errno == ENFILE)
+		fail(c, SPAWN_EXEC, errno);
 	if (errno != ENOEXEC || !is_text(path))
 		return errno;
 	s->argv[-1] = shell;
 	s->argv[0] = path;
-	syscall(SYS_execve, shell, s->argv - 1, s->envp);
+	exec_unblocked(shell, s->argv - 1, s->envp);
 	s->argv[0] = name;
 	return errno;
 }
 
 /*
- * Looks the command up in PATH as execvp(3) does, but in the child's own PATH and with none where
- * it has none. Returns the errno to report: that a match was not executable, else that there is
- * none.
+ * Looks the command up as execvp(3) does, but in the child's own PATH, and without a default if it
+ * has none. Returns the errno to report: of the first match that could not be executed, or ENOENT.
  */
 CHILD_CODE static int exec_search(struct spawn_child *c)
 {
@@ -229,7 +253,7 @@ CHILD_CODE static int exec_search(struct spawn_child *c)
 	}
 }
 
-/* The last words of a child that could not become its program. */
+/* Writes why the program could not be executed. */
 CHILD_CODE static void complain(const char *cmd, int errnum)
 {
 	const char *reason = strerrordesc_np(errnum);
@@ -243,21 +267,33 @@ CHILD_CODE static void complain(const char *cmd, int errnum)
 	syscall(SYS_writev, STDERR_FILENO, line, 4);
 }
 
+/* Enters the working directory, or "/" in the place of one that nobody asked for (login(1)). */
+CHILD_CODE static void enter_directory(struct spawn_child *c)
+{
+	static char root[] = "PWD=/";
+	const struct spawn *s = c->spawn;
+	int errnum;
+
+	if (syscall(SYS_chdir, s->cwd) == 0)
+		return;
+	errnum = errno;
+	if (!s->pwd || syscall(SYS_chdir, "/") < 0)
+		fail(c, SPAWN_CWD, errnum);
+	*s->pwd = root;
+	c->cwd_replaced = true;
+}
+
 CHILD_CODE void spawn_child_main(void *arg)
 {
 	struct spawn_child *c = arg;
 	const struct spawn *s = c->spawn;
-	uint64_t no_signals = 0;
 	int errnum;
 
 	leave_daemon(c);
 	reset_process(c->defaults);
 	set_stdio(c);
 	become_user(c);
-	if (syscall(SYS_chdir, s->cwd) < 0)
-		fail(c, SPAWN_CWD, errno);
-	/* Signals were blocked so far: from here on one may end the child, and only the child. */
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, sizeof(no_signals));
+	enter_directory(c);
 	errnum = exec_search(c);
 	complain(s->argv[0], errnum);
 	sys_exit(errnum == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);

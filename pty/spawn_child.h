@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The child's part of a spawn: what happens between clone and execve.
+ * The child's part of a spawn: between clone and execve.
  *
- * It runs in the daemon's memory on a stack of its own, while the thread that cloned it is
- * suspended. So it makes system calls, writes to nothing but its stack, argv and its report, and
- * takes no lock: another thread may hold any.
+ * It runs in the daemon's memory on a stack of its own, while the thread that cloned it is suspended.
+ * So it makes only system calls, writes only to its stack, argv, envp and its report, and takes no
+ * lock: another thread may hold it.
  */
 #ifndef PTY_SPAWN_CHILD_H
 #define PTY_SPAWN_CHILD_H
@@ -14,10 +15,10 @@
 
 #include "pty/spawn.h"
 
-/* Room for the child: a path to try, and what its calls need. */
+/* Holds a path of 4 KiB and the frames of system calls. */
 #define SPAWN_STACK_BYTES (16 * 1024)
 
-/* What every child gets of the daemon's process, found out once. */
+/* Facts about the daemon that every child needs, found out once. */
 struct spawn_defaults {
 	bool privileged;  /* the daemon is root: it can become another user */
 	uint64_t ignored; /* signals that are ignored, bit n - 1 for signal n */
@@ -38,10 +39,11 @@ enum spawn_step {
 struct spawn_child {
 	struct spawn *spawn;
 	const struct spawn_defaults *defaults;
-	int fds[3]; /* to become 0, 1, 2, all of them above 2; -1: at its end from the beginning */
-	/* The report: where it failed, if it did, and the errno. */
+	int fds[3]; /* become 0, 1, 2; all above 2; -1: an input that is at its end */
+	/* The report: the step that failed, its errno, and whether "/" replaced the directory. */
 	volatile enum spawn_step failed_at;
 	volatile int failed_errno;
+	volatile bool cwd_replaced;
 };
 
 /* `arg` is a struct spawn_child. */

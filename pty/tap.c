@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/tap.h"
 
 #include <stdlib.h>
@@ -16,12 +17,11 @@ bool tap_explains(const struct rpc_call *call)
 	return value && strcmp(value, "1") == 0;
 }
 
-struct tap *tap_new(struct rpc_call *call, bool owner)
+struct tap *tap_new(struct rpc_call *call)
 {
 	struct tap *tap = mem_zalloc(sizeof(*tap));
 
 	tap->call = call;
-	tap->owner = owner;
 	tap->explain = tap_explains(call);
 	rpc_call_set_data(call, tap);
 	return tap;
@@ -33,7 +33,7 @@ static void tap_note_taken(struct tap *tap)
 	tap->took_ms = clock_monotonic_ms();
 }
 
-/* The call's answer to a message; the first FULL begins a time of waiting. */
+/* Records what the call said to a message. With the first RPC_FULL the tap begins to wait. */
 static void tap_flow(struct tap *tap, enum rpc_flow flow)
 {
 	if (flow != RPC_FULL || tap->full)
@@ -84,7 +84,7 @@ void tap_writable(struct tap *tap)
 		return;
 	tap->full = false;
 	tap->proc->full_taps--;
-	/* There is most likely something to read: no need to ask the loop first. */
+	/* Most likely there is something to read, so the loop is not asked first. */
 	proc_pump(tap->proc);
 }
 
@@ -92,14 +92,14 @@ void tap_keepalive(struct tap *tap)
 {
 	struct message message;
 
-	/* `start` comes first, however long the program's file system takes. */
+	/* `start` is the first event, also if the exec takes longer than the interval. */
 	if (!tap->proc)
 		return;
 	tap_flow(tap, rpc_send(tap->call, message_keepalive(&message)));
 	proc_update(tap->proc);
 }
 
-/* To several: encoded once for each encoding that one of them has. */
+/* Sends to several taps: the message is encoded once for each encoding among them. */
 static void send_shared(struct proc *p, const ProtobufCMessage *message)
 {
 	struct rpc_frame *frames[RPC_ENCODINGS] = {NULL};
@@ -131,7 +131,7 @@ void taps_end(struct proc *p)
 	struct message message;
 	struct tap *tap, *next;
 
-	/* Those that want to hear more than all others get a message of their own. */
+	/* Taps that asked for an explanation get an end event of their own. */
 	for (tap = p->exit_status.oom ? TAILQ_FIRST(&p->taps) : NULL; tap; tap = next) {
 		next = TAILQ_NEXT(tap, link);
 		if (!tap->explain)
@@ -147,21 +147,13 @@ void taps_end(struct proc *p)
 	}
 }
 
-/* gRPC's own deadline is another (grpc-timeout): its stream ends as any other does. */
-static bool is_connect(const struct rpc_call *call)
-{
-	const char *type = rpc_call_header(call, "content-type");
-
-	return !type || strncmp(type, "application/grpc", strlen("application/grpc")) != 0;
-}
-
 void taps_pass_deadline(struct proc *p)
 {
 	struct error err;
 	struct tap *tap;
 
 	TAILQ_FOREACH (tap, &p->taps, link)
-		if (tap->owner && is_connect(tap->call))
+		if (tap->ends_at_deadline)
 			break;
 	if (!tap)
 		return;
@@ -181,7 +173,7 @@ void taps_update(struct proc *p)
 		timer_cancel(&p->stall);
 		return;
 	}
-	/* The time in which it held up only itself does not count against a tap. */
+	/* The time before there were other taps does not count. */
 	TAILQ_FOREACH (tap, &p->taps, link)
 		if (tap->full)
 			tap_note_taken(tap);
@@ -195,7 +187,7 @@ static bool tap_is_stalled(struct tap *tap)
 
 	if (pending < tap->pending_bytes)
 		tap_note_taken(tap);
-	/* Keepalives were added. */
+	/* It may have grown: keepalives are added. */
 	tap->pending_bytes = pending;
 	return clock_monotonic_ms() - tap->took_ms >= tap->proc->table->stall_ms;
 }

@@ -2,9 +2,7 @@
 #include "pty/zombie.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -13,13 +11,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "pty/proc_stat.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
-
-/* proc(5): fields are separated by blanks, the second is "(comm)", the 52nd is the exit code. */
-#define STAT_FIELDS_AFTER_COMM 50
 
 struct zombie {
 	pid_t pid;
@@ -39,24 +35,13 @@ static void from_wait_status(int status, struct exit_status *ret)
 	}
 }
 
-/* The last field of /proc/PID/stat. The kernel shows 0 there to those who may not trace it. */
+/* From /proc/PID/stat, which shows 0 to those who may not trace the process. */
 static void read_exit_status(pid_t pid, struct exit_status *ret)
 {
-	char path[32], text[1024];
-	FD_AUTO int fd = -1;
-	unsigned i;
-	ssize_t n;
-	char *p;
+	struct proc_stat stat;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : fd_read_all(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	p = strrchr(text, ')');
-	for (i = 0; p && i < STAT_FIELDS_AFTER_COMM; i++)
-		p = strchr(p + 1, ' ');
-	if (p)
-		from_wait_status((int)strtol(p, NULL, 10), ret);
+	if (proc_stat_read(-1, pid, &stat) == 0)
+		from_wait_status(stat.exit_code, ret);
 }
 
 /* waitid(2) that never blocks. 1: *info tells of the child; 0: a tracer holds it; or -errno. */

@@ -37,8 +37,6 @@ struct context {
 	size_t n_env;
 	char *default_user;    /* "root" until /init says otherwise */
 	char *default_workdir; /* NULL: the user's home */
-
-	uint64_t process_started_ms; /* when the last one did (clock_monotonic_ms); 0: none yet */
 };
 
 /* Copies. An internal variable replaces any; another never replaces an internal one. */

@@ -8,6 +8,7 @@
 #include "envd/control/log_export.h"
 #include "envd/control/metrics.h"
 #include "pty/accounting.h"
+#include "pty/proc.h"
 #include "pty/service.h"
 #include "rpc/http/server.h"
 
@@ -83,7 +84,7 @@ static void put_processes(struct evbuffer *out, const struct pty_service *pty)
 	put_gauge(out, "envd_process_readers", "Streams that follow a process.",
 		  (double)stats.readers);
 	put_gauge(out, "envd_starts_waiting",
-		  "Processes to be started when the workload is thawed.", (double)stats.waiting);
+		  "Starts that wait for a worker or for their exec.", (double)stats.waiting);
 	put_gauge(out, "envd_cgroups_lingering",
 		  "Processes that are over, and something they started is not.",
 		  (double)stats.lingering);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/cgroup/cgroup.h"
 
 #include <dirent.h>
@@ -15,7 +16,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pty/cgroup/cgroup_file.h"
-#include "pty/spawn.h"
 
 /* The names are "p" and a number, so that an earlier daemon's are known again. */
 #define NAME_PREFIX 'p'
@@ -70,37 +70,53 @@ static int make_directory(struct cgroup *cg)
 	return -errno;
 }
 
-/* The descriptor that the spawn wants of a directory: itself, or its cgroup.procs. */
-static void open_entry(const struct cgroup *cg, const char *directory, struct spawn *s)
+static void open_entry(const struct cgroup *cg, const char *directory, int *ret_dir_fd,
+		       int *ret_procs_fd)
 {
 	char path[64];
 
 	if (cg->all->entry == CGROUP_ENTRY_CLONE) {
-		s->cgroup_fd = openat(group_fd(cg), directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		*ret_dir_fd = openat(group_fd(cg), directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		return;
 	}
 	snprintf(path, sizeof(path), "%s/cgroup.procs", directory);
-	s->cgroup_procs_fd = openat(group_fd(cg), path, O_WRONLY | O_CLOEXEC);
+	*ret_procs_fd = openat(group_fd(cg), path, O_WRONLY | O_CLOEXEC);
 }
 
-void cgroup_enter(struct cgroup *cg, struct spawn *s)
+int cgroup_enter(struct cgroup *cg, int *ret_dir_fd, int *ret_procs_fd, struct error *err)
 {
-	int r = make_directory(cg);
+	int r;
 
+	*ret_dir_fd = *ret_procs_fd = -1;
+	if (cgroup_file_is_frozen(group_fd(cg)))
+		return error_set(err, ERROR_UNAVAILABLE,
+				 "the target cgroup is frozen: %s/%s reads frozen", cg->all->root,
+				 cgroups_group_name(cg->group));
+	r = make_directory(cg);
 	cg->made = r == 0;
-	if (cg->made) {
-		open_entry(cg, cg->name, s);
-		return;
-	}
-	log_warn("no cgroup of its own for a process in %s: %s", cgroups_group_name(cg->group),
-		 error_errno_text(r));
-	open_entry(cg, ".", s);
+	if (r < 0)
+		log_warn("no cgroup of its own for a process in %s: %s",
+			 cgroups_group_name(cg->group), error_errno_text(r));
+	open_entry(cg, cg->made ? cg->name : ".", ret_dir_fd, ret_procs_fd);
+	return 0;
 }
 
-void cgroup_entered(struct spawn *s)
+int cgroup_open_members(const struct cgroup *cg)
 {
-	fd_close(&s->cgroup_fd);
-	fd_close(&s->cgroup_procs_fd);
+	char path[64];
+	struct stat st;
+	int fd;
+
+	if (!cg->made)
+		return -ENOENT;
+	/* kernfs counts subdirectories as other file systems do: two links and one for each. */
+	if (fstatat(group_fd(cg), cg->name, &st, 0) < 0)
+		return -errno;
+	if (st.st_nlink > 2)
+		return -ENOTEMPTY;
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cg->name);
+	fd = openat(group_fd(cg), path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 int cgroup_kill(const struct cgroup *cg)

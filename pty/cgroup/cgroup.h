@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The cgroup of one process and of all that it starts: made when it is spawned, removed when the
  * process is over and the last one in it has ended.
@@ -15,9 +16,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/error.h"
 #include "pty/cgroup/cgroups.h"
-
-struct spawn;
 
 #define CGROUP_NAME_BYTES 24
 
@@ -52,14 +52,22 @@ struct cgroup_usage {
 struct cgroup *cgroup_new(struct cgroups *c, enum cgroup_group group);
 
 /*
- * Makes the directory and tells the spawn how to begin in it. Where it can't be made, the process
- * begins in the group itself. cgroup_entered, after the spawn, closes what this opened. Worker.
+ * Makes the directory, and opens what a clone needs to begin in it: *ret_dir_fd for
+ * CLONE_INTO_CGROUP, or *ret_procs_fd for a child that writes itself into cgroup.procs. The other one
+ * is -1; the caller owns both. If the directory cannot be made, the process begins in the group
+ * itself. 0, or -1 with ERROR_UNAVAILABLE if the group is frozen: a child that begins in a frozen
+ * cgroup stops before its exec, and keeps the cloning thread waiting. Worker.
  */
-void cgroup_enter(struct cgroup *cg, struct spawn *s);
-void cgroup_entered(struct spawn *s);
+int cgroup_enter(struct cgroup *cg, int *ret_dir_fd, int *ret_procs_fd, struct error *err);
 
-/* Kills all that is in it, at once (cgroup.kill). 0 or -errno. Worker. */
+/* Kills everybody in it at once (cgroup.kill, Linux 5.14). 0 or -errno. Worker. */
 int cgroup_kill(const struct cgroup *cg);
+
+/*
+ * Opens its cgroup.procs to read its members. -errno; -ENOTEMPTY if there are cgroups below it,
+ * whose members are not listed there. Worker.
+ */
+int cgroup_open_members(const struct cgroup *cg);
 
 /* Any thread. 0 or -errno. */
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/cgroup/cgroup_file.h"
 
 #include <dirent.h>
@@ -80,6 +81,29 @@ int cgroup_file_read_number(int dir_fd, const char *path, uint64_t *ret)
 		return 0;
 	}
 	return parse_number(text, ret) ? 0 : -ENODATA;
+}
+
+/* Levels of cgroups above that are asked. */
+#define FREEZE_MAX_DEPTH 8
+
+bool cgroup_file_is_frozen(int dir_fd)
+{
+	char path[(FREEZE_MAX_DEPTH + 1) * 3 + sizeof("cgroup.freeze")] = "cgroup.freeze";
+	uint64_t value;
+	unsigned depth;
+
+	if (cgroup_file_read_key(dir_fd, "cgroup.events", "frozen", &value) == 0 && value)
+		return true;
+	/* The root of the hierarchy has no cgroup.freeze, and above its mount there is none. */
+	for (depth = 0; depth <= FREEZE_MAX_DEPTH; depth++) {
+		if (cgroup_file_read_number(dir_fd, path, &value) < 0)
+			return false;
+		if (value)
+			return true;
+		memmove(path + 3, path, strlen(path) + 1);
+		memcpy(path, "../", 3);
+	}
+	return false;
 }
 
 static int remove_below(int dir_fd, const char *name, unsigned depth);

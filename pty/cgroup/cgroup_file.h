@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The files of cgroup2, small texts that are read and written whole, and its directories
  * (Documentation/admin-guide/cgroup-v2.rst). Every path is relative to an open directory.
@@ -27,6 +28,12 @@ int cgroup_file_read_key(int dir_fd, const char *path, const char *key, uint64_t
 
 /* Reads a file that holds one number; "max" is UINT64_MAX. 0 or -errno. */
 int cgroup_file_read_number(int dir_fd, const char *path, uint64_t *ret);
+
+/*
+ * Whether the cgroup is frozen or about to be: it, or one above it, has 1 in cgroup.freeze, or its
+ * cgroup.events says so. False if that cannot be read.
+ */
+bool cgroup_file_is_frozen(int dir_fd);
 
 /*
  * Removes a cgroup with the empty ones below it, to CGROUP_REMOVE_MAX_DEPTH. 0 (also where it was

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the kernel tells of changes: fsnotify of cgroup.events and memory.events. */
 #include <errno.h>
 #include <limits.h>

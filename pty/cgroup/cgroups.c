@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/cgroup/cgroups.h"
 
 #include <errno.h>
@@ -14,13 +15,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clone.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "pty/cgroup/cgroup.h"
 #include "pty/cgroup/cgroup_file.h"
-#include "pty/clone.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon's cgroups (cgroup2, Documentation/admin-guide/cgroup-v2.rst):
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/cgroup/oom_count.h"
 
 static void expire(struct oom_count *oom, uint64_t now_ms)

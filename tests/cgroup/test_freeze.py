@@ -1,12 +1,11 @@
 """/freeze, /unfreeze and the thaw of /init, on the kernel's cgroups."""
 
 import json
-import threading
 import time
 
 import pytest
 
-from client import Connection, Failed
+from client import Failed
 from conftest import Tree, is_dead, wait_for, write
 
 SERVICE = "system.slice/envd.service"
@@ -92,6 +91,8 @@ def test_without_cgroups(start):
                       "preFrozen": 0, "requested": 2, "frozen": 0, "notFrozen": 0, "failed": 0,
                       "unobservable": 2, "vanished": 0, "sweepMs": 0, "waitMs": 0}
     assert daemon.freeze().status == 204
+    with pytest.raises(Failed, match="unavailable"):
+        daemon.client.start("true")
     assert daemon.unfreeze().status == 204
     assert daemon.client.output("echo runs") == ["runs"]
 
@@ -225,46 +226,32 @@ def test_a_daemon_that_was_frozen_by_the_one_before(start):
     assert not is_dead(stream.pid)
 
 
-def test_a_start_waits_for_the_thaw(daemon, envd, tree):
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_start_while_frozen_is_unavailable(daemon, envd, terminal):
+    """Starts were held until the thaw, so a client without a deadline hung. They end at once with
+    `unavailable`, as the reference's do; those of the platform itself are started."""
+    begin = envd.pty if terminal else envd.sh
     daemon.freeze(maxWaitMs=20000)
-    streams = []
-    threads = [threading.Thread(target=lambda: streams.append(envd.start("echo", "late")))
-               for _ in range(100)]
-    for thread in threads:
-        thread.start()
-    wait_for(lambda: daemon.metrics()["envd_starts_waiting"] == 100, "the starts to wait")
-    # More than there are workers, and nobody else is held up.
+    with pytest.raises(Failed) as failed:
+        begin("true")
+    assert failed.value.code == "unavailable" and "is frozen" in failed.value.message
     assert envd.run("echo", "system", tag="_system").out["stdout"] == b"system\n"
-    assert not envd.list() and not streams
+    assert not envd.list()
     assert daemon.unfreeze().status == 204
-    for thread in threads:
-        thread.join()
-    assert len(streams) == 100
-    for stream in streams:
-        assert stream.drain().out["stdout"] == b"late\n"
-    assert "the workload is frozen: processes are started when it is thawed" in daemon.log()
-    assert daemon.metrics()["envd_starts_waiting"] == 0
+    assert begin("exit 0").drain().end["status"] == "exit status 0"
 
 
-def test_a_start_that_waits_has_its_deadline(daemon, envd):
-    daemon.freeze(maxWaitMs=20000)
-    with pytest.raises(Failed, match="deadline_exceeded"):
-        envd.start("true", headers={"Connect-Timeout-Ms": "100"})
-    assert daemon.metrics()["envd_starts_waiting"] == 0
-    daemon.unfreeze()
-
-
-def test_a_start_whose_client_has_gone_is_made_up_for(daemon, envd, tree):
-    daemon.freeze(maxWaitMs=20000)
-    connection = Connection(envd.path)
-    message = json.dumps({"process": {"cmd": "sleep", "args": ["1000"]}, "tag": "late"}).encode()
-    connection.request("POST", "/process.Process/Start",
-                       b"\0" + len(message).to_bytes(4, "big") + message,
-                       {"Content-Type": "application/connect+json"})
-    wait_for(lambda: daemon.metrics()["envd_starts_waiting"] == 1, "the start to wait")
-    connection.close()
-    daemon.unfreeze()
-    wait_for(lambda: [p for p in envd.list() if p.get("tag") == "late"], "the process")
+def test_a_cgroup_that_the_guest_froze(daemon, envd, tree):
+    """A child that begins in a frozen cgroup stops before its exec and keeps its worker: sixty-four
+    of them, and nothing could be started any more. It is refused, and terminals are not affected."""
+    tree.freeze("user")
+    for _ in range(70):
+        with pytest.raises(Failed) as failed:
+            envd.start("true")
+        assert failed.value.code == "unavailable" and f"{tree.path}/user" in failed.value.message
+    assert envd.pty("exit 0").drain().end["status"] == "exit status 0"
+    tree.freeze("user", False)
+    assert envd.run("true").end["status"] == "exit status 0"
 
 
 def test_frozen_processes_can_be_killed(daemon, envd):

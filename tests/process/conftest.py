@@ -28,7 +28,7 @@ class Daemon:
 
     count = 0
 
-    def __init__(self, *flags, uid=None, descriptors=None):
+    def __init__(self, *flags, uid=None, descriptors=None, processes=None):
         Daemon.count += 1
         self.socket = os.path.join(WORLD, f"envd-{Daemon.count}.sock")
         self.log_path = os.path.join(TOP, "build", "log", f"process-envd-{Daemon.count}.log")
@@ -40,6 +40,8 @@ class Daemon:
 
         def prepare():
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors or NOFILE, descriptors or HARD))
+            if processes:
+                resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             if uid:
                 os.setgroups([])

@@ -3,12 +3,14 @@
 import hashlib
 import os
 import resource
+import signal
 import stat
+import threading
 
 import pytest
 
 from client import Failed
-from conftest import NOFILE, WORLD
+from conftest import NOFILE, WORLD, Daemon
 
 
 def test_messages(envd):
@@ -185,9 +187,16 @@ def test_cwd(envd, user, cwd, expected):
     assert envd.output("pwd -P", user=user, cwd=cwd) == [expected]
 
 
+def test_a_missing_home(envd, daemon):
+    """A user whose home did not exist could run no command at all. A directory that nobody asked for
+    is replaced by /, as login(1) does, with a warning; one that was asked for stays an error."""
+    assert envd.output("pwd -P; echo $PWD", user="nohome") == ["/", "/"]
+    assert f"the home directory '{WORLD}/nohome' cannot be entered" in daemon.log()
+
+
 @pytest.mark.parametrize("user, cwd", [
     (None, "/no/such"), (None, "/etc/passwd"), ("user", f"{WORLD}/root"), (None, "~other"),
-    ("user", "nothing"), ("nohome", None), (None, "/" + "x" * 5000),
+    ("user", "nothing"), ("nohome", "~"), (None, "/" + "x" * 5000),
 ])
 def test_cwd_that_cannot_be(envd, user, cwd):
     with pytest.raises(Failed) as failed:
@@ -235,3 +244,64 @@ def test_kill_scope_header(envd):
     with pytest.raises(Failed) as failed:
         envd.run("true", headers={"X-Envd-Kill-Scope": "galaxy"})
     assert failed.value.code == "invalid_argument"
+
+
+# ---- what a hostile or narrow guest does to a start ----
+
+def test_output_files_belong_to_the_user(envd):
+    """/dev/stderr is a link to the pipe, which root had made: opening it was EACCES for any other
+    user, so `echo x >/dev/stderr` failed in every script."""
+    stream = envd.sh("echo out >/dev/stdout; echo err >/dev/stderr; head -c 2 /dev/stdin",
+                     user="user", stdin=True).until("stdout", b"out\n")
+    envd.send_input(stream.pid, b"in")
+    stream.drain()
+    assert stream.out == {"stdout": b"out\nin", "stderr": b"err\n", "pty": b""}
+
+
+def test_a_limit_is_resource_exhausted():
+    """An exec that fails with EAGAIN (RLIMIT_NPROC) was exit status 126, as if the file could not be
+    executed. The client is to know that trying again later may help."""
+    daemon = Daemon(processes=2)
+    holders = []
+    try:
+        # Processes of that uid elsewhere on the machine count too.
+        with pytest.raises(Failed) as failed:
+            while len(holders) < 3:
+                holders.append(daemon.client.start("sleep", "1000", user="user"))
+        assert failed.value.code == "resource_exhausted"
+    finally:
+        for holder in holders:
+            daemon.client.kill(holder.pid)
+        daemon.stop()
+
+
+def test_a_child_that_is_stopped_before_its_exec(envd, daemon):
+    """A process of the same user can send SIGSTOP to the child between its clone and its exec. The
+    cloning worker was suspended with it, for good: sixty-four times, and nothing started any more.
+    The child is killed after five seconds, and the client is told. (The long PATH makes the way to
+    the exec long enough to be hit.)"""
+    stopped = []
+    begun = threading.Event()
+
+    def stop_child():
+        begun.set()
+        while not stopped:
+            for tid in os.listdir(f"/proc/{daemon.pid}/task"):
+                try:
+                    with open(f"/proc/{daemon.pid}/task/{tid}/children", encoding="ascii") as f:
+                        children = f.read().split()
+                    for child in children:
+                        os.kill(int(child), signal.SIGSTOP)
+                        stopped.append(int(child))
+                except OSError:
+                    pass
+
+    thread = threading.Thread(target=stop_child)
+    thread.start()
+    begun.wait()
+    with pytest.raises(Failed) as failed:
+        envd.run("no-such-command", envs={"PATH": "/x:" * 40000})
+    thread.join()
+    assert failed.value.code == "aborted" and "stopped by a signal" in failed.value.message
+    assert not os.path.exists(f"/proc/{stopped[0]}")
+    assert envd.run("true").end["status"] == "exit status 0"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The texts of cgroup files, on directories of ordinary files; and the count of OOM kills. What the
  * kernel does is tested in tests/cgroup.

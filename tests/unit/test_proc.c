@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process object with real processes and pretended calls: the facts in every order, who holds
  * up whom, what is left behind.
@@ -31,7 +32,6 @@
 
 struct rpc_call {
 	void *data;
-	const char *content_type;
 	size_t full_after; /* answers RPC_FULL from so many bytes on; 0: never */
 	size_t pending;
 	unsigned starts, ends, keepalives;
@@ -49,7 +49,7 @@ void rpc_call_set_data(struct rpc_call *call, void *data)
 
 const char *rpc_call_header(const struct rpc_call *call, const char *name)
 {
-	return strcmp(name, "content-type") == 0 ? call->content_type : NULL;
+	return NULL;
 }
 
 /* In a callback of the loop, out of which no test may jump. */
@@ -161,6 +161,7 @@ static struct proc *start(const char *script, bool pty, const char *tag, enum ki
 	char shell[] = "/bin/sh", option[] = "-c", *text = mem_strdup(script);
 	char *words[] = {NULL, shell, option, text, NULL}, *env[] = {NULL};
 	Process__StartRequest request = PROCESS__START_REQUEST__INIT;
+	struct budget_share share = {0};
 	struct spawn s;
 	struct error err;
 	struct proc *p;
@@ -177,9 +178,9 @@ static struct proc *start(const char *script, bool pty, const char *tag, enum ki
 	}
 	assert_true(budget_take(&daemon_state.budget, BUDGET_PROCESSES, 1));
 	assert_int_equal(spawn_run(&s, &err), 0);
-	p = proc_new(&table, &daemon_state, &s, NULL, &request, scope);
+	p = proc_new(&table, &daemon_state, &s, NULL, &request, scope, &share);
 	if (call)
-		tap_attach(tap_new(call, true), p);
+		tap_attach(tap_new(call), p);
 	else
 		proc_update(p);
 	free(text);
@@ -270,7 +271,7 @@ static void test_draining(void **state)
 	assert_ptr_equal(proc_table_find(&table, pid), p);
 	assert_int_equal(p->input.fd, -1);
 	background = atoi(call.head);
-	assert_int_equal(proc_terminate(p), 0);
+	assert_int_equal(proc_terminate(p, false), 0);
 	assert_true(call.finished);
 	assert_string_equal(call.status, "exit status 0");
 	assert_false(exists(pid));
@@ -286,7 +287,7 @@ static void test_kill_does_not_wait_for_output(void **state)
 	p = start("setsid sleep 100 & echo $!; trap '' HUP; while :; do sleep 1; done", false, NULL,
 		  KILL_SCOPE_LEADER, &call);
 	WAIT_FOR(call.bytes > 0);
-	assert_int_equal(proc_kill(p, NULL, NULL), PROC_KILL_DONE);
+	assert_int_equal(proc_kill(p, p->scope, NULL, NULL), PROC_KILL_WAITS);
 	WAIT_FOR(call.finished);
 	assert_string_equal(call.status, "signal: killed");
 	kill(atoi(call.head), SIGKILL);
@@ -325,7 +326,7 @@ static void test_kill_scopes(void **state)
 		assert_true(grouped > 0 && other_group > 0 && other_session > 0);
 		WAIT_FOR(getsid(other_session) == other_session);
 		done = 0;
-		r = proc_kill(p, count_done, &done);
+		r = proc_kill(p, p->scope, count_done, &done);
 		WAIT_FOR(call.finished && (r == PROC_KILL_DONE || done));
 		assert_string_equal(call.status, "signal: killed");
 		if (cases[i].grouped_dies)
@@ -345,11 +346,13 @@ static void test_kill_scopes(void **state)
 /* The owner's stream ends with the deadline, others see how the process ended. */
 static void test_deadline(void **state)
 {
-	struct rpc_call owner = {0}, other = {0}, grpc = {.content_type = "application/grpc-web"};
+	struct rpc_call owner = {0}, other = {0}, grpc = {0};
 	struct proc *p = start("sleep 100", false, NULL, KILL_SCOPE_SESSION, &owner);
 	pid_t pid = p->pid;
 
-	tap_attach(tap_new(&other, false), p);
+	/* A gRPC call's own deadline is another: its tap does not have the flag. */
+	((struct tap *)owner.data)->ends_at_deadline = true;
+	tap_attach(tap_new(&other), p);
 	proc_set_deadline(p, 10);
 	WAIT_FOR(other.finished);
 	assert_true(owner.failed);
@@ -379,9 +382,9 @@ static void test_nobody_reads(void **state)
 		start("yes | head -c 3000000; sleep 100", false, NULL, KILL_SCOPE_SESSION, NULL);
 
 	WAIT_FOR(p->outputs[0].total_bytes == 3000000);
-	tap_attach(tap_new(&call, false), p);
+	tap_attach(tap_new(&call), p);
 	assert_int_equal(call.starts, 1);
-	proc_kill(p, NULL, NULL);
+	proc_kill(p, p->scope, NULL, NULL);
 	WAIT_FOR(call.finished);
 	assert_int_equal(call.bytes, 0);
 }
@@ -407,7 +410,7 @@ static void test_only_reader_is_slow(void **state)
 	/* Its client goes: the process runs on, unread. */
 	tap_close(call.data);
 	WAIT_FOR(p->outputs[0].total_bytes > 3000000);
-	proc_kill(p, NULL, NULL);
+	proc_kill(p, p->scope, NULL, NULL);
 	WAIT_FOR(table.n_live == 0);
 	table.stall_ms = TAP_STALL_MS;
 }
@@ -420,13 +423,13 @@ static void test_stalled_reader(void **state)
 
 	table.stall_ms = 100;
 	WAIT_FOR(p->full_taps == 1);
-	tap_attach(tap_new(&other, false), p);
+	tap_attach(tap_new(&other), p);
 	WAIT_FOR(stalled.failed);
 	assert_int_equal(stalled.err.code, ERROR_RESOURCE_EXHAUSTED);
 	WAIT_FOR(other.bytes > 1000000);
 	assert_int_equal(p->n_taps, 1);
 	assert_int_equal(p->full_taps, 0);
-	proc_kill(p, NULL, NULL);
+	proc_kill(p, p->scope, NULL, NULL);
 	WAIT_FOR(other.finished);
 	table.stall_ms = TAP_STALL_MS;
 }
@@ -439,7 +442,7 @@ static void test_slow_reader_among_others(void **state)
 	uint64_t until;
 
 	table.stall_ms = 200;
-	tap_attach(tap_new(&other, false), p);
+	tap_attach(tap_new(&other), p);
 	WAIT_FOR(p->full_taps == 1);
 	for (until = clock_monotonic_ms() + 1000; clock_monotonic_ms() < until;) {
 		slow.pending--;
@@ -447,7 +450,7 @@ static void test_slow_reader_among_others(void **state)
 	}
 	assert_false(slow.failed);
 	WAIT_FOR(slow.failed);
-	proc_kill(p, NULL, NULL);
+	proc_kill(p, p->scope, NULL, NULL);
 	WAIT_FOR(other.finished);
 	table.stall_ms = TAP_STALL_MS;
 }
@@ -469,7 +472,7 @@ static void test_end_to_a_full_reader(void **state)
 
 	WAIT_FOR(p->full_taps == 1 && readable(&p->outputs[0]) + readable(&p->outputs[1]) == 4);
 	assert_int_equal(call.bytes, 4);
-	proc_kill(p, NULL, NULL);
+	proc_kill(p, p->scope, NULL, NULL);
 	WAIT_FOR(call.finished);
 	assert_int_equal(call.bytes, 8);
 }
@@ -503,7 +506,7 @@ static void test_table(void **state)
 	assert_null(proc_table_find(&table, pid_c + 64 * 1024));
 
 	table.retain_ms = 100;
-	proc_kill(b, NULL, NULL);
+	proc_kill(b, b->scope, NULL, NULL);
 	WAIT_FOR(!proc_table_find(&table, pid_b));
 	assert_ptr_equal(proc_table_find_tag(&table, "t"), a);
 	assert_int_equal(proc_table_exit(&table, pid_b)->pid, pid_b);
@@ -520,8 +523,8 @@ static void test_table(void **state)
 	assert_int_equal(table.n_retained, 0);
 	table.retain_ms = PROC_RETAIN_MS;
 
-	proc_kill(a, NULL, NULL);
-	proc_kill(c, NULL, NULL);
+	proc_kill(a, a->scope, NULL, NULL);
+	proc_kill(c, c->scope, NULL, NULL);
 	WAIT_FOR(table.n_live == 0);
 	assert_non_null(proc_table_exit(&table, pid_a));
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of a process that stand alone: the texts of its end, its environment, its input. */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include "pty/environment.h"
 #include "pty/exit_status.h"
 #include "pty/input.h"
+#include "rpc/context.h"
 
 static void test_ending(void **state)
 {
@@ -95,6 +97,7 @@ static void test_environment(void **state)
 	Process__ProcessConfig config = PROCESS__PROCESS_CONFIG__INIT;
 	struct user user = {.name = "u", .home = "/home/u"};
 	struct context shared = {0};
+	char **pwd;
 	struct arena arena = {0};
 	const char *path;
 	char **texts;
@@ -111,19 +114,21 @@ static void test_environment(void **state)
 	}
 	config.n_envs = ARRAY_LEN(given);
 	config.envs = envs;
-	texts = environment_new(&shared, &user, &config, "/cwd", &arena, &path);
+	texts = environment_new(shared.env, shared.n_env, &user, &config, "/cwd", &arena, &path,
+				&pwd);
 	for (i = 0; i < ARRAY_LEN(expected); i++)
 		assert_string_equal(texts[i], expected[i]);
 	assert_null(texts[i]);
 	assert_string_equal(path, "/request");
+	assert_string_equal(*pwd, "PWD=/cwd");
 
 	/* The daemon's own PATH, and without one an empty one. */
 	context_env_clear_user(&shared);
 	setenv("PATH", "/daemon", 1);
-	environment_new(&shared, &user, NULL, "/cwd", &arena, &path);
+	environment_new(shared.env, shared.n_env, &user, NULL, "/cwd", &arena, &path, &pwd);
 	assert_string_equal(path, "/daemon");
 	unsetenv("PATH");
-	environment_new(&shared, &user, NULL, "/cwd", &arena, &path);
+	environment_new(shared.env, shared.n_env, &user, NULL, "/cwd", &arena, &path, &pwd);
 	assert_string_equal(path, "");
 	free(shared.env);
 	arena_clear(&arena);
@@ -170,7 +175,7 @@ static int setup(void **state)
 	loop_init(&f->loop);
 	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
 	f->reader = fds[0];
-	input_init(&f->input, &f->loop, fds[1], false);
+	input_init(&f->input, &f->loop, NULL, fds[1], false);
 	*state = f;
 	return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a spawned program runs with, and how a spawn fails.
  *
@@ -29,7 +30,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "pty/clone.h"
+#include "base/clone.h"
 #include "pty/spawn.h"
 
 #define STRAY_FD 77

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A spawn whose working directory or program lies on a file system that does not answer: it waits
  * on its worker, and others go on.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A child that shares the caller's memory until it execs, on a stack of its own: clone(2) with
  * CLONE_VM and CLONE_VFORK, which suspends the calling thread meanwhile.
@@ -6,8 +7,8 @@
  * oom_score_adj) reach every process that shares the memory, the daemon first (fs/proc/base.c,
  * __set_oom_adj).
  */
-#ifndef PTY_CLONE_H
-#define PTY_CLONE_H
+#ifndef BASE_CLONE_H
+#define BASE_CLONE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-#include "pty/clone.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clone.h"
 
 #include <errno.h>
 #include <linux/sched.h>
