@@ -221,8 +221,10 @@ bool budget_charge_hold(struct budget_charge *charge, struct budget *b, enum bud
 {
 	if (charge->holders == 0) {
 		budget_share_init(&charge->share, b, class);
-		if (!budget_share_take(&charge->share, bytes))
+		if (bytes > classes[class].each_bytes ||
+		    !account_take(b, class, charged(class, bytes), false))
 			return false;
+		charge->share.used = bytes;
 	}
 	charge->holders++;
 	return true;

@@ -136,7 +136,10 @@ bool budget_share_move(struct budget_share *share, enum budget_class class);
 /* Gives everything back. The share can be used again. */
 void budget_share_clear(struct budget_share *share);
 
-/* One more holder of an object of `bytes`. False if it is the first one and the charge does not fit. */
+/*
+ * One more holder of an object of `bytes`. False if it is the first one and the charge does not fit.
+ * Many objects may be small, so they have no part of the reserve.
+ */
 bool budget_charge_hold(struct budget_charge *charge, struct budget *b, enum budget_class class,
 			size_t bytes);
 void budget_charge_drop(struct budget_charge *charge);

@@ -1,11 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/entry.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 
-/* What is still free of a block that was measured before. */
+struct watch_entry {
+	struct watch_attachment attachment;
+	Filesystem__EntryInfo info;
+	Google__Protobuf__Timestamp modified_time;
+};
+
+/* The free rest of the block of an entry. */
 struct space {
 	char *free;
 };
@@ -34,7 +42,7 @@ static size_t entry_bytes(const Filesystem__EntryInfo *info)
 	return bytes;
 }
 
-/* The pointers and the messages of the map come first, for their alignment. */
+/* The pointers and the messages of the map come first in the block, for their alignment. */
 static void put_metadata(struct space *space, Filesystem__EntryInfo *info)
 {
 	Filesystem__EntryInfo__MetadataEntry **from = info->metadata, **to, *entries;
@@ -54,13 +62,18 @@ static void put_metadata(struct space *space, Filesystem__EntryInfo *info)
 	info->metadata = to;
 }
 
+static void entry_free(struct watch_attachment *attachment)
+{
+	free(attachment);
+}
+
 static struct watch_entry *entry_pack(const Filesystem__EntryInfo *info)
 {
 	size_t bytes = entry_bytes(info);
 	struct watch_entry *entry = mem_alloc(bytes);
 	struct space space = {(char *)(entry + 1)};
 
-	entry->bytes = bytes;
+	entry->attachment = (struct watch_attachment){bytes, entry_free};
 	entry->info = *info;
 	put_metadata(&space, &entry->info);
 	if (info->modified_time) {
@@ -77,14 +90,36 @@ static struct watch_entry *entry_pack(const Filesystem__EntryInfo *info)
 	return entry;
 }
 
-struct watch_entry *watch_entry_read(const char *path, struct fs_owners *owners,
-				     struct arena *scratch)
+void watch_entry_reader_init(struct watch_entry_reader *reader, struct user_db *users)
 {
+	memset(reader, 0, sizeof(*reader));
+	fs_owners_init(&reader->owners, users);
+}
+
+void watch_entry_reader_clear(struct watch_entry_reader *reader)
+{
+	fs_owners_clear(&reader->owners);
+	arena_clear(&reader->scratch);
+}
+
+void watch_entry_reader_renew(struct watch_entry_reader *reader)
+{
+	fs_owners_clear(&reader->owners);
+}
+
+struct watch_attachment *watch_entry_read(void *reader, const char *path)
+{
+	struct watch_entry_reader *r = reader;
 	struct watch_entry *entry = NULL;
 	struct fs_entry read;
 
-	if (fs_entry_read_at(AT_FDCWD, path, path, NULL, owners, scratch, &read) == 0)
+	if (fs_entry_read_at(AT_FDCWD, path, path, NULL, &r->owners, &r->scratch, &read) == 0)
 		entry = entry_pack(&read.info);
-	arena_clear(scratch);
-	return entry;
+	arena_clear(&r->scratch);
+	return entry ? &entry->attachment : NULL;
+}
+
+const Filesystem__EntryInfo *watch_entry_info(const struct watch_attachment *entry)
+{
+	return &((const struct watch_entry *)entry)->info;
 }

@@ -1,20 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/feed.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "watch/engine/event.h"
+#include "watch/engine/glob.h"
 #include "watch/engine/mounts.h"
 #include "watch/engine/source.h"
 #include "watch/watcher.h"
 
 static void feed_update(struct watch_feed *feed);
 
+static const char *const state_names[] = {
+	[FEED_RUNNING] = "running", [FEED_WAITING] = "waiting", [FEED_LENT] = "lent",
+	[FEED_RESTING] = "resting", [FEED_CLOSING] = "closing",
+};
+
 static void feed_set_state(struct watch_feed *feed, enum feed_state state)
 {
+	if (feed->state == state)
+		return;
+	log_debug("watch feed %p: %s -> %s", (void *)feed, state_names[feed->state],
+		  state_names[state]);
 	feed->state = state;
 }
 
@@ -32,25 +45,25 @@ static bool same_patterns(const struct watch_patterns *a, const struct watch_pat
 	return true;
 }
 
-/* Whether the root is what the wish asks for. One that fails or is gone is left alone. */
-static bool root_serves(const struct watch_root *root, const struct watch_wish *wish)
+/* Whether the root is what the subscription asks for. */
+static bool root_serves(const struct watch_root *root, const struct watch_subscription *s)
 {
 	const struct watch_tree *tree = root->tree;
 
-	return tree->dev == wish->dev && tree->ino == wish->ino &&
-	       tree->recursive == wish->recursive && tree->network == wish->network &&
-	       strcmp(tree->path, wish->path) == 0 && same_patterns(root->ignored, wish->ignored);
+	return tree->dev == s->dev && tree->ino == s->ino && tree->recursive == s->recursive &&
+	       tree->network == s->network && strcmp(tree->path, s->path) == 0 &&
+	       same_patterns(root->ignored, s->ignored);
 }
 
-static struct watch_root *root_new(struct watch_feed *feed, const struct watch_wish *wish)
+static struct watch_root *root_new(struct watch_feed *feed, const struct watch_subscription *s)
 {
 	struct watch_root *root = mem_zalloc(sizeof(*root));
 
 	root->feed = feed;
-	root->ignored = watch_patterns_copy(wish->ignored);
-	root->tree = watch_tree_new(wish->path, wish->dev, wish->ino);
-	root->tree->recursive = wish->recursive;
-	root->tree->network = wish->network;
+	root->ignored = watch_patterns_copy(s->ignored);
+	root->tree = watch_tree_new(s->path, s->dev, s->ino);
+	root->tree->recursive = s->recursive;
+	root->tree->network = s->network;
 	root->tree->ignored = root->ignored;
 	root->tree->user = root;
 	TAILQ_INIT(&root->watchers);
@@ -65,7 +78,7 @@ static void root_free(struct watch_root *root)
 	struct watch_feed *feed = root->feed;
 
 	if (root->added) {
-		/* Its nodes are still there, but nothing is matched against the patterns. */
+		/* Nodes that are still to be freed use no patterns. */
 		root->tree->ignored = NULL;
 		watch_source_remove(feed->source, root->tree);
 	} else {
@@ -77,7 +90,7 @@ static void root_free(struct watch_root *root)
 	free(root);
 }
 
-/* Every watcher of a root that can't be watched, or is gone before its watch was in place. */
+/* Fails the watchers of a root that can't be watched, or is gone before its watch was in place. */
 static void root_fail(struct watch_root *root, int error)
 {
 	struct watcher *w, *next;
@@ -89,16 +102,16 @@ static void root_fail(struct watch_root *root, int error)
 	}
 }
 
-/* Lets those become live for whom everything is in place. */
+/* Makes the watchers live for which everything is in place. */
 static void root_start_watchers(struct watch_root *root)
 {
 	struct watch_source *source = root->feed->source;
 	struct watch_tree *tree = root->tree;
 	struct watcher *w, *next;
 
-	if (tree->starting)
+	if (tree->state == WATCH_TREE_STARTING)
 		return;
-	if (tree->start_error || tree->gone) {
+	if (tree->start_error || tree->state == WATCH_TREE_GONE) {
 		root_fail(root, tree->start_error ? tree->start_error : -ENOENT);
 		return;
 	}
@@ -114,56 +127,41 @@ static void root_start_watchers(struct watch_root *root)
 		    watch_source_is_looking(source))
 			continue;
 		root->n_joining--;
-		tree->silent = false;
+		watch_tree_set_state(tree, WATCH_TREE_LIVE);
 		watcher_start(w);
 	}
 }
 
-/* What the tree does for its watchers, of which each may want something else. */
+/* The tree reads entries if one of its watchers wants them. */
 static void root_update_tree(struct watch_root *root)
 {
 	const struct watcher *w;
 
-	root->tree->want_entries = root->tree->want_moves = false;
-	TAILQ_FOREACH (w, &root->watchers, link) {
+	root->tree->want_entries = false;
+	TAILQ_FOREACH (w, &root->watchers, link)
 		root->tree->want_entries |= w->want_entry;
-		root->tree->want_moves |= w->pairs;
-	}
-}
-
-static void root_deliver(struct watch_root *root, const struct watch_output *output)
-{
-	struct watcher *w;
-
-	if (output->kind == WATCH_OUTPUT_EVENT)
-		output->event->number = ++root->feed->feeds->n_events;
-	TAILQ_FOREACH (w, &root->watchers, link) {
-		if (w->state != WATCHER_LIVE)
-			continue;
-		if (output->kind == WATCH_OUTPUT_EVENT)
-			watcher_event(w, output->event, output->first);
-		else
-			watcher_resolved(w);
-	}
 }
 
 /* ---- a feed ---- */
 
-/* What came of a drive goes to the watchers. */
+/* Gives the events of a drive to the watchers. */
 static void feed_deliver(struct watch_feed *feed)
 {
 	struct watch_source *source = feed->source;
 	struct watch_output *output;
+	struct watch_root *root;
+	struct watcher *w;
 	size_t i;
 
 	for (i = 0; i < source->n_outputs; i++) {
 		output = &source->outputs[i];
-		watch_output_resolve(output);
-		root_deliver(output->tree->user, output);
+		root = output->tree->user;
+		TAILQ_FOREACH (w, &root->watchers, link)
+			if (w->state == WATCHER_LIVE)
+				watcher_event(w, output->event);
 		watch_event_unref(output->event);
-		watch_event_unref(output->first);
 	}
-	feed->burst += (unsigned)source->n_outputs;
+	feed->window_events += (unsigned)source->n_outputs;
 	source->n_outputs = 0;
 }
 
@@ -175,7 +173,7 @@ static void feed_settle_roots(struct watch_feed *feed)
 	for (root = TAILQ_FIRST(&feed->roots); root; root = next) {
 		next = TAILQ_NEXT(root, link);
 		if (root->n_watchers == 0) {
-			/* The last one's trees go with the source, at once. */
+			/* The trees of the last root go with the source. */
 			if (feed->n_roots > 1 || !root->added)
 				root_free(root);
 			continue;
@@ -190,7 +188,6 @@ static void feed_settle_roots(struct watch_feed *feed)
 	}
 }
 
-/* Whether a watcher is there, and whether none of them can take more. */
 static bool feed_is_watched(const struct watch_feed *feed)
 {
 	const struct watch_root *root;
@@ -201,6 +198,7 @@ static bool feed_is_watched(const struct watch_feed *feed)
 	return false;
 }
 
+/* Whether no watcher takes more. */
 static bool feed_may_rest(const struct watch_feed *feed)
 {
 	const struct watch_root *root;
@@ -215,7 +213,8 @@ static bool feed_may_rest(const struct watch_feed *feed)
 
 static void feed_stop_waiting(struct watch_feed *feed)
 {
-	event_del(&feed->readable);
+	if (feed->readable_fd >= 0)
+		event_del(&feed->readable);
 	timer_cancel(&feed->due);
 	defer_cancel(&feed->turn);
 }
@@ -224,6 +223,7 @@ static void work_run(struct work *work)
 {
 	struct watch_feed *feed = container_of(work, struct watch_feed, work);
 
+	watch_entry_reader_renew(&feed->entries);
 	watch_source_drive(feed->source, true);
 }
 
@@ -245,10 +245,13 @@ static void close_run(struct work *work)
 
 static void close_done(struct work *work)
 {
-	free(container_of(work, struct watch_feed, work));
+	struct watch_feed *feed = container_of(work, struct watch_feed, work);
+
+	watch_entry_reader_clear(&feed->entries);
+	free(feed);
 }
 
-/* Nobody watches any more: the source goes, which the kernel may take its time for. */
+/* Nobody watches any more: a worker frees the source. */
 static void feed_close(struct watch_feed *feed)
 {
 	struct watch_feeds *feeds = feed->feeds;
@@ -258,7 +261,7 @@ static void feed_close(struct watch_feed *feed)
 	feed_stop_waiting(feed);
 	while ((root = TAILQ_FIRST(&feed->roots))) {
 		TAILQ_REMOVE(&feed->roots, root, link);
-		/* An added tree belongs to the source. */
+		/* A tree that was added belongs to the source. */
 		if (root->added)
 			root->tree->ignored = NULL;
 		else
@@ -273,17 +276,36 @@ static void feed_close(struct watch_feed *feed)
 	work_submit(feeds->workers, &feed->work);
 }
 
-/* Whether events come so fast that they had better be read together. */
+/* Whether events come in such numbers that they had better be read together. See feed.h. */
 static bool feed_is_burst(struct watch_feed *feed, uint64_t now_ms)
 {
-	if (now_ms - feed->burst_began_ms < FEED_BURST_WINDOW_MS)
-		return feed->burst >= FEED_BURST_EVENTS;
-	feed->burst_began_ms = now_ms;
-	feed->burst = 0;
+	feed->window_reads++;
+	if (now_ms - feed->window_began_ms < FEED_BURST_WINDOW_MS)
+		return feed->window_events >= FEED_BURST_EVENTS &&
+		       feed->window_events >= FEED_BURST_PER_READ * feed->window_reads;
+	feed->window_began_ms = now_ms;
+	feed->window_events = feed->window_reads = 0;
 	return false;
 }
 
-/* Waits for the kernel, or for what the source does by the clock. */
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	feed_update(arg);
+}
+
+/* Waits for the kernel's queue. A source may get its inotify instance late. */
+static void feed_wait_readable(struct watch_feed *feed)
+{
+	if (feed->readable_fd != feed->source->fd) {
+		feed->readable_fd = feed->source->fd;
+		event_assign(&feed->readable, feed->feeds->loop->base, feed->readable_fd,
+			     EV_READ | EV_PERSIST, on_readable, feed);
+	}
+	if (feed->readable_fd >= 0)
+		event_add(&feed->readable, NULL);
+}
+
+/* Waits for the kernel, or for the time at which the source has something to do. */
 static void feed_wait(struct watch_feed *feed)
 {
 	uint64_t now_ms = clock_monotonic_ms();
@@ -293,7 +315,7 @@ static void feed_wait(struct watch_feed *feed)
 	if (feed_is_burst(feed, now_ms))
 		due_ms = FEED_BURST_PAUSE_MS;
 	else
-		event_add(&feed->readable, NULL);
+		feed_wait_readable(feed);
 	if (due_ms >= 0)
 		timer_set_ms(&feed->due, (uint64_t)due_ms);
 }
@@ -307,8 +329,9 @@ static void feed_lend(struct watch_feed *feed)
 }
 
 /*
- * Drives the source as far as that goes on the loop, and turns what is left to do into the feed's
- * next state. Whoever changes anything calls it; while the source is lent, its return does.
+ * Drives the source as far as the loop may, and turns what is left to do into the feed's next
+ * state. Whoever changes the feed calls it. While the source is lent it does nothing; it is called
+ * again when the source comes back.
  */
 static void feed_update(struct watch_feed *feed)
 {
@@ -330,7 +353,10 @@ static void feed_update(struct watch_feed *feed)
 	}
 	result = watch_source_drive(feed->source, false);
 	if (result == WATCH_DRIVE_WORK) {
-		/* A new directory is told when it is watched: clients may look there at once. */
+		/*
+		 * The outputs wait as well: clients may look at a new directory as soon as they
+		 * are told of it, so it is watched first.
+		 */
 		feed_lend(feed);
 		return;
 	}
@@ -349,11 +375,6 @@ static void on_turn(void *arg)
 	feed_update(arg);
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	feed_update(arg);
-}
-
 /* ---- all feeds ---- */
 
 void watch_feeds_init(struct watch_feeds *feeds, struct loop *loop, struct workers *workers,
@@ -366,6 +387,7 @@ void watch_feeds_init(struct watch_feeds *feeds, struct loop *loop, struct worke
 	feeds->mounts = watch_mounts_new();
 	watch_memory_init(&feeds->memory);
 	TAILQ_INIT(&feeds->list);
+	feeds->spare_fd = -1;
 }
 
 void watch_feeds_clear(struct watch_feeds *feeds)
@@ -376,37 +398,51 @@ void watch_feeds_clear(struct watch_feeds *feeds)
 		TAILQ_REMOVE(&feeds->list, feed, link);
 		feed_stop_waiting(feed);
 		watch_source_free(feed->source);
+		watch_entry_reader_clear(&feed->entries);
 		free(feed);
 	}
+	fd_close(&feeds->spare_fd);
 	watch_mounts_free(feeds->mounts);
 }
 
-/* A feed with an inotify instance of its own. 0 or -errno. */
-static int feed_new(struct watch_feeds *feeds, bool network, struct watch_feed **ret)
+/*
+ * An inotify instance, or -1 if the user has none left (-EMFILE, or any other reason). From the
+ * first one on a spare is kept, as other programs of the user may take all instances.
+ */
+static int take_instance(struct watch_feeds *feeds)
 {
-	struct watch_source *source;
-	struct watch_feed *feed;
-	int r = watch_source_new(&feeds->memory, feeds->mounts, feeds->users, &source);
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
-	if (r < 0)
-		return r;
-	feed = mem_zalloc(sizeof(*feed));
+	if (fd < 0) {
+		fd = feeds->spare_fd;
+		feeds->spare_fd = -1;
+	} else if (feeds->spare_fd < 0) {
+		feeds->spare_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	}
+	return fd;
+}
+
+/* Makes a feed. Takes the inotify instance; -1: its directories are polled. */
+static struct watch_feed *feed_new(struct watch_feeds *feeds, bool network, int fd)
+{
+	struct watch_feed *feed = mem_zalloc(sizeof(*feed));
+
 	feed->feeds = feeds;
-	feed->source = source;
+	feed->source = watch_source_new(fd, &feeds->memory, feeds->mounts);
+	watch_entry_reader_init(&feed->entries, feeds->users);
+	feed->source->read_entry = watch_entry_read;
+	feed->source->read_entry_arg = &feed->entries;
 	feed->network = network;
-	feed->state = FEED_RUNNING;
+	feed->readable_fd = -1;
 	TAILQ_INIT(&feed->roots);
-	event_assign(&feed->readable, feeds->loop->base, source->fd, EV_READ | EV_PERSIST,
-		     on_readable, feed);
 	timer_init(&feed->due, feeds->loop, on_turn, feed);
 	defer_init(&feed->turn, feeds->loop, on_turn, feed);
 	TAILQ_INSERT_TAIL(&feeds->list, feed, link);
 	feeds->n++;
-	*ret = feed;
-	return 0;
+	return feed;
 }
 
-/* The feed with the fewest roots, where there is no instance for another. */
+/* The feed with the fewest roots, or NULL: for when there is no instance for another feed. */
 static struct watch_feed *find_shared(struct watch_feeds *feeds, bool network)
 {
 	struct watch_feed *feed, *best = NULL;
@@ -417,8 +453,8 @@ static struct watch_feed *find_shared(struct watch_feeds *feeds, bool network)
 	return best;
 }
 
-/* The root that serves the wish, or NULL with the feed that watches the same directory, if any. */
-static struct watch_root *find_root(struct watch_feeds *feeds, const struct watch_wish *wish,
+/* The root that serves the subscription; or NULL with the feed of the same directory, if any. */
+static struct watch_root *find_root(struct watch_feeds *feeds, const struct watch_subscription *s,
 				    struct watch_feed **ret_feed)
 {
 	struct watch_feed *feed;
@@ -426,43 +462,42 @@ static struct watch_root *find_root(struct watch_feeds *feeds, const struct watc
 
 	*ret_feed = NULL;
 	TAILQ_FOREACH (feed, &feeds->list, link) {
-		if (feed->network != wish->network)
+		if (feed->network != s->network)
 			continue;
 		TAILQ_FOREACH (root, &feed->roots, link) {
-			if (root->tree->dev != wish->dev || root->tree->ino != wish->ino)
+			if (root->tree->dev != s->dev || root->tree->ino != s->ino)
 				continue;
 			*ret_feed = feed;
-			if (root_serves(root, wish) && root->n_watchers > 0 &&
+			if (root_serves(root, s) && root->n_watchers > 0 &&
 			    (feed->state == FEED_LENT ||
-			     (!root->tree->gone && !root->tree->start_error)))
+			     (root->tree->state != WATCH_TREE_GONE && !root->tree->start_error)))
 				return root;
 		}
 	}
 	return NULL;
 }
 
-int watch_feeds_join(struct watch_feeds *feeds, const struct watch_wish *wish,
-		     struct watcher *watcher)
+void watch_feeds_join(struct watch_feeds *feeds, const struct watch_subscription *s,
+		      struct watcher *watcher)
 {
 	struct watch_feed *feed;
-	struct watch_root *root = find_root(feeds, wish, &feed);
-	int r = -EMFILE;
+	struct watch_root *root = find_root(feeds, s, &feed);
+	int fd = -1;
 
 	if (!root) {
 		if (!feed && feeds->n < WATCH_INSTANCES_MAX)
-			r = feed_new(feeds, wish->network, &feed);
+			fd = take_instance(feeds);
+		if (!feed && fd < 0)
+			feed = find_shared(feeds, s->network);
 		if (!feed)
-			feed = find_shared(feeds, wish->network);
-		if (!feed)
-			return r;
-		root = root_new(feed, wish);
+			feed = feed_new(feeds, s->network, fd);
+		root = root_new(feed, s);
 	}
 	watcher->root = root;
 	TAILQ_INSERT_TAIL(&root->watchers, watcher, link);
 	root->n_watchers++;
 	root->n_joining++;
 	watch_feed_resume(root->feed);
-	return 0;
 }
 
 void watch_feed_leave(struct watcher *watcher)
@@ -485,10 +520,6 @@ void watch_feed_resume(struct watch_feed *feed)
 
 void watch_feeds_dump(const struct watch_feeds *feeds)
 {
-	static const char *const states[] = {
-		[FEED_WAITING] = "waiting", [FEED_RUNNING] = "running", [FEED_LENT] = "at work",
-		[FEED_RESTING] = "resting", [FEED_CLOSING] = "closing",
-	};
 	const struct watch_feed *feed;
 	const struct watch_root *root;
 
@@ -498,10 +529,10 @@ void watch_feeds_dump(const struct watch_feeds *feeds)
 		TAILQ_FOREACH (root, &feed->roots, link)
 			log_info("watch of %s: %s, %s, %zu watchers, %zu of them joining",
 				 root->tree->path, root->tree->recursive ? "recursive" : "flat",
-				 states[feed->state], root->n_watchers, root->n_joining);
+				 state_names[feed->state], root->n_watchers, root->n_joining);
 		if (feed->state != FEED_LENT)
 			log_info("instance: %zu roots, %zu directories without a watch, overflows: "
 				 "%lu",
-				 feed->n_roots, feed->source->n_poll, feed->source->losses);
+				 feed->n_roots, feed->source->n_poll, feed->source->overflows);
 	}
 }

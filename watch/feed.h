@@ -1,17 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feeds: sources of events on the loop, and who gets what comes of them.
+ * Feeds: the sources of events on the loop, and which watchers get the events.
  *
- * A feed is one source (watch/engine/source.h). It belongs to the loop, or is lent to a worker while
- * directories must be looked at; the loop never waits for it. One watched directory is one root:
- * a tree of the source with all watchers that asked for the same of it, so that a directory that
- * many watch costs one watch in the kernel, and its loss of events one rescan. Roots at the same
- * directory share a feed; others have feeds of their own as long as there are inotify instances.
+ * A feed has one source (watch/engine/source.h). The loop owns the source, or has lent it to a
+ * worker while directories must be looked at; the loop never waits for the worker.
  *
- * A watcher that joins becomes live when its tree is watched and every event that was in the
- * kernel's queue before has been applied: what happened earlier is not its business.
+ * A root is a tree of the source together with all watchers that asked for the same: a directory
+ * that many clients watch costs one inotify watch, and one reading after an overflow. Roots of one
+ * directory share a feed. Others have feeds of their own while there are inotify instances.
  *
- * A feed whose watchers can all take no more rests: the kernel keeps what happens until its queue
- * runs over, which is answered by telling the differences, as any loss.
+ * A watcher that joins becomes live when its tree is watched, and every event that was in the
+ * kernel's queue before was applied: earlier events are not for it.
+ *
+ * A feed none of whose watchers takes more rests. The kernel keeps the events until its queue
+ * overflows, which is answered like any overflow.
  */
 #ifndef WATCH_FEED_H
 #define WATCH_FEED_H
@@ -25,28 +27,33 @@
 #include "base/loop.h"
 #include "base/work.h"
 #include "watch/engine/memory.h"
-#include "watch/engine/tree.h"
-#include "watch/glob.h"
+#include "watch/entry.h"
 
 struct user_db;
+struct watch_mounts;
+struct watch_patterns;
 struct watch_source;
+struct watch_tree;
 struct watcher;
 
 /*
- * When events come in so quick a succession, the queue is read every now and then instead of at
- * each of them: whoever makes them is not held up by our waking, and clients get many in one write.
+ * A burst: FEED_BURST_EVENTS in FEED_BURST_WINDOW_MS, and FEED_BURST_PER_READ of them on average at
+ * each wake. Then the feed pauses before it reads the queue again, so that many events leave in one
+ * write and the writer is not held up by our wakes. A client that waits for the event of each of
+ * its writes makes few events a wake, and never waits for the pause.
  */
 #define FEED_BURST_EVENTS    64
 #define FEED_BURST_WINDOW_MS 10
+#define FEED_BURST_PER_READ  4
 #define FEED_BURST_PAUSE_MS  2
 
 TAILQ_HEAD(watcher_list, watcher);
 
 enum feed_state {
-	FEED_WAITING, /* for the kernel, or a timer */
 	FEED_RUNNING, /* goes on in the loop's next turn */
+	FEED_WAITING, /* for the kernel, or a timer */
 	FEED_LENT,    /* a worker owns the source */
-	FEED_RESTING, /* no watcher can take more */
+	FEED_RESTING, /* no watcher takes more */
 	FEED_CLOSING, /* a worker frees the source */
 };
 
@@ -54,21 +61,24 @@ struct watch_feed {
 	TAILQ_ENTRY(watch_feed) link;
 	struct watch_feeds *feeds;
 	struct watch_source *source;
-	enum feed_state state;
-	bool network; /* of trees that go into network file systems */
+	struct watch_entry_reader entries; /* the source's owner uses it */
+	enum feed_state state;		   /* written by feed_set_state */
+	bool network;			   /* its trees go into network file systems */
 	TAILQ_HEAD(, watch_root) roots;
 	size_t n_roots;
-	uint64_t burst_began_ms; /* since when `burst` counts events */
-	unsigned burst;
+	uint64_t window_began_ms; /* since when the next two count */
+	unsigned window_events;
+	unsigned window_reads;
+	int readable_fd; /* that `readable` waits for; -1: none */
 	struct event readable;
 	struct timer due;
 	struct defer turn;
 	struct work work;
 };
 
-/* What a watcher wants to watch. */
-struct watch_wish {
-	const char *path; /* absolute, without links */
+/* What a watcher subscribes to. */
+struct watch_subscription {
+	const char *path; /* absolute, without symbolic links */
 	dev_t dev;
 	ino_t ino;
 	bool recursive;
@@ -95,29 +105,29 @@ struct watch_feeds {
 	struct user_db *users;
 	struct watch_mounts *mounts;
 	struct watch_memory memory;
-	uint64_t n_events; /* delivered */
 	TAILQ_HEAD(, watch_feed) list;
 	size_t n;
+	int spare_fd; /* an inotify instance for a time when the user has none left; -1: none */
 };
 
-/* Borrows the first three. */
+/* Borrows the loop, the workers and the users. */
 void watch_feeds_init(struct watch_feeds *feeds, struct loop *loop, struct workers *workers,
 		      struct user_db *users);
 
-/* Frees what is not lent; there are no watchers any more. */
+/* Frees the feeds. There are no watchers any more, and no source is lent. */
 void watch_feeds_clear(struct watch_feeds *feeds);
 
 /*
- * Has the watcher join the root that is wished for; copies the wish. watcher_start or watcher_fail
- * follows, from the loop. 0, or -errno: -EMFILE where there is no inotify instance at all.
+ * Has the watcher join the root of the subscription, which is copied. watcher_start or watcher_fail
+ * follows, from the loop.
  */
-int watch_feeds_join(struct watch_feeds *feeds, const struct watch_wish *wish,
-		     struct watcher *watcher);
+void watch_feeds_join(struct watch_feeds *feeds, const struct watch_subscription *subscription,
+		      struct watcher *watcher);
 
 /* The watcher leaves its root. */
 void watch_feed_leave(struct watcher *watcher);
 
-/* The watcher can take more again. */
+/* A watcher of the feed takes more again. */
 void watch_feed_resume(struct watch_feed *feed);
 
 /* Writes every feed to the log. */

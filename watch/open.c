@@ -1,4 +1,5 @@
-/* The way of WatchDir and CreateWatcher from a path to a watcher that is told. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How WatchDir and CreateWatcher get from a path to a watcher that joins a root. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,17 +15,17 @@
 #include "watch/options.h"
 #include "watch/service_impl.h"
 
-/* Finding the directory, on a worker. */
+/* A worker finds the directory. */
 struct opening {
 	struct work work;
-	struct rpc_call *call; /* a reference; its data is the watcher as long as it lives */
-	char *path;	       /* in the call's arena, as the next */
-	char *clean;
+	struct rpc_call *call; /* a reference; its data is the watcher, NULL once that has ended */
+	char *path;	       /* in the call's arena */
+	char *clean;	       /* in the call's arena */
 	struct watch_mounts *mounts;
 	bool recursive;
 	bool allow_network;
 	struct watch_options options;
-	char *real; /* without links; owned */
+	char *real; /* without symbolic links; owned */
 	struct stat st;
 	struct error err; /* code ERROR_OK: none */
 };
@@ -47,13 +48,13 @@ static int refuse(struct opening *o, const char *what)
 	return -1;
 }
 
-/* Looks at what is there. 0, or -1 with the error. */
-static int look(struct opening *o)
+/* Checks the directory on the worker. 0, or -1 with the error. */
+static int find_directory(struct opening *o)
 {
 	bool network;
 	int r;
 
-	/* Before anything is touched: a server that does not answer would hold this thread. */
+	/* Before the path is touched: a server that does not answer would hold this thread. */
 	if (!o->allow_network && watch_mounts_of(o->mounts, o->clean) == WATCH_MOUNT_NETWORK)
 		return refuse(o, "cannot watch path on network filesystem: ");
 	if (stat(o->path, &o->st) < 0)
@@ -74,13 +75,12 @@ static int look(struct opening *o)
 
 static void opening_run(struct work *work)
 {
-	look(container_of(work, struct opening, work));
+	find_directory(container_of(work, struct opening, work));
 }
 
-/* The directory was found: the watcher joins whoever watches it already. */
 static void opening_join(struct opening *o, struct watcher *w)
 {
-	struct watch_wish wish = {
+	struct watch_subscription subscription = {
 		.path = o->real,
 		.dev = o->st.st_dev,
 		.ino = o->st.st_ino,
@@ -88,12 +88,9 @@ static void opening_join(struct opening *o, struct watcher *w)
 		.network = o->allow_network,
 		.ignored = &o->options.ignored,
 	};
-	int r;
 
-	w->state = WATCHER_JOINING;
-	r = watch_feeds_join(&w->service->feeds, &wish, w);
-	if (r < 0)
-		watcher_fail(w, r);
+	watcher_set_state(w, WATCHER_JOINING);
+	watch_feeds_join(&w->service->feeds, &subscription, w);
 }
 
 static void opening_done(struct work *work)
@@ -112,7 +109,7 @@ static void opening_done(struct work *work)
 	free(o);
 }
 
-/* The path that the client means, in the call's arena, or NULL: the call has failed then. */
+/* The path that the client means, in the call's arena; NULL if the call has failed. */
 static char *resolve(struct rpc_call *call, const char *path)
 {
 	struct watch_service *svc = rpc_call_service(call);

@@ -1,6 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/options.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static int refuse(struct error *err, const char *item, const char *why)
@@ -11,23 +11,17 @@ static int refuse(struct error *err, const char *item, const char *why)
 static int add_pattern(struct watch_patterns *patterns, char *text, const char *item,
 		       struct error *err)
 {
+	size_t i, bytes = strlen(text);
+
+	for (i = 0; i < patterns->n; i++)
+		bytes += strlen(patterns->text[i]);
 	if (!*text || strlen(text) > WATCH_PATTERN_MAX_BYTES)
 		return refuse(err, item, "a pattern has 1 to 256 bytes");
 	if (patterns->n == WATCH_PATTERNS_MAX)
 		return refuse(err, item, "there are 64 patterns before it");
+	if (bytes > WATCH_PATTERNS_MAX_BYTES)
+		return refuse(err, item, "the patterns have more than 1024 bytes together");
 	patterns->text[patterns->n++] = text;
-	return 0;
-}
-
-static int parse_debounce(const char *text, unsigned *ret, const char *item, struct error *err)
-{
-	unsigned long ms;
-	char *end;
-
-	ms = strtoul(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || ms > WATCH_DEBOUNCE_MAX_MS)
-		return refuse(err, item, "milliseconds, 60000 at most");
-	*ret = (unsigned)ms;
 	return 0;
 }
 
@@ -39,10 +33,6 @@ static int parse_item(char *item, struct arena *arena, struct watch_options *ret
 
 	if (value)
 		value = arena_strdup(arena, value + 1);
-	if (key_bytes == 5 && memcmp(item, "pairs", 5) == 0 && !value) {
-		ret->pairs = true;
-		return 0;
-	}
 	if (key_bytes == 6 && memcmp(item, "ignore", 6) == 0 && value) {
 		if (strchr(value, '/'))
 			return refuse(err, item, "a name has no slash");
@@ -50,8 +40,6 @@ static int parse_item(char *item, struct arena *arena, struct watch_options *ret
 	}
 	if (key_bytes == 4 && memcmp(item, "only", 4) == 0 && value)
 		return add_pattern(&ret->only, value, item, err);
-	if (key_bytes == 8 && memcmp(item, "debounce", 8) == 0 && value)
-		return parse_debounce(value, &ret->debounce_ms, item, err);
 	return refuse(err, item, "not known");
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/queue.h"
 
 #include <stdlib.h>
@@ -10,24 +11,41 @@
 
 #define RING_FIRST 16
 
-struct watch_event *watch_queue_at(const struct watch_queue *queue, uint32_t i)
+struct watch_slot {
+	struct watch_event *event; /* a reference */
+	size_t bytes;		   /* counted in watch_queue.bytes */
+	bool own;		   /* charged to the queue's share, not through the event */
+};
+
+void watch_queue_init(struct watch_queue *queue, struct budget *budget)
 {
-	return queue->ring[(queue->first + i) & (queue->capacity - 1)];
+	memset(queue, 0, sizeof(*queue));
+	budget_share_init(&queue->share, budget, BUDGET_CLASS_WATCH);
 }
 
-static struct watch_event **slot(struct watch_queue *queue, uint64_t number)
+static struct watch_slot *slot(const struct watch_queue *queue, uint64_t number)
 {
 	return &queue->ring[number & (queue->capacity - 1)];
 }
 
-/* Doubles the ring; every event keeps its number. */
+struct watch_event *watch_queue_at(const struct watch_queue *queue, uint32_t i)
+{
+	return slot(queue, queue->first + i)->event;
+}
+
+struct watch_event *watch_queue_first(const struct watch_queue *queue)
+{
+	return queue->n ? watch_queue_at(queue, 0) : NULL;
+}
+
+/* Doubles the ring. Every event keeps its number. */
 static void grow(struct watch_queue *queue)
 {
 	uint32_t capacity = queue->capacity ? queue->capacity * 2 : RING_FIRST, i;
-	struct watch_event **ring = mem_alloc(capacity * sizeof(struct watch_event *));
+	struct watch_slot *ring = mem_alloc(capacity * sizeof(*ring));
 
 	for (i = 0; i < queue->n; i++)
-		ring[(queue->first + i) & (capacity - 1)] = watch_queue_at(queue, i);
+		ring[(queue->first + i) & (capacity - 1)] = *slot(queue, queue->first + i);
 	free(queue->ring);
 	queue->ring = ring;
 	queue->capacity = capacity;
@@ -38,10 +56,11 @@ static uint64_t *recent_of(struct watch_queue *queue, const struct watch_event *
 	return &queue->recent[watch_name_hash(event->name, event->name_bytes) % WATCH_QUEUE_RECENT];
 }
 
-/* The waiting event that says what this one says, or NULL. */
-static struct watch_event **find_repeat(struct watch_queue *queue, const struct watch_event *event)
+/* The slot of a waiting event that says the same, or NULL. */
+static struct watch_slot *find_repeat(struct watch_queue *queue, const struct watch_event *event)
 {
-	struct watch_event **old;
+	const struct watch_event *old;
+	struct watch_slot *found;
 	uint64_t number;
 
 	if (!queue->recent || (event->type != WATCH_WRITE && event->type != WATCH_CHMOD))
@@ -49,64 +68,70 @@ static struct watch_event **find_repeat(struct watch_queue *queue, const struct 
 	number = *recent_of(queue, event);
 	if (number <= queue->first)
 		return NULL;
-	old = slot(queue, number - 1);
-	if ((*old)->type != event->type || (*old)->look_again != event->look_again ||
-	    (*old)->name_bytes != event->name_bytes ||
-	    memcmp((*old)->name, event->name, event->name_bytes) != 0)
+	found = slot(queue, number - 1);
+	old = found->event;
+	if (old->type != event->type || old->look_again != event->look_again ||
+	    old->name_bytes != event->name_bytes ||
+	    memcmp(old->name, event->name, event->name_bytes) != 0)
 		return NULL;
-	return old;
+	return found;
 }
 
-static bool charge(struct watch_queue *queue, size_t bytes)
+/* Charges an event and fills the slot in for it. False if there is no room. */
+static bool hold(struct watch_queue *queue, struct watch_event *event, struct watch_slot *ret)
 {
-	if (bytes > WATCH_QUEUE_MAX_BYTES - queue->bytes ||
-	    !budget_share_take(&queue->share, bytes))
+	size_t bytes = watch_event_bytes(event) + sizeof(*ret);
+
+	*ret = (struct watch_slot){.event = event, .bytes = bytes};
+	if (bytes > WATCH_QUEUE_MAX_BYTES - queue->bytes)
 		return false;
+	if (!budget_charge_hold(&event->charge, queue->share.budget, BUDGET_CLASS_WATCH, bytes)) {
+		if (!budget_share_take(&queue->share, bytes))
+			return false;
+		ret->own = true;
+	}
 	queue->bytes += bytes;
+	watch_event_ref(event);
 	return true;
 }
 
-static void discharge(struct watch_queue *queue, size_t bytes)
+static void release(struct watch_queue *queue, const struct watch_slot *held)
 {
-	budget_share_give(&queue->share, bytes);
-	queue->bytes -= bytes;
+	if (held->own)
+		budget_share_give(&queue->share, held->bytes);
+	else
+		budget_charge_drop(&held->event->charge);
+	queue->bytes -= held->bytes;
+	watch_event_unref(held->event);
 }
 
 void watch_queue_push(struct watch_queue *queue, struct watch_event *event)
 {
-	struct watch_event **old;
-	size_t bytes = watch_event_bytes(event);
+	struct watch_slot held, *old;
 
 	if (queue->dropped)
 		return;
 	old = find_repeat(queue, event);
-	if ((!old && queue->n == WATCH_QUEUE_MAX_EVENTS) || !charge(queue, bytes)) {
+	if ((!old && queue->n == WATCH_QUEUE_MAX_EVENTS) || !hold(queue, event, &held)) {
 		queue->dropped = true;
 		return;
 	}
-	watch_event_ref(event);
 	if (old) {
-		/* The newer one may know the entry better. */
-		discharge(queue, watch_event_bytes(*old));
-		watch_event_unref(*old);
-		*old = event;
+		/* The entry of the newer event is newer. */
+		release(queue, old);
+		*old = held;
 		return;
 	}
 	if (queue->n == queue->capacity)
 		grow(queue);
 	if (!queue->recent)
 		queue->recent = mem_zalloc(WATCH_QUEUE_RECENT * sizeof(*queue->recent));
-	*slot(queue, queue->first + queue->n) = event;
+	*slot(queue, queue->first + queue->n) = held;
 	queue->n++;
 	*recent_of(queue, event) = queue->first + queue->n;
 }
 
-struct watch_event *watch_queue_first(const struct watch_queue *queue)
-{
-	return queue->n ? watch_queue_at(queue, 0) : NULL;
-}
-
-/* What only a queue that is in use needs. */
+/* An empty queue keeps no memory. */
 static void free_memory(struct watch_queue *queue)
 {
 	free(queue->ring);
@@ -118,16 +143,13 @@ static void free_memory(struct watch_queue *queue)
 
 void watch_queue_pop(struct watch_queue *queue)
 {
-	struct watch_event *event = watch_queue_at(queue, 0);
-
-	discharge(queue, watch_event_bytes(event));
-	watch_event_unref(event);
+	release(queue, slot(queue, queue->first));
 	queue->first++;
 	if (--queue->n == 0)
 		free_memory(queue);
 }
 
-void watch_queue_told(struct watch_queue *queue)
+void watch_queue_recovered(struct watch_queue *queue)
 {
 	queue->dropped = false;
 }

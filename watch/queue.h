@@ -1,10 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events that wait for their reader: a bounded ring.
+ * The events that wait for one watcher's reader: a bounded ring.
  *
- * A WRITE or CHMOD takes the place of the same event that is waiting already, where no other event
- * of that name came between: whoever reads the first of them reads what both would have said. When
- * there is no room for an event, the queue takes no more until it was emptied and the loss was told
- * (watch_queue_told): whatever was dropped is then older than the reader's "look again".
+ * A WRITE or CHMOD replaces the same event of the same name that waits already, if no other event
+ * of the name came between: whoever reads the earlier one then sees what both stand for.
+ *
+ * If there is no room for an event, the queue drops it and all later ones, until the queue is empty
+ * and its reader was told to look again (watch_queue_recovered). So whatever was dropped is older
+ * than the reader's look.
+ *
+ * Memory. An event that several queues hold is charged to the budget once (struct watch_event.
+ * charge). If the class WATCH is full, the queue charges the event to a share of its own, which may
+ * grow to the few KiB that every share can have (base/budget.h). So a watcher gets its events
+ * although other watchers' readers never come.
  *
  * Loop only.
  */
@@ -18,36 +26,39 @@
 #include "base/budget.h"
 
 struct watch_event;
+struct watch_slot;
 
 /* Slots of the table that finds repeats, by the hash of a name. */
 #define WATCH_QUEUE_RECENT 256
 
-/* All zero but for the share is the empty queue. */
+/* Empty after watch_queue_init. */
 struct watch_queue {
-	struct budget_share share;
-	struct watch_event **ring;
+	struct budget_share share; /* of this queue alone */
+	struct watch_slot *ring;
 	uint32_t capacity; /* a power of two */
 	uint32_t n;
-	uint64_t first; /* events that were taken out, ever: the number of the first in the ring */
-	size_t bytes;	/* charged to the share */
-	uint64_t *recent; /* by hash: one more than the number of the last event; NULL: none */
-	bool dropped;	  /* events, which is yet to be told */
+	uint64_t first;	  /* the number of the first event in the ring: events taken out so far */
+	size_t bytes;	  /* of the events in the ring, whoever is charged */
+	uint64_t *recent; /* by hash: the number of the last event, plus one; NULL: none */
+	bool dropped;	  /* events were dropped, and the reader was not told yet */
 };
 
-/* Adds an event; takes a reference of its own. */
+void watch_queue_init(struct watch_queue *queue, struct budget *budget);
+
+/* Adds an event, with a reference of its own, or drops it. */
 void watch_queue_push(struct watch_queue *queue, struct watch_event *event);
 
-/* The first event, borrowed, or NULL; and letting go of it. */
+/* The first event, borrowed, or NULL; and removing it. */
 struct watch_event *watch_queue_first(const struct watch_queue *queue);
 void watch_queue_pop(struct watch_queue *queue);
 
 /* The i-th event, borrowed. */
 struct watch_event *watch_queue_at(const struct watch_queue *queue, uint32_t i);
 
-/* The reader of an empty queue was told that events were dropped. */
-void watch_queue_told(struct watch_queue *queue);
+/* The queue is empty, and the reader was told to look again: takes events again. */
+void watch_queue_recovered(struct watch_queue *queue);
 
-/* Lets go of all events, and of the memory. */
+/* Removes all events, and frees the memory. */
 void watch_queue_clear(struct watch_queue *queue);
 
 #endif

@@ -1,6 +1,21 @@
-/* filesystem.Filesystem/CreateWatcher: a watch whose events wait to be fetched. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* filesystem.Filesystem/CreateWatcher: makes a watcher that is asked for its events. */
 #include "filesystem.pb-c.h"
 #include "watch/service_impl.h"
+
+static void create_watcher_open(struct rpc_call *call, const ProtobufCMessage *message);
+
+const struct rpc_method watch_rpc_create_watcher = {
+	.service = "filesystem.Filesystem",
+	.name = "CreateWatcher",
+	.kind = RPC_UNARY,
+	.input = &filesystem__create_watcher_request__descriptor,
+	.output = &filesystem__create_watcher_response__descriptor,
+	.message_max_bytes = WATCH_MESSAGE_MAX_BYTES,
+	.nul_code = ERROR_INTERNAL,
+	.open = create_watcher_open,
+	.cancel = watch_cancel,
+};
 
 static void create_watcher_open(struct rpc_call *call, const ProtobufCMessage *message)
 {
@@ -14,14 +29,3 @@ static void create_watcher_open(struct rpc_call *call, const ProtobufCMessage *m
 
 	watch_open(call, &what, true);
 }
-
-const struct rpc_method watch_rpc_create_watcher = {
-	.service = "filesystem.Filesystem",
-	.name = "CreateWatcher",
-	.kind = RPC_UNARY,
-	.input = &filesystem__create_watcher_request__descriptor,
-	.output = &filesystem__create_watcher_response__descriptor,
-	.nul_code = ERROR_INTERNAL,
-	.open = create_watcher_open,
-	.cancel = watch_cancel,
-};

@@ -1,6 +1,25 @@
-/* filesystem.Filesystem/WatchDir: what happens in a directory, as it happens. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* filesystem.Filesystem/WatchDir: streams the events of a directory. */
 #include "filesystem.pb-c.h"
 #include "watch/service_impl.h"
+
+static void watch_dir_open(struct rpc_call *call, const ProtobufCMessage *message);
+static void watch_dir_writable(struct rpc_call *call);
+static void watch_dir_keepalive(struct rpc_call *call);
+
+const struct rpc_method watch_rpc_watch_dir = {
+	.service = "filesystem.Filesystem",
+	.name = "WatchDir",
+	.kind = RPC_SERVER_STREAM,
+	.input = &filesystem__watch_dir_request__descriptor,
+	.output = &filesystem__watch_dir_response__descriptor,
+	.message_max_bytes = WATCH_MESSAGE_MAX_BYTES,
+	.nul_code = ERROR_INTERNAL,
+	.open = watch_dir_open,
+	.writable = watch_dir_writable,
+	.keepalive = watch_dir_keepalive,
+	.cancel = watch_cancel,
+};
 
 static void watch_dir_open(struct rpc_call *call, const ProtobufCMessage *message)
 {
@@ -30,16 +49,3 @@ static void watch_dir_keepalive(struct rpc_call *call)
 	if (w)
 		watcher_keepalive(w);
 }
-
-const struct rpc_method watch_rpc_watch_dir = {
-	.service = "filesystem.Filesystem",
-	.name = "WatchDir",
-	.kind = RPC_SERVER_STREAM,
-	.input = &filesystem__watch_dir_request__descriptor,
-	.output = &filesystem__watch_dir_response__descriptor,
-	.nul_code = ERROR_INTERNAL,
-	.open = watch_dir_open,
-	.writable = watch_dir_writable,
-	.keepalive = watch_dir_keepalive,
-	.cancel = watch_cancel,
-};

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The watch methods of filesystem.Filesystem: WatchDir, which streams what happens in a directory,
- * and CreateWatcher, GetWatcherEvents and RemoveWatcher for clients that poll.
+ * The watch methods of filesystem.Filesystem: WatchDir streams the events of a directory;
+ * CreateWatcher, GetWatcherEvents and RemoveWatcher are for clients that poll.
  */
 #ifndef WATCH_SERVICE_H
 #define WATCH_SERVICE_H
@@ -9,7 +10,7 @@ struct router;
 struct context;
 struct watch_service;
 
-/* Borrows the state, with its users and budget. */
+/* Borrows the context with its users and budget. */
 struct watch_service *watch_service_new(struct context *context);
 
 /* All calls have ended. Ends the watchers that are polled. */

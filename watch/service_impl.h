@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the watch methods share.
+ * Shared by the files of the watch methods.
  */
 #ifndef WATCH_SERVICE_IMPL_H
 #define WATCH_SERVICE_IMPL_H
@@ -11,11 +12,14 @@
 #include "watch/service.h"
 #include "watch/watcher.h"
 
-/* A power of two. Ids are random, so that their digits are hash enough. */
+/* Two digits of an id choose the bucket; ids are random. */
 #define WATCH_ID_BUCKETS 256
 
-/* Looks at directories that may hang for good can starve only watches. */
+/* The watches' own workers: a look at a file system that hangs for ever holds one of these. */
 #define WATCH_WORKERS 32
+
+/* A request has a path or an id. */
+#define WATCH_MESSAGE_MAX_BYTES (64u * 1024)
 
 struct watch_service {
 	struct context *context;
@@ -24,11 +28,13 @@ struct watch_service {
 	LIST_HEAD(, watcher) by_id[WATCH_ID_BUCKETS];
 };
 
-/* The polled watcher of an id, or NULL with an error; and adding one. */
+/* Finds the polled watcher of an id; NULL with an error if there is none. */
 struct watcher *watch_service_find(struct watch_service *svc, const char *id, struct error *err);
+
+/* Adds a polled watcher that has its id. */
 void watch_service_add(struct watch_service *svc, struct watcher *w);
 
-/* What WatchDir and CreateWatcher ask for. */
+/* The request of WatchDir and of CreateWatcher. */
 struct watch_request {
 	const char *path;
 	bool recursive;
@@ -37,18 +43,18 @@ struct watch_request {
 };
 
 /*
- * Begins to watch for the call: it gets `start`, or an id where it is `polled`, once the watch is
- * in place, or fails. The call's data is a struct watcher from then on, until it is ended.
+ * Begins to watch for the call. Once the watch is in place, the call gets START, or the watcher's
+ * id if it is `polled`; or the call fails. Until it has ended, its data is a struct watcher.
  */
 void watch_open(struct rpc_call *call, const struct watch_request *request, bool polled);
 
-/* `cancel` of both. */
+/* `cancel` of WatchDir and CreateWatcher. */
 void watch_cancel(struct rpc_call *call, enum rpc_cancel why);
 
-/* Whether the client is an old one, which knows no entries in events (rpc.md). */
+/* Whether the client is an old SDK, whose events have no entries (compatibility/details 72). */
 bool watch_is_legacy(struct rpc_call *call);
 
-/* Says so in the answer's head, for those clients. */
+/* Marks the answer to such a client in its head. */
 void watch_say_legacy(struct rpc_call *call);
 
 extern const struct rpc_method watch_rpc_watch_dir;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "watch/glob.h"
+#include "watch/engine/glob.h"
 
 #define SHORT_BYTES 10
 

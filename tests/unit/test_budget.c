@@ -144,7 +144,7 @@ static void test_a_share_moves_to_another_class(void **state)
 /* An event in the queues of several watchers is in memory once, and is charged once. */
 static void test_a_shared_object_is_charged_once(void **state)
 {
-	struct budget_charge charge = {0};
+	struct budget_charge charge = {0}, other = {0};
 
 	assert_true(budget_charge_hold(&charge, &budget, BUDGET_CLASS_WATCH, 500));
 	assert_true(budget_charge_hold(&charge, &budget, BUDGET_CLASS_WATCH, 500));
@@ -155,6 +155,11 @@ static void test_a_shared_object_is_charged_once(void **state)
 	assert_int_equal(budget.used[BUDGET_BYTES], 0);
 	assert_false(budget_charge_hold(&charge, &budget, BUDGET_CLASS_WATCH, 9 * MIB));
 	assert_int_equal(charge.holders, 0);
+	/* Small objects may be many: together they stay in their class, and leave the reserve. */
+	budget.classes[BUDGET_CLASS_WATCH].limit = 600;
+	assert_true(budget_charge_hold(&charge, &budget, BUDGET_CLASS_WATCH, 500));
+	assert_false(budget_charge_hold(&other, &budget, BUDGET_CLASS_WATCH, 500));
+	budget_charge_drop(&charge);
 }
 
 /* A share that is all zero belongs to no budget: for objects that a test makes alone. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * After whatever was done to a tree, by several processes at once, a client that applies the events
  * has the true picture: names, types, contents, modes. Also where the kernel's queue runs over.
@@ -53,7 +54,6 @@ struct run {
 struct kind {
 	const char *name;
 	bool recursive;
-	bool pairs;
 	bool on_loop;	     /* as the daemon drives: on the loop as far as that goes */
 	bool lists;	     /* the client looks at the directories that it is told of */
 	bool one_by_one;     /* it is told each event before the next thing is done */
@@ -92,7 +92,9 @@ static void new_source(struct run *run, const char *queued)
 			fatal("%s can't be read", QUEUE_LIMIT);
 		write_text(QUEUE_LIMIT, queued);
 	}
-	if (watch_source_new(&run->memory, run->mounts, NULL, &run->source) < 0)
+	run->source = watch_source_new(inotify_init1(IN_NONBLOCK | IN_CLOEXEC), &run->memory,
+				       run->mounts);
+	if (run->source->fd < 0)
 		fatal("no inotify instance");
 	if (queued)
 		write_text(QUEUE_LIMIT, before);
@@ -105,19 +107,13 @@ static void take_outputs(struct run *run)
 	struct watch_output *output;
 	size_t i;
 
-	if (source->losses > 0 || run->lenient)
+	if (source->overflows > 0 || run->lenient)
 		run->picture.ahead = true;
 	for (i = 0; i < source->n_outputs; i++) {
 		output = &source->outputs[i];
 		if (run->trace)
-			printf("  %s %s%s%s%s\n",
-			       output->kind == WATCH_OUTPUT_ALONE
-				       ? "alone:"
-				       : watch_event_type_name(output->event->type),
-			       output->event->name, output->event->is_dir ? "/" : "",
-			       output->first ? " from " : "",
-			       output->first ? output->first->name : "");
-		watch_output_resolve(output);
+			printf("  %s %s%s\n", watch_event_type_name(output->event->type),
+			       output->event->name, output->event->is_dir ? "/" : "");
 		picture_apply(&run->picture, output);
 	}
 	source->n_outputs = 0;
@@ -126,12 +122,10 @@ static void take_outputs(struct run *run)
 		run->ahead_bytes = watch_source_queued_bytes(source);
 	}
 	/*
-	 * What was lost is told by a look of the source's own, and may be older than the client's; so
-	 * may what is held for the other half of a move.
+	 * What was lost is told by a look of the source's own, and may be older than the client's.
 	 */
-	if (run->picture.n_held == 0 && watch_source_applied_bytes(source) >= run->ahead_bytes &&
-	    !source->lost && !watch_source_is_looking(source) && source->losses == 0 &&
-	    !run->lenient)
+	if (watch_source_applied_bytes(source) >= run->ahead_bytes && !source->overflowed &&
+	    !watch_source_is_looking(source) && source->overflows == 0 && !run->lenient)
 		run->picture.ahead = false;
 }
 
@@ -181,9 +175,9 @@ static void run_begin(struct run *run, const struct kind *kind, unsigned long se
 	run->lenient = kind->names_bytes != 0;
 	run->trace = getenv("WATCH_TRACE") != NULL;
 	/* Something to begin with, inside and outside. */
-	pid = changes_start(run->root, run->outside, seed + 1000003, CHANGES);
+	pid = changes_start(run->root, run->outside, seed + 1000003, CHANGES, kind->lists);
 	waitpid(pid, NULL, 0);
-	pid = changes_start(run->outside, run->root, seed + 2000003, CHANGES / 2);
+	pid = changes_start(run->outside, run->root, seed + 2000003, CHANGES / 2, kind->lists);
 	waitpid(pid, NULL, 0);
 
 	watch_memory_init(&run->memory);
@@ -195,7 +189,6 @@ static void run_begin(struct run *run, const struct kind *kind, unsigned long se
 		fatal("stat");
 	run->tree = watch_tree_new(run->root, st.st_dev, st.st_ino);
 	run->tree->recursive = kind->recursive;
-	run->tree->want_moves = kind->pairs;
 	watch_source_add(run->source, run->tree);
 	if (kind->one_by_one)
 		run->source->drive_events = 1;
@@ -226,19 +219,18 @@ static void one_run(const struct kind *kind, unsigned long seed, unsigned long *
 	 * what came and went among those, the client must not know by a look of its own.
 	 */
 	if (!kind->queued)
-		pids[0] = changes_start(run.root, run.outside, seed * 10, CHANGES);
-	while (run.tree->starting)
+		pids[0] = changes_start(run.root, run.outside, seed * 10, CHANGES, kind->lists);
+	while (run.tree->state == WATCH_TREE_STARTING)
 		drive(&run, kind);
 	assert_int_equal(run.tree->start_error, 0);
-	run.tree->silent = false;
-	picture_init(&run.picture, run.root, kind->recursive,
-		     kind->pairs || (kind->queued && !kind->lists));
+	watch_tree_set_state(run.tree, WATCH_TREE_LIVE);
+	picture_init(&run.picture, run.root, kind->recursive);
 	run.picture.came_and_went = kind->may_look_again;
 	run.picture.lists = kind->lists;
-	run.picture.told_all = !kind->lists && !kind->may_look_again;
+	run.picture.blind = !kind->lists && !kind->may_look_again;
 	picture_look(&run.picture, ".");
 	for (i = kind->queued ? 0 : 1; i < PROCESSES; i++)
-		pids[i] = changes_start(run.root, run.outside, seed * 10 + i, CHANGES);
+		pids[i] = changes_start(run.root, run.outside, seed * 10 + i, CHANGES, kind->lists);
 	while (left > 0) {
 		/* A reader that is away for a while loses events. */
 		if (kind->queued)
@@ -255,7 +247,7 @@ static void one_run(const struct kind *kind, unsigned long seed, unsigned long *
 			}
 	}
 	drive_to_rest(&run, kind);
-	*losses += run.source->losses;
+	*losses += run.source->overflows;
 	picture_matches(&run.picture);
 	if (!kind->may_look_again && !kind->queued && run.picture.look_agains)
 		snprintf(run.picture.error, sizeof(run.picture.error), "%zu times: look again",
@@ -288,11 +280,6 @@ static void test_tree_on_loop(void **state)
 	many_runs(&(struct kind){.name = "tree on the loop", .recursive = true, .on_loop = true});
 }
 
-static void test_tree_in_pairs(void **state)
-{
-	many_runs(&(struct kind){.name = "tree in pairs", .recursive = true, .pairs = true});
-}
-
 static void test_tree_listed(void **state)
 {
 	many_runs(&(struct kind){
@@ -306,14 +293,6 @@ static void test_tree_listed_on_loop(void **state)
 				 .lists = true,
 				 .one_by_one = true,
 				 .on_loop = true});
-}
-
-static void test_tree_in_pairs_one_by_one(void **state)
-{
-	many_runs(&(struct kind){.name = "tree in pairs, one by one",
-				 .recursive = true,
-				 .pairs = true,
-				 .one_by_one = true});
 }
 
 static void test_tree_resting(void **state)
@@ -339,12 +318,6 @@ static void test_directory(void **state)
 static void test_overflow(void **state)
 {
 	many_runs(&(struct kind){.name = "overflow", .recursive = true, .queued = "16"});
-}
-
-static void test_overflow_in_pairs(void **state)
-{
-	many_runs(&(struct kind){
-		.name = "overflow in pairs", .recursive = true, .pairs = true, .queued = "16"});
 }
 
 static void test_overflow_of_directory(void **state)
@@ -387,10 +360,10 @@ static void test_renamed_above(void **state)
 	snprintf(old, sizeof(old), "%s/old", run.root);
 	snprintf(new, sizeof(new), "%s/new", run.root);
 	assert_int_equal(mkdir(old, 0755), 0);
-	while (run.tree->starting)
+	while (run.tree->state == WATCH_TREE_STARTING)
 		drive(&run, &kind);
-	run.tree->silent = false;
-	picture_init(&run.picture, run.root, true, false);
+	watch_tree_set_state(run.tree, WATCH_TREE_LIVE);
+	picture_init(&run.picture, run.root, true);
 	run.picture.lists = true;
 	picture_look(&run.picture, ".");
 
@@ -419,15 +392,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_tree_on_loop),
-		cmocka_unit_test(test_tree_in_pairs),
 		cmocka_unit_test(test_tree_listed),
 		cmocka_unit_test(test_tree_listed_on_loop),
-		cmocka_unit_test(test_tree_in_pairs_one_by_one),
 		cmocka_unit_test(test_tree_resting),
 		cmocka_unit_test(test_overflow_resting),
 		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_overflow),
-		cmocka_unit_test(test_overflow_in_pairs),
 		cmocka_unit_test(test_overflow_of_directory),
 		cmocka_unit_test(test_overflow_listed),
 		cmocka_unit_test(test_overflow_unremembered),

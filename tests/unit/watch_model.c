@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/watch_model.h"
 
 #include <dirent.h>
@@ -15,25 +16,15 @@
 
 /* ---- the client ---- */
 
-void picture_init(struct picture *p, const char *root, bool recursive, bool pairs)
+void picture_init(struct picture *p, const char *root, bool recursive)
 {
 	memset(p, 0, sizeof(*p));
 	p->root = root;
 	p->recursive = recursive;
-	p->pairs = pairs;
-}
-
-static void output_clear(struct watch_output *output)
-{
-	watch_event_unref(output->event);
-	watch_event_unref(output->first);
 }
 
 void picture_clear(struct picture *p)
 {
-	while (p->n_held > 0)
-		output_clear(&p->held[--p->n_held]);
-	free(p->held);
 	while (p->n > 0)
 		free(p->entries[--p->n].path);
 	free(p->entries);
@@ -59,26 +50,6 @@ static struct picture_entry *find(struct picture *p, const char *path)
 		if (strcmp(p->entries[i].path, path) == 0)
 			return &p->entries[i];
 	return NULL;
-}
-
-/*
- * Whether a directory above was told at some time. What was in it before its names were read may go
- * without having been told, as the client may have found it there.
- */
-static bool is_in_told(struct picture *p, const char *path)
-{
-	char above[PATH_MAX];
-	struct picture_entry *entry;
-	char *slash;
-
-	snprintf(above, sizeof(above), "%s", path);
-	while ((slash = strrchr(above, '/'))) {
-		*slash = '\0';
-		entry = find(p, above);
-		if (entry && entry->told)
-			return true;
-	}
-	return false;
 }
 
 /* Whether `path` is `top` or below it. */
@@ -145,9 +116,6 @@ static void list(struct picture *p, const char *top)
 	p->ahead = p->looked = true;
 	full_path(p, top, path);
 	dir = opendir(path);
-	entry = find(p, top);
-	if (entry)
-		entry->unlisted = !dir;
 	if (!dir)
 		return;
 	while ((d = readdir(dir))) {
@@ -174,26 +142,10 @@ void picture_look(struct picture *p, const char *path)
 	forget(p, path);
 	if (known) {
 		entry = add(p, path);
-		entry->is_dir = entry->told = true;
+		entry->is_dir = true;
 		look_at(p, entry);
 	}
 	list(p, path);
-}
-
-/* What was below `from` is below `to` now. */
-static void move(struct picture *p, const char *from, const char *to)
-{
-	char path[PATH_MAX];
-	size_t i;
-
-	forget(p, to);
-	for (i = 0; i < p->n; i++) {
-		if (!is_below(p->entries[i].path, from))
-			continue;
-		snprintf(path, sizeof(path), "%s%s", to, p->entries[i].path + strlen(from));
-		free(p->entries[i].path);
-		p->entries[i].path = mem_strdup(path);
-	}
 }
 
 static void apply_create(struct picture *p, const struct watch_output *output)
@@ -204,48 +156,10 @@ static void apply_create(struct picture *p, const struct watch_output *output)
 	if (entry)
 		forget(p, event->name);
 	entry = add(p, event->name);
-	entry->told = true;
 	entry->is_dir = event->is_dir;
 	look_at(p, entry);
-	if ((output->first || p->lists) && event->is_dir && p->recursive)
+	if (p->lists && event->is_dir && p->recursive)
 		list(p, event->name);
-}
-
-/* Lists what is at or below `top` and was away when it was to be listed. */
-static void list_the_unlisted(struct picture *p, const char *top)
-{
-	char path[PATH_MAX];
-	size_t i;
-
-	for (i = 0; i < p->n; i++) {
-		if (!p->entries[i].unlisted || !is_below(p->entries[i].path, top))
-			continue;
-		snprintf(path, sizeof(path), "%s", p->entries[i].path);
-		list(p, path);
-	}
-}
-
-/* A RENAME that says where it went. What was looked at by the old name may not have been there. */
-static void apply_pair(struct picture *p, const struct watch_event *event)
-{
-	bool unknown = p->ahead && !find(p, event->name);
-	struct picture_entry *entry;
-	size_t i;
-
-	move(p, event->name, event->to->name);
-	entry = add(p, event->to->name);
-	entry->told = true;
-	entry->is_dir = event->is_dir;
-	for (i = 0; i < p->n; i++)
-		if (is_below(p->entries[i].path, event->to->name))
-			look_at(p, &p->entries[i]);
-	/*
-	 * It may have been told to look again at a directory that was there no longer; or have found
-	 * it neither here nor there while it moved.
-	 */
-	if ((p->came_and_went || unknown) && event->is_dir && p->recursive)
-		list(p, event->to->name);
-	list_the_unlisted(p, event->to->name);
 }
 
 static void apply(struct picture *p, const struct watch_output *output)
@@ -253,29 +167,21 @@ static void apply(struct picture *p, const struct watch_output *output)
 	const struct watch_event *event = output->event;
 	struct picture_entry *entry = find(p, event->name);
 
-	if (output->kind != WATCH_OUTPUT_EVENT)
-		return;
 	p->events++;
 	if (event->look_again) {
 		p->look_agains++;
-		if (!p->told_all)
+		if (!p->blind)
 			picture_look(p, event->name);
 		return;
 	}
-	if (p->pairs && event->move == WATCH_MOVE_PAIRED) {
-		apply_pair(p, event);
-		return;
-	}
 	if (event->type == WATCH_CREATE) {
-		if (!p->pairs || event->move != WATCH_MOVE_SECOND)
-			apply_create(p, output);
+		apply_create(p, output);
 		return;
 	}
 	if (strcmp(event->name, ".") == 0)
 		return;
-	if (!entry && !p->ahead && !p->was_held &&
-	    (event->type == WATCH_WRITE || event->type == WATCH_CHMOD ||
-	     !is_in_told(p, event->name))) {
+	/* REMOVE and RENAME may come for a name that the client does not know: that changes nothing. */
+	if (!entry && !p->ahead && (event->type == WATCH_WRITE || event->type == WATCH_CHMOD)) {
 		wrong(p, "%s %s: it was not there", watch_event_type_name(event->type),
 		      event->name);
 		return;
@@ -288,19 +194,8 @@ static void apply(struct picture *p, const struct watch_output *output)
 
 void picture_apply(struct picture *p, const struct watch_output *output)
 {
-	size_t done;
-
-	p->held = mem_realloc(p->held, (p->n_held + 1) * sizeof(*p->held));
-	p->held[p->n_held++] = *output;
-	for (done = 0; done < p->n_held; done++) {
-		if (p->pairs && p->held[done].event->move == WATCH_MOVE_WAITING)
-			break;
-		apply(p, &p->held[done]);
-		output_clear(&p->held[done]);
-		p->was_held = done + 1 < p->n_held;
-	}
-	p->n_held -= done;
-	memmove(p->held, p->held + done, p->n_held * sizeof(*p->held));
+	apply(p, output);
+	watch_event_unref(output->event);
 }
 
 static int entry_order(const void *a, const void *b)
@@ -354,7 +249,7 @@ bool picture_matches(struct picture *p)
 	size_t i = 0, k = 0;
 	int order;
 
-	picture_init(&real, p->root, p->recursive, p->pairs);
+	picture_init(&real, p->root, p->recursive);
 	picture_look(&real, ".");
 	if (p->n > 0)
 		qsort(p->entries, p->n, sizeof(*p->entries), entry_order);
@@ -380,6 +275,9 @@ struct changer {
 	const char *root;
 	const char *outside;
 	unsigned long random;
+	/* The last elements of paths at which directories, and files that move, may be. */
+	const char *dir_names;
+	const char *moved_names;
 };
 
 static unsigned pick(struct changer *c, unsigned n)
@@ -391,17 +289,22 @@ static unsigned pick(struct changer *c, unsigned n)
 	return (unsigned)(c->random >> 11) % n;
 }
 
-/* A path of one to four elements, few enough names that processes get into each other's way. */
-static void pick_path(struct changer *c, const char *top, char out[PATH_MAX])
+#define NAMES "abcde"
+
+/*
+ * A path of one to four elements, the last of them one of `last`: few enough names that processes
+ * get into each other's way.
+ */
+static void pick_path(struct changer *c, const char *top, const char *last, char out[PATH_MAX])
 {
-	static const char names[] = "abcde";
 	unsigned depth = 1 + pick(c, 4), i;
 	size_t n = (size_t)snprintf(out, PATH_MAX, "%s", top);
 
 	for (i = 0; i < depth; i++) {
 		out[n++] = '/';
-		out[n++] = names[pick(c, sizeof(names) - 1)];
+		out[n++] = NAMES[pick(c, sizeof(NAMES) - 1)];
 	}
+	out[n - 1] = last[pick(c, (unsigned)strlen(last))];
 	out[n] = '\0';
 }
 
@@ -445,7 +348,8 @@ static void unpack(struct changer *c, const char *path)
 
 	mkdir(path, 0755);
 	for (i = 0; i < 4; i++) {
-		if (snprintf(below, sizeof(below), "%s/%c", path, 'a' + pick(c, 5)) >= PATH_MAX)
+		if (snprintf(below, sizeof(below), "%s/%c", path,
+			     c->dir_names[pick(c, (unsigned)strlen(c->dir_names))]) >= PATH_MAX)
 			return;
 		mkdir(below, 0755);
 		strcat(below, "/f");
@@ -477,7 +381,12 @@ static void change(struct changer *c)
 	char path[PATH_MAX], other[PATH_MAX];
 	unsigned what = pick(c, 100);
 
-	pick_path(c, c->root, path);
+	if (what < 22 || (what >= 70 && what < 75) || (what >= 91 && what < 94))
+		pick_path(c, c->root, c->dir_names, path);
+	else if (what >= 50 && what < 65)
+		pick_path(c, c->root, c->moved_names, path);
+	else
+		pick_path(c, c->root, NAMES, path);
 	if (what < 22) {
 		mkdir(path, 0755);
 	} else if (what < 42) {
@@ -485,13 +394,13 @@ static void change(struct changer *c)
 	} else if (what < 50) {
 		append(path, O_APPEND);
 	} else if (what < 65) {
-		pick_path(c, c->root, other);
+		pick_path(c, c->root, c->moved_names, other);
 		renameat2(AT_FDCWD, path, AT_FDCWD, other, pick(c, 6) ? 0 : RENAME_EXCHANGE);
 	} else if (what < 70) {
-		pick_path(c, c->outside, other);
+		pick_path(c, c->outside, NAMES, other);
 		rename(path, other);
 	} else if (what < 75) {
-		pick_path(c, c->outside, other);
+		pick_path(c, c->outside, NAMES, other);
 		rename(other, path);
 	} else if (what < 80) {
 		unlink(path);
@@ -517,9 +426,11 @@ static void change(struct changer *c)
 	}
 }
 
-pid_t changes_start(const char *root, const char *outside, unsigned long seed, unsigned n)
+pid_t changes_start(const char *root, const char *outside, unsigned long seed, unsigned n,
+		    bool moves_dirs)
 {
-	struct changer c = {root, outside, seed * 2654435761u + 88172645463325252u};
+	struct changer c = {root, outside, seed * 2654435761u + 88172645463325252u,
+			    moves_dirs ? NAMES : "abc", moves_dirs ? NAMES : "de"};
 	pid_t pid = fork();
 	unsigned i;
 

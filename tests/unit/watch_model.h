@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A model of what a client of a watch knows, built from events alone, and a tree that processes
  * change at random: for tests/unit/test_watch_model.c.
@@ -16,9 +17,7 @@ struct watch_output;
 struct picture_entry {
 	char *path; /* below the watched directory */
 	bool is_dir;
-	bool seen;     /* the look found something */
-	bool told;     /* it was not there from the beginning */
-	bool unlisted; /* a directory that was away when the client came to list it */
+	bool seen; /* the look found something */
 	struct stat st;
 };
 
@@ -26,9 +25,8 @@ struct picture_entry {
 struct picture {
 	const char *root;
 	bool recursive;
-	bool pairs;    /* it is told both halves of a move together; if not, it lists what moved */
-	bool lists;    /* it lists every directory that it is told of, as most programs do */
-	bool told_all; /* it never looked for itself, and need not look again */
+	bool lists; /* it lists every directory that it is told of, as most programs do */
+	bool blind; /* it ignores "look again": the other events alone must be enough */
 	struct picture_entry *entries;
 	size_t n;
 	size_t capacity;
@@ -39,25 +37,19 @@ struct picture {
 	 */
 	bool ahead;
 	bool looked;
-	struct watch_output *held; /* the first waits for its other half */
-	size_t n_held;
-	bool was_held; /* what is applied came before the end of a move that was applied already */
 	bool came_and_went; /* the client may have seen what nobody remembered */
 	size_t look_agains;
 	size_t events;
 	char error[512]; /* the first thing that could not be; "": none */
 };
 
-void picture_init(struct picture *p, const char *root, bool recursive, bool pairs);
+void picture_init(struct picture *p, const char *root, bool recursive);
 void picture_clear(struct picture *p);
 
 /* Looks at the directory and everything below: what a client does first, and on "look again". */
 void picture_look(struct picture *p, const char *path);
 
-/*
- * Applies one event, and looks at what it names; what waits for the other half of a move, and what
- * comes behind it, is applied later. Takes the output's references.
- */
+/* Applies one event, and looks at what it names. Takes the output's reference. */
 void picture_apply(struct picture *p, const struct watch_output *output);
 
 /*
@@ -68,8 +60,10 @@ bool picture_matches(struct picture *p);
 
 /*
  * Starts a process that changes what is below `root` `n` times, at random; things are also moved
- * to and from `outside`. Returns its pid.
+ * to and from `outside`. Without `moves_dirs` no directory is renamed inside the tree: what is in
+ * one that was is not told again, so a client that never lists would not know. Returns its pid.
  */
-pid_t changes_start(const char *root, const char *outside, unsigned long seed, unsigned n);
+pid_t changes_start(const char *root, const char *outside, unsigned long seed, unsigned n,
+		    bool moves_dirs);
 
 #endif

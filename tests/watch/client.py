@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client of the watch methods that shows every message as it came: Connect with JSON, one
 connection a call."""
 
@@ -25,19 +26,17 @@ class Failed(Exception):
 
 
 class Event:
-    """A change: `kind` is one of KINDS, `entry` the EntryInfo as a dict or None, `to` the name that
-    a move led to, which only watches in pairs are told."""
+    """A change: `kind` is one of KINDS, `entry` the EntryInfo as a dict or None."""
 
     def __init__(self, message):
         self.kind = message["type"].removeprefix("EVENT_TYPE_")
         assert self.kind in KINDS, message
         self.name = message["name"]
         self.entry = message.get("entry")
-        self.to = message.get("renamedTo")
-        assert set(message) <= {"type", "name", "entry", "renamedTo"}, message
+        assert set(message) <= {"type", "name", "entry"}, message
 
     def __repr__(self):
-        return f"{self.kind} {self.name}" + (f" to {self.to}" if self.to is not None else "")
+        return f"{self.kind} {self.name}"
 
 
 def envelope(message, flags=0):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The daemon under test, a client of it, and directories to watch."""
 
 import contextlib
@@ -62,14 +63,15 @@ class Daemon:
             return log.read()
 
     def instances(self):
-        """Its inotify instances, as the number of watches of each."""
+        """The number of watches of each of its inotify instances. The spare one, which has none, is
+        left out."""
         counts = []
         for fd in os.listdir(f"/proc/{self.pid}/fd"):
             with contextlib.suppress(OSError):
                 if os.readlink(f"/proc/{self.pid}/fd/{fd}") == "anon_inode:inotify":
                     with open(f"/proc/{self.pid}/fdinfo/{fd}", encoding="ascii") as f:
                         counts.append(sum(line.startswith("inotify wd:") for line in f))
-        return sorted(counts)
+        return sorted(count for count in counts if count)
 
     def memory_kib(self):
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as f:

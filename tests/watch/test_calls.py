@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The calls themselves: errors, entries, keepalives, deadlines, watchers that are polled."""
 
 import json
@@ -209,10 +210,19 @@ def test_upload(open_watch, envd, directory):
     assert watch.texts() == ["CHMOD a", "WRITE a"]
 
 
+def test_upload_into_a_new_directory(open_watch, envd, directory):
+    """The upload makes the directory. In half the cases its file was found by the look at the
+    directory, and was a CREATE alone: clients that waited for the WRITE waited in vain."""
+    watch = open_watch(directory, True)
+    for i in range(20):
+        upload(envd, f"{directory}/{i}/deep/a", b"x" * 1000)
+        watch.until(f"CREATE {i}/deep/a", f"WRITE {i}/deep/a")
+
+
 def test_operations(open_watch, envd, directory):
     watch = open_watch(directory, True)
     envd.call("MakeDir", {"path": f"{directory}/d/e"})
-    watch.until("CREATE d/e")  # before d is watched, an upload into it is a CREATE alone
+    watch.until("CREATE d/e")
     upload(envd, f"{directory}/d/a", b"x")
     watch.until("WRITE d/a")
     envd.call("Move", {"source": f"{directory}/d", "destination": f"{directory}/f"})

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Too much of something: events, watchers, directories, a reader that does not read."""
 
 import os
@@ -6,7 +7,6 @@ import threading
 
 import pytest
 
-from client import Failed
 from conftest import ENVD, new_directory, queue_of, sh, wait_for
 from picture import Lister, difference
 
@@ -149,13 +149,39 @@ def test_many_directories_watched(other_daemon):
 
 # ---- the user's limits ----
 
-def test_no_inotify_instance_at_all(other_daemon, directory):
-    daemon, client = other_daemon(user_limits={"max_inotify_instances": 0})
-    with pytest.raises(Failed) as failed:
-        client.watch(directory)
-    assert failed.value.code in ("resource_exhausted", "internal")
-    assert client.send("GET", "/health")[0] == 204
+@pytest.mark.parametrize("limit", ["max_inotify_instances", "max_inotify_watches"])
+def test_none_left_at_all(other_daemon, directory, limit):
+    """Other programs of the user had taken all inotify instances, and every watch failed. Now its
+    directories are read every two seconds."""
+    daemon, client = other_daemon(user_limits={limit: 0})
+    sh(directory, "mkdir d; :>d/a")
+    watches = [(watch, Lister(directory, True))
+               for watch in (client.watch(directory, True), client.poll(directory, True))]
     assert daemon.instances() == []
+    sh(directory, "mkdir d/e; echo x >>d/a; :>d/e/b; :>c")
+    for watch, picture in watches:
+        follow(watch, picture, lambda: Lister(directory, True))
+
+
+def test_an_instance_is_kept(other_daemon, directory):
+    """Between two watches, others may take all instances of the user: one was kept since the first
+    watch. Another watch then shares it."""
+    daemon, client = other_daemon(user_limits={"max_inotify_instances": 2})
+    client.watch(directory).close()
+    wait_for(lambda: not daemon.instances())
+    taker = subprocess.Popen(
+        ["nsenter", "--user", "-t", str(daemon.pid), "python3", "-c",
+         "import ctypes; l = ctypes.CDLL(None); print(l.inotify_init(), l.inotify_init());"
+         "import sys; sys.stdout.flush(); sys.stdin.read()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert taker.stdout.readline().split()[-1] == b"-1"
+        watch = client.watch(directory)
+        assert daemon.instances() == [1]
+        sh(directory, ":>a")
+        watch.until("CREATE a")
+    finally:
+        taker.communicate(b"")
 
 
 def test_one_inotify_instance(other_daemon):
@@ -194,14 +220,6 @@ def test_a_watch_that_comes_late(other_daemon, directory, kept, other):
     watch.until(f"CREATE {kept}/file")
     sh(directory, f":>{kept}/later")
     watch.until(f"CREATE {kept}/later")
-
-
-def test_no_watch_at_all(other_daemon, directory):
-    daemon, client = other_daemon(user_limits={"max_inotify_watches": 0})
-    with pytest.raises(Failed) as failed:
-        client.watch(directory)
-    assert failed.value.code in ("resource_exhausted", "internal")
-    wait_for(lambda: daemon.instances() in ([], [0]))
 
 
 # ---- big trees ----

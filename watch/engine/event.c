@@ -1,11 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/engine/event.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "rpc/call.h"
-#include "watch/entry.h"
 
 struct watch_event *watch_event_new(enum watch_event_type type, const char *name, size_t n)
 {
@@ -27,25 +26,25 @@ struct watch_event *watch_event_ref(struct watch_event *event)
 	return event;
 }
 
+static void attachment_free(struct watch_attachment *attachment)
+{
+	if (attachment)
+		attachment->free(attachment);
+}
+
 void watch_event_unref(struct watch_event *event)
 {
-	unsigned i;
-
 	if (!event || --event->refs > 0)
 		return;
-	watch_event_unref(event->to);
-	if (event->frames)
-		for (i = 0; i < RPC_ENCODINGS; i++)
-			rpc_frame_unref(event->frames[i]);
-	free(event->frames);
-	free(event->entry);
+	attachment_free(event->entry);
+	attachment_free(event->encoded);
 	free(event);
 }
 
 size_t watch_event_bytes(const struct watch_event *event)
 {
-	return sizeof(*event) + event->name_bytes + 1u + (event->entry ? event->entry->bytes : 0) +
-	       sizeof(event);
+	return sizeof(*event) + event->name_bytes + 1 + (event->entry ? event->entry->bytes : 0) +
+	       (event->encoded ? event->encoded->bytes : 0);
 }
 
 const char *watch_event_type_name(enum watch_event_type type)

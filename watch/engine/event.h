@@ -1,7 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An event as clients get it, in the engine's own form: made by whoever owns the source, from then
- * on shared by reference among the watchers of its tree. The references are counted on the loop
- * alone.
+ * An event of a watched tree, before it is encoded for clients.
+ *
+ * The owner of a source makes events. All watchers of a tree share one event by reference. The
+ * reference count is not atomic: once an event has left its source, only the loop uses it.
  */
 #ifndef WATCH_ENGINE_EVENT_H
 #define WATCH_ENGINE_EVENT_H
@@ -10,10 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct rpc_frame;
-struct watch_entry;
+#include "base/budget.h"
 
-/* The numbers are filesystem.EventType's. */
+/* The numbers are those of filesystem.EventType. */
 enum watch_event_type {
 	WATCH_CREATE = 1,
 	WATCH_WRITE = 2,
@@ -22,35 +23,30 @@ enum watch_event_type {
 	WATCH_CHMOD = 5,
 };
 
-/* What has become of the other half of a move: said by the source, on the loop. */
-enum watch_move {
-	WATCH_MOVE_NONE,    /* no move, or nobody asked */
-	WATCH_MOVE_WAITING, /* RENAME: its CREATE may come yet */
-	WATCH_MOVE_ALONE,   /* RENAME: it went out of the tree */
-	WATCH_MOVE_PAIRED,  /* RENAME: `to` is where it went */
-	WATCH_MOVE_SECOND,  /* CREATE: told by the RENAME it belongs to */
+/* What the clients' floor attaches to an event: an EntryInfo, encoded messages. */
+struct watch_attachment {
+	size_t bytes; /* of memory */
+	void (*free)(struct watch_attachment *attachment);
 };
 
 struct watch_event {
 	unsigned refs;
-	uint64_t number; /* in the order of delivery, over all trees */
 	uint16_t name_bytes;
 	uint8_t type; /* enum watch_event_type */
-	uint8_t move; /* enum watch_move */
 	bool is_dir;
-	bool look_again;	   /* a WRITE that stands for whatever was not told */
-	struct watch_event *to;	   /* WATCH_MOVE_PAIRED; a reference */
-	struct watch_entry *entry; /* NULL: none; owned */
-	struct rpc_frame **frames; /* by encoding; NULL: none yet; owned */
-	char name[];		   /* below the watched directory, ended by a NUL; "." is itself */
+	bool look_again;		/* a WRITE that stands for changes that were not emitted */
+	struct budget_charge charge;	/* of its bytes, once for all queues that hold it */
+	struct watch_attachment *entry; /* NULL: none; owned */
+	struct watch_attachment *encoded; /* NULL: not yet; owned */
+	char name[]; /* relative to the watched directory, with a NUL; "." is that directory */
 };
 
-/* With one reference; copies the name. */
+/* Makes an event with one reference. Copies the name. */
 struct watch_event *watch_event_new(enum watch_event_type type, const char *name, size_t n);
 struct watch_event *watch_event_ref(struct watch_event *event);
 void watch_event_unref(struct watch_event *event); /* NULL is fine */
 
-/* What a watcher is charged for holding it. */
+/* The memory that an event takes, with its attachments. */
 size_t watch_event_bytes(const struct watch_event *event);
 
 /* "CREATE", … for logs and tests. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/engine/inotify.h"
 
 #include <errno.h>
@@ -31,14 +32,17 @@ ssize_t inotify_decode(const char *p, size_t n, struct inotify_record *ret)
 }
 
 /*
- * A watch is placed by path alone. "." where the thread stands in the directory is that itself, at a
- * third less than the path through /proc/self/fd; where a sandbox forbids unshare(2), /proc it is.
+ * inotify_add_watch(2) takes a path only. With the directory as working directory the path is ".",
+ * which takes a third less time than /proc/self/fd/N. Where a container forbids unshare(2), which
+ * thread_enter_dir needs, the path through /proc is used.
  */
 int inotify_watch_fd(int inotify_fd, int dirfd)
 {
 	char path[32];
 	int wd;
 
+	if (inotify_fd < 0)
+		return -ENOSPC;
 	if (thread_enter_dir(dirfd) == 0) {
 		wd = inotify_add_watch(inotify_fd, ".", INOTIFY_MASK);
 	} else {

@@ -1,9 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inotify: the kernel's events, decoded, and watches placed on open directories. inotify(7).
+ * inotify(7): decodes the kernel's events, and places watches on open directories.
  *
- * Of inotify-tools only the kernel's header is of use here: its library keeps one instance and its
- * tables in globals, and names directories by path, so that a directory that is renamed while it
- * is being added ends up under the wrong name.
+ * The library of inotify-tools is not used. It keeps one instance and its tables in globals, and
+ * names directories by path, so a directory that is renamed while it is added gets a wrong name.
  */
 #ifndef WATCH_ENGINE_INOTIFY_H
 #define WATCH_ENGINE_INOTIFY_H
@@ -14,14 +14,14 @@
 #include <sys/types.h>
 
 /*
- * What is watched for on every directory. Writes to files that have been unlinked are left out:
- * they have no name any more.
+ * The events that are asked for. IN_EXCL_UNLINK leaves out writes to unlinked files, which have no
+ * name any more.
  */
 #define INOTIFY_MASK                                                                               \
 	(IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO |             \
 	 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK)
 
-/* One read(2) needs room for the longest event at least; more at once saves system calls. */
+/* The size of one read(2). It must hold the longest event; more saves system calls. */
 #define INOTIFY_READ_BYTES 16384
 
 struct inotify_record {
@@ -33,20 +33,20 @@ struct inotify_record {
 };
 
 /*
- * Decodes the event at the beginning of the n bytes at p, which need not be aligned. Returns its
- * length in bytes, 0 where n is 0, or -EBADMSG: the kernel never gives part of an event, nor a
- * name without its NUL.
+ * Decodes the event at the beginning of the n bytes at p, which need not be aligned. Returns the
+ * length of the event in bytes; 0 if n is 0; -EBADMSG for a part of an event, or for a name without
+ * its NUL.
  */
 ssize_t inotify_decode(const char *p, size_t n, struct inotify_record *ret);
 
 /*
- * Watches the open directory `dirfd` itself, whatever its path is by now. The watch descriptor,
- * or -errno (-ENOSPC: max_user_watches). On a worker: the thread stands in the directory from then
- * on, and thread_leave_dir must follow (base/thread.h).
+ * Watches the open directory `dirfd`, whatever its path is by now. Returns the watch descriptor, or
+ * -errno. -ENOSPC: max_user_watches is reached, or inotify_fd is -1. On a worker: the directory
+ * becomes the thread's working directory, and thread_leave_dir must follow (base/thread.h).
  */
 int inotify_watch_fd(int inotify_fd, int dirfd);
 
-/* Forgets the watch. One that the kernel has dropped already is fine. */
+/* Removes a watch; one that the kernel has dropped already is fine. */
 void inotify_unwatch(int inotify_fd, int wd);
 
 #endif

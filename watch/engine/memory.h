@@ -1,26 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory budget of all watches.
+ * The memory that all watched trees may take together, and the other bounds of watching:
  *
- * What watching can cost, and which name bounds it:
+ *	nodes		about 150 bytes for each watched directory, and the names in it (about ten
+ *			bytes each, and the name), which are needed to emit differences after an
+ *			overflow. All trees: WATCH_MEMORY_MAX_BYTES. The names of files may take
+ *			WATCH_NAMES_MAX_BYTES of that; a directory whose files find no room does not
+ *			remember its files, and emits "look again" after an overflow. A directory that
+ *			finds no room is not watched; its parent is read from time to time.
  *
- *	the trees: for each watched directory a node (about 150 bytes), for each name in it about
- *	ten bytes and the name itself, kept so that a loss of events can be answered by telling
- *	what is different. All trees together: WATCH_MEMORY_MAX_BYTES. Of that the names of files
- *	may fill WATCH_NAMES_MAX_BYTES; a directory whose files find no room is not remembered,
- *	and is told as "look again" after a loss. Directories may fill the rest; one that finds no
- *	room is not watched, and its parent is looked at from time to time.
+ *	kernel events	read while a worker looks at directories: WATCH_RAW_MAX_BYTES for each
+ *			inotify instance. WATCH_INSTANCES_MAX bounds the instances.
  *
- *	a kernel queue's bytes that wait while a worker looks at directories:
- *	WATCH_RAW_MAX_BYTES for each inotify instance, of which there are WATCH_INSTANCES_MAX.
+ *	queued events	WATCH_QUEUE_MAX_BYTES and WATCH_QUEUE_MAX_EVENTS for each watcher; for all
+ *			watchers the class WATCH of base/budget.h, where an event that several
+ *			watchers share is charged once.
  *
- *	events that wait for their reader: WATCH_QUEUE_MAX_BYTES and WATCH_QUEUE_MAX_EVENTS for
- *	each watcher, and BUDGET_BYTES for all. Watchers of one directory share an event's bytes,
- *	yet each is charged for them.
+ *	watchers	BUDGET_WATCHERS, some 300 bytes each.
  *
- *	the watchers themselves: BUDGET_WATCHERS, some 300 bytes each.
- *
- * The kernel has limits of its own: fs.inotify.max_user_watches, max_user_instances and
- * max_queued_events (inotify(7)). Reaching one of them never ends a watch that is there.
+ * The kernel's own limits are fs.inotify.max_user_watches, max_user_instances and
+ * max_queued_events (inotify(7)). To reach one of them ends no watch.
  *
  * Safe on any thread.
  */
@@ -36,9 +35,8 @@
 #define WATCH_RAW_MAX_BYTES    (1024u * 1024)
 #define WATCH_INSTANCES_MAX    64
 #define WATCH_QUEUE_MAX_BYTES  (4u * 1024 * 1024)
-#define WATCH_QUEUE_MAX_EVENTS 16384 /* as many as wait in the kernel: max_queued_events */
+#define WATCH_QUEUE_MAX_EVENTS 16384 /* the kernel's default for max_queued_events */
 
-/* All zero but for the limits is ready for use. */
 struct watch_memory {
 	_Atomic size_t used_bytes;
 	size_t max_bytes;
@@ -52,7 +50,7 @@ static inline void watch_memory_init(struct watch_memory *m)
 	m->names_max_bytes = WATCH_NAMES_MAX_BYTES;
 }
 
-/* Takes n bytes where no more than `limit_bytes` are then in use; otherwise takes nothing. */
+/* Takes n bytes, if no more than `limit_bytes` are then in use. Otherwise takes nothing. */
 static inline bool watch_memory_take(struct watch_memory *m, size_t n, size_t limit_bytes)
 {
 	size_t used = atomic_load_explicit(&m->used_bytes, memory_order_relaxed);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/engine/mounts.h"
 
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 
 struct mount {
 	char *path;
-	size_t line; /* in the table */
+	size_t line; /* of the table */
 	enum watch_mount_kind kind;
 };
 
@@ -20,7 +21,7 @@ struct watch_mounts {
 	pthread_mutex_t lock;
 	int fd; /* of /proc/self/mountinfo: its poll(2) says when the table has changed */
 	bool read;
-	struct mount *mounts; /* by path; of those at one path only the topmost */
+	struct mount *mounts; /* sorted by path; of several at one path the topmost */
 	size_t n;
 };
 
@@ -31,7 +32,7 @@ static bool type_is(const char *type, size_t n, const char *name)
 
 enum watch_mount_kind watch_mount_kind(const char *type, size_t n)
 {
-	/* Those of fs/netmount.h, by name. */
+	/* The types of fs/netmount.h, by name. */
 	static const char *const network[] = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse"};
 	static const char *const kernel[] = {
 		"proc",	   "sysfs",	"cgroup",      "cgroup2",    "debugfs",
@@ -85,7 +86,7 @@ void watch_mounts_free(struct watch_mounts *mounts)
 	free(mounts);
 }
 
-/* Undoes the table's escapes: a space, a tab, a newline and a backslash are "\ooo". */
+/* Undoes the escapes "\ooo" of a space, a tab, a newline and a backslash. */
 static void unescape(char *s)
 {
 	char *out = s;
@@ -131,7 +132,7 @@ static void add_line(struct watch_mounts *mounts, char *line)
 	mounts->n++;
 }
 
-/* By path; mounts at one path in the order they were made in. */
+/* By path; mounts at one path in the order of the table, which is that of their making. */
 static int mount_order(const void *a, const void *b)
 {
 	const struct mount *x = a, *y = b;
@@ -140,7 +141,7 @@ static int mount_order(const void *a, const void *b)
 	return order ? order : (x->line > y->line) - (x->line < y->line);
 }
 
-/* Keeps of several mounts at one path the last, which hides the others. */
+/* Keeps the last of several mounts at one path, which hides the others. */
 static void drop_hidden(struct watch_mounts *mounts)
 {
 	size_t i, kept = 0;
@@ -153,7 +154,7 @@ static void drop_hidden(struct watch_mounts *mounts)
 	mounts->n = kept;
 }
 
-/* Whether the table has to be read: never read, or changed since the last poll(2). */
+/* Whether the table must be read. poll(2) reports each change once. */
 static bool has_changed(struct watch_mounts *mounts)
 {
 	struct pollfd pfd = {.fd = mounts->fd, .events = POLLPRI};
@@ -211,7 +212,7 @@ static size_t lower_bound(const struct watch_mounts *mounts, const char *path)
 	return low;
 }
 
-/* The mount at a path, among those that were read; NULL: none. */
+/* The mount at exactly this path, or NULL. */
 static const struct mount *find_at(const struct watch_mounts *mounts, const char *path)
 {
 	size_t at = lower_bound(mounts, path);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/engine/names.h"
 
 #include <stdlib.h>
@@ -6,14 +7,14 @@
 #include "base/mem.h"
 
 /*
- * A record of the pool: a head, the node's address where it is a directory's, the name, a NUL.
- * Records have no alignment.
+ * A record of the pool: a head, a pointer to the node if the name is a directory's, the name, a
+ * NUL. Records are not aligned.
  */
 enum name_flag {
 	NAME_DIR = 1,
-	NAME_MARKED = 2,
+	NAME_SEEN = 2,
 	NAME_DEAD = 4,
-	NAME_UNTOLD = 8,
+	NAME_PENDING = 8,
 };
 
 struct name_head {
@@ -80,27 +81,27 @@ static void set_flag(struct watch_names *names, uint32_t at, enum name_flag flag
 	head->flags = (uint8_t)(on ? head->flags | flag : head->flags & ~flag);
 }
 
-bool watch_names_marked(const struct watch_names *names, uint32_t at)
+bool watch_names_seen(const struct watch_names *names, uint32_t at)
 {
-	return head_at(names, at)->flags & NAME_MARKED;
+	return head_at(names, at)->flags & NAME_SEEN;
 }
 
-void watch_names_mark(struct watch_names *names, uint32_t at, bool marked)
+void watch_names_set_seen(struct watch_names *names, uint32_t at, bool seen)
 {
-	set_flag(names, at, NAME_MARKED, marked);
+	set_flag(names, at, NAME_SEEN, seen);
 }
 
-bool watch_names_untold(const struct watch_names *names, uint32_t at)
+bool watch_names_pending(const struct watch_names *names, uint32_t at)
 {
-	return head_at(names, at)->flags & NAME_UNTOLD;
+	return head_at(names, at)->flags & NAME_PENDING;
 }
 
-void watch_names_set_untold(struct watch_names *names, uint32_t at, bool untold)
+void watch_names_set_pending(struct watch_names *names, uint32_t at, bool pending)
 {
-	set_flag(names, at, NAME_UNTOLD, untold);
+	set_flag(names, at, NAME_PENDING, pending);
 }
 
-/* FNV-1a, with its high bits brought down to where the index looks. */
+/* FNV-1a. The index uses the low bits, so the high ones are mixed into them. */
 uint32_t watch_name_hash(const char *name, size_t n)
 {
 	uint32_t hash = 2166136261u;
@@ -119,7 +120,7 @@ static bool is_name(const struct watch_names *names, uint32_t at, const char *na
 	       memcmp(watch_names_text(names, at), name, n) == 0;
 }
 
-/* The slot of the index that has the name, or the free one where it would go. */
+/* The index slot of the name, or the free slot where the name would go. */
 static uint32_t index_slot(const struct watch_names *names, const char *name, size_t n)
 {
 	uint32_t mask = names->index_slots - 1;
@@ -171,7 +172,7 @@ static void index_fill(struct watch_names *names)
 					watch_names_bytes(names, at))] = at;
 }
 
-/* Makes room in the index for one more name: three quarters of it are filled at most. */
+/* Makes room in the index for one more name. The index is at most three quarters full. */
 static bool index_reserve(struct watch_names *names, struct watch_memory *memory,
 			  size_t limit_bytes)
 {
@@ -189,8 +190,9 @@ static bool index_reserve(struct watch_names *names, struct watch_memory *memory
 }
 
 /*
- * Takes the name out of the index, and moves those behind it up that a search would not find
- * across the gap (Knuth, The Art of Computer Programming, 6.4, algorithm R).
+ * Removes the name from the index. A search ends at a free slot, so names behind the freed slot
+ * move up if a search for them would pass it (Knuth, The Art of Computer Programming, volume 3,
+ * section 6.4, algorithm R).
  */
 static void index_remove(struct watch_names *names, uint32_t at)
 {
@@ -212,7 +214,7 @@ static void index_remove(struct watch_names *names, uint32_t at)
 	names->index[gap] = WATCH_NAME_NONE;
 }
 
-/* Makes room in the pool: by half of what is there, so that small pools stay small. */
+/* Makes room in the pool. It grows by half, so that small pools stay small. */
 static bool pool_reserve(struct watch_names *names, struct watch_memory *memory, size_t limit_bytes,
 			 size_t n)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/engine/reach.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK)
 
-/* Opens an absolute path of any length, piece by piece. A descriptor or -errno. */
+/* Opens an absolute path of any length, in pieces below PATH_MAX. A descriptor or -errno. */
 static int open_path(char *path, int flags)
 {
 	int dirfd = AT_FDCWD, fd;
@@ -67,7 +68,7 @@ int watch_open_node(struct watch_node *node)
 	return fd;
 }
 
-/* Whether a directory is one that is not gone into: the top of such a file system. */
+/* Whether a directory is the top of a file system that is not gone into. */
 static bool is_barred(struct watch_node *parent, const char *name, size_t n)
 {
 	struct watch_source *source = parent->tree->source;
@@ -90,6 +91,9 @@ void watch_see_open(int inotify_fd, int fd, struct watch_seen *ret)
 		ret->wd = -errno;
 	else
 		ret->wd = inotify_watch_fd(inotify_fd, fd);
+	/* The kernel has no memory for a watch: as if the limit were reached. */
+	if (ret->wd == -ENOMEM)
+		ret->wd = -ENOSPC;
 }
 
 void watch_see(int inotify_fd, int dirfd, const char *name, struct watch_seen *ret)

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reaching the directories of a tree: by the path that the tree remembers or through an open parent,
- * and seeing at once which they are and having them watched. On a worker.
+ * Opens a directory of a tree, by the path that the tree remembers or through its open parent, and
+ * in the same step places its watch and reads which directory it is. On a worker.
  *
- * What is reached need not be what is remembered. Something above may have been moved, and the events
- * that say so may be still to come.
+ * The directory found need not be the one remembered: something above may have been moved, and the
+ * event that says so may still be in the kernel's queue. The caller compares.
  */
 #ifndef WATCH_ENGINE_REACH_H
 #define WATCH_ENGINE_REACH_H
@@ -15,40 +16,43 @@
 struct watch_node;
 struct watch_tree;
 
-/* A directory that was opened, and is watched. */
+/* A directory that was opened and watched. */
 struct watch_seen {
-	int fd; /* the caller's to close. -errno: not opened, and the rest says nothing */
-	int wd; /* -errno: it can't be watched */
+	int fd; /* the caller closes it. -errno: not opened, and the rest is not set */
+	int wd; /* -errno: not watched; -ENOSPC: there is no watch left, or no instance */
 	struct stat st;
 };
 
-/* Whether the directory is the one that the node stands for. */
+/* Whether the node stands for this directory. */
 bool watch_node_is(const struct watch_node *node, const struct stat *st);
 
 /*
- * Opens the node's directory by its path, without touching its watch: a descriptor, -ESTALE where
- * another one is there by now, or -errno.
+ * Opens the node's directory by its path, without touching its watch. A descriptor; -ESTALE if the
+ * path leads to another directory by now; or -errno.
  */
 int watch_open_node(struct watch_node *node);
 
-/* Opens the directory `name` of `dirfd`, not following a link; or takes an open one (or -errno). */
+/*
+ * Opens the directory `name` of `dirfd` without following a symbolic link; or takes a descriptor
+ * that is open, or -errno.
+ */
 void watch_see(int inotify_fd, int dirfd, const char *name, struct watch_seen *ret);
 void watch_see_open(int inotify_fd, int fd, struct watch_seen *ret);
 
 /*
- * The directory by the name at `place` of an open parent. With `mounts_below` -EXDEV for the top of a
- * file system that is not gone into.
+ * Opens the directory of the name at `place` of an open parent. With `mounts_below`, -EXDEV for the
+ * top of a file system that is not gone into.
  */
 void watch_see_child(struct watch_node *parent, int dirfd, uint32_t place, bool mounts_below,
 		     struct watch_seen *ret);
 
 /*
- * The node's directory as a name of its parent's, after making sure that it is the parent (-ESTALE):
- * only so does every later change of what the name leads to come as an event.
+ * Opens the node's directory by its name in its parent; -ESTALE if the parent's path leads to
+ * another directory. The parent is watched, so a later change of the name has an event.
  */
 void watch_see_below(struct watch_node *node, bool mounts_below, struct watch_seen *ret);
 
-/* The watched directory itself, -ESTALE where it is not the one that was asked for. */
+/* Opens the watched directory itself; -ESTALE if it is not the one that was asked for. */
 void watch_see_top(struct watch_tree *tree, struct watch_seen *ret);
 
 #endif

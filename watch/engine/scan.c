@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/engine/scan.h"
 
 #include <dirent.h>
@@ -10,34 +11,33 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "watch/engine/glob.h"
 #include "watch/engine/mounts.h"
 #include "watch/engine/reach.h"
 #include "watch/engine/source.h"
-#include "watch/glob.h"
 
-/* One getdents64(2), and the names that one step of a sweep looks at. */
+/* One getdents64(2); the names that one step of a sweep looks at. */
 #define BUFFER_BYTES 32768
 #define SWEEP_NAMES  1024
 
 enum frame_phase {
 	FRAME_LIST,    /* reads the names */
-	FRAME_SWEEP,   /* names that were not read are gone */
+	FRAME_SWEEP,   /* removes names that were not read */
 	FRAME_DESCEND, /* goes into directories */
 };
 
 struct watch_scan_frame {
 	struct watch_node *node;
-	int fd; /* -1: given back for now */
+	int fd; /* -1: closed for now */
 	enum frame_phase phase;
-	bool relist;	  /* and so are the directories below */
-	bool fresh;	  /* nothing of it was ever told */
+	bool relist;	  /* the directories below are read again as well */
+	bool fresh;	  /* nothing in it was emitted before */
 	bool other;	  /* another directory than before */
-	bool forgotten;	  /* the names of its files were not remembered */
-	bool cut;	  /* nor those of all its directories */
-	bool again;	  /* "look again" is to be said, behind what the comparison says */
-	bool dir_changed; /* since since_ns: names came or went */
-	int64_t since_ns; /* files that changed since then are told */
-	uint32_t at;	  /* where SWEEP and DESCEND are in the names */
+	bool lacks_files; /* it did not remember its files, or all its directories */
+	bool lacks_dirs;
+	bool again;	  /* "look again" is to be emitted behind the comparison */
+	int64_t since_ns; /* files that changed since then are emitted */
+	uint32_t at;	  /* the position of SWEEP and DESCEND in the names */
 };
 
 /* ---- frames ---- */
@@ -58,115 +58,132 @@ static void frame_push(struct watch_scan *scan, const struct watch_scan_frame *f
 		fd_close(&scan->frames[scan->n_frames - 1 - WATCH_SCAN_OPEN_MAX].fd);
 }
 
-/* ---- telling of directories ---- */
+static void frame_pop(struct watch_scan *scan)
+{
+	struct watch_scan_frame *frame = top_frame(scan);
+
+	watch_node_tidy(frame->node);
+	fd_close(&frame->fd);
+	scan->n_frames--;
+}
+
+static void scan_end(struct watch_scan *scan)
+{
+	struct watch_tree *tree = scan->tree;
+
+	while (scan->n_frames > 0) {
+		fd_close(&top_frame(scan)->fd);
+		scan->n_frames--;
+	}
+	free(scan->frames);
+	free(scan->buffer);
+	memset(scan, 0, sizeof(*scan));
+	if (tree->state == WATCH_TREE_STARTING)
+		watch_tree_set_state(tree, WATCH_TREE_SILENT);
+}
+
+/* ---- CREATE of directories ---- */
 
 /*
- * Tells of a directory that a listing found. Its own watch is in place by now, or will not be:
- * clients look there as soon as they hear of it, and what changes behind their back must be seen.
+ * Emits the CREATE of a directory that a listing has found. By now the directory has its watch, or
+ * will have none: a client looks there as soon as it is told.
  */
-static void tell_directory(struct watch_node *parent, uint32_t place)
+static void emit_directory(struct watch_node *parent, uint32_t place)
 {
 	struct watch_names *names = &parent->names;
 
-	if (!watch_names_untold(names, place))
+	if (!watch_names_pending(names, place))
 		return;
-	watch_names_set_untold(names, place, false);
-	watch_tell(parent, WATCH_CREATE, watch_names_text(names, place),
+	watch_names_set_pending(names, place, false);
+	watch_emit(parent, WATCH_CREATE, watch_names_text(names, place),
 		   watch_names_bytes(names, place), true);
 }
 
-/* A listing ends before its time: no name is left marked or untold by it. */
+/* A listing ends before its time: no name stays marked. */
 static void end_listing(struct watch_node *node)
 {
 	uint32_t at;
 
 	for (at = watch_names_from(&node->names, 0); at != WATCH_NAME_NONE;
 	     at = watch_names_next(&node->names, at)) {
-		watch_names_mark(&node->names, at, false);
-		tell_directory(node, at);
+		watch_names_set_seen(&node->names, at, false);
+		emit_directory(node, at);
 	}
 }
 
-/* ---- looking at one directory ---- */
-
 /*
- * Another directory is there than the node's, or it is the first time that one could be looked at
- * which was told before: it is told like a new one. Comparing the names would not do, as it may have
- * been there, and looked at, while it had no watch.
+ * Emits a directory anew: its name leads to another one than before, or it could be opened only
+ * now. To compare names would not do: a client may have listed it while it had no watch.
  */
-static void tell_replaced(struct watch_node *node)
+static void emit_anew(struct watch_node *node)
 {
 	struct watch_node *parent = node->parent;
 	const char *name = watch_names_text(&parent->names, node->place);
 	size_t n = watch_names_bytes(&parent->names, node->place);
 
-	/* What was below is gone, which no event has said. */
+	/* No event says that the names below are gone. */
 	if (node->names.count > 0)
-		watch_tell(parent, WATCH_REMOVE, name, n, true);
+		watch_emit(parent, WATCH_REMOVE, name, n, true);
 	watch_node_forget(node);
-	node->listed = false;
-	watch_tell(parent, WATCH_CREATE, name, n, true);
+	watch_node_set_trust(node, WATCH_UNREAD);
+	watch_emit(parent, WATCH_CREATE, name, n, true);
 }
 
-/* The node can't be looked at. What that means depends on why. */
+/* ---- looking at one directory ---- */
+
+/* The node's directory could not be opened, or not be watched. */
 static void look_failed(struct watch_node *node, int error)
 {
 	struct watch_tree *tree = node->tree;
 
-	if (tree->starting && node == tree->top) {
+	if (tree->state == WATCH_TREE_STARTING && node == tree->top) {
 		tree->start_error = error;
 		return;
 	}
-	node->unseen |= node->wd < 0;
+	watch_node_set_trust(node, node->wd < 0 ? WATCH_MISSED : WATCH_STALE);
 	switch (error) {
 	case -EACCES:
 	case -EPERM:
 	case -EXDEV:
-		/* Not to be watched, as it is. A change of its mode is told by its parent. */
-		if (node->replaced)
-			tell_replaced(node);
-		node->replaced = false;
+		/* Its parent's events say when its mode changes. */
 		break;
 	case -ENOENT:
 	case -ENOTDIR:
 	case -ELOOP:
 	case -ESTALE:
 		if (node == tree->top) {
-			watch_tell_gone(tree, WATCH_REMOVE);
+			watch_emit_gone(tree, WATCH_REMOVE);
 			break;
 		}
 		/*
-		 * Something else is there by now, and an event is on its way that says so, if its
-		 * parent is watched and is what we take it for.
+		 * The name leads elsewhere by now. An event that says so is on its way, if the
+		 * parent is watched and is the directory that we take it for.
 		 */
-		node->stale = true;
 		watch_node_look(node, WATCH_LOOK_POLL);
 		if (error == -ESTALE)
 			watch_node_look(node->parent, WATCH_LOOK_QUIET);
 		break;
 	default:
-		node->stale = true;
 		watch_node_look(node, WATCH_LOOK_POLL);
 	}
 }
 
 /*
- * Remembers the attributes, and tells where they are not those that were told last. Where that is
- * not known, it stays so until they are told: the event of a change may still be lost.
+ * Stores mode and owner. With `emit`, emits CHMOD if they differ from those emitted last; if these
+ * are not known, if the ctime is not older than `since_ns`.
  */
-static void look_at_attributes(struct watch_node *node, const struct stat *st, bool tell,
+static void look_at_attributes(struct watch_node *node, const struct stat *st, bool emit,
 			       int64_t since_ns)
 {
+	bool known = node->mode != 0 && since_ns != WATCH_SINCE_EVER;
 	bool differ =
 		node->mode != st->st_mode || node->uid != st->st_uid || node->gid != st->st_gid;
 
-	if (!tell) {
-		node->attr_known = true;
-	} else if (node->attr_known && since_ns != WATCH_SINCE_EVER
-			   ? differ
-			   : watch_changed_since(&st->st_ctim, since_ns)) {
-		watch_tell(node, WATCH_CHMOD, NULL, 0, true);
-		node->attr_known = true;
+	if (emit) {
+		if (known ? differ : watch_changed_since(&st->st_ctim, since_ns))
+			watch_emit(node, WATCH_CHMOD, NULL, 0, true);
+		else if (!known)
+			return; /* the event of a change may still be lost */
 	}
 	node->mode = st->st_mode;
 	node->uid = st->st_uid;
@@ -174,53 +191,10 @@ static void look_at_attributes(struct watch_node *node, const struct stat *st, b
 }
 
 /*
- * What has changed in a node's directory since then may not have been told: for one without a watch,
- * all since the round before the last at least. Such a one is read whatever it is looked at for.
+ * The node was found in its place. Directories in it that were missed may be found now: whatever
+ * stood above them was being moved.
  */
-static int64_t untold_since(struct watch_node *node, int64_t since_ns)
-{
-	int64_t polled_ns;
-
-	if (node->wd >= 0 || !node->listed)
-		return since_ns;
-	node->stale = true;
-	if (node->unseen)
-		return WATCH_SINCE_EVER;
-	polled_ns = watch_mark_since_ns(&node->tree->polled_before);
-	return polled_ns < since_ns ? polled_ns : since_ns;
-}
-
-/*
- * Whether to tell clients to look again, behind what the comparison of a frame says. `unwatched`: it
- * had no watch so far; `misread`: events of names may have been.
- */
-static bool must_look_again(const struct watch_scan_frame *frame, bool unwatched, bool misread)
-{
-	const struct watch_node *node = frame->node;
-	const struct watch_tree *tree = node->tree;
-
-	/* What is not remembered can't be compared. */
-	if ((frame->forgotten || frame->cut) && (frame->dir_changed || misread))
-		return true;
-	/*
-	 * Nor can what a client saw when it looked for itself, because it was told of a directory: what
-	 * came and went among the lost events or without a watch.
-	 */
-	if ((frame->relist || unwatched) && !frame->fresh && tree->recursive && tree->told_dirs &&
-	    frame->dir_changed)
-		return true;
-	/* Or because it was told to look again: what was there between two moves. */
-	if (frame->relist && node == tree->top && tree->look_again)
-		return true;
-	/* Where there is no watch, it looks before anything can be told. */
-	return frame->fresh && node->wd < 0;
-}
-
-/*
- * The node is where it was looked for. Directories in it for which that did not hold, when they were
- * to be looked at, may be found now.
- */
-static void look_at_unseen(struct watch_node *node)
+static void look_at_missed(struct watch_node *node)
 {
 	const struct watch_names *names = &node->names;
 	struct watch_node *child;
@@ -231,116 +205,156 @@ static void look_at_unseen(struct watch_node *node)
 	for (at = watch_names_from(names, 0); at != WATCH_NAME_NONE;
 	     at = watch_names_next(names, at)) {
 		child = watch_names_node(names, at);
-		if (child && child->unseen && child->attention == WATCH_LOOK_POLL)
+		if (child && child->trust == WATCH_MISSED && child->attention == WATCH_LOOK_POLL)
 			watch_node_look(child, WATCH_LOOK_NOW);
 	}
 }
 
 /*
- * Looks at a node through its directory, whose descriptor it takes: has it watched, and goes on to
- * read its names where they are not known.
+ * Whether the comparison that begins can miss something that a client may have seen: what was not
+ * remembered, and what came and went while there was no watch. A relisting ends with a "look
+ * again" of its own.
+ */
+static bool may_miss(const struct watch_scan_frame *frame, const struct stat *st, bool unwatched)
+{
+	const struct watch_node *node = frame->node;
+	bool changed = watch_changed_since(&st->st_ctim, frame->since_ns);
+
+	if (frame->fresh || frame->relist)
+		return false;
+	if (frame->lacks_files || frame->lacks_dirs)
+		return changed || node->trust == WATCH_STALE;
+	return unwatched && changed && node->tree->recursive;
+}
+
+/* Pushes a frame that reads the node's names. */
+static void begin_listing(struct watch_scan *scan, struct watch_scan_frame *frame,
+			  const struct stat *st, bool unwatched)
+{
+	struct watch_node *node = frame->node;
+
+	frame->lacks_files = !frame->fresh && node->names.lacks_files;
+	frame->lacks_dirs = !frame->fresh && node->names.lacks_dirs;
+	frame->again = may_miss(frame, st, unwatched);
+	node->names.lacks_files = node->names.lacks_dirs = false;
+	watch_node_set_trust(node, WATCH_CURRENT);
+	frame_push(scan, frame);
+}
+
+/*
+ * Looks at a node through its directory: binds the watch, and pushes a frame if the names are to
+ * be read. Takes the descriptor.
  */
 static void look_at(struct watch_scan *scan, struct watch_node *node, const struct watch_seen *seen,
 		    bool relist, int64_t since_ns)
 {
 	struct watch_scan_frame frame = {.node = node, .fd = seen->fd, .relist = relist};
-	const struct watch_tree *tree = node->tree;
+	struct watch_tree *tree = node->tree;
 	const struct stat *st = &seen->st;
-	int wd = seen->wd;
 	bool unwatched = node->wd < 0;
-	/* Events of names may have been misread: those of names that are not remembered, too. */
-	bool misread = node->stale && !unwatched && !relist;
+	int64_t polled_ns;
 
 	if (node->parent)
-		tell_directory(node->parent, node->place);
+		emit_directory(node->parent, node->place);
+	if (frame.fd >= 0 && seen->wd < 0 && seen->wd != -ENOSPC) {
+		fd_close(&frame.fd);
+		frame.fd = seen->wd;
+	}
 	if (frame.fd < 0) {
 		look_failed(node, frame.fd);
 		return;
 	}
-	/* Where no watch is left, it is looked at from time to time. */
-	if (wd == -ENOSPC && !(tree->starting && node == tree->top)) {
+	/* No watch is left, so it is read from time to time. */
+	if (seen->wd < 0)
 		watch_node_look(node, WATCH_LOOK_POLL);
-	} else if (wd < 0) {
-		fd_close(&frame.fd);
-		look_failed(node, wd);
-		return;
+	frame.fresh = node->trust <= WATCH_MISSED;
+	frame.other = !watch_node_is(node, st) ||
+		      (node->wd >= 0 && seen->wd >= 0 && node->wd != seen->wd);
+	if ((frame.fresh ? node->trust == WATCH_MISSED : frame.other) && node->parent) {
+		emit_anew(node);
+		frame.fresh = true;
 	}
-	since_ns = untold_since(node, since_ns);
-	frame.other = !watch_node_is(node, st) || (node->wd >= 0 && wd >= 0 && node->wd != wd);
-	if ((node->listed ? frame.other : node->unseen) && node->parent)
-		tell_replaced(node);
-	node->unseen = node->replaced = false;
-	frame.fresh = !node->listed;
-	node->unsure |= frame.fresh && !tree->silent;
-	watch_node_bind(node, wd < 0 ? -1 : wd);
-	node->dev = st->st_dev;
-	node->ino = st->st_ino;
+	if (unwatched && !frame.fresh) {
+		/* Since the poll before the last one at least. */
+		polled_ns = watch_mark_since_ns(&tree->polled_before);
+		since_ns = polled_ns < since_ns ? polled_ns : since_ns;
+	}
 	if (!frame.fresh && frame.other)
 		since_ns = WATCH_SINCE_EVER;
-	/* One that was told, yet not there when it was looked at, may have been missed by all. */
-	look_at_attributes(node, st, !frame.fresh || node->stale, since_ns);
-	if (!frame.fresh && !frame.other && !relist && !node->stale) {
-		look_at_unseen(node);
+	watch_node_bind(node, seen->wd < 0 ? -1 : seen->wd);
+	node->dev = st->st_dev;
+	node->ino = st->st_ino;
+	look_at_attributes(node, st, !frame.fresh, since_ns);
+	frame.since_ns = since_ns;
+	if (!frame.fresh && !frame.other && !relist && !unwatched && node->trust == WATCH_CURRENT &&
+	    !node->names.lacks_dirs) {
+		look_at_missed(node);
 		fd_close(&frame.fd);
 		return;
 	}
-	frame.since_ns = since_ns;
-	frame.dir_changed = watch_changed_since(&st->st_ctim, since_ns);
-	frame.forgotten = !frame.fresh && !node->complete;
-	frame.cut = !frame.fresh && node->cut;
-	node->listed = true;
-	node->complete = true;
-	node->cut = false;
-	node->stale = false;
-	frame.again = must_look_again(&frame, unwatched, misread);
-	frame_push(scan, &frame);
+	begin_listing(scan, &frame, st, unwatched);
 }
 
 /* ---- reading names ---- */
 
-/* A name that was told already: tells whether what it stands for has changed since. */
+/* A name that was emitted before: emits what has changed since. */
 static void see_old_name(struct watch_scan_frame *frame, const char *name, size_t n, bool is_dir)
 {
 	struct stat st;
 
-	/* A directory below tells of itself where it is looked at. */
+	/* A directory below is compared when the look goes into it. */
 	if (frame->since_ns == WATCH_SINCE_NEVER || (is_dir && frame->node->tree->recursive))
 		return;
 	if (frame->since_ns != WATCH_SINCE_EVER &&
 	    (fstatat(frame->fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0 ||
 	     !watch_changed_since(&st.st_ctim, frame->since_ns)))
 		return;
-	watch_tell(frame->node, WATCH_CHMOD, name, n, is_dir);
+	watch_emit(frame->node, WATCH_CHMOD, name, n, is_dir);
 	if (!is_dir)
-		watch_tell(frame->node, WATCH_WRITE, name, n, is_dir);
+		watch_emit(frame->node, WATCH_WRITE, name, n, is_dir);
 }
 
-/* A name that is not among the remembered ones, be it that it is new or that it found no room. */
+/*
+ * A file that a listing found: CREATE, and WRITE if it has content. Clients wait for the WRITE of
+ * an upload, whose own event may have come before the directory was watched.
+ */
+static void emit_file(const struct watch_scan_frame *frame, const char *name, size_t n)
+{
+	struct stat st;
+
+	if (watch_emit(frame->node, WATCH_CREATE, name, n, false) &&
+	    fstatat(frame->fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 &&
+	    S_ISREG(st.st_mode) && st.st_size > 0)
+		watch_emit(frame->node, WATCH_WRITE, name, n, false);
+}
+
+/* A name that is not remembered: it is new, or there was no room to remember it. */
 static void see_new_name(struct watch_scan_frame *frame, const char *name, size_t n, bool is_dir)
 {
 	struct watch_node *node = frame->node;
-	bool unknown = is_dir ? frame->cut : frame->forgotten || (!frame->fresh && !node->complete);
+	bool found_no_room =
+		is_dir ? frame->lacks_dirs
+		       : frame->lacks_files || (!frame->fresh && node->names.lacks_files);
 	uint32_t place = WATCH_NAME_NONE;
 
-	if (is_dir || node->complete)
+	if (is_dir || !node->names.lacks_files)
 		place = watch_node_add_name(node, name, n, is_dir);
 	if (place != WATCH_NAME_NONE && !frame->fresh)
-		watch_names_mark(&node->names, place, true);
-	if (!unknown && is_dir && node->tree->recursive && place != WATCH_NAME_NONE)
-		watch_names_set_untold(&node->names, place, true);
-	else if (!unknown)
-		watch_tell(node, WATCH_CREATE, name, n, is_dir);
-	else if (!frame->again)
+		watch_names_set_seen(&node->names, place, true);
+	if (found_no_room)
 		see_old_name(frame, name, n, is_dir);
+	else if (!is_dir)
+		emit_file(frame, name, n);
+	else if (node->tree->recursive && place != WATCH_NAME_NONE)
+		watch_names_set_pending(&node->names, place, true);
+	else
+		watch_emit(node, WATCH_CREATE, name, n, true);
 	if (place != WATCH_NAME_NONE)
 		return;
-	if (is_dir) {
-		node->cut = true;
+	if (is_dir)
 		watch_node_look(node, WATCH_LOOK_POLL);
-	} else if (!frame->fresh && !frame->forgotten) {
-		/* What was remembered of the files has just been given up, half compared. */
-		frame->again = true;
-	}
+	else if (!frame->fresh && !frame->lacks_files)
+		frame->again = true; /* the names of the files were given up, half compared */
 }
 
 static void see_name(struct watch_scan_frame *frame, const char *name, unsigned char type)
@@ -361,14 +375,14 @@ static void see_name(struct watch_scan_frame *frame, const char *name, unsigned 
 	}
 	place = watch_names_find(&node->names, name, n);
 	if (place != WATCH_NAME_NONE && watch_names_is_dir(&node->names, place) != is_dir) {
-		watch_tell(node, WATCH_REMOVE, name, n, !is_dir);
+		watch_emit(node, WATCH_REMOVE, name, n, !is_dir);
 		watch_node_remove_name(node, place);
 		place = WATCH_NAME_NONE;
 	}
 	if (place == WATCH_NAME_NONE) {
 		see_new_name(frame, name, n, is_dir);
 	} else if (!frame->fresh) {
-		watch_names_mark(&node->names, place, true);
+		watch_names_set_seen(&node->names, place, true);
 		see_old_name(frame, name, n, is_dir);
 	}
 }
@@ -379,12 +393,12 @@ static void frame_descend(struct watch_scan_frame *frame)
 	frame->at = 0;
 	frame->phase = FRAME_DESCEND;
 	if (frame->again)
-		watch_tell_look_again(frame->node);
+		watch_emit_look_again(frame->node);
 }
 
 /*
- * Reads one buffer of names. A short one is not the last: the kernel breaks off where a signal waits,
- * which a freeze or a stop counts as (filldir64 in fs/readdir.c). Only an empty one is the end.
+ * Reads one buffer of names. Only an empty buffer is the end: the kernel also returns a part of
+ * the names if a signal waits, as it does in a freeze (filldir64 in fs/readdir.c).
  */
 static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
@@ -403,8 +417,8 @@ static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 		return;
 	}
 	if (n < 0 && errno != ENOENT) {
-		/* What was not read may be there or not. */
-		frame->node->complete = false;
+		/* Names that were not read may be there or not. */
+		watch_node_set_trust(frame->node, WATCH_STALE);
 		watch_node_look(frame->node, WATCH_LOOK_POLL);
 		end_listing(frame->node);
 		frame_descend(frame);
@@ -426,11 +440,11 @@ static void sweep_step(struct watch_scan_frame *frame)
 
 	for (count = 0; at != WATCH_NAME_NONE && count < SWEEP_NAMES; count++, at = next) {
 		next = watch_names_next(names, at);
-		if (watch_names_marked(names, at)) {
-			watch_names_mark(names, at, false);
+		if (watch_names_seen(names, at)) {
+			watch_names_set_seen(names, at, false);
 			continue;
 		}
-		watch_tell(node, WATCH_REMOVE, watch_names_text(names, at),
+		watch_emit(node, WATCH_REMOVE, watch_names_text(names, at),
 			   watch_names_bytes(names, at), watch_names_is_dir(names, at));
 		watch_node_remove_name(node, at);
 	}
@@ -441,12 +455,15 @@ static void sweep_step(struct watch_scan_frame *frame)
 	}
 }
 
-/* The next name from `at` on that is a directory to be gone into, or WATCH_NAME_NONE. */
-static uint32_t next_directory(const struct watch_scan_frame *frame, uint32_t at)
+/* ---- going into directories ---- */
+
+/* The next name that is a directory to be gone into, or WATCH_NAME_NONE. */
+static uint32_t next_directory(const struct watch_scan_frame *frame)
 {
 	const struct watch_names *names = &frame->node->names;
+	uint32_t at;
 
-	for (at = watch_names_from(names, at); at != WATCH_NAME_NONE;
+	for (at = watch_names_from(names, frame->at); at != WATCH_NAME_NONE;
 	     at = watch_names_next(names, at))
 		if (watch_names_is_dir(names, at) &&
 		    (!watch_names_node(names, at) || frame->relist || frame->other))
@@ -454,7 +471,7 @@ static uint32_t next_directory(const struct watch_scan_frame *frame, uint32_t at
 	return at;
 }
 
-/* What was seen is not used. Its watch may be that of a directory's that is known. */
+/* A directory was seen for nothing. Its watch may be one of a directory that is known. */
 static void drop_seen(struct watch_source *source, struct watch_seen *seen)
 {
 	if (seen->fd < 0)
@@ -464,38 +481,13 @@ static void drop_seen(struct watch_source *source, struct watch_seen *seen)
 		inotify_unwatch(source->fd, seen->wd);
 }
 
-static void scan_end(struct watch_scan *scan)
-{
-	struct watch_tree *tree = scan->tree;
-
-	while (scan->n_frames > 0) {
-		fd_close(&top_frame(scan)->fd);
-		scan->n_frames--;
-	}
-	if (!tree->silent)
-		tree->source->unsure_until_bytes = watch_source_queued_bytes(tree->source);
-	free(scan->frames);
-	free(scan->buffer);
-	memset(scan, 0, sizeof(*scan));
-	tree->starting = false;
-}
-
-static void frame_pop(struct watch_scan *scan)
-{
-	struct watch_scan_frame *frame = top_frame(scan);
-
-	watch_node_tidy(frame->node);
-	fd_close(&frame->fd);
-	scan->n_frames--;
-}
-
-/* Goes into one directory below that is to be looked at; the frame is done where there is none. */
+/* Goes into one directory below. The frame is done if there is none. */
 static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
 	struct watch_node *node = frame->node, *child;
-	struct watch_seen seen;
 	bool relist = frame->relist;
-	uint32_t at = next_directory(frame, frame->at);
+	struct watch_seen seen;
+	uint32_t at = next_directory(frame);
 
 	if (at == WATCH_NAME_NONE || !node->tree->recursive) {
 		frame_pop(scan);
@@ -508,18 +500,28 @@ static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame
 		child = watch_node_new(node->tree, node, at);
 	if (!child) {
 		drop_seen(node->tree->source, &seen);
-		tell_directory(node, at);
-		node->cut = true;
+		emit_directory(node, at);
+		node->names.lacks_dirs = true;
 		watch_node_look(node, WATCH_LOOK_POLL);
-		watch_tell_look_again(node);
+		watch_emit_look_again(node);
 		return;
 	}
-	/* It is looked at now, whatever it was waiting for. */
+	/* This look is the one that the child was waiting for. */
 	watch_node_looked(child);
 	look_at(scan, child, &seen, relist, relist ? scan->since_ns : WATCH_SINCE_NEVER);
 }
 
 /* ---- the look as a whole ---- */
+
+/* The last directory was read. After an overflow clients look again, behind the differences. */
+static void scan_finish(struct watch_scan *scan)
+{
+	struct watch_tree *tree = scan->tree;
+
+	if (scan->relist && tree->top)
+		watch_emit_look_again(tree->top);
+	scan_end(scan);
+}
 
 void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool relist,
 		      int64_t since_ns)
@@ -532,6 +534,7 @@ void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool
 		return;
 	}
 	scan->tree = node->tree;
+	scan->relist = relist;
 	scan->since_ns = since_ns;
 	scan->mounts_below =
 		node->tree->recursive && watch_mounts_below(source->mounts, node->tree->path);
@@ -541,10 +544,10 @@ void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool
 		watch_see_top(node->tree, &seen);
 	look_at(scan, node, &seen, relist, since_ns);
 	if (scan->n_frames == 0)
-		scan_end(scan);
+		scan_finish(scan);
 }
 
-/* Opens the current directory again after a rest, or on the way up. False where it is gone. */
+/* Opens the current directory again after a rest, or on the way up. False if that fails. */
 static bool frame_open(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
 	if (frame->fd >= 0)
@@ -554,13 +557,13 @@ static bool frame_open(struct watch_scan *scan, struct watch_scan_frame *frame)
 		return true;
 	/* An event will say what has become of it. */
 	end_listing(frame->node);
-	frame->node->stale = true;
+	watch_node_set_trust(frame->node, WATCH_STALE);
 	watch_node_look(frame->node, WATCH_LOOK_QUIET);
 	frame_pop(scan);
 	return false;
 }
 
-bool watch_scan_step(struct watch_source *source)
+void watch_scan_step(struct watch_source *source)
 {
 	struct watch_scan *scan = &source->scan;
 	struct watch_scan_frame *frame = top_frame(scan);
@@ -578,10 +581,8 @@ bool watch_scan_step(struct watch_source *source)
 			break;
 		}
 	}
-	if (scan->n_frames > 0)
-		return true;
-	scan_end(scan);
-	return false;
+	if (scan->n_frames == 0)
+		scan_finish(scan);
 }
 
 void watch_scan_abort(struct watch_source *source)

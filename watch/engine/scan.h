@@ -1,13 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking at directories: placing watches, reading names, telling what is different from what is
- * remembered, and going on into the directories below.
+ * A look at directories: places watches, reads names, emits what is different from what is
+ * remembered, and goes on into the directories below.
  *
- * A look at a node finds out which directory its name leads to by now; if that is another one than
- * the node's, or the node's names were never read or are stale, they are read and compared, and
- * so are those of the directories below that are new. A relisting reads everything again, after a
- * loss of events.
+ * A look at a node finds out which directory the node's name leads to. The names of the directory
+ * are read and compared if it is another directory than the node's, if they were never read, or if
+ * they are stale; and so are the names of new directories below. A relisting, after an overflow,
+ * reads everything again.
  *
- * A look goes on in steps, each a few system calls; between two of them nothing else may change
+ * A look is made in steps of a few system calls each. Between two steps nothing else may change
  * the tree but watch_scan_abort and watch_scan_rest. On a worker.
  */
 #ifndef WATCH_ENGINE_SCAN_H
@@ -16,37 +17,40 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 struct watch_node;
 struct watch_source;
 struct watch_tree;
 struct watch_scan_frame;
 
-/* Directories held open on the way down; those above are opened again on the way up. */
+/* Directories held open on the way down. Those further up are opened again on the way back. */
 #define WATCH_SCAN_OPEN_MAX 32
 
 struct watch_scan {
 	struct watch_tree *tree; /* NULL: no look is under way */
-	int64_t since_ns;	 /* a relisting tells what has changed since then */
+	bool relist;
+	int64_t since_ns; /* a relisting emits what has changed since then */
 	bool mounts_below;
-	struct watch_scan_frame *frames; /* from the first node down to the current */
+	struct watch_scan_frame *frames; /* from the first node down to the current one */
 	size_t n_frames;
 	size_t capacity;
-	char *buffer;		   /* of getdents64 */
+	char *buffer; /* for getdents64(2) */
 };
 
-/* Begins to look at a node. `since_ns`: as watch/engine/gap.h. */
+/*
+ * Begins a look at a node, which waits for none. `since_ns`: as in watch/engine/overflow.h. A node
+ * that can't be looked at now becomes WATCH_MISSED or WATCH_STALE.
+ */
 void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool relist,
 		      int64_t since_ns);
 
-/* Goes on. True while there is more to do. */
-bool watch_scan_step(struct watch_source *source);
+/* Makes the next step. */
+void watch_scan_step(struct watch_source *source);
 
-/* Ends a look before its time. */
+/* Ends the look before its time. */
 void watch_scan_abort(struct watch_source *source);
 
-/* Closes the directories that are open. They are opened again by the next step. */
+/* Closes the directories that are open. The next step opens them again. */
 void watch_scan_rest(struct watch_source *source);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/engine/source.h"
 
 #include <errno.h>
@@ -12,19 +13,16 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-/* Directories freed at once, and steps on a worker between two looks at the clock. */
+/* Nodes freed at once; steps on a worker between two looks at the clock. */
 #define COLLECT_NODES  256
 #define STEPS_PER_LOOK 16
 
-int watch_source_new(struct watch_memory *memory, struct watch_mounts *mounts,
-		     struct user_db *users, struct watch_source **ret)
+struct watch_source *watch_source_new(int fd, struct watch_memory *memory,
+				      struct watch_mounts *mounts)
 {
-	struct watch_source *source;
-	int i, fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	struct watch_source *source = mem_zalloc(sizeof(*source));
+	int i;
 
-	if (fd < 0)
-		return -errno;
-	source = mem_zalloc(sizeof(*source));
 	source->fd = fd;
 	source->memory = memory;
 	source->mounts = mounts;
@@ -32,12 +30,10 @@ int watch_source_new(struct watch_memory *memory, struct watch_mounts *mounts,
 	for (i = 0; i < WATCH_LOOK_NONE; i++)
 		TAILQ_INIT(&source->look[i]);
 	TAILQ_INIT(&source->trees);
-	TAILQ_INIT(&source->garbage);
-	TAILQ_INIT(&source->halves);
-	fs_owners_init(&source->owners, users);
+	TAILQ_INIT(&source->discarded);
+	TAILQ_INIT(&source->moves);
 	source->drained = watch_mark_now();
-	*ret = source;
-	return 0;
+	return source;
 }
 
 void watch_source_add(struct watch_source *source, struct watch_tree *tree)
@@ -49,23 +45,22 @@ void watch_source_add(struct watch_source *source, struct watch_tree *tree)
 	tree->top = watch_node_new(tree, NULL, 0);
 	if (tree->top) {
 		watch_node_look(tree->top, WATCH_LOOK_NOW);
-	} else {
-		tree->starting = false;
-		tree->start_error = -ENOMEM;
+		return;
 	}
+	tree->start_error = -ENOMEM;
+	watch_tree_set_state(tree, WATCH_TREE_SILENT);
 }
 
+/* Drops the outputs of a tree, or all (NULL). */
 static void drop_outputs(struct watch_source *source, const struct watch_tree *tree)
 {
 	size_t i, kept = 0;
 
 	for (i = 0; i < source->n_outputs; i++) {
-		if (tree && source->outputs[i].tree != tree) {
+		if (tree && source->outputs[i].tree != tree)
 			source->outputs[kept++] = source->outputs[i];
-			continue;
-		}
-		watch_event_unref(source->outputs[i].event);
-		watch_event_unref(source->outputs[i].first);
+		else
+			watch_event_unref(source->outputs[i].event);
 	}
 	source->n_outputs = kept;
 }
@@ -80,7 +75,7 @@ void watch_source_remove(struct watch_source *source, struct watch_tree *tree)
 	drop_outputs(source, tree);
 	TAILQ_REMOVE(&source->trees, tree, link);
 	source->n_trees--;
-	tree->removed = true;
+	watch_tree_set_state(tree, WATCH_TREE_REMOVED);
 	if (top) {
 		watch_node_detach(top);
 		watch_node_discard(top);
@@ -95,7 +90,7 @@ void watch_source_free(struct watch_source *source)
 
 	if (!source)
 		return;
-	/* The kernel forgets all watches at once, which one by one would take longer. */
+	/* The kernel then forgets all watches at once, which is faster than one by one. */
 	fd_close(&source->fd);
 	while ((tree = TAILQ_FIRST(&source->trees)))
 		watch_source_remove(source, tree);
@@ -103,8 +98,6 @@ void watch_source_free(struct watch_source *source)
 		;
 	drop_outputs(source, NULL);
 	watch_wdmap_clear(&source->wds);
-	fs_owners_clear(&source->owners);
-	arena_clear(&source->arena);
 	free(source->scan.frames);
 	free(source->scan.buffer);
 	free(source->outputs);
@@ -113,33 +106,13 @@ void watch_source_free(struct watch_source *source)
 	free(source);
 }
 
-void watch_source_output(struct watch_source *source, enum watch_output_kind kind,
-			 struct watch_tree *tree, struct watch_event *event,
-			 struct watch_event *first)
-{
-	if (source->n_outputs == source->outputs_capacity) {
-		source->outputs_capacity = source->outputs_capacity * 2 + 16;
-		source->outputs = mem_realloc(source->outputs,
-					      source->outputs_capacity * sizeof(*source->outputs));
-	}
-	source->outputs[source->n_outputs++] = (struct watch_output){kind, tree, event, first};
-}
-
-void watch_output_resolve(const struct watch_output *output)
-{
-	if (output->kind == WATCH_OUTPUT_ALONE) {
-		output->event->move = WATCH_MOVE_ALONE;
-	} else if (output->first) {
-		output->first->move = WATCH_MOVE_PAIRED;
-		output->first->to = watch_event_ref(output->event);
-	}
-}
+/* ---- the kernel's queue ---- */
 
 uint64_t watch_source_queued_bytes(struct watch_source *source)
 {
 	int waiting = 0;
 
-	if (ioctl(source->fd, FIONREAD, &waiting) < 0)
+	if (source->fd < 0 || ioctl(source->fd, FIONREAD, &waiting) < 0)
 		waiting = 0;
 	return source->read_bytes + (uint64_t)waiting;
 }
@@ -150,36 +123,44 @@ uint64_t watch_source_applied_bytes(const struct watch_source *source)
 }
 
 /*
- * Looks through what was read for the kernel's word that events were lost. They were lost after
- * the queue was last empty, that is after the read before this one that emptied it.
+ * Events were lost. That was after the queue was last empty, so after the read that emptied it
+ * last. The answer waits until the burst is over.
  */
-static void find_loss(struct watch_source *source, size_t at)
+static void note_overflow(struct watch_source *source)
 {
-	struct inotify_record record;
-	uint64_t now_ms;
-	ssize_t n;
-
-	for (; (n = inotify_decode(source->raw + at, source->raw_end - at, &record)) > 0;
-	     at += (size_t)n) {
-		if (!(record.mask & IN_Q_OVERFLOW))
-			continue;
-		source->losses++;
-		if (source->lost)
-			continue;
-		source->lost = true;
-		source->lost_since = source->drained;
-		now_ms = clock_monotonic_ms();
-		source->relist_ms = now_ms + WATCH_RELIST_DELAY_MS;
-		if (source->relist_ms < source->relist_not_before_ms)
-			source->relist_ms = source->relist_not_before_ms;
-	}
-	if (n < 0)
-		fatal("inotify: an event that is not whole");
+	source->overflows++;
+	if (source->overflowed)
+		return;
+	source->overflowed = true;
+	source->lost_since = source->drained;
+	source->relist_ms = clock_monotonic_ms() + WATCH_RELIST_DELAY_MS;
+	if (source->relist_ms < source->relist_not_before_ms)
+		source->relist_ms = source->relist_not_before_ms;
 }
 
 /*
- * Reads some of the kernel's queue: the number of bytes, 0 where it is empty. A read that leaves
- * room for any event has emptied it.
+ * Looks for an overflow in the bytes that were just read, before the events ahead of it are
+ * applied. Bytes that are no whole event count as an overflow as well: the rest can't be decoded.
+ */
+static void find_overflow(struct watch_source *source, size_t at)
+{
+	struct inotify_record record;
+	ssize_t n;
+
+	for (; (n = inotify_decode(source->raw + at, source->raw_end - at, &record)) > 0;
+	     at += (size_t)n)
+		if (record.mask & IN_Q_OVERFLOW)
+			note_overflow(source);
+	if (n == 0)
+		return;
+	log_error("inotify: an event that is not whole");
+	source->raw_end = at;
+	note_overflow(source);
+}
+
+/*
+ * Reads a part of the kernel's queue. Returns the number of bytes, 0 if the queue is empty. A read
+ * that leaves room for any event has emptied the queue.
  */
 static size_t read_queue(struct watch_source *source)
 {
@@ -187,6 +168,8 @@ static size_t read_queue(struct watch_source *source)
 	size_t waiting = source->raw_end - source->raw_begin;
 	ssize_t n;
 
+	if (source->fd < 0)
+		return 0;
 	if (source->raw_begin > 0) {
 		memmove(source->raw, source->raw + source->raw_begin, waiting);
 		source->raw_begin = 0;
@@ -200,14 +183,15 @@ static size_t read_queue(struct watch_source *source)
 	if (n < 0)
 		n = 0;
 	source->raw_end += (size_t)n;
-	source->read_bytes += (uint64_t)n;
-	find_loss(source, waiting);
+	find_overflow(source, waiting);
+	/* Bytes that could not be decoded are not counted: nothing will apply them. */
+	source->read_bytes += source->raw_end - waiting;
 	if ((size_t)n < INOTIFY_READ_BYTES / 2)
 		source->drained = before;
 	return (size_t)n;
 }
 
-/* While directories are looked at, the kernel's queue must not run over for that alone. */
+/* While directories are looked at, the kernel's queue must not overflow for that reason. */
 static void read_ahead(struct watch_source *source)
 {
 	while (source->raw_end - source->raw_begin < WATCH_RAW_MAX_BYTES)
@@ -227,28 +211,13 @@ static void apply_next(struct watch_source *source)
 	ssize_t n = inotify_decode(source->raw + source->raw_begin,
 				   source->raw_end - source->raw_begin, &record);
 
-	watch_follow(source, &record);
 	source->raw_begin += (size_t)n;
+	watch_follow(source, &record);
 }
 
-/* Answers a loss of events once the burst is over: every tree is read again. */
-static bool begin_relist(struct watch_source *source, uint64_t now_ms)
-{
-	struct watch_tree *tree;
+/* ---- what is to be looked at ---- */
 
-	if (!source->lost || now_ms < source->relist_ms)
-		return false;
-	source->lost = false;
-	source->relist_began_ms = now_ms;
-	TAILQ_FOREACH (tree, &source->trees, link) {
-		if (!tree->relist)
-			tree->lost_since = source->lost_since;
-		tree->relist = true;
-	}
-	return true;
-}
-
-/* A node that waits to be looked at, now that the events before are applied. */
+/* Looks at a node that waits, now that the events before are applied. */
 static bool begin_look_now(struct watch_source *source)
 {
 	struct watch_node *node = TAILQ_FIRST(&source->look[WATCH_LOOK_NOW]);
@@ -260,24 +229,39 @@ static bool begin_look_now(struct watch_source *source)
 	return true;
 }
 
-static bool begin_relist_tree(struct watch_source *source)
+/* Reads a tree again after an overflow. */
+static bool begin_look_all(struct watch_source *source)
+{
+	struct watch_node *top = TAILQ_FIRST(&source->look[WATCH_LOOK_ALL]);
+
+	if (!top)
+		return false;
+	watch_node_looked(top);
+	watch_scan_begin(source, top, true, watch_mark_since_ns(&top->tree->lost_since));
+	return true;
+}
+
+/* Answers an overflow once the burst is over: every tree is to be read again. */
+static bool begin_relist(struct watch_source *source, uint64_t now_ms)
 {
 	struct watch_tree *tree;
 
+	if (!source->overflowed || now_ms < source->relist_ms)
+		return false;
+	source->overflowed = false;
+	source->relist_began_ms = now_ms;
 	TAILQ_FOREACH (tree, &source->trees, link) {
-		if (!tree->relist)
+		if (!tree->top)
 			continue;
-		tree->relist = false;
-		if (tree->top && !tree->gone) {
-			watch_scan_begin(source, tree->top, true,
-					 watch_mark_since_ns(&tree->lost_since));
-			return true;
-		}
+		/* A reading that did not begin yet goes back to the earlier overflow. */
+		if (tree->top->attention != WATCH_LOOK_ALL)
+			tree->lost_since = source->lost_since;
+		watch_node_look(tree->top, WATCH_LOOK_ALL);
 	}
-	return false;
+	return true;
 }
 
-/* Nodes of one list that hang in their trees are to be looked at now. */
+/* Has the nodes of a list looked at now, if they are in their trees. */
 static bool promote(struct watch_source *source, enum watch_attention from)
 {
 	struct watch_node *node, *next;
@@ -285,17 +269,27 @@ static bool promote(struct watch_source *source, enum watch_attention from)
 
 	for (node = TAILQ_FIRST(&source->look[from]); node; node = next) {
 		next = TAILQ_NEXT(node, link);
-		if (!watch_node_attached(node)) {
-			node->unseen |= node->wd < 0;
-			continue;
+		if (watch_node_attached(node)) {
+			watch_node_look(node, WATCH_LOOK_NOW);
+			any = true;
+		} else if (node->wd < 0) {
+			watch_node_set_trust(node, WATCH_MISSED);
 		}
-		watch_node_look(node, WATCH_LOOK_NOW);
-		any = true;
 	}
 	return any;
 }
 
-/* Directories without a watch: when it is time, they are looked at. */
+/* A source without an instance asks for one. Its directories are polled once more, and then watched. */
+static void try_instance(struct watch_source *source)
+{
+	if (source->fd >= 0)
+		return;
+	source->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (source->fd >= 0)
+		log_info("watches: an inotify instance is to be had again");
+}
+
+/* Directories without a watch are looked at when it is time. */
 static bool begin_poll(struct watch_source *source, uint64_t now_ms)
 {
 	struct watch_tree *tree;
@@ -312,6 +306,7 @@ static bool begin_poll(struct watch_source *source, uint64_t now_ms)
 		source->poll_ms = source->poll_last_ms + WATCH_POLL_MS;
 	if (now_ms < source->poll_ms)
 		return false;
+	try_instance(source);
 	source->poll_began_ms = now_ms;
 	source->poll_last_ms = now_ms;
 	TAILQ_FOREACH (tree, &source->trees, link) {
@@ -321,11 +316,10 @@ static bool begin_poll(struct watch_source *source, uint64_t now_ms)
 	return promote(source, WATCH_LOOK_POLL);
 }
 
-/* The kernel has no event left. True where there is something to do all the same. */
+/* The kernel's queue is empty. Returns true if there is something to do all the same. */
 static bool when_quiet(struct watch_source *source)
 {
 	uint64_t now_ms = clock_monotonic_ms();
-	size_t before = source->n_outputs;
 
 	if (source->relist_began_ms) {
 		source->relist_not_before_ms =
@@ -334,33 +328,28 @@ static bool when_quiet(struct watch_source *source)
 	}
 	watch_follow_expire(source, now_ms, false);
 	return promote(source, WATCH_LOOK_QUIET) || begin_relist(source, now_ms) ||
-	       begin_poll(source, now_ms) || source->n_outputs != before ||
-	       !TAILQ_EMPTY(&source->garbage);
+	       begin_poll(source, now_ms) || !TAILQ_EMPTY(&source->discarded);
 }
+
+bool watch_source_is_looking(const struct watch_source *source)
+{
+	return source->scan.tree || !TAILQ_EMPTY(&source->look[WATCH_LOOK_NOW]) ||
+	       !TAILQ_EMPTY(&source->look[WATCH_LOOK_ALL]);
+}
+
+/* ---- driving ---- */
 
 static bool wants_entries(const struct watch_source *source)
 {
 	const struct watch_tree *tree;
 
 	TAILQ_FOREACH (tree, &source->trees, link)
-		if (tree->want_entries && !tree->silent && !tree->gone)
+		if (tree->want_entries && tree->state == WATCH_TREE_LIVE)
 			return true;
 	return false;
 }
 
-bool watch_source_is_looking(const struct watch_source *source)
-{
-	const struct watch_tree *tree;
-
-	if (source->scan.tree || !TAILQ_EMPTY(&source->look[WATCH_LOOK_NOW]))
-		return true;
-	TAILQ_FOREACH (tree, &source->trees, link)
-		if (tree->relist)
-			return true;
-	return false;
-}
-
-/* On the loop: what can be done without looking at a directory. */
+/* On the loop: does what needs no look at a directory. */
 static enum watch_drive drive_on_loop(struct watch_source *source)
 {
 	bool entries = wants_entries(source);
@@ -384,7 +373,7 @@ static enum watch_drive drive_on_loop(struct watch_source *source)
 	}
 }
 
-/* One piece of work on a worker. False where there is none. */
+/* Does one step on a worker. Returns false if there is none. */
 static bool work_step(struct watch_source *source)
 {
 	if (watch_tree_collect(source, COLLECT_NODES))
@@ -393,11 +382,11 @@ static bool work_step(struct watch_source *source)
 		watch_scan_step(source);
 		return true;
 	}
-	if (begin_look_now(source) || begin_relist_tree(source))
+	if (begin_look_now(source) || begin_look_all(source))
 		return true;
 	if (has_raw(source)) {
 		apply_next(source);
-		/* A directory's watch is in place before anybody hears of it. */
+		/* A directory's watch is in place before its CREATE leaves the source. */
 		begin_look_now(source);
 		return true;
 	}
@@ -410,7 +399,7 @@ static unsigned slice_ms(const struct watch_source *source)
 	const struct watch_tree *tree;
 
 	TAILQ_FOREACH (tree, &source->trees, link)
-		if (!tree->silent)
+		if (tree->state == WATCH_TREE_LIVE)
 			return WATCH_DRIVE_SLICE_MS;
 	return WATCH_DRIVE_START_MS;
 }
@@ -421,7 +410,6 @@ static enum watch_drive drive_on_worker(struct watch_source *source)
 	enum watch_drive result = WATCH_DRIVE_MORE;
 	unsigned steps = 0;
 
-	fs_owners_clear(&source->owners);
 	if (!source->scan.tree)
 		begin_look_now(source);
 	while (source->n_outputs < source->drive_events) {
@@ -454,12 +442,12 @@ enum watch_drive watch_source_drive(struct watch_source *source, bool on_worker)
 
 int64_t watch_source_due_ms(const struct watch_source *source, uint64_t now_ms)
 {
-	const struct watch_half *half = TAILQ_FIRST(&source->halves);
+	const struct watch_pending_move *move = TAILQ_FIRST(&source->moves);
 	uint64_t due_ms = UINT64_MAX;
 
-	if (half)
-		due_ms = half->quiet_ms + WATCH_MOVE_WAIT_MS;
-	if (source->lost && source->relist_ms < due_ms)
+	if (move)
+		due_ms = move->quiet_ms + WATCH_MOVE_WAIT_MS;
+	if (source->overflowed && source->relist_ms < due_ms)
 		due_ms = source->relist_ms;
 	if (source->n_poll > 0 && source->poll_ms < due_ms)
 		due_ms = source->poll_ms;
@@ -472,5 +460,4 @@ void watch_source_rest(struct watch_source *source)
 {
 	if (source->scan.tree)
 		watch_scan_rest(source);
-	watch_follow_expire(source, clock_monotonic_ms(), true);
 }

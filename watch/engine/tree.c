@@ -1,12 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/engine/tree.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "watch/engine/source.h"
 
-/* With a node goes a slot of the descriptors' map, which is at most half full. */
+/* The map of watch descriptors is at most half full, so a node also costs two of its slots. */
 #define NODE_BYTES (sizeof(struct watch_node) + 2 * sizeof(struct watch_wdmap_slot))
 
 struct watch_tree *watch_tree_new(const char *path, dev_t dev, ino_t ino)
@@ -16,8 +18,6 @@ struct watch_tree *watch_tree_new(const char *path, dev_t dev, ino_t ino)
 	tree->path = mem_strdup(path);
 	tree->dev = dev;
 	tree->ino = ino;
-	tree->starting = true;
-	tree->silent = true;
 	return tree;
 }
 
@@ -27,6 +27,35 @@ void watch_tree_free(struct watch_tree *tree)
 		return;
 	free(tree->path);
 	free(tree);
+}
+
+void watch_tree_set_state(struct watch_tree *tree, enum watch_tree_state state)
+{
+	static const char *const names[] = {
+		[WATCH_TREE_STARTING] = "starting", [WATCH_TREE_SILENT] = "silent",
+		[WATCH_TREE_LIVE] = "live",	    [WATCH_TREE_GONE] = "gone",
+		[WATCH_TREE_REMOVED] = "removed",
+	};
+
+	if (tree->state == state)
+		return;
+	log_debug("watch of %s: %s -> %s", tree->path, names[tree->state], names[state]);
+	tree->state = state;
+}
+
+void watch_node_set_trust(struct watch_node *node, enum watch_trust trust)
+{
+	static const char *const names[] = {
+		[WATCH_UNREAD] = "unread",	 [WATCH_MISSED] = "missed",
+		[WATCH_STALE] = "stale",	 [WATCH_CURRENT] = "current",
+		[WATCH_DISCARDED] = "discarded",
+	};
+
+	if (node->trust == trust)
+		return;
+	log_debug("watch of %s: directory %ju (wd %d): %s -> %s", node->tree->path,
+		  (uintmax_t)node->ino, node->wd, names[node->trust], names[trust]);
+	node->trust = (uint8_t)trust;
 }
 
 struct watch_node *watch_node_new(struct watch_tree *tree, struct watch_node *parent,
@@ -72,7 +101,7 @@ void watch_node_attach(struct watch_node *node, struct watch_node *parent, uint3
 	watch_names_set_node(&parent->names, place, node);
 }
 
-/* Room for a path in the source's buffer. */
+/* Returns the source's path buffer with room for so many bytes. */
 static char *path_room(struct watch_source *source, size_t bytes)
 {
 	if (bytes > source->path_capacity) {
@@ -91,7 +120,7 @@ const char *watch_node_path(const struct watch_node *node, const char *name, siz
 	size_t base_bytes = 0, bytes = name ? n + 1 : 0, length;
 	char *path, *end;
 
-	/* Each element with the slash before it; "/" as the tree's path has no element. */
+	/* Each element counts with the slash before it. The tree's path "/" has no element. */
 	if (absolute && node->tree->path[1])
 		base_bytes = strlen(node->tree->path);
 	for (at = node; at->parent; at = at->parent)
@@ -140,7 +169,7 @@ void watch_node_look(struct watch_node *node, enum watch_attention when)
 {
 	struct watch_source *source = node->tree->source;
 
-	if (node->attention <= when || node->garbage)
+	if (node->attention <= when || node->trust == WATCH_DISCARDED)
 		return;
 	watch_node_looked(node);
 	node->attention = (uint8_t)when;
@@ -149,13 +178,13 @@ void watch_node_look(struct watch_node *node, enum watch_attention when)
 		source->n_poll++;
 }
 
-bool watch_node_bind(struct watch_node *node, int wd)
+void watch_node_bind(struct watch_node *node, int wd)
 {
 	struct watch_source *source = node->tree->source;
 	int old = node->wd;
 
 	if (old == wd)
-		return false;
+		return;
 	if (old >= 0) {
 		if (source->next_same == node)
 			source->next_same = node->same_wd;
@@ -164,10 +193,9 @@ bool watch_node_bind(struct watch_node *node, int wd)
 	}
 	if (wd >= 0)
 		watch_wdmap_add(&source->wds, wd, node);
-	return true;
 }
 
-/* Forgets the names of files, which would be told wrongly when only some are known. */
+/* Forgets the names of files. If only some were remembered, a listing would emit false changes. */
 static void forget_files(struct watch_node *node)
 {
 	uint32_t at;
@@ -176,7 +204,6 @@ static void forget_files(struct watch_node *node)
 	     at = watch_names_next(&node->names, at))
 		if (!watch_names_is_dir(&node->names, at))
 			watch_names_remove(&node->names, at);
-	node->complete = false;
 }
 
 uint32_t watch_node_add_name(struct watch_node *node, const char *name, size_t n, bool is_dir)
@@ -185,8 +212,14 @@ uint32_t watch_node_add_name(struct watch_node *node, const char *name, size_t n
 	size_t limit = is_dir ? memory->max_bytes : memory->names_max_bytes;
 	uint32_t place = watch_names_add(&node->names, memory, limit, name, n, is_dir);
 
-	if (place == WATCH_NAME_NONE && !is_dir)
+	if (place != WATCH_NAME_NONE)
+		return place;
+	if (is_dir) {
+		node->names.lacks_dirs = true;
+	} else {
+		node->names.lacks_files = true;
 		forget_files(node);
+	}
 	return place;
 }
 
@@ -231,8 +264,8 @@ void watch_node_tidy(struct watch_node *node)
 void watch_node_discard(struct watch_node *node)
 {
 	watch_node_looked(node);
-	node->garbage = true;
-	TAILQ_INSERT_TAIL(&node->tree->source->garbage, node, link);
+	watch_node_set_trust(node, WATCH_DISCARDED);
+	TAILQ_INSERT_TAIL(&node->tree->source->discarded, node, link);
 }
 
 /* Frees one discarded node; its children are discarded in turn. */
@@ -254,7 +287,7 @@ static void collect_node(struct watch_source *source, struct watch_node *node)
 	watch_names_clear(&node->names, source->memory);
 	watch_memory_give(source->memory, NODE_BYTES);
 	free(node);
-	if (--tree->n_nodes == 0 && tree->removed)
+	if (--tree->n_nodes == 0 && tree->state == WATCH_TREE_REMOVED)
 		watch_tree_free(tree);
 }
 
@@ -262,10 +295,10 @@ bool watch_tree_collect(struct watch_source *source, size_t max)
 {
 	struct watch_node *node;
 
-	while ((node = TAILQ_FIRST(&source->garbage))) {
+	while ((node = TAILQ_FIRST(&source->discarded))) {
 		if (max-- == 0)
 			return true;
-		TAILQ_REMOVE(&source->garbage, node, link);
+		TAILQ_REMOVE(&source->discarded, node, link);
 		collect_node(source, node);
 	}
 	return false;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/engine/wdmap.h"
 
 #include <stdlib.h>
@@ -9,8 +10,8 @@
 #define FIRST_CAPACITY 8
 
 /*
- * The slot of wd, or the free one where it would go. The kernel counts descriptors up, so their
- * low bits spread them evenly, and neighbours in time are neighbours in memory.
+ * The slot of wd, or the free slot where it would go. The kernel counts descriptors up, so their
+ * low bits are an even hash.
  */
 static uint32_t find_slot(const struct watch_wdmap *map, int wd)
 {
@@ -34,7 +35,7 @@ static void grow(struct watch_wdmap *map)
 	free(old);
 }
 
-/* Empties a slot, and moves those behind it up that a search would not find across the gap. */
+/* Empties a slot. Entries behind it move up if a search for them would pass the slot. */
 static void free_slot(struct watch_wdmap *map, uint32_t gap)
 {
 	uint32_t mask = map->capacity - 1, slot = gap;

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which directories a watch descriptor stands for.
+ * A map from a watch descriptor to its nodes.
  *
- * A watch belongs to an inode, not to a path: a directory that is bind-mounted into the tree a
- * second time, or lies in two watched trees that share an inotify instance, is watched by one
- * descriptor and has several nodes. They are chained through watch_node.same_wd.
+ * A watch belongs to an inode, not to a path. A directory that is bind-mounted into a tree a second
+ * time, or that lies in two trees of one inotify instance, has one descriptor and several nodes.
+ * They are chained through watch_node.same_wd.
  */
 #ifndef WATCH_ENGINE_WDMAP_H
 #define WATCH_ENGINE_WDMAP_H
@@ -30,12 +31,12 @@ void watch_wdmap_clear(struct watch_wdmap *map);
 /* The chain of nodes of this descriptor, or NULL. */
 struct watch_node *watch_wdmap_find(const struct watch_wdmap *map, int wd);
 
-/* Adds the node to the chain of wd, which it takes as its own. */
+/* Adds the node to the chain of wd, and sets its wd. */
 void watch_wdmap_add(struct watch_wdmap *map, int wd, struct watch_node *node);
 
 /*
- * Takes the node, which has a descriptor, out of its chain; its wd is -1 then. True where the
- * chain is empty now: nobody needs the kernel's watch any more.
+ * Removes the node, which has a descriptor, from its chain, and sets its wd to -1. Returns true if
+ * the chain is empty now: the kernel's watch is not needed any more.
  */
 bool watch_wdmap_remove(struct watch_wdmap *map, struct watch_node *node);
 

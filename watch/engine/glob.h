@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Glob patterns, with the syntax of gitignore(5): `*` and `?` match anything but a slash, `**`
+ * matches slashes as well, `[a-z]` and `[!a-z]` match one character of a set, a backslash quotes
+ * the next character.
+ *
+ * A pattern without a slash is compared with the last element of a path, any other pattern with
+ * the whole path. Time: bytes of the pattern times bytes of the text, at most.
+ */
+#ifndef WATCH_ENGINE_GLOB_H
+#define WATCH_ENGINE_GLOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The bounds of one list; WATCH_PATTERNS_MAX_BYTES counts the text of all its patterns. */
+#define WATCH_PATTERNS_MAX	 64
+#define WATCH_PATTERN_MAX_BYTES	 256
+#define WATCH_PATTERNS_MAX_BYTES 1024
+
+struct watch_patterns {
+	char *text[WATCH_PATTERNS_MAX]; /* owned by whoever made the list */
+	size_t n;
+};
+
+/* The pattern has at most WATCH_PATTERN_MAX_BYTES; a longer one matches nothing. */
+bool watch_glob_match(const char *pattern, const char *text);
+
+/* A copy that owns its texts; NULL for an empty list. NULL is fine for both. */
+struct watch_patterns *watch_patterns_copy(const struct watch_patterns *from);
+void watch_patterns_free(struct watch_patterns *patterns);
+
+/* Whether one of the patterns matches the path. NULL and an empty list match nothing. */
+bool watch_patterns_match(const struct watch_patterns *patterns, const char *path);
+
+#endif
