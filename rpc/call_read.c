@@ -376,6 +376,8 @@ void rpc_call_read(struct rpc_call *call)
 
 	defer_init(&call->pump, rpc_call_loop(call), call_pump, call);
 	stream_set_handler(call->stream, call->protocol->enveloped ? &enveloped : &bare, call);
-	if (call->method->kind == RPC_CLIENT_STREAM)
+	if (call->method->kind == RPC_CLIENT_STREAM) {
+		stream_allow_pauses(call->stream);
 		open_call(call, NULL);
+	}
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/budget.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -411,6 +412,7 @@ static void init_body(struct stream *s, struct evbuffer *data)
 	struct init_call *call = stream_data(s);
 	size_t n = evbuffer_get_length(data), taken;
 	struct evbuffer_iovec piece;
+	size_t room = call->body_room;
 	char *larger;
 
 	if (call->body_bytes + n > INIT_BODY_MAX_BYTES) {
@@ -418,8 +420,15 @@ static void init_body(struct stream *s, struct evbuffer *data)
 		call_free(call);
 		return;
 	}
-	if (call->body_bytes + n > call->body_room) {
-		call->body_room = (call->body_bytes + n) * 2;
+	if (call->body_bytes + n > room) {
+		room = (call->body_bytes + n) * 2;
+		room = room < INIT_BODY_MAX_BYTES ? room : INIT_BODY_MAX_BYTES;
+		if (!budget_share_take(stream_share(s), room - call->body_room)) {
+			stream_reply_error(s, 503, "too many bytes wait in the daemon");
+			call_free(call);
+			return;
+		}
+		call->body_room = room;
 		larger = mem_alloc(call->body_room);
 		if (call->body) {
 			memcpy(larger, call->body, call->body_bytes);

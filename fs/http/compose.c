@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/buffer.h"
 #include "base/mem.h"
 #include "fs/entry.h"
 #include "fs/http/concat.h"
@@ -206,7 +207,7 @@ static void compose_body(struct stream *s, struct evbuffer *data)
 	if (evbuffer_get_length(c->body) + evbuffer_get_length(data) > COMPOSE_MAX_BYTES)
 		c->too_large = true;
 	else if (!c->too_large)
-		evbuffer_add_buffer(c->body, data);
+		buffer_gather(c->body, data);
 }
 
 /* Once the work has begun it is done to its end, whatever becomes of the client. */

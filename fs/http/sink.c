@@ -3,6 +3,7 @@
 
 #include <event2/buffer.h>
 
+#include "base/buffer.h"
 #include "base/mem.h"
 #include "rpc/http/stream.h"
 
@@ -99,7 +100,7 @@ static void sink_body(struct stream *s, struct evbuffer *data)
 {
 	struct fs_sink *sink = stream_data(s);
 
-	evbuffer_add_buffer(sink->gathered, data);
+	buffer_gather(sink->gathered, data);
 	sink_update(sink);
 }
 

@@ -27,9 +27,9 @@ struct read_pool;
 
 struct body_loan {
 	int fd; /* a duplicate: the connection may be closed meanwhile. -1: nothing is lent */
-	uint64_t left;	/* what may be read; behind it the next request begins */
-	uint64_t taken; /* what was read */
-	struct read_pool *pool;
+	uint64_t left;		/* what may be read; behind it the next request begins */
+	uint64_t taken;		/* what was read */
+	struct read_pool *pool; /* a reference */
 };
 
 /*

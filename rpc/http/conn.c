@@ -1,14 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection: one accepted socket, its reads, writes and timeouts, around the protocol engine
+ * A connection: one accepted socket, with its reads, writes and deadlines, around the protocol engine
  * of http1.c.
  *
- * Everything that happens ends in conn_update, the one place that runs the engine, writes, and
- * recomputes what to wait for; nothing else frees a connection. Calls from outside (a process'
- * output for a stream) schedule it for the end of the loop's turn, so that all that is produced in
- * one turn leaves in one write.
+ * Every event ends in conn_update, which runs the engine, writes, and recomputes what to wait for.
+ * Calls from outside (a process' output for a stream) schedule it for the end of the loop's turn, so that
+ * everything that one turn produces leaves in one write.
+ *
+ * A connection is freed by conn_free: at the end of conn_update, by its deadline, or with the server.
  */
 #include <errno.h>
 #include <event2/buffer.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -17,32 +20,42 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "rpc/http/body_loan.h"
 #include "rpc/http/file_send.h"
 #include "rpc/http/file_warm.h"
 #include "rpc/http/http1.h"
+#include "rpc/http/listen.h"
 #include "rpc/http/read_pool.h"
 #include "rpc/http/server_impl.h"
 
-/* One turn of the loop writes so much of one connection, then the others have theirs. */
+/* One turn of the loop writes this much for one connection, then the others have their turn. */
 #define FILE_PIECE_BYTES (4 * 1024 * 1024)
 #define WRITES_A_TURN	 8
 
 /*
- * A worker sends a file of which so much is left. When the client takes nothing for so long, it gives
- * up, and the loop sends, until the client takes as much at once.
+ * A worker sends a file while this much of it is left. If the socket takes no bytes for
+ * FILE_LENT_WAIT_MS, the worker returns it to the loop. The loop lends it again when a single write took
+ * FILE_LENT_BYTES.
  */
 #define FILE_LENT_BYTES	  (1024 * 1024)
 #define FILE_LENT_WAIT_MS 5
 
-/* After its last response a connection waits so long for the client to stop sending. */
-#define LINGER_MS 2000
+enum conn_phase {
+	CONN_OPEN,
+	CONN_LINGERING, /* the sending side is shut down; input is dropped until its end */
+};
 
+/* What the deadline is for: server.h. */
 enum conn_wait {
 	WAIT_NONE,
 	WAIT_HEAD,
+	WAIT_BODY, /* of a client without a token */
 	WAIT_IDLE,
+	WAIT_PROGRESS,
 	WAIT_LINGER,
+	WAIT_RESERVE,
 };
 
 struct conn {
@@ -53,18 +66,20 @@ struct conn {
 	struct event writable;
 	struct defer update;
 	struct timer timer;
-	enum conn_wait wait; /* what the deadline is for */
+	enum conn_phase phase;
+	enum conn_wait wait;
+	unsigned long long wait_request; /* the number of the request that the deadline is for */
 	uint64_t deadline_ms;
-	bool reserve;
-	bool large;   /* a large body comes: the pool keeps its memory */
-	bool reading; /* the events that are added */
-	bool writing;
-	bool updating;
-	bool again;   /* conn_update has more to do */
-	bool closing; /* the sending side is shut down; input is dropped until its end */
-	struct file_send *sending; /* a worker sends of the file: nobody else may write; or NULL */
+	struct file_send *sending; /* a worker sends the file: nobody else may write; or NULL */
+	bool moved;		   /* bytes were read or written since the deadline was set */
+	bool reserve;		   /* one of SERVER_RESERVE_CONNECTIONS */
+	bool large;		   /* a large body is being read: the pool keeps its memory */
+	bool reading;		   /* the event `readable` is added */
+	bool writing;		   /* the event `writable` is added */
+	bool updating;		   /* inside a call of the engine's: its wake-ups need nothing */
 	bool slow;		   /* the client did not take what a worker sent last */
-	bool full;		   /* the socket was: nothing is written before it is not */
+	bool full;    /* a worker found the socket full: nothing is written until it is writable */
+	bool suspect; /* its TCP options are those of conn_suspect_all */
 	TAILQ_ENTRY(conn) link;
 };
 
@@ -89,10 +104,11 @@ static void conn_free(struct conn *c)
 	struct server *server = c->server;
 	bool reserve = c->reserve;
 
+	c->updating = true;
 	http1_clear(&c->http);
 	conn_set_large(c, false);
 	file_send_forget(c->sending);
-	if (c->http.abort)
+	if (c->http.ending == HTTP1_ABORT)
 		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	event_del(&c->readable);
 	event_del(&c->writable);
@@ -108,19 +124,21 @@ static void conn_wake(void *arg)
 {
 	struct conn *c = arg;
 
-	if (c->updating)
-		c->again = true;
-	else
+	if (!c->updating)
 		defer_schedule(&c->update);
 }
 
 /* ---- reading ---- */
 
-/* Reads a part of a large body, which is handed on as it lies there. As read(2). */
-static ssize_t conn_read_large(struct conn *c)
+/*
+ * Reads into a piece of the pool. A piece that is at least half full moves to the engine, other bytes are
+ * copied: a client that sends little by little can't make the daemon keep large empty buffers. As read(2).
+ */
+static ssize_t conn_read_large(struct conn *c, uint64_t expected)
 {
+	size_t most = expected < READ_PIECE_BYTES ? (size_t)expected : READ_PIECE_BYTES;
 	char *piece = read_pool_get(c->server->pool);
-	ssize_t n = read(c->fd, piece, READ_PIECE_BYTES);
+	ssize_t n = read(c->fd, piece, most);
 	int error = errno;
 
 	read_pool_add(c->server->pool, piece, n > 0 ? (size_t)n : 0, c->http.in);
@@ -131,22 +149,18 @@ static ssize_t conn_read_large(struct conn *c)
 /* Reads once. 1: bytes came; 0: none now; -1: the end, or a break. */
 static int conn_read(struct conn *c)
 {
-	uint64_t expected = c->closing ? 0 : http1_expects_bytes(&c->http);
-	struct evbuffer_iovec iov;
+	bool drop = c->phase == CONN_LINGERING;
+	uint64_t expected = drop ? 0 : http1_expects_bytes(&c->http);
 	ssize_t n;
 
-	if (expected >= READ_PIECE_BYTES) {
-		n = conn_read_large(c);
-	} else if (expected > SERVER_SCRATCH_BYTES) {
-		evbuffer_reserve_space(c->http.in, (ev_ssize_t)expected, &iov, 1);
-		n = read(c->fd, iov.iov_base, iov.iov_len);
-		iov.iov_len = n > 0 ? (size_t)n : 0;
-		evbuffer_commit_space(c->http.in, &iov, 1);
+	if (expected > SERVER_SCRATCH_BYTES) {
+		n = conn_read_large(c, expected);
 	} else {
 		n = read(c->fd, c->server->scratch, SERVER_SCRATCH_BYTES);
-		if (n > 0 && !c->closing)
-			evbuffer_add(c->http.in, c->server->scratch, (size_t)n);
+		if (n > 0 && !drop && evbuffer_add(c->http.in, c->server->scratch, (size_t)n) < 0)
+			fatal("out of memory: %zd bytes of input", n);
 	}
+	c->moved |= n > 0;
 	if (n > 0)
 		return 1;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -173,10 +187,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 	/* The event may be older than the loan of the body to a worker. */
 	c->updating = true;
-	if (c->closing || http1_wants_input(&c->http))
+	if (c->phase == CONN_LINGERING || http1_wants_input(&c->http))
 		r = conn_read(c);
 	c->updating = false;
-	if (!c->closing)
+	if (c->phase == CONN_OPEN)
 		conn_update(c);
 	else if (r < 0)
 		conn_free(c);
@@ -191,12 +205,16 @@ static void conn_sent(void *arg, uint64_t sent, enum file_send_end end)
 	struct http1_file *file = &c->http.file;
 
 	c->sending = NULL;
-	file->offset += (off_t)sent;
-	file->left -= sent;
+	c->moved |= sent > 0;
+	/* The response may have been broken off meanwhile: then there is no file any more. */
+	if (file->left) {
+		file->offset += (off_t)sent;
+		file->left -= sent;
+	}
 	c->full = c->slow = end == FILE_SEND_FULL;
 	c->updating = true;
 	if (end == FILE_SEND_FAILED)
-		http1_file_failed(&c->http);
+		http1_abort(&c->http);
 	else
 		http1_drained(&c->http);
 	c->updating = false;
@@ -232,7 +250,7 @@ static int conn_send_file(struct conn *c)
 					c->slow ? 0 : FILE_LENT_WAIT_MS, conn_sent, c);
 		if (c->sending)
 			return 0;
-		http1_file_failed(&c->http);
+		http1_abort(&c->http);
 		return -1;
 	}
 	n = sendfile(c->fd, file->fd, &file->offset, (size_t)(file->warm_until - file->offset));
@@ -243,7 +261,7 @@ static int conn_send_file(struct conn *c)
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	http1_file_failed(&c->http);
+	http1_abort(&c->http);
 	return -1;
 }
 
@@ -266,7 +284,8 @@ static int conn_write(struct conn *c)
 
 static bool conn_has_output(const struct conn *c)
 {
-	return !c->sending && (evbuffer_get_length(c->http.out) || c->http.file.left);
+	return c->phase == CONN_OPEN && c->http.state != HTTP1_BROKEN && !c->sending &&
+	       (evbuffer_get_length(c->http.out) || c->http.file.left);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -279,63 +298,111 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- what to wait for ---- */
 
-/*
- * The timer is moved only to an earlier time; when it comes too early it is set again. A busy
- * connection's deadline moves with each request, and this way costs nothing.
- */
-static void conn_set_deadline(struct conn *c, enum conn_wait wait)
+/* Only what the client is to do next has a deadline. */
+static enum conn_wait conn_wait_now(const struct conn *c)
 {
-	static const uint64_t delays_ms[] = {
-		[WAIT_HEAD] = SERVER_HEAD_TIMEOUT_MS,
-		[WAIT_IDLE] = SERVER_IDLE_TIMEOUT_MS,
-		[WAIT_LINGER] = LINGER_MS,
-	};
-	uint64_t previous = c->deadline_ms;
+	if (c->phase == CONN_LINGERING)
+		return WAIT_LINGER;
+	if (c->reserve)
+		return WAIT_RESERVE;
+	if (c->http.state == HTTP1_HEAD)
+		return WAIT_HEAD;
+	if (conn_has_output(c))
+		return WAIT_PROGRESS;
+	if (c->http.state == HTTP1_IDLE)
+		return WAIT_IDLE;
+	switch (http1_pace(&c->http)) {
+	case HTTP1_PACE_BOUNDED:
+		return WAIT_BODY;
+	case HTTP1_PACE_STEADY:
+		return WAIT_PROGRESS;
+	default:
+		return WAIT_NONE;
+	}
+}
 
-	if (wait == c->wait && wait != WAIT_IDLE)
+static unsigned conn_timeout_ms(const struct conn *c, enum conn_wait wait)
+{
+	const struct server_timeouts *t = &c->server->timeouts;
+	const unsigned delays_ms[] = {
+		[WAIT_HEAD] = t->head_ms,     [WAIT_BODY] = t->head_ms,
+		[WAIT_IDLE] = t->idle_ms,     [WAIT_PROGRESS] = t->progress_ms,
+		[WAIT_LINGER] = t->linger_ms, [WAIT_RESERVE] = t->reserve_ms,
+	};
+
+	return delays_ms[wait];
+}
+
+/* Whether the deadline that is set is not the one for what the client is to do now. */
+static bool conn_deadline_is_new(const struct conn *c, enum conn_wait wait)
+{
+	if (wait != c->wait)
+		return true;
+	if (wait == WAIT_IDLE || wait == WAIT_PROGRESS)
+		return c->moved;
+	return wait != WAIT_RESERVE && wait != WAIT_LINGER && c->wait_request != c->http.n_requests;
+}
+
+/*
+ * The timer is moved only to an earlier time. If it fires too early it is set again: a busy connection's
+ * deadline moves with each request, and setting the timer each time would cost more.
+ */
+static void conn_set_deadline(struct conn *c)
+{
+	enum conn_wait wait = conn_wait_now(c);
+	uint64_t previous = c->deadline_ms;
+	unsigned delay_ms;
+
+	if (!conn_deadline_is_new(c, wait))
 		return;
 	c->wait = wait;
+	c->wait_request = c->http.n_requests;
+	c->moved = false;
 	if (wait == WAIT_NONE)
 		return;
-	c->deadline_ms = clock_monotonic_ms() + delays_ms[wait];
+	delay_ms = conn_timeout_ms(c, wait);
+	c->deadline_ms = clock_monotonic_ms() + delay_ms;
 	if (!timer_pending(&c->timer) || c->deadline_ms < previous)
-		timer_set_ms(&c->timer, delays_ms[wait]);
+		timer_set_ms(&c->timer, delay_ms);
 }
 
 static void on_timer(void *arg)
 {
+	static const char *const names[] = {
+		[WAIT_HEAD] = "for a request's head",	[WAIT_BODY] = "for a body without a token",
+		[WAIT_IDLE] = "for a request",		[WAIT_PROGRESS] = "for the client to move",
+		[WAIT_LINGER] = "for the client's end", [WAIT_RESERVE] = "on a reserve connection",
+	};
 	struct conn *c = arg;
 	uint64_t now = clock_monotonic_ms();
 
 	if (c->wait == WAIT_NONE)
 		return;
-	if (now < c->deadline_ms)
+	if (now < c->deadline_ms) {
 		timer_set_ms(&c->timer, c->deadline_ms - now);
-	else
-		conn_free(c);
-}
-
-static enum conn_wait conn_wait_now(const struct conn *c)
-{
-	if (c->closing)
-		return WAIT_LINGER;
-	if (c->http.state == HTTP1_HEAD)
-		return WAIT_HEAD;
-	return c->http.state == HTTP1_IDLE ? WAIT_IDLE : WAIT_NONE;
+		return;
+	}
+	log_debug("connection %llu: waited too long %s", (unsigned long long)c->http.id,
+		  names[c->wait]);
+	c->updating = true;
+	if (c->http.stream)
+		http1_abort(&c->http);
+	conn_free(c);
 }
 
 /* Whether the pool is to keep memory for the body that comes: from its first large part on. */
 static bool conn_is_large(const struct conn *c)
 {
-	return !c->closing && c->http.state == HTTP1_BODY &&
+	return c->phase == CONN_OPEN &&
+	       (c->http.state == HTTP1_BODY || c->http.state == HTTP1_LENT) &&
 	       (c->large || http1_expects_bytes(&c->http) >= READ_PIECE_BYTES);
 }
 
 /* Adds and removes events so that they are what is waited for. */
 static void conn_set_interest(struct conn *c)
 {
-	bool read_wanted = c->closing || http1_wants_input(&c->http);
-	bool write_wanted = !c->closing && conn_has_output(c);
+	bool read_wanted = c->phase == CONN_LINGERING || http1_wants_input(&c->http);
+	bool write_wanted = conn_has_output(c);
 
 	conn_set_large(c, conn_is_large(c));
 	if (read_wanted != c->reading) {
@@ -352,14 +419,24 @@ static void conn_set_interest(struct conn *c)
 		else
 			event_del(&c->writable);
 	}
-	conn_set_deadline(c, conn_wait_now(c));
+	conn_set_deadline(c);
+}
+
+/* The only writer of c->phase after conn_new. */
+static void conn_set_phase(struct conn *c, enum conn_phase phase)
+{
+	static const char *const names[] = {[CONN_OPEN] = "open", [CONN_LINGERING] = "lingering"};
+
+	log_debug("connection %llu: %s -> %s", (unsigned long long)c->http.id, names[c->phase],
+		  names[phase]);
+	c->phase = phase;
 }
 
 /* The engine has finished. The last response must arrive, so the close may have to wait. */
 static void conn_close(struct conn *c)
 {
 	if (http1_lingers(&c->http) && shutdown(c->fd, SHUT_WR) == 0) {
-		c->closing = true;
+		conn_set_phase(c, CONN_LINGERING);
 		conn_set_interest(c);
 		return;
 	}
@@ -368,29 +445,31 @@ static void conn_close(struct conn *c)
 
 static void conn_update(struct conn *c)
 {
-	int turn;
+	int writes = 0;
 
-	if (c->closing)
+	if (c->phase == CONN_LINGERING)
 		return;
 	c->updating = true;
-	for (turn = 0; turn < WRITES_A_TURN; turn++) {
-		c->again = false;
+	do {
 		http1_process(&c->http);
 		conn_wipe(c);
-		if (conn_has_output(c) && !c->full && conn_write(c) > 0)
-			http1_drained(&c->http);
-		else if (!c->again)
+		if (!conn_has_output(c) || c->full || conn_write(c) <= 0)
 			break;
+		c->moved = true;
+		http1_drained(&c->http);
+		writes++;
 		/* A piece of a file is a turn of its own. */
-		if (c->http.file.left && !c->again)
-			break;
-	}
+	} while (writes < WRITES_A_TURN && !c->http.file.left);
 	c->updating = false;
 	if (http1_finished(&c->http)) {
 		conn_close(c);
 		return;
 	}
-	if (c->again)
+	/*
+	 * The engine has not run since the last write. It may have requests in `in` and nothing to write,
+	 * so no event of the socket would bring it here again.
+	 */
+	if (writes == WRITES_A_TURN)
 		defer_schedule(&c->update);
 	conn_set_interest(c);
 }
@@ -400,6 +479,44 @@ static void conn_update_deferred(void *arg)
 	conn_update(arg);
 }
 
+/* ---- what the engine asks for ---- */
+
+static void conn_request(struct stream *s, void *arg)
+{
+	struct conn *c = arg;
+
+	/* Sixteen clients that keep theirs would leave no connection for /health. */
+	if (c->reserve)
+		http1_close_after(&c->http);
+	server_request(c->server, s, c->reserve);
+}
+
+static const char *conn_date(void *arg)
+{
+	struct conn *c = arg;
+
+	return server_date(c->server);
+}
+
+/* The worker gets a duplicate of the socket: the connection may be closed while the worker reads. */
+static bool conn_lend(struct body_loan *loan, void *arg)
+{
+	struct conn *c = arg;
+
+	loan->fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
+	if (loan->fd < 0)
+		return false;
+	loan->pool = read_pool_ref(c->server->pool);
+	return true;
+}
+
+static const struct http1_calls conn_calls = {
+	.wake = conn_wake,
+	.request = conn_request,
+	.date = conn_date,
+	.lend = conn_lend,
+};
+
 void conn_new(struct server *server, int fd, bool reserve)
 {
 	struct conn *c = mem_zalloc(sizeof(*c));
@@ -407,9 +524,7 @@ void conn_new(struct server *server, int fd, bool reserve)
 	c->server = server;
 	c->fd = fd;
 	c->reserve = reserve;
-	http1_init(&c->http, server, conn_wake, c);
-	c->http.reserve = reserve;
-	c->http.fd = fd;
+	http1_init(&c->http, &conn_calls, c, server->loop, server->budget, ++server->last_conn_id);
 	event_assign(&c->readable, server->loop->base, fd, EV_READ | EV_PERSIST, on_readable, c);
 	event_assign(&c->writable, server->loop->base, fd, EV_WRITE, on_writable, c);
 	defer_init(&c->update, server->loop, conn_update_deferred, c);
@@ -430,9 +545,21 @@ void conn_close_idle(struct server *server)
 }
 
 /*
- * The peer has ten seconds to acknowledge what is sent to it: probes go out when nothing else does
- * (tcp(7)). On other kinds of sockets these options do not exist, and their peers are known to be
- * gone at once.
+ * Whether the client's window is closed: nothing is on its way to it although something waits. It reads
+ * nothing now, and TCP_USER_TIMEOUT would cut it although it answers every probe.
+ */
+static bool conn_peer_pauses(const struct conn *c)
+{
+	struct tcp_info info = {0};
+	socklen_t bytes = sizeof(info);
+
+	return conn_has_output(c) && getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 &&
+	       info.tcpi_unacked == 0;
+}
+
+/*
+ * The peer has SERVER_SUSPECT_MS to acknowledge bytes that are on their way to it, or probes (tcp(7)).
+ * Other kinds of sockets do not have these options: their peers are known to be gone at once.
  */
 void conn_suspect_all(struct server *server)
 {
@@ -447,10 +574,29 @@ void conn_suspect_all(struct server *server)
 	struct conn *c;
 	size_t i;
 
-	TAILQ_FOREACH (c, &server->conns, link)
+	TAILQ_FOREACH (c, &server->conns, link) {
+		if (conn_peer_pauses(c))
+			continue;
+		c->suspect = true;
 		for (i = 0; i < ARRAY_LEN(options); i++)
 			setsockopt(c->fd, IPPROTO_TCP, options[i].name, &options[i].value,
 				   sizeof(int));
+	}
+}
+
+/* Those that are still here answered. */
+void conn_trust_all(struct server *server)
+{
+	static const int none = 0;
+	struct conn *c;
+
+	TAILQ_FOREACH (c, &server->conns, link) {
+		if (!c->suspect)
+			continue;
+		c->suspect = false;
+		setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &none, sizeof(none));
+		listen_set_keepalive(c->fd);
+	}
 }
 
 void conn_shutdown_all(struct server *server)

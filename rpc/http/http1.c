@@ -1,45 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/http/http1.h"
 
 #include <event2/buffer.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/budget.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "rpc/http/body_loan.h"
 #include "rpc/http/http_status.h"
-#include "rpc/http/server_impl.h"
 #include "rpc/http/stream_impl.h"
 
-static const struct stream_carrier http1_carrier;
+static const struct stream_transport http1_transport;
 
-void http1_init(struct http1 *h, struct server *server, void (*wake)(void *arg), void *wake_arg)
+void http1_init(struct http1 *h, const struct http1_calls *calls, void *arg, struct loop *loop,
+		struct budget *budget, uint64_t id)
 {
 	memset(h, 0, sizeof(*h));
-	h->server = server;
-	h->wake = wake;
-	h->wake_arg = wake_arg;
+	h->calls = calls;
+	h->arg = arg;
+	h->id = id;
+	h->loop = loop;
+	h->budget = budget;
 	h->in = evbuffer_new();
 	h->out = evbuffer_new();
 	if (!h->in || !h->out)
-		fatal("evbuffer_new failed");
+		fatal("out of memory: evbuffer_new");
 	h->file.fd = -1;
-	h->fd = -1;
-	budget_share_init(&h->input, server->budget, BUDGET_CLASS_UNAUTHENTICATED);
+	budget_share_init(&h->input, budget, BUDGET_CLASS_UNAUTHENTICATED);
 }
 
+/* ---- states ---- */
+
+static const char *state_name(enum http1_state state)
+{
+	static const char *const names[] = {
+		[HTTP1_IDLE] = "idle",	       [HTTP1_HEAD] = "head",
+		[HTTP1_BODY] = "body",	       [HTTP1_LENT] = "body lent",
+		[HTTP1_RESPONSE] = "response", [HTTP1_LAST] = "last bytes",
+		[HTTP1_BROKEN] = "broken",
+	};
+
+	return names[state];
+}
+
+/* The only writer of h->state. */
 static void http1_set_state(struct http1 *h, enum http1_state state)
 {
+	if (state == h->state)
+		return;
+	log_debug("connection %llu: %s -> %s", (unsigned long long)h->id, state_name(h->state),
+		  state_name(state));
 	h->state = state;
+}
+
+/* The greater ending prevails. */
+static void http1_raise_ending(struct http1 *h, enum http1_ending ending)
+{
+	if (ending > h->ending)
+		h->ending = ending;
+}
+
+void http1_close_after(struct http1 *h)
+{
+	http1_raise_ending(h, HTTP1_CLOSE);
+}
+
+/* Nothing more is written. The descriptor of the file is the handler's, who closes it from now on. */
+static void http1_break(struct http1 *h)
+{
+	h->file.left = 0;
+	h->file.fd = -1;
+	http1_set_state(h, HTTP1_BROKEN);
 }
 
 static void http1_wake(struct http1 *h)
 {
-	if (!h->processing)
-		h->wake(h->wake_arg);
+	h->calls->wake(h->arg);
 }
 
 /* Lets go of the request. */
@@ -51,13 +90,13 @@ static void http1_release(struct http1 *h)
 		return;
 	h->stream = NULL;
 	h->file.left = 0;
-	budget_give(h->server->budget, BUDGET_STREAMS, 1);
+	h->file.fd = -1;
+	budget_give(h->budget, BUDGET_STREAMS, 1);
 	stream_detach(s);
 }
 
 void http1_clear(struct http1 *h)
 {
-	h->processing = true;
 	http1_release(h);
 	budget_share_clear(&h->input);
 	evbuffer_free(h->in);
@@ -108,8 +147,8 @@ static const char *choose_framing(struct http1 *h, struct stream *s, unsigned st
 		return text;
 	}
 	if (s->head.minor_version == 0) {
-		h->keep_alive = false;
-		h->abort = true; /* until finish: the close is this body's only end */
+		/* The close is this body's only end: until http1_finish a close is a break. */
+		http1_raise_ending(h, HTTP1_ABORT);
 		return "";
 	}
 	h->response_chunked = !s->is_head_request;
@@ -119,15 +158,15 @@ static const char *choose_framing(struct http1 *h, struct stream *s, unsigned st
 /* RFC 9112 section 9.3. */
 static const char *connection_field(const struct http1 *h, const struct stream *s)
 {
-	if (!h->keep_alive)
+	if (h->ending != HTTP1_KEEP)
 		return "Connection: close\r\n";
 	return s->head.minor_version == 0 ? "Connection: keep-alive\r\n" : "";
 }
 
 static void http1_send_head(struct stream *s, unsigned status, int64_t length_bytes)
 {
-	struct http1 *h = s->carrier_data;
-	const char *reason = http_status_reason(status), *date = server_date(h->server);
+	struct http1 *h = s->transport_data;
+	const char *reason = http_status_reason(status), *date = h->calls->date(h->arg);
 	const char *framing, *connection;
 	char framing_text[48], status_text[16];
 	struct evbuffer_iovec iov;
@@ -136,8 +175,8 @@ static void http1_send_head(struct stream *s, unsigned status, int64_t length_by
 	size_t n;
 
 	/* A client that was not told to send its body may send it or not: nobody can tell. */
-	if (h->expects_continue || h->server->ending)
-		h->keep_alive = false;
+	if (h->expects_continue)
+		http1_raise_ending(h, HTTP1_CLOSE);
 	framing = choose_framing(h, s, status, length_bytes, framing_text, sizeof(framing_text));
 	connection = connection_field(h, s);
 	snprintf(status_text, sizeof(status_text), "HTTP/1.1 %u ", status);
@@ -163,7 +202,7 @@ static void http1_send_head(struct stream *s, unsigned status, int64_t length_by
 
 static struct evbuffer *http1_send_begin(struct stream *s, size_t n)
 {
-	struct http1 *h = s->carrier_data;
+	struct http1 *h = s->transport_data;
 	char size[24];
 
 	if (h->response_chunked) {
@@ -176,7 +215,7 @@ static struct evbuffer *http1_send_begin(struct stream *s, size_t n)
 
 static void http1_send_end(struct stream *s)
 {
-	struct http1 *h = s->carrier_data;
+	struct http1 *h = s->transport_data;
 
 	if (h->response_chunked)
 		evbuffer_add(h->out, "\r\n", 2);
@@ -186,7 +225,7 @@ static void http1_send_end(struct stream *s)
 static void http1_send_file(struct stream *s, struct workers *workers, int fd, off_t offset,
 			    uint64_t length)
 {
-	struct http1 *h = s->carrier_data;
+	struct http1 *h = s->transport_data;
 
 	h->file.fd = fd;
 	h->file.workers = workers;
@@ -214,69 +253,69 @@ static void send_last_chunk(struct http1 *h, const struct stream_field *field)
 
 static void http1_finish(struct stream *s)
 {
-	struct http1 *h = s->carrier_data;
+	struct http1 *h = s->transport_data;
 
 	if (h->response_chunked)
 		send_last_chunk(h, s->fields);
-	h->abort = false;
+	if (h->ending == HTTP1_ABORT)
+		h->ending = HTTP1_CLOSE;
 	h->response_done = true;
 	http1_wake(h);
 }
 
 static void http1_reset(struct stream *s)
 {
-	struct http1 *h = s->carrier_data;
+	struct http1 *h = s->transport_data;
 
-	h->abort = true;
-	http1_set_state(h, HTTP1_BROKEN);
+	http1_raise_ending(h, HTTP1_ABORT);
+	http1_break(h);
 	http1_wake(h);
 }
 
 static void http1_update(struct stream *s)
 {
-	http1_wake(s->carrier_data);
+	http1_wake(s->transport_data);
 }
 
-/* Where what comes next on the socket is a large part of the body, and nothing of it is in `in`. */
+/* A body is lent if a large part of it comes next on the socket, and none of it is in `in`. */
 static bool http1_lend(struct stream *s, struct body_loan *ret)
 {
-	struct http1 *h = s->carrier_data;
+	struct http1 *h = s->transport_data;
 	uint64_t left = http1_expects_bytes(h);
 
-	if (h->fd < 0 || h->lent || h->eof || h->response_done || h->expects_continue ||
+	if (!h->calls->lend || h->eof || h->response_done || h->expects_continue ||
 	    left < BODY_LOAN_MIN_BYTES || evbuffer_get_length(h->in))
 		return false;
-	ret->fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 3);
-	if (ret->fd < 0)
+	*ret = (struct body_loan){.fd = -1, .left = left};
+	if (!h->calls->lend(ret, h->arg))
 		return false;
-	ret->left = left;
-	ret->taken = 0;
-	ret->pool = h->server->pool;
-	h->lent = true;
+	http1_set_state(h, HTTP1_LENT);
 	http1_wake(h);
 	return true;
 }
 
 static void http1_take_back(struct stream *s, uint64_t taken)
 {
-	struct http1 *h = s->carrier_data;
+	struct http1 *h = s->transport_data;
 
-	h->lent = false;
-	if (h->body_chunked)
+	if (h->state != HTTP1_LENT)
+		return; /* the connection broke meanwhile */
+	if (h->body == HTTP_BODY_CHUNKED)
 		http1_chunked_data(&h->chunked, taken);
 	else
 		h->body_left -= taken;
+	http1_set_state(h, HTTP1_BODY);
 	http1_wake(h);
 }
 
 static size_t http1_pending_bytes(const struct stream *s)
 {
-	const struct http1 *h = s->carrier_data;
+	const struct http1 *h = s->transport_data;
 
 	return evbuffer_get_length(h->out) + (size_t)h->file.left;
 }
 
-static const struct stream_carrier http1_carrier = {
+static const struct stream_transport http1_transport = {
 	.send_head = http1_send_head,
 	.send_begin = http1_send_begin,
 	.send_end = http1_send_end,
@@ -301,28 +340,28 @@ static void refuse_head(struct http1 *h, int status, const char *why)
 	evbuffer_add_printf(h->out,
 			    "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
 			    "Date: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-			    status, http_status_reason((unsigned)status), server_date(h->server), n,
+			    status, http_status_reason((unsigned)status), h->calls->date(h->arg), n,
 			    body);
-	h->linger = true;
+	http1_raise_ending(h, HTTP1_LINGER);
 	evbuffer_drain(h->in, evbuffer_get_length(h->in));
 	http1_set_state(h, HTTP1_LAST);
 }
 
-/* Begins the exchange: the framing of the body, then the server's gate and router. */
+/* Begins the exchange: the framing of the body, then the gate and the router. */
 static void http1_begin(struct http1 *h, struct stream *s)
 {
 	h->stream = s;
 	h->n_requests++;
-	h->keep_alive = s->head.keep_alive;
-	h->body_chunked = s->head.body == HTTP_BODY_CHUNKED;
+	h->ending = s->head.keep_alive ? HTTP1_KEEP : HTTP1_CLOSE;
+	h->body = s->head.body;
 	h->body_left = s->head.content_length;
 	h->drained = 0;
-	h->response_chunked = h->response_done = h->lent = false;
+	h->response_chunked = h->response_done = false;
 	h->expects_continue = s->head.expect_continue;
 	memset(&h->chunked, 0, sizeof(h->chunked));
 	s->is_head_request = strcmp(s->head.method, "HEAD") == 0;
 	http1_set_state(h, s->head.body == HTTP_BODY_NONE ? HTTP1_RESPONSE : HTTP1_BODY);
-	server_request(h->server, s, h->reserve);
+	h->calls->request(s, h->arg);
 	if (s->head.body == HTTP_BODY_NONE)
 		stream_deliver_body_end(s);
 }
@@ -349,7 +388,7 @@ static bool http1_take_head(struct http1 *h)
 		refuse_head(h, -head_bytes, why);
 		return false;
 	}
-	s = stream_new(h->server->loop, h->server->budget, &http1_carrier, h);
+	s = stream_new(h->loop, h->budget, &http1_transport, h);
 	r = http1_parse_head(&h->scan, p, (size_t)head_bytes, &s->arena, &s->head, &why);
 	memset(&h->scan, 0, sizeof(h->scan));
 	if (r < 0) {
@@ -363,7 +402,7 @@ static bool http1_take_head(struct http1 *h)
 		refuse_head(h, 503, "too many bytes wait in the daemon");
 		return false;
 	}
-	if (!budget_take(h->server->budget, BUDGET_STREAMS, 1)) {
+	if (!budget_take(h->budget, BUDGET_STREAMS, 1)) {
 		stream_unref(s);
 		refuse_head(h, 503, "too many requests are in work");
 		return false;
@@ -381,10 +420,10 @@ static void send_continue(struct http1 *h)
 	evbuffer_add(h->out, interim, sizeof(interim) - 1);
 }
 
-/* Hands on n bytes of the body, or drops them where nobody wants them. */
+/* Delivers n bytes of the body, or drops them if no handler wants them. */
 static void http1_pass(struct http1 *h, size_t n)
 {
-	struct evbuffer *piece = h->server->piece;
+	struct evbuffer *piece;
 
 	if (h->response_done) {
 		h->drained += n;
@@ -392,8 +431,15 @@ static void http1_pass(struct http1 *h, size_t n)
 		return;
 	}
 	h->secret |= h->stream->secret;
-	evbuffer_remove_buffer(h->in, piece, n);
+	if (n == evbuffer_get_length(h->in)) {
+		stream_deliver_body(h->stream, h->in);
+		return;
+	}
+	piece = evbuffer_new();
+	if (!piece || evbuffer_remove_buffer(h->in, piece, n) < 0)
+		fatal("out of memory: %zu bytes of a body", n);
 	stream_deliver_body(h->stream, piece);
+	evbuffer_free(piece);
 }
 
 /* The body came to its end. */
@@ -415,11 +461,11 @@ static void http1_bad_body(struct http1 *h, int status, const char *why)
 	http1_release(h);
 	if (h->response_done) {
 		h->response_done = false;
-		h->linger = true;
+		http1_raise_ending(h, HTTP1_LINGER);
 		http1_set_state(h, HTTP1_LAST);
 	} else if (begun) {
-		h->abort = true;
-		http1_set_state(h, HTTP1_BROKEN);
+		http1_raise_ending(h, HTTP1_ABORT);
+		http1_break(h);
 	} else {
 		refuse_head(h, status, why);
 	}
@@ -455,16 +501,16 @@ static bool http1_take_chunked(struct http1 *h)
 	return true;
 }
 
-/* Takes a piece of the body. False: more input is needed, or the stream is held, or lent. */
+/* Takes a piece of the body. False: more input is needed, or the stream is held. */
 static bool http1_take_body(struct http1 *h)
 {
 	size_t n;
 
-	if (h->lent || (!h->response_done && h->stream->held))
+	if (!h->response_done && h->stream->held)
 		return false;
 	if (h->expects_continue && !h->response_done && !h->stream->head_sent)
 		send_continue(h);
-	if (h->body_chunked)
+	if (h->body == HTTP_BODY_CHUNKED)
 		return http1_take_chunked(h);
 	n = evbuffer_get_length(h->in);
 	if (n > h->body_left)
@@ -487,7 +533,7 @@ static void http1_check_eof(struct http1 *h)
 {
 	if (!h->eof || !h->stream || h->response_done)
 		return;
-	if (h->state == HTTP1_BODY && !h->stream->held && !h->lent)
+	if (h->state == HTTP1_BODY && !h->stream->held)
 		http1_bad_body(h, 400, "the body is cut short");
 	else if (h->state == HTTP1_RESPONSE)
 		stream_deliver_half_closed(h->stream);
@@ -502,12 +548,13 @@ static void http1_settle(struct http1 *h)
 		return;
 	if (h->file.left)
 		return;
-	if (body_open && h->keep_alive && !h->eof && h->drained <= HTTP1_DRAIN_MAX_BYTES)
+	if (body_open && h->ending == HTTP1_KEEP && !h->eof && h->drained <= HTTP1_DRAIN_MAX_BYTES)
 		return; /* the rest of the body is dropped as it comes */
 	http1_release(h);
 	h->response_done = false;
-	if (body_open || !h->keep_alive) {
-		h->linger |= body_open;
+	if (body_open)
+		http1_raise_ending(h, HTTP1_LINGER);
+	if (h->ending != HTTP1_KEEP) {
 		evbuffer_drain(h->in, evbuffer_get_length(h->in));
 		http1_set_state(h, HTTP1_LAST);
 	} else {
@@ -527,8 +574,7 @@ static void http1_charge(struct http1 *h)
 		return;
 	if (h->state == HTTP1_RESPONSE) {
 		evbuffer_drain(h->in, evbuffer_get_length(h->in));
-		h->keep_alive = false;
-		h->linger = true;
+		http1_raise_ending(h, HTTP1_LINGER);
 	} else {
 		refuse_head(h, 503, "too many bytes wait in the daemon");
 	}
@@ -539,7 +585,6 @@ void http1_process(struct http1 *h)
 {
 	bool more = true;
 
-	h->processing = true;
 	while (more) {
 		http1_settle(h);
 		switch (h->state) {
@@ -560,7 +605,6 @@ void http1_process(struct http1 *h)
 	if (h->eof &&
 	    (h->state == HTTP1_HEAD || (h->state == HTTP1_IDLE && evbuffer_get_length(h->in) == 0)))
 		http1_set_state(h, HTTP1_LAST);
-	h->processing = false;
 }
 
 void http1_eof(struct http1 *h)
@@ -571,36 +615,39 @@ void http1_eof(struct http1 *h)
 
 void http1_broken(struct http1 *h)
 {
-	h->processing = true;
-	http1_set_state(h, HTTP1_BROKEN);
+	http1_break(h);
 	if (h->stream)
 		stream_deliver_gone(h->stream);
-	h->processing = false;
+}
+
+void http1_abort(struct http1 *h)
+{
+	http1_raise_ending(h, HTTP1_ABORT);
+	http1_broken(h);
 }
 
 void http1_drained(struct http1 *h)
 {
-	h->processing = true;
 	if (h->stream && h->state != HTTP1_BROKEN)
 		stream_deliver_drained(h->stream);
-	h->processing = false;
-}
-
-void http1_file_failed(struct http1 *h)
-{
-	h->abort = true;
-	http1_broken(h);
 }
 
 void http1_shutdown(struct http1 *h)
 {
-	h->processing = true;
-	h->keep_alive = false;
+	http1_raise_ending(h, HTTP1_CLOSE);
 	if (h->stream)
 		stream_deliver_shutdown(h->stream);
 	else if (h->state != HTTP1_BROKEN)
 		http1_set_state(h, HTTP1_LAST);
-	h->processing = false;
+}
+
+enum http1_pace http1_pace(const struct http1 *h)
+{
+	if (h->state != HTTP1_BODY || !http1_wants_input(h))
+		return HTTP1_PACE_NONE;
+	if (!h->response_done && h->stream->share.class == BUDGET_CLASS_UNAUTHENTICATED)
+		return HTTP1_PACE_BOUNDED;
+	return !h->response_done && h->stream->may_pause ? HTTP1_PACE_NONE : HTTP1_PACE_STEADY;
 }
 
 bool http1_wants_input(const struct http1 *h)
@@ -612,7 +659,7 @@ bool http1_wants_input(const struct http1 *h)
 	case HTTP1_HEAD:
 		return evbuffer_get_length(h->in) <= HTTP_HEAD_MAX_BYTES;
 	case HTTP1_BODY:
-		return !h->lent && (h->response_done || !h->stream->held);
+		return h->response_done || !h->stream->held;
 	case HTTP1_RESPONSE:
 		return evbuffer_get_length(h->in) < HTTP1_READ_AHEAD_BYTES;
 	default:
@@ -625,7 +672,7 @@ uint64_t http1_expects_bytes(const struct http1 *h)
 	/* What a secret body is read through is wiped: not the memory for large ones. */
 	if (h->state != HTTP1_BODY || (h->stream && h->stream->secret))
 		return 0;
-	return h->body_chunked ? http1_chunked_left(&h->chunked) : h->body_left;
+	return h->body == HTTP_BODY_CHUNKED ? http1_chunked_left(&h->chunked) : h->body_left;
 }
 
 bool http1_finished(const struct http1 *h)
@@ -637,5 +684,5 @@ bool http1_finished(const struct http1 *h)
 
 bool http1_lingers(const struct http1 *h)
 {
-	return h->linger && !h->eof && h->state == HTTP1_LAST;
+	return h->ending == HTTP1_LINGER && !h->eof && h->state == HTTP1_LAST;
 }

@@ -18,13 +18,14 @@
 #define BACKLOG 4096
 
 /*
- * A peer that died with its host is noticed in this time: by keepalive probes while nothing is
- * sent, by TCP_USER_TIMEOUT while something is.
+ * Probes notice a peer that vanished with its host after two minutes, while nothing is being sent to
+ * it. While something is, the kernel gives up after its retransmissions (tcp_retries2, tcp(7)), or the
+ * server after SERVER_PROGRESS_TIMEOUT_MS. TCP_USER_TIMEOUT is not set: it also ends the connection of a
+ * peer that answers every probe and merely does not read (tcp_probe_timer in net/ipv4/tcp_timer.c).
  */
 #define KEEPALIVE_IDLE_S     60
 #define KEEPALIVE_INTERVAL_S 15
 #define KEEPALIVE_PROBES     4
-#define USER_TIMEOUT_MS	     (120 * 1000)
 
 static int parse_port(const char *text, unsigned max, unsigned *ret)
 {
@@ -165,24 +166,25 @@ static int remove_stale(const struct listen_spec *spec, struct error *err)
 	return error_set(err, ERROR_ALREADY_EXISTS, "%s: the address is in use", spec->text);
 }
 
-/* Options of TCP; all but the first two are inherited by what the socket accepts. */
+static void set_option(int fd, int level, int name, int value)
+{
+	setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+void listen_set_keepalive(int fd)
+{
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+}
+
+/* Accepted sockets inherit all of them but SO_REUSEADDR. */
 static void set_tcp_options(int fd)
 {
-	const struct {
-		int level, name, value;
-	} options[] = {
-		{SOL_SOCKET, SO_REUSEADDR, 1},
-		{SOL_SOCKET, SO_KEEPALIVE, 1},
-		{IPPROTO_TCP, TCP_NODELAY, 1},
-		{IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
-		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S},
-		{IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
-		{IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS},
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	listen_set_keepalive(fd);
 }
 
 int listen_open(const struct listen_spec *spec, struct error *err)

@@ -32,9 +32,12 @@ int listen_parse(const char *text, struct listen_spec *ret, struct error *err);
 void listen_spec_tcp_any(unsigned port, struct listen_spec *ret);
 void listen_spec_vsock(unsigned port, struct listen_spec *ret);
 
+/* Sets keepalive probes as listeners have them: for a connection whose probes were changed. */
+void listen_set_keepalive(int fd);
+
 /*
  * Opens the socket: non-blocking, close-on-exec, listening, with what its connections inherit
- * (TCP_NODELAY, keepalive, TCP_USER_TIMEOUT: tcp(7)). A unix socket has mode 0600; one that is
+ * (TCP_NODELAY, keepalive: tcp(7)). A unix socket has mode 0600; one that is
  * there but that nobody serves is replaced. Returns the descriptor, or -1 with
  * ERROR_ALREADY_EXISTS (the address is taken), ERROR_UNAVAILABLE (no such family: vsock without
  * its module), or another code.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/http/read_pool.h"
 
 #include <event2/buffer.h>
@@ -20,7 +21,7 @@ struct read_pool {
 	unsigned n_kept;
 	unsigned n_used;
 	unsigned n_bodies; /* that come now: what they need is kept */
-	bool orphan;	   /* whose last piece frees it */
+	unsigned refs;
 };
 
 struct read_pool *read_pool_new(void)
@@ -28,6 +29,15 @@ struct read_pool *read_pool_new(void)
 	struct read_pool *pool = mem_zalloc(sizeof(*pool));
 
 	pthread_mutex_init(&pool->lock, NULL);
+	pool->refs = 1;
+	return pool;
+}
+
+struct read_pool *read_pool_ref(struct read_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->refs++;
+	pthread_mutex_unlock(&pool->lock);
 	return pool;
 }
 
@@ -37,16 +47,17 @@ static void destroy(struct read_pool *pool)
 	free(pool);
 }
 
-void read_pool_free(struct read_pool *pool)
+void read_pool_unref(struct read_pool *pool)
 {
-	bool used;
+	bool last;
 
 	if (!pool)
 		return;
 	pthread_mutex_lock(&pool->lock);
-	used = pool->orphan = pool->n_used > 0;
+	pool->refs--;
+	last = pool->refs == 0 && pool->n_used == 0;
 	pthread_mutex_unlock(&pool->lock);
-	if (!used)
+	if (last)
 		destroy(pool);
 }
 
@@ -106,7 +117,7 @@ void read_pool_put(struct read_pool *pool, char *piece)
 		pool->kept[pool->n_kept++] = piece;
 	else
 		unused = piece;
-	last = pool->orphan && !pool->n_used;
+	last = pool->refs == 0 && pool->n_used == 0;
 	pthread_mutex_unlock(&pool->lock);
 	free(unused);
 	if (last)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory that large bodies are read to. It is used again while such bodies come: to have each
  * piece from the kernel, page by page, and give it back costs more than the copying. Behind the last
@@ -16,10 +17,15 @@ struct evbuffer;
 
 struct read_pool;
 
+/* A pool with one reference. */
 struct read_pool *read_pool_new(void);
 
-/* What is still on its way is freed when it comes back. NULL is fine. */
-void read_pool_free(struct read_pool *pool);
+/*
+ * References: the server's, and one of each worker that reads a body. Any thread. The pool is freed when
+ * the last reference and the last piece have come back. NULL is fine.
+ */
+struct read_pool *read_pool_ref(struct read_pool *pool);
+void read_pool_unref(struct read_pool *pool);
 
 /*
  * A large body begins, or has ended: as many of the one as of the other. Between them up to 2 MiB

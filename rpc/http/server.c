@@ -1,7 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/http/server.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
 #include <linux/vm_sockets.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +26,7 @@
 
 static void accept_resume(void *arg);
 static void report_end(void *arg);
+static void trust_connections(void *arg);
 
 struct server *server_new(struct loop *loop, struct budget *budget, struct router *router,
 			  server_gate_fn *gate, void *gate_arg)
@@ -41,12 +42,22 @@ struct server *server_new(struct loop *loop, struct budget *budget, struct route
 	TAILQ_INIT(&server->conns);
 	timer_init(&server->accept_timer, loop, accept_resume, server);
 	defer_init(&server->ended, loop, report_end, server);
-	server->piece = evbuffer_new();
-	if (!server->piece)
-		fatal("evbuffer_new failed");
+	timer_init(&server->trust_timer, loop, trust_connections, server);
+	server->timeouts = (struct server_timeouts){
+		.head_ms = SERVER_HEAD_TIMEOUT_MS,
+		.idle_ms = SERVER_IDLE_TIMEOUT_MS,
+		.progress_ms = SERVER_PROGRESS_TIMEOUT_MS,
+		.linger_ms = SERVER_LINGER_TIMEOUT_MS,
+		.reserve_ms = SERVER_RESERVE_TIMEOUT_MS,
+	};
 	server->scratch = mem_alloc(SERVER_SCRATCH_BYTES);
 	server->pool = read_pool_new();
 	return server;
+}
+
+void server_set_timeouts(struct server *server, const struct server_timeouts *timeouts)
+{
+	server->timeouts = *timeouts;
 }
 
 static void listener_free(struct listener *l)
@@ -75,9 +86,9 @@ void server_free(struct server *server)
 	conn_free_all(server);
 	timer_cancel(&server->accept_timer);
 	defer_cancel(&server->ended);
-	evbuffer_free(server->piece);
+	timer_cancel(&server->trust_timer);
 	free(server->scratch);
-	read_pool_free(server->pool);
+	read_pool_unref(server->pool);
 	free(server);
 }
 
@@ -231,8 +242,8 @@ static bool is_health(const struct http_head *head)
 
 static bool body_is_short(const struct http_head *head)
 {
-	return head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH &&
-						head->content_length <= SERVER_SHORT_BODY_BYTES);
+	return head->body == HTTP_BODY_NONE ||
+	       (head->body == HTTP_BODY_LENGTH && head->content_length <= SERVER_SHORT_BODY_BYTES);
 }
 
 void server_request(struct server *server, struct stream *s, bool reserve)
@@ -285,6 +296,12 @@ void server_suspect_connections(struct server *server)
 {
 	conn_close_idle(server);
 	conn_suspect_all(server);
+	timer_set_ms(&server->trust_timer, SERVER_SUSPECT_MS + 1000);
+}
+
+static void trust_connections(void *arg)
+{
+	conn_trust_all(arg);
 }
 
 void server_shutdown(struct server *server, void (*done)(void *arg), void *arg)

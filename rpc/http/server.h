@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The server: listeners, the connections they accept, and what a request meets first.
  *
@@ -23,13 +24,30 @@ struct router;
 struct server;
 struct stream;
 
-/* A request head may take this long from its first byte; a connection may idle so long. */
-#define SERVER_HEAD_TIMEOUT_MS (30 * 1000)
-#define SERVER_IDLE_TIMEOUT_MS (640 * 1000)
+/*
+ * Deadlines. They hold while the client is to move; none holds while the daemon or a process is.
+ *
+ * head: from the first byte of a request's head to its last; also for the body of a request without a
+ *	token. Set anew for each request.
+ * idle: between two requests.
+ * progress: without a single byte, while a body is expected or a response can't be sent because the
+ *	client takes nothing. A client that reads slowly, or pauses for less than this, is not cut.
+ * linger: after the last response, for a client that is still sending.
+ * reserve: for all that a reserve connection does.
+ */
+#define SERVER_HEAD_TIMEOUT_MS	   (30 * 1000)
+#define SERVER_IDLE_TIMEOUT_MS	   (640 * 1000)
+#define SERVER_PROGRESS_TIMEOUT_MS (640 * 1000)
+#define SERVER_LINGER_TIMEOUT_MS   (2 * 1000)
+#define SERVER_RESERVE_TIMEOUT_MS  (5 * 1000)
+
+struct server_timeouts {
+	unsigned head_ms, idle_ms, progress_ms, linger_ms, reserve_ms;
+};
 
 /*
- * Connections beyond the budget that are still accepted: they can ask for /health and get 503 for
- * all else, so that a probe is answered when every connection is taken.
+ * Connections that are accepted although the budget has no room for them. Each serves one request:
+ * /health, or 503 for any other. So a probe is answered while all connections are taken.
  */
 #define SERVER_RESERVE_CONNECTIONS 16
 
@@ -46,6 +64,9 @@ typedef bool server_gate_fn(struct stream *s, void *arg);
 struct server *server_new(struct loop *loop, struct budget *budget, struct router *router,
 			  server_gate_fn *gate, void *gate_arg);
 void server_free(struct server *server);
+
+/* Other deadlines than the ones above, for tests. */
+void server_set_timeouts(struct server *server, const struct server_timeouts *timeouts);
 
 /* Opens a listener. 0, or -1 with the reason; *ret_errno tells what the system said. */
 int server_listen(struct server *server, const struct listen_spec *spec, struct error *err);
@@ -72,8 +93,9 @@ void server_allow_any_vsock_peer(struct server *server);
 void server_shutdown(struct server *server, void (*done)(void *arg), void *arg);
 
 /*
- * After a resume the peers may be gone without a word: closes the connections on which no request
- * is in work, and gives the peers of the others SERVER_SUSPECT_MS to acknowledge bytes.
+ * After a resume the peers may have vanished without a word. Closes the connections without a request
+ * in work. The peers of the others get SERVER_SUSPECT_MS to acknowledge bytes or probes; then the
+ * usual probes hold again (listen.h). A peer that merely pauses in reading is not cut.
  */
 #define SERVER_SUSPECT_MS (10 * 1000)
 void server_suspect_connections(struct server *server);

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of the server, for server.c, conn.c and http1.c.
+ * The inside of the server, for server.c and conn.c.
  */
 #ifndef RPC_HTTP_SERVER_IMPL_H
 #define RPC_HTTP_SERVER_IMPL_H
@@ -11,7 +12,6 @@
 #include "rpc/http/server.h"
 
 struct conn;
-struct evbuffer;
 
 TAILQ_HEAD(conn_list, conn);
 
@@ -49,9 +49,11 @@ struct server {
 	void (*done)(void *arg);
 	void *done_arg;
 
-	struct evbuffer *piece; /* one body piece on its way to a handler */
-	char *scratch;
-	struct read_pool *pool; /* what large bodies are read to */
+	struct server_timeouts timeouts;
+	struct timer trust_timer; /* ends the suspicion of server_suspect_connections */
+	uint64_t last_conn_id;
+	char *scratch;		/* small reads go through it */
+	struct read_pool *pool; /* memory for large bodies */
 	time_t date_second;
 	char date[32];
 };
@@ -68,6 +70,7 @@ void conn_new(struct server *server, int fd, bool reserve);
 /* Ends all of them: at once, where no request is in work, or in order (conn.c). */
 void conn_close_idle(struct server *server);
 void conn_suspect_all(struct server *server);
+void conn_trust_all(struct server *server);
 void conn_shutdown_all(struct server *server);
 void conn_free_all(struct server *server);
 

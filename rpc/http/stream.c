@@ -11,12 +11,13 @@
 #include "base/mem.h"
 #include "rpc/codec/json.h"
 #include "rpc/http/body_loan.h"
+#include "rpc/http/read_pool.h"
 #include "rpc/http/stream_impl.h"
 
 static const struct stream_handler no_handler;
 
 struct stream *stream_new(struct loop *loop, struct budget *budget,
-			  const struct stream_carrier *carrier, void *carrier_data)
+			  const struct stream_transport *transport, void *transport_data)
 {
 	static uint64_t last_id;
 	struct stream *s = mem_zalloc(sizeof(*s));
@@ -25,8 +26,8 @@ struct stream *stream_new(struct loop *loop, struct budget *budget,
 	s->id = ++last_id;
 	s->loop = loop;
 	budget_share_init(&s->share, budget, BUDGET_CLASS_UNAUTHENTICATED);
-	s->carrier = carrier;
-	s->carrier_data = carrier_data;
+	s->transport = transport;
+	s->transport_data = transport_data;
 	s->handler = &no_handler;
 	s->fields_tail = &s->fields;
 	s->length_left = STREAM_LENGTH_UNKNOWN;
@@ -67,7 +68,7 @@ static void stream_end(struct stream *s)
 void stream_detach(struct stream *s)
 {
 	stream_deliver_gone(s);
-	s->carrier_data = NULL;
+	s->transport_data = NULL;
 	stream_unref(s);
 }
 
@@ -124,7 +125,7 @@ void stream_set_handler(struct stream *s, const struct stream_handler *handler, 
 	s->handler = handler;
 	s->data = data;
 	if (handler->half_closed && !s->ended)
-		s->carrier->update(s); /* it may have happened before */
+		s->transport->update(s); /* it may have happened before */
 }
 
 void *stream_data(const struct stream *s)
@@ -147,12 +148,17 @@ void stream_set_secret(struct stream *s)
 	s->secret = true;
 }
 
+void stream_allow_pauses(struct stream *s)
+{
+	s->may_pause = true;
+}
+
 void stream_hold(struct stream *s)
 {
 	if (s->ended || s->held)
 		return;
 	s->held = true;
-	s->carrier->update(s);
+	s->transport->update(s);
 }
 
 void stream_unhold(struct stream *s)
@@ -160,19 +166,21 @@ void stream_unhold(struct stream *s)
 	if (s->ended || !s->held)
 		return;
 	s->held = false;
-	s->carrier->update(s);
+	s->transport->update(s);
 }
 
 bool stream_lend(struct stream *s, struct body_loan *ret)
 {
-	return !s->ended && s->carrier->lend && s->carrier->lend(s, ret);
+	return !s->ended && s->transport->lend && s->transport->lend(s, ret);
 }
 
 void stream_return(struct stream *s, struct body_loan *loan)
 {
 	fd_close(&loan->fd);
-	if (s->carrier_data)
-		s->carrier->take_back(s, loan->taken);
+	read_pool_unref(loan->pool);
+	loan->pool = NULL;
+	if (s->transport_data)
+		s->transport->take_back(s, loan->taken);
 }
 
 bool stream_live(const struct stream *s)
@@ -230,7 +238,7 @@ void stream_head(struct stream *s, unsigned status, int64_t length_bytes)
 	s->head_sent = true;
 	s->status = status;
 	s->length_left = length_bytes;
-	s->carrier->send_head(s, status, length_bytes);
+	s->transport->send_head(s, status, length_bytes);
 	s->fields = NULL;
 	s->fields_tail = &s->fields;
 }
@@ -260,7 +268,7 @@ static enum stream_flow stream_flow_now(struct stream *s)
 {
 	if (s->ended)
 		return STREAM_OK;
-	if (!s->full && s->carrier->pending_bytes(s) > STREAM_HIGH_BYTES)
+	if (!s->full && s->transport->pending_bytes(s) > STREAM_HIGH_BYTES)
 		s->full = true;
 	return s->full ? STREAM_FULL : STREAM_OK;
 }
@@ -270,8 +278,8 @@ enum stream_flow stream_send(struct stream *s, struct evbuffer *data)
 	size_t n = stream_admit(s, evbuffer_get_length(data));
 
 	if (n) {
-		evbuffer_remove_buffer(data, s->carrier->send_begin(s, n), n);
-		s->carrier->send_end(s);
+		evbuffer_remove_buffer(data, s->transport->send_begin(s, n), n);
+		s->transport->send_end(s);
 	}
 	evbuffer_drain(data, evbuffer_get_length(data));
 	return stream_flow_now(s);
@@ -281,9 +289,9 @@ enum stream_flow stream_send_bytes(struct stream *s, const void *p, size_t n)
 {
 	n = stream_admit(s, n);
 	if (n) {
-		if (evbuffer_add(s->carrier->send_begin(s, n), p, n) < 0)
+		if (evbuffer_add(s->transport->send_begin(s, n), p, n) < 0)
 			fatal("evbuffer_add failed");
-		s->carrier->send_end(s);
+		s->transport->send_end(s);
 	}
 	return stream_flow_now(s);
 }
@@ -294,15 +302,15 @@ enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
 	size_t admitted = stream_admit(s, n);
 
 	if (admitted == n && n > 0) {
-		if (evbuffer_add_reference(s->carrier->send_begin(s, n), p, n, release, arg) < 0)
+		if (evbuffer_add_reference(s->transport->send_begin(s, n), p, n, release, arg) < 0)
 			fatal("evbuffer_add_reference failed");
-		s->carrier->send_end(s);
+		s->transport->send_end(s);
 		return stream_flow_now(s);
 	}
 	/* The evbuffer would release what is left of the piece, not the piece. */
 	if (admitted) {
-		evbuffer_add(s->carrier->send_begin(s, admitted), p, admitted);
-		s->carrier->send_end(s);
+		evbuffer_add(s->transport->send_begin(s, admitted), p, admitted);
+		s->transport->send_end(s);
 	}
 	release(p, n, arg);
 	return stream_flow_now(s);
@@ -318,7 +326,7 @@ void stream_send_file(struct stream *s, struct workers *workers, int fd, off_t o
 		fatal("stream %llu: a file out of turn", (unsigned long long)s->id);
 	s->length_left -= (int64_t)length;
 	s->sending_file = true;
-	s->carrier->send_file(s, workers, fd, offset, s->is_head_request ? 0 : length);
+	s->transport->send_file(s, workers, fd, offset, s->is_head_request ? 0 : length);
 }
 
 void stream_finish(struct stream *s)
@@ -331,7 +339,7 @@ void stream_finish(struct stream *s)
 		return;
 	}
 	stream_end(s);
-	s->carrier->finish(s);
+	s->transport->finish(s);
 }
 
 void stream_reset(struct stream *s)
@@ -339,7 +347,7 @@ void stream_reset(struct stream *s)
 	if (s->ended)
 		return;
 	stream_end(s);
-	s->carrier->reset(s);
+	s->transport->reset(s);
 }
 
 void stream_reply(struct stream *s, unsigned status, const char *content_type, const void *body,
@@ -372,10 +380,10 @@ void stream_reply_error(struct stream *s, unsigned status, const char *message)
 
 size_t stream_pending_bytes(const struct stream *s)
 {
-	return s->ended ? 0 : s->carrier->pending_bytes(s);
+	return s->ended ? 0 : s->transport->pending_bytes(s);
 }
 
-/* ---- what the carrier brings ---- */
+/* ---- what the transport brings ---- */
 
 void stream_deliver_body(struct stream *s, struct evbuffer *data)
 {
@@ -418,7 +426,7 @@ void stream_deliver_shutdown(struct stream *s)
 		s->handler->shutdown(s);
 		return;
 	}
-	s->carrier->reset(s);
+	s->transport->reset(s);
 	stream_deliver_gone(s);
 }
 
@@ -427,11 +435,11 @@ void stream_deliver_drained(struct stream *s)
 	if (s->ended)
 		return;
 	if (s->sending_file) {
-		if (s->carrier->pending_bytes(s))
+		if (s->transport->pending_bytes(s))
 			return;
 		s->sending_file = false;
 	} else if (s->full) {
-		if (s->carrier->pending_bytes(s) >= STREAM_LOW_BYTES)
+		if (s->transport->pending_bytes(s) >= STREAM_LOW_BYTES)
 			return;
 	} else {
 		return;

@@ -133,6 +133,12 @@ void *stream_data(const struct stream *s);
  */
 void stream_set_secret(struct stream *s);
 
+/*
+ * The client may pause in the body for as long as it likes: its input is a person's, or another
+ * program's. Otherwise a client that sends nothing for SERVER_PROGRESS_TIMEOUT_MS is cut.
+ */
+void stream_allow_pauses(struct stream *s);
+
 /* Rule 3. Held once, unheld once: these do not count. */
 void stream_hold(struct stream *s);
 void stream_unhold(struct stream *s);

@@ -1,8 +1,8 @@
 /*
- * The inside of a stream, for stream.c and for the carriers that bring requests (http1.c). Handlers
+ * The inside of a stream, for stream.c and for the transports that bring requests (http1.c). Handlers
  * include rpc/http/stream.h alone.
  *
- * stream.c keeps the rules (flow, the one ending, the promised length); a carrier knows the bytes.
+ * stream.c keeps the rules (flow, the one ending, the promised length); a transport knows the bytes.
  */
 #ifndef RPC_HTTP_STREAM_IMPL_H
 #define RPC_HTTP_STREAM_IMPL_H
@@ -17,13 +17,13 @@ struct stream_field {
 	struct stream_field *next;
 };
 
-/* What a carrier does for its streams. Nothing of this calls back into the stream. */
-struct stream_carrier {
+/* What a transport does for its streams. Nothing of this calls back into the stream. */
+struct stream_transport {
 	/* Writes the head: status and s->fields. */
 	void (*send_head)(struct stream *s, unsigned status, int64_t length_bytes);
 	/*
 	 * Begins a piece of n body bytes: returns the buffer to append just these to; then
-	 * send_end. The carrier writes what it has at the end of the loop's turn.
+	 * send_end. The transport writes what it has at the end of the loop's turn.
 	 */
 	struct evbuffer *(*send_begin)(struct stream *s, size_t n);
 	void (*send_end)(struct stream *s);
@@ -52,8 +52,8 @@ struct stream {
 	const char *outcome; /* what the log says besides; static */
 	const char *user;
 
-	const struct stream_carrier *carrier;
-	void *carrier_data; /* NULL once the carrier has let go of the stream */
+	const struct stream_transport *transport;
+	void *transport_data; /* NULL once the transport has let go of the stream */
 
 	const struct stream_handler *handler;
 	void *data;
@@ -65,6 +65,7 @@ struct stream {
 	bool head_sent;
 	bool is_head_request;
 	bool held;
+	bool may_pause;	   /* stream_allow_pauses */
 	bool full;	   /* FULL was said and `writable` is owed */
 	bool sending_file; /* the same, for stream_send_file */
 	bool half_close_told;
@@ -74,11 +75,11 @@ struct stream {
 	bool ended;	 /* rule 4: finish, reset or gone */
 };
 
-/* A stream with one reference, the carrier's. The carrier fills in s->head from s->arena. */
+/* A stream with one reference, the transport's. The transport fills in s->head from s->arena. */
 struct stream *stream_new(struct loop *loop, struct budget *budget,
-			  const struct stream_carrier *carrier, void *carrier_data);
+			  const struct stream_transport *transport, void *transport_data);
 
-/* The carrier lets go: `gone` comes if there was no ending yet. Gives up the carrier's reference. */
+/* The transport lets go: `gone` comes if there was no ending yet. Gives up the transport's reference. */
 void stream_detach(struct stream *s);
 
 /* From the loop: hand on what came. Nothing happens after the ending. */

@@ -5,6 +5,7 @@
 
 #include "base/loop.h"
 #include "rpc/http/http1.h"
+#include "rpc/http/server_impl.h"
 #include "tests/fuzz/fuzz.h"
 
 struct client {
@@ -19,6 +20,18 @@ struct client {
 static void on_wake(void *arg)
 {
 }
+
+static void on_request(struct stream *s, void *arg)
+{
+	server_request(arg, s, false);
+}
+
+static const char *date(void *arg)
+{
+	return server_date(arg);
+}
+
+static const struct http1_calls calls = {.wake = on_wake, .request = on_request, .date = date};
 
 static size_t next_random(struct client *c, size_t below)
 {
@@ -52,7 +65,7 @@ static void talk(struct client *c, struct server *server, const uint8_t *data, s
 	size_t at = 0;
 
 	c->got = evbuffer_new();
-	http1_init(&c->http, server, on_wake, NULL);
+	http1_init(&c->http, &calls, server, c->loop, server->budget, 1);
 	while (at < n && !http1_finished(&c->http) && http1_wants_input(&c->http)) {
 		size_t piece = max_piece > 1 ? 1 + next_random(c, max_piece) : 1;
 

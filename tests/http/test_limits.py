@@ -2,6 +2,7 @@
 
 import os
 import resource
+import struct
 import time
 
 import pytest
@@ -101,6 +102,56 @@ class TestBody:
         assert (answer.status, answer.json()["code"]) == (429, "resource_exhausted")
 
 
+def test_one_byte_chunks_cost_bytes(other_daemon, connect):
+    """Each chunk was kept in the 1 KiB that it arrived in: a body of 6 MB on the wire took 995 MiB."""
+    daemon = other_daemon()
+    wire = connect(daemon.address)
+    before = private_kib(daemon.pid)
+    wire.send(request("POST", "/process.Process/Start", "Content-Type: application/connect+json",
+                      "Transfer-Encoding: chunked"))
+    for byte in struct.pack(">BI", 0, 1_000_000):
+        wire.send(b"1\r\n" + bytes([byte]) + b"\r\n")
+    for _ in range(100):
+        wire.send(b"1\r\n \r\n" * 9_000)
+    other = connect(daemon.address)
+    other.send(HEALTH)
+    assert other.answer().status == 204
+    wait_for(lambda: budget_used(other, "requests") > 800_000)
+    assert private_kib(daemon.pid) - before < 8192 or not MEMORY_COUNTS
+
+
+def budget_used(wire, name):
+    """Bytes that the daemon has charged to a class."""
+    wire.send(request("GET", "/metrics", "Accept: application/openmetrics-text"))
+    for line in wire.answer().body.decode().splitlines():
+        if line.startswith(f'envd_budget_class_used_bytes{{class="{name}"}}'):
+            return int(line.split()[1])
+    raise AssertionError("the metrics do not tell")
+
+
+def test_bodies_without_a_token_are_charged(other_daemon, connect):
+    """/init needs no token and its bodies were charged to nobody: 150 connections with unfinished
+    bodies took 602 MiB. They share a small class now, and nobody else is refused for them."""
+    daemon = other_daemon()
+    before = private_kib(daemon.pid)
+    head = request("POST", "/init", "Content-Type: application/json", "Content-Length: 4000000")
+    refused = 0
+    for _ in range(30):
+        wire = connect(daemon.address)
+        wire.socket.settimeout(0.3)
+        try:
+            wire.send(head + b" " * 3_000_000)
+            refused += b" 503 " in wire.socket.recv(1000)
+        except (TimeoutError, ConnectionError):
+            pass
+    assert refused
+    other = connect(daemon.address)
+    other.send(HEALTH + rpc("process.Process/List", {}))
+    assert [other.answer().status for _ in range(2)] == [204, 200]
+    assert budget_used(other, "unauthenticated") <= 24 * MIB
+    assert private_kib(daemon.pid) - before < 48 * 1024 or not MEMORY_COUNTS
+
+
 def test_pipelined_requests_are_not_hoarded(other_daemon, connect):
     """A client that sends without reading makes the daemon wait, not grow."""
     daemon = other_daemon()
@@ -193,11 +244,17 @@ def test_health_when_all_connections_are_taken():
             wires.append(Wire(address))
             wires[-1].send(HEALTH)
             assert wires[-1].answer().status == 204
+        # A refusal kept its connection, and sixteen of them took what was kept for probes.
+        for _ in range(20):
+            refused = Wire(address)
+            wires.append(refused)
+            refused.send(rpc("filesystem.Filesystem/Stat", {"path": "/"}))
+            answer = refused.answer()
+            assert (answer.status, answer["Connection"]) == (503, "close")
+            assert refused.closed()
         with Wire(address) as probe:
             probe.send(HEALTH)
             assert probe.answer().status == 204
-            probe.send(rpc("filesystem.Filesystem/Stat", {"path": "/"}))
-            assert probe.answer().status == 503
     finally:
         for wire in wires:
             wire.close()

@@ -31,7 +31,7 @@ static void test_kept_while_a_body_comes(void **state)
 	read_pool_put(pool, second);
 	read_pool_put(pool, other);
 	read_pool_end(pool);
-	read_pool_free(pool);
+	read_pool_unref(pool);
 }
 
 /* The end of one of two bodies takes nothing from the other. */
@@ -48,7 +48,7 @@ static void test_kept_for_the_last_body(void **state)
 	assert_ptr_equal(read_pool_get(pool), piece);
 	read_pool_put(pool, piece);
 	read_pool_end(pool);
-	read_pool_free(pool);
+	read_pool_unref(pool);
 }
 
 /* Few bytes are copied, many lie where they were read; both come back when they are drained. */
@@ -75,7 +75,7 @@ static void test_add(void **state)
 	}
 	read_pool_end(pool);
 	evbuffer_free(to);
-	read_pool_free(pool);
+	read_pool_unref(pool);
 }
 
 /* However few bytes: they lie where they were read. */
@@ -98,7 +98,7 @@ static void test_move(void **state)
 	read_pool_put(pool, piece);
 	read_pool_end(pool);
 	evbuffer_free(to);
-	read_pool_free(pool);
+	read_pool_unref(pool);
 }
 
 /* Whoever asks gets one, and more while few are in use. */
@@ -123,7 +123,7 @@ static void test_get_some(void **state)
 	for (n += 4; n;)
 		read_pool_put(pool, pieces[--n]);
 	read_pool_end(pool);
-	read_pool_free(pool);
+	read_pool_unref(pool);
 }
 
 /* A worker has a piece when the server ends. */
@@ -136,7 +136,7 @@ static void test_outlived(void **state)
 	read_pool_put(pool, read_pool_get(pool));
 	piece = read_pool_get(pool);
 	read_pool_end(pool);
-	read_pool_free(pool);
+	read_pool_unref(pool);
 	memset(piece, 'x', READ_PIECE_BYTES);
 	read_pool_put(pool, piece);
 }

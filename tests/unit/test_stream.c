@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The contract of streams, rule by rule (rpc/http/stream.h), over HTTP/1.1 without a socket: the test
  * is the client, and decides what has arrived and what was read.
@@ -23,8 +24,8 @@
 #include "base/mem.h"
 #include "rpc/http/body_loan.h"
 #include "rpc/http/http1.h"
+#include "rpc/http/read_pool.h"
 #include "rpc/http/router.h"
-#include "rpc/http/server.h"
 #include "rpc/http/stream.h"
 
 #define GET  "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -35,7 +36,8 @@ struct wire {
 	struct loop loop;
 	struct budget budget;
 	struct router *router;
-	struct server *server;
+	struct read_pool *pool;
+	int socket; /* of bodies that are lent; -1: none are */
 	struct http1 http;
 	struct evbuffer *got; /* what the client read */
 	struct stream *s;     /* of the latest request; valid while it, or a reference, lives */
@@ -103,14 +105,39 @@ static void on_request(struct stream *s, void *arg)
 	stream_set_handler(s, &handler, w);
 }
 
-static bool allow_all(struct stream *s, void *arg)
-{
-	return true;
-}
-
 static void on_wake(void *arg)
 {
 }
+
+static void on_head(struct stream *s, void *arg)
+{
+	struct wire *w = arg;
+
+	router_dispatch(w->router, s);
+}
+
+static const char *date(void *arg)
+{
+	return "Sun, 06 Nov 1994 08:49:37 GMT";
+}
+
+static bool lend(struct body_loan *loan, void *arg)
+{
+	struct wire *w = arg;
+
+	if (w->socket < 0)
+		return false;
+	loan->fd = fcntl(w->socket, F_DUPFD_CLOEXEC, 3);
+	loan->pool = read_pool_ref(w->pool);
+	return true;
+}
+
+static const struct http1_calls calls = {
+	.wake = on_wake,
+	.request = on_head,
+	.date = date,
+	.lend = lend,
+};
 
 static int setup(void **state)
 {
@@ -122,10 +149,11 @@ static int setup(void **state)
 	w->router = router_new();
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
 		router_add(w->router, methods[i], "/", on_request, w);
-	w->server = server_new(&w->loop, &w->budget, w->router, allow_all, NULL);
+	w->pool = read_pool_new();
+	w->socket = -1;
 	w->got = evbuffer_new();
 	w->body = evbuffer_new();
-	http1_init(&w->http, w->server, on_wake, NULL);
+	http1_init(&w->http, &calls, w, &w->loop, &w->budget, 1);
 	*state = w;
 	return 0;
 }
@@ -137,7 +165,8 @@ static int teardown(void **state)
 	if (w->http.in)
 		http1_clear(&w->http);
 	assert_int_equal(w->budget.used[BUDGET_STREAMS], 0);
-	server_free(w->server);
+	assert_int_equal(w->budget.used[BUDGET_BYTES], 0);
+	read_pool_unref(w->pool);
 	router_free(w->router);
 	evbuffer_free(w->got);
 	evbuffer_free(w->body);
@@ -376,7 +405,7 @@ static void test_reset_is_the_end(void **state)
 	stream_reset(s);
 	call_everything(s);
 	assert_true(http1_finished(&w->http));
-	assert_true(w->http.abort);
+	assert_int_equal(w->http.ending, HTTP1_ABORT);
 	http1_clear(&w->http);
 	w->http.in = NULL;
 	call_everything(s);
@@ -477,7 +506,7 @@ static void test_bad_body(void **state)
 		assert_int_equal(w->n_body_end, 0);
 		if (begun) {
 			assert_true(http1_finished(&w->http));
-			assert_true(w->http.abort);
+			assert_int_equal(w->http.ending, HTTP1_ABORT);
 		} else {
 			assert_memory_equal(client_reads(w), "HTTP/1.1 400 ", 13);
 			assert_true(http1_finished(&w->http));
@@ -496,7 +525,7 @@ static void test_bad_body_behind_response(void **state)
 	client_sends(w, "3\r\nabcX");
 	assert_string_equal(after_head(client_reads(w)), "no");
 	assert_true(http1_finished(&w->http));
-	assert_false(w->http.abort);
+	assert_int_not_equal(w->http.ending, HTTP1_ABORT);
 	assert_true(http1_lingers(&w->http));
 }
 
@@ -525,7 +554,7 @@ static void test_half_close(void **state)
 		stream_reply(w->s, 200, NULL, "ok", 2);
 		assert_string_equal(after_head(client_reads(w)), "ok");
 		assert_true(http1_finished(&w->http));
-		assert_false(w->http.abort);
+		assert_int_not_equal(w->http.ending, HTTP1_ABORT);
 		teardown(state);
 	}
 }
@@ -592,7 +621,7 @@ static void test_promised_length(void **state)
 	stream_send_bytes(w->s, "ab", 2);
 	stream_finish(w->s);
 	assert_true(http1_finished(&w->http));
-	assert_true(w->http.abort);
+	assert_int_equal(w->http.ending, HTTP1_ABORT);
 }
 
 static void test_chunks_and_trailers(void **state)
@@ -633,7 +662,7 @@ static void test_http_1_0(void **state)
 	assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
 	assert_string_equal(after_head(text), "abc");
 	assert_true(http1_finished(&w->http));
-	assert_false(w->http.abort);
+	assert_int_not_equal(w->http.ending, HTTP1_ABORT);
 }
 
 static void test_head_method(void **state)
@@ -846,10 +875,10 @@ static void test_send_file_fails(void **state)
 	client_sends(w, GET);
 	stream_head(w->s, 200, 20);
 	stream_send_file(w->s, NULL, fd, 0, 20);
-	http1_file_failed(&w->http);
+	http1_abort(&w->http);
 	assert_int_equal(w->n_gone, 1);
 	assert_true(http1_finished(&w->http));
-	assert_true(w->http.abort);
+	assert_int_equal(w->http.ending, HTTP1_ABORT);
 }
 
 /* ---- a body that a worker reads from the socket ---- */
@@ -863,7 +892,7 @@ static int client_socket(struct wire *w, int *server)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
 			 0);
-	w->http.fd = *server = fds[0];
+	w->socket = *server = fds[0];
 	return fds[1];
 }
 
@@ -994,7 +1023,7 @@ static void test_lend_refused(void **state)
 		w = fresh;
 		client = client_socket(w, &server);
 		if (!cases[i].socket)
-			w->http.fd = -1;
+			w->socket = -1;
 		evbuffer_add(w->http.in, cases[i].sent, strlen(cases[i].sent));
 		http1_process(&w->http);
 		stream_ref(w->s);

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections over a real socket: turns, deadlines, and what happens when the server goes first. */
+#include <errno.h>
+#include <event2/buffer.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/budget.h"
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/work.h"
+#include "rpc/http/body_loan.h"
+#include "rpc/http/router.h"
+#include "rpc/http/server.h"
+#include "rpc/http/server_impl.h"
+#include "rpc/http/stream.h"
+
+#define BIG_BYTES 20000
+
+/* Deadlines of the tests: one that is to come, and one that is never reached. */
+#define SOON_MS	 100
+#define NEVER_MS 1000000
+
+static struct fixture {
+	struct loop loop;
+	struct budget budget;
+	struct router *router;
+	struct server *server;
+	struct workers *workers;
+	int client;
+	struct stream *stream; /* of the latest request that is still in work */
+	struct evbuffer *body;
+	struct evbuffer *got; /* what the client has read */
+	unsigned n_gone;
+	bool admit; /* the gate trusts the client */
+	int file;
+} f;
+
+static void on_body(struct stream *s, struct evbuffer *data)
+{
+	evbuffer_add_buffer(f.body, data);
+}
+
+static void on_gone(struct stream *s)
+{
+	f.n_gone++;
+	f.stream = NULL;
+}
+
+static void on_file_gone(struct stream *s)
+{
+	on_gone(s);
+	fd_close(&f.file);
+}
+
+static void open_big(struct stream *s, void *arg)
+{
+	static const char zeros[BIG_BYTES];
+
+	stream_reply(s, 200, "text/plain", zeros, sizeof(zeros));
+}
+
+/* Never answers. */
+static void open_sink(struct stream *s, void *arg)
+{
+	static const struct stream_handler handler = {.body = on_body, .gone = on_gone};
+
+	f.stream = s;
+	stream_set_handler(s, &handler, NULL);
+}
+
+static void open_patient(struct stream *s, void *arg)
+{
+	open_sink(s, arg);
+	stream_allow_pauses(s);
+}
+
+/* More than any socket takes at once. */
+static void open_endless(struct stream *s, void *arg)
+{
+	size_t n = 16 * 1024 * 1024;
+	char *zeros = mem_zalloc(n);
+
+	open_sink(s, arg);
+	stream_head(s, 200, STREAM_LENGTH_UNKNOWN);
+	stream_send_bytes(s, zeros, n);
+	free(zeros);
+}
+
+static void open_file(struct stream *s, void *arg)
+{
+	static const struct stream_handler handler = {.gone = on_file_gone};
+	off_t n = 8 * 1024 * 1024;
+
+	f.stream = s;
+	f.file = memfd_create("body", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(f.file, n), 0);
+	stream_set_handler(s, &handler, NULL);
+	stream_head(s, 200, n);
+	stream_send_file(s, f.workers, f.file, 0, (uint64_t)n);
+}
+
+static void open_health(struct stream *s, void *arg)
+{
+	stream_reply(s, 204, NULL, NULL, 0);
+}
+
+static bool gate(struct stream *s, void *arg)
+{
+	if (f.admit)
+		stream_set_admitted(s);
+	return true;
+}
+
+static void make_connection(bool reserve)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+			 0);
+	f.client = fds[0];
+	if (reserve)
+		f.server->n_reserve++;
+	else
+		budget_take(&f.budget, BUDGET_CONNECTIONS, 1);
+	f.server->n_conns++;
+	conn_new(f.server, fds[1], reserve);
+}
+
+static void set_timeouts(unsigned head_ms, unsigned progress_ms)
+{
+	const struct server_timeouts timeouts = {
+		.head_ms = head_ms,
+		.idle_ms = NEVER_MS,
+		.progress_ms = progress_ms,
+		.linger_ms = NEVER_MS,
+		.reserve_ms = NEVER_MS,
+	};
+
+	server_set_timeouts(f.server, &timeouts);
+}
+
+static int setup(void **state)
+{
+	static const struct {
+		const char *path;
+		router_fn *open;
+	} routes[] = {{"/big", open_big},	  {"/sink", open_sink}, {"/patient", open_patient},
+		      {"/endless", open_endless}, {"/file", open_file}, {"/health", open_health}};
+
+	f = (struct fixture){.client = -1, .file = -1};
+	loop_init(&f.loop);
+	budget_init(&f.budget);
+	f.router = router_new();
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		router_add(f.router, "GET", routes[i].path, routes[i].open, NULL);
+		router_add(f.router, "POST", routes[i].path, routes[i].open, NULL);
+	}
+	f.server = server_new(&f.loop, &f.budget, f.router, gate, NULL);
+	f.workers = workers_new(&f.loop, "test", 4);
+	f.body = evbuffer_new();
+	f.got = evbuffer_new();
+	set_timeouts(NEVER_MS, NEVER_MS);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	server_free(f.server);
+	workers_free(f.workers);
+	router_free(f.router);
+	evbuffer_free(f.body);
+	evbuffer_free(f.got);
+	fd_close(&f.client);
+	fd_close(&f.file);
+	loop_clear(&f.loop);
+	for (int i = 0; i < BUDGET_KINDS; i++)
+		assert_int_equal(f.budget.used[i], 0);
+	return 0;
+}
+
+static void client_sends(const char *text)
+{
+	assert_int_equal(write(f.client, text, strlen(text)), strlen(text));
+}
+
+static void get(const char *path)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", path);
+	client_sends(text);
+}
+
+/* One turn of the loop, which may wait for a deadline. */
+static void turn(void)
+{
+	event_base_loop(f.loop.base, EVLOOP_ONCE);
+}
+
+/* All that happens without waiting. */
+static void settle(void)
+{
+	for (int i = 0; i < 20; i++)
+		event_base_loop(f.loop.base, EVLOOP_NONBLOCK);
+}
+
+/* Reads what has come. False at the end, or after a reset. */
+static bool client_reads(void)
+{
+	int n;
+
+	do {
+		n = evbuffer_read(f.got, f.client, 1024 * 1024);
+	} while (n > 0);
+	return n < 0 && errno == EAGAIN;
+}
+
+/* What the client has read since the last call. */
+static const char *got_text(void)
+{
+	static char text[4096];
+	int n = evbuffer_remove(f.got, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+/* ---- turns ---- */
+
+/*
+ * Of 600 pipelined GETs with 20 KB each 64 were answered, then there was silence: after eight writes the
+ * connection left its turn with requests in memory and nothing to write, so no event came for it.
+ */
+static void test_pipelined_requests_are_all_answered(void **state)
+{
+	size_t wanted = 600 * (size_t)BIG_BYTES, before;
+	unsigned silent = 0;
+	char *requests = mem_zalloc(600 * 40);
+
+	for (int i = 0; i < 600; i++)
+		strcat(requests, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+	make_connection(false);
+	client_sends(requests);
+	free(requests);
+	while (evbuffer_get_length(f.got) < wanted) {
+		before = evbuffer_get_length(f.got);
+		event_base_loop(f.loop.base, EVLOOP_NONBLOCK);
+		assert_true(client_reads());
+		silent = evbuffer_get_length(f.got) == before ? silent + 1 : 0;
+		/* The loop had all those turns, and nothing is between it and the client. */
+		assert_true(silent < 100);
+	}
+}
+
+/* ---- deadlines ---- */
+
+static void test_a_head_has_a_deadline(void **state)
+{
+	set_timeouts(SOON_MS, NEVER_MS);
+	make_connection(false);
+	client_sends("GET / HTTP/1.1\r\n");
+	while (server_connections(f.server))
+		turn();
+	assert_false(client_reads());
+}
+
+/*
+ * A busy connection with pipelined requests always has a part of the next head in memory. The deadline of
+ * the first head was kept for all of them: the connection was closed after 30 s, with 118 answers.
+ */
+static void test_each_head_has_its_own_deadline(void **state)
+{
+	uint64_t until;
+
+	set_timeouts(5 * SOON_MS, NEVER_MS);
+	make_connection(false);
+	client_sends("GET /health HTTP/1.1\r\n");
+	until = clock_monotonic_ms() + 15 * (uint64_t)SOON_MS;
+	while (clock_monotonic_ms() < until) {
+		client_sends("Host: h\r\n\r\nGET /health HTTP/1.1\r\n");
+		settle();
+		assert_true(client_reads());
+		usleep(1000);
+	}
+	assert_int_equal(server_connections(f.server), 1);
+}
+
+/* The body of a request without a token: all of it in the time that a head has. */
+static void test_a_strangers_body_has_a_deadline(void **state)
+{
+	set_timeouts(SOON_MS, NEVER_MS);
+	make_connection(false);
+	client_sends("POST /sink HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n");
+	while (server_connections(f.server)) {
+		turn();
+		if (f.stream)
+			send(f.client, "x", 1, MSG_NOSIGNAL);
+	}
+	assert_int_equal(f.n_gone, 1);
+}
+
+/* A body that stopped kept what was gathered for ever. */
+static void test_a_body_that_stops_is_cut(void **state)
+{
+	f.admit = true;
+	set_timeouts(NEVER_MS, SOON_MS);
+	make_connection(false);
+	client_sends("POST /sink HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nabc");
+	while (server_connections(f.server))
+		turn();
+	assert_int_equal(f.n_gone, 1);
+	assert_int_equal(evbuffer_get_length(f.body), 3);
+}
+
+/* The input of a process may come from a person, who pauses. */
+static void test_some_bodies_may_pause(void **state)
+{
+	uint64_t until;
+
+	f.admit = true;
+	set_timeouts(NEVER_MS, SOON_MS);
+	make_connection(false);
+	client_sends("POST /patient HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nabc");
+	for (until = clock_monotonic_ms() + 3 * (uint64_t)SOON_MS; clock_monotonic_ms() < until;) {
+		settle();
+		usleep(1000);
+	}
+	assert_int_equal(f.n_gone, 0);
+	assert_int_equal(server_connections(f.server), 1);
+}
+
+/* A client that takes nothing of its response is cut, and sees that it is not whole. */
+static void test_a_reader_that_stops_is_cut(void **state)
+{
+	f.admit = true;
+	set_timeouts(NEVER_MS, SOON_MS);
+	make_connection(false);
+	get("/endless");
+	while (server_connections(f.server))
+		turn();
+	assert_int_equal(f.n_gone, 1);
+}
+
+/* A client that reads slowly is not, for as long as it likes. */
+static void test_a_slow_reader_is_served(void **state)
+{
+	char piece[65536];
+	uint64_t until;
+
+	f.admit = true;
+	set_timeouts(NEVER_MS, 5 * SOON_MS);
+	make_connection(false);
+	get("/endless");
+	for (until = clock_monotonic_ms() + 15 * (uint64_t)SOON_MS; clock_monotonic_ms() < until;) {
+		settle();
+		assert_true(read(f.client, piece, sizeof(piece)) > 0);
+		usleep(SOON_MS * 1000 / 4);
+	}
+	assert_int_equal(f.n_gone, 0);
+	assert_int_equal(server_connections(f.server), 1);
+}
+
+/* While the daemon is to move there is no deadline. */
+static void test_a_slow_answer_is_waited_for(void **state)
+{
+	uint64_t until;
+
+	f.admit = true;
+	set_timeouts(SOON_MS, SOON_MS);
+	make_connection(false);
+	get("/sink");
+	for (until = clock_monotonic_ms() + 3 * (uint64_t)SOON_MS; clock_monotonic_ms() < until;) {
+		settle();
+		usleep(1000);
+	}
+	stream_reply(f.stream, 204, NULL, NULL, 0);
+	settle();
+	assert_true(client_reads());
+	assert_non_null(strstr(got_text(), "HTTP/1.1 204 "));
+}
+
+/* ---- reserve connections ---- */
+
+/*
+ * A refusal kept its connection alive for 640 s. Sixteen refused clients held the whole reserve, and
+ * /health was gone with it.
+ */
+static void test_a_reserve_connection_serves_one_request(void **state)
+{
+	static const char *const paths[] = {"/big", "/health"};
+	const char *answer;
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		make_connection(true);
+		get(paths[i]);
+		settle();
+		assert_false(client_reads());
+		answer = got_text();
+		assert_non_null(strstr(answer, "\r\nConnection: close\r\n"));
+		assert_non_null(strstr(answer, i ? "HTTP/1.1 204 " : "HTTP/1.1 503 "));
+		fd_close(&f.client);
+		assert_int_equal(server_connections(f.server), 0);
+	}
+}
+
+/* ---- the server goes first ---- */
+
+/*
+ * At shutdown the handler of a download closed its file, and the connection went on to send from the
+ * number of that descriptor: whatever file got the number next went to the client.
+ */
+static void test_no_file_is_sent_after_the_end(void **state)
+{
+	static const char secret[] = "this file is none of the client's";
+	FD_AUTO int other = -1;
+	size_t before;
+	int number;
+
+	make_connection(false);
+	get("/file");
+	while (!f.stream || !evbuffer_get_length(f.got)) {
+		turn();
+		client_reads();
+	}
+	number = f.file;
+	conn_shutdown_all(f.server);
+	assert_int_equal(f.n_gone, 1);
+	other = memfd_create("other", MFD_CLOEXEC);
+	assert_int_equal(other, number);
+	assert_int_equal(write(other, secret, sizeof(secret)), sizeof(secret));
+	before = evbuffer_get_length(f.got);
+	while (server_connections(f.server))
+		turn();
+	client_reads();
+	assert_true(evbuffer_get_length(f.got) >= before);
+	assert_ptr_equal(evbuffer_search(f.got, secret, sizeof(secret), NULL).pos, -1);
+}
+
+/* The server was freed while a worker read a body, and the worker took its next piece from freed memory. */
+static void test_a_loan_outlives_the_server(void **state)
+{
+	struct evbuffer *to = evbuffer_new();
+	struct body_loan loan;
+	struct stream *s;
+
+	f.admit = true;
+	make_connection(false);
+	client_sends("POST /sink HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+	settle();
+	s = stream_ref(f.stream);
+	assert_true(stream_lend(s, &loan));
+	client_sends("abcde");
+	server_free(f.server);
+	f.server = NULL;
+	assert_int_equal(f.n_gone, 1);
+	assert_int_equal(body_loan_read(&loan, to, 0), 5);
+	stream_return(s, &loan);
+	stream_unref(s);
+	evbuffer_free(to);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_pipelined_requests_are_all_answered),
+		TEST(test_a_head_has_a_deadline),
+		TEST(test_each_head_has_its_own_deadline),
+		TEST(test_a_strangers_body_has_a_deadline),
+		TEST(test_a_body_that_stops_is_cut),
+		TEST(test_some_bodies_may_pause),
+		TEST(test_a_reader_that_stops_is_cut),
+		TEST(test_a_slow_reader_is_served),
+		TEST(test_a_slow_answer_is_waited_for),
+		TEST(test_a_reserve_connection_serves_one_request),
+		TEST(test_no_file_is_sent_after_the_end),
+		TEST(test_a_loan_outlives_the_server),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
