@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/exit_status.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -69,4 +72,46 @@ void exit_status_event(const struct exit_status *exit_status, bool explain,
 		return;
 	ret->opt_error_case = PROCESS__PROCESS_EVENT__END_EVENT__OPT_ERROR_ERROR;
 	ret->error = text;
+}
+
+/* The signal whose text begins at `text`, and whether a core was dumped; 0 if there is none. */
+static int parse_signal(const char *text, bool *ret_dumped)
+{
+	static const char prefix[] = "signal: ", dumped[] = " (core dumped)",
+			  numbered[] = "signal ";
+	size_t n, i;
+
+	if (strncmp(text, prefix, sizeof(prefix) - 1) == 0)
+		text += sizeof(prefix) - 1;
+	n = strlen(text);
+	*ret_dumped =
+		n >= sizeof(dumped) - 1 && strcmp(text + n - (sizeof(dumped) - 1), dumped) == 0;
+	if (*ret_dumped)
+		n -= sizeof(dumped) - 1;
+	for (i = 1; i < ARRAY_LEN(signal_names); i++)
+		if (signal_names[i] && strlen(signal_names[i]) == n &&
+		    memcmp(text, signal_names[i], n) == 0)
+			return (int)i;
+	if (strncmp(text, numbered, sizeof(numbered) - 1) == 0)
+		return (int)strtol(text + sizeof(numbered) - 1, NULL, 10);
+	return 0;
+}
+
+int exit_status_parse(const Process__ProcessEvent__EndEvent *event, struct exit_status *ret)
+{
+	bool dumped = false;
+	int number;
+
+	*ret = (struct exit_status){.oom = event->oom_killed};
+	if (event->exited) {
+		ret->code = CLD_EXITED;
+		ret->status = event->exit_code & 0xff;
+		return 0;
+	}
+	number = parse_signal(event->status, &dumped);
+	if (number < 1 || number > SIGRTMAX)
+		return -EINVAL;
+	ret->code = dumped ? CLD_DUMPED : CLD_KILLED;
+	ret->status = number;
+	return 0;
 }

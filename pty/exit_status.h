@@ -27,4 +27,10 @@ struct exit_status {
 void exit_status_event(const struct exit_status *exit_status, bool explain,
 		       char text[EXIT_STATUS_TEXT_BYTES], Process__ProcessEvent__EndEvent *ret);
 
+/*
+ * Reads an end event that another daemon wrote. The reference has the code 128 + signal and the bare
+ * name of the signal for a process that it had itself adopted. 0 or -EINVAL.
+ */
+int exit_status_parse(const Process__ProcessEvent__EndEvent *event, struct exit_status *ret);
+
 #endif

@@ -27,6 +27,7 @@ void output_init(struct output *o, struct proc *p, enum output_kind kind, int fd
 	o->proc = p;
 	o->kind = kind;
 	o->fd = fd;
+	o->ended = fd < 0;
 	if (event_assign(&o->event, p->daemon->loop->base, fd, EV_READ | EV_PERSIST,
 			 output_readable, o) < 0)
 		fatal("event_assign failed");
@@ -35,7 +36,7 @@ void output_init(struct output *o, struct proc *p, enum output_kind kind, int fd
 void output_update(struct output *o)
 {
 	struct proc *p = o->proc;
-	bool read = !o->ended && p->state != PROC_ENDED && p->full_taps == 0;
+	bool read = !o->ended && p->state != PROC_ENDED && p->full_taps == 0 && !p->table->paused;
 
 	if (read == o->reading)
 		return;

@@ -7,7 +7,7 @@
 
 #include "pty/proc.h"
 
-/* Takes fd. Nothing is read before output_update. */
+/* Takes fd; -1: an output that has ended. Nothing is read before output_update. */
 void output_init(struct output *o, struct proc *p, enum output_kind kind, int fd);
 
 /* Sets or clears the read event by the state of the process and of its taps. */

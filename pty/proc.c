@@ -147,6 +147,7 @@ static void deadline_fired(void *arg)
 
 void proc_set_deadline(struct proc *p, uint64_t ms)
 {
+	p->deadline_ms = clock_monotonic_ms() + ms;
 	timer_set_ms(&p->deadline, ms);
 }
 

@@ -101,6 +101,9 @@ struct proc {
 
 	struct event exit_event;
 	struct timer deadline;
+	uint64_t deadline_ms; /* by clock_monotonic_ms; 0: none */
+	uint64_t
+		adopted_deadline_ms; /* adopted: the time left, which runs from the thaw on; 0: none */
 	struct output outputs[2];
 	unsigned n_outputs;
 	struct input input;

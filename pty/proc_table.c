@@ -94,18 +94,19 @@ static struct retained_exit *find_exit_tag(struct proc_table *t, const char *tag
 	return NULL;
 }
 
-static void retain(struct proc_table *t, const struct proc *p)
+void proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
+		       const struct exit_status *exit_status, uint64_t ms)
 {
 	struct retained_exit *exit = mem_zalloc(sizeof(*exit));
-	size_t i = bucket(t, p->pid);
+	size_t i = bucket(t, pid);
 
 	if (t->n_retained == PROC_RETAIN_MAX)
 		forget(t, TAILQ_FIRST(&t->retained));
-	exit->pid = p->pid;
-	exit->exit_status = p->exit_status;
-	exit->until_ms = clock_monotonic_ms() + t->retain_ms;
-	if (p->tag) {
-		exit->tag = mem_strdup(p->tag);
+	exit->pid = pid;
+	exit->exit_status = *exit_status;
+	exit->until_ms = clock_monotonic_ms() + ms;
+	if (tag) {
+		exit->tag = mem_strdup(tag);
 		TAILQ_INSERT_HEAD(&t->tagged, exit, tag_link);
 	}
 	exit->hash_next = t->retained_by_pid[i];
@@ -113,7 +114,7 @@ static void retain(struct proc_table *t, const struct proc *p)
 	TAILQ_INSERT_TAIL(&t->retained, exit, link);
 	t->n_retained++;
 	if (!timer_pending(&t->expiry))
-		timer_set_ms(&t->expiry, t->retain_ms);
+		timer_set_ms(&t->expiry, ms);
 }
 
 /* Drops the table's references to processes that ended in an earlier callback. */
@@ -192,7 +193,7 @@ void proc_table_retire(struct proc_table *t, struct proc *p)
 	*at = p->hash_next;
 	TAILQ_REMOVE(&t->live, p, link);
 	t->n_live--;
-	retain(t, p);
+	proc_table_retain(t, p->pid, p->tag, &p->exit_status, t->retain_ms);
 	TAILQ_INSERT_TAIL(&t->ended, p, link);
 	defer_schedule(&t->bury);
 }

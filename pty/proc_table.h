@@ -36,6 +36,7 @@ struct retained_exit {
 };
 
 struct proc_table {
+	bool paused;	       /* no output is read: the daemon is about to be replaced */
 	unsigned retain_ms;    /* PROC_RETAIN_MS; tests set others */
 	unsigned stall_ms;     /* TAP_STALL_MS; likewise */
 	struct proc_list live; /* in the order of their start */
@@ -77,6 +78,10 @@ void proc_table_retire(struct proc_table *t, struct proc *p);
 /* Borrowed; NULL: none. Of several processes with one tag the one that started last. */
 struct proc *proc_table_find(struct proc_table *t, pid_t pid);
 struct proc *proc_table_find_tag(struct proc_table *t, const char *tag);
+/* Retains an exit of a process that was never in this table. Copies. */
+void proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
+		       const struct exit_status *exit_status, uint64_t ms);
+
 const struct retained_exit *proc_table_exit(struct proc_table *t, pid_t pid);
 const struct retained_exit *proc_table_exit_tag(struct proc_table *t, const char *tag);
 

@@ -52,9 +52,6 @@ const struct rpc_method pty_rpc_start_method = {
 /* A clone that takes longer is checked this often: it may have been stopped before its exec. */
 #define START_OVERDUE_MS 5000
 
-/* The tag of the platform's own processes. */
-#define SYSTEM_TAG "_system"
-
 /* A start between its request and its process. */
 struct start {
 	struct work work;
@@ -221,7 +218,7 @@ static struct start *start_new(struct rpc_call *call, const Process__StartReques
 	start->svc = rpc_call_service(call);
 	start->call = rpc_call_ref(call);
 	start->request = request;
-	start->is_system = has_tag(request) && strcmp(request->tag, SYSTEM_TAG) == 0;
+	start->is_system = has_tag(request) && strcmp(request->tag, PTY_SYSTEM_TAG) == 0;
 	start->work.run = start_run;
 	start->work.done = start_done;
 	spawn_prepare(&start->spawn);

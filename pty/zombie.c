@@ -112,6 +112,14 @@ static void retry(void *arg)
 		timer_set_ms(&z->retry, z->retry_ms);
 }
 
+void zombies_pids(const struct zombies *z, int32_t *ret)
+{
+	const struct zombie *zombie;
+
+	TAILQ_FOREACH (zombie, &z->list, link)
+		*ret++ = zombie->pid;
+}
+
 void zombies_init(struct zombies *z, struct loop *loop, struct budget *budget)
 {
 	memset(z, 0, sizeof(*z));

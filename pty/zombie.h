@@ -13,6 +13,7 @@
 #ifndef PTY_ZOMBIE_H
 #define PTY_ZOMBIE_H
 
+#include <stdint.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
@@ -43,6 +44,9 @@ struct zombies {
  * out is {CLD_KILLED, 0}.
  */
 void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret);
+
+/* Writes the pids of the z->n children to ret. */
+void zombies_pids(const struct zombies *z, int32_t *ret);
 
 /* Borrows both; the budget may be NULL. */
 void zombies_init(struct zombies *z, struct loop *loop, struct budget *budget);

@@ -286,6 +286,22 @@ void cgroup_adopt_stale(struct cgroups *c)
 	adopt_group(c, CGROUP_PTYS);
 }
 
+struct cgroup *cgroup_adopt(struct cgroups *c, enum cgroup_group group, const char *name)
+{
+	struct cgroup *cg;
+
+	if (!c)
+		return NULL;
+	TAILQ_FOREACH (cg, &c->released, link) {
+		if (cg->group != group || strcmp(cg->name, name) != 0)
+			continue;
+		TAILQ_REMOVE(&c->released, cg, link);
+		cg->state = CGROUP_IN_USE;
+		return cg;
+	}
+	return NULL;
+}
+
 void cgroup_removal_init(struct cgroups *c)
 {
 	TAILQ_INIT(&c->released);

@@ -78,6 +78,12 @@ void cgroup_release(struct cgroup *cg);
 /* Takes over those that an earlier daemon has left: removed once they are empty. */
 void cgroup_adopt_stale(struct cgroups *c);
 
+/*
+ * Takes a cgroup that cgroup_adopt_stale has found back from its removal, for a process that this daemon
+ * adopts. Owned; NULL if `c` is NULL or there is no such cgroup.
+ */
+struct cgroup *cgroup_adopt(struct cgroups *c, enum cgroup_group group, const char *name);
+
 /* For cgroups_new and cgroups_free. */
 void cgroup_removal_init(struct cgroups *c);
 void cgroup_removal_clear(struct cgroups *c);

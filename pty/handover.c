@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pty/handover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pty/cgroup/cgroup.h"
+#include "pty/output.h"
+#include "pty/rpc.h"
+#include "rpc/codec/codec.h"
+#include "rpc/context.h"
+
+/* Types of cgroups in the state (compatibility/upgrade). */
+#define TYPE_USER   "user"
+#define TYPE_PTY    "pty"
+#define TYPE_SYSTEM "system"
+
+/* Descriptors of an adopted process are moved to numbers from here up. */
+#define FIRST_FD 3
+
+void pty_handover_pause(struct pty_service *svc, bool pause)
+{
+	struct proc *p;
+
+	svc->table.paused = pause;
+	TAILQ_FOREACH (p, &svc->table.live, link)
+		proc_update(p);
+}
+
+/* ---- export ---- */
+
+static int output_fd(const struct proc *p, enum output_kind kind)
+{
+	unsigned i;
+
+	for (i = 0; i < p->n_outputs; i++)
+		if (p->outputs[i].kind == kind)
+			return p->outputs[i].fd;
+	return -1;
+}
+
+static uint64_t output_bytes(const struct proc *p, enum output_kind kind)
+{
+	unsigned i;
+
+	for (i = 0; i < p->n_outputs; i++)
+		if (p->outputs[i].kind == kind)
+			return p->outputs[i].total_bytes;
+	return 0;
+}
+
+static const char *group_type(const struct proc *p)
+{
+	if (p->tag && strcmp(p->tag, PTY_SYSTEM_TAG) == 0)
+		return TYPE_SYSTEM;
+	return p->is_pty ? TYPE_PTY : TYPE_USER;
+}
+
+/* What is left until the deadline; 0: there is none, 1: it has passed. */
+static int64_t deadline_left_ms(const struct proc *p, uint64_t now)
+{
+	if (p->deadline_passed)
+		return 1;
+	if (p->adopted_deadline_ms)
+		return (int64_t)p->adopted_deadline_ms;
+	if (!p->deadline_ms)
+		return 0;
+	return p->deadline_ms > now + 1 ? (int64_t)(p->deadline_ms - now) : 1;
+}
+
+static Handover__HandoverProc *export_proc(const struct proc *p, struct arena *arena, uint64_t now)
+{
+	Handover__HandoverProc *out = arena_zalloc(arena, sizeof(*out));
+	ProtobufCMessage *config;
+	struct error err;
+
+	handover__handover_proc__init(out);
+	out->pid = (uint32_t)p->pid;
+	out->has_tag = p->tag != NULL;
+	if (p->tag)
+		out->tag = p->tag;
+	out->cg_type = group_type(p);
+	if (codec_decode(RPC_CODEC_PROTO, &process__process_config__descriptor, p->config,
+			 p->config_bytes, ERROR_INVALID_ARGUMENT, arena, &config, &err) == 0)
+		out->config = (Process__ProcessConfig *)config;
+	out->stdout_fd = output_fd(p, OUTPUT_STDOUT);
+	out->stderr_fd = output_fd(p, OUTPUT_STDERR);
+	out->stdin_fd = p->is_pty ? -1 : p->input.fd;
+	out->tty_fd = output_fd(p, OUTPUT_PTY);
+	out->timeout_ms = deadline_left_ms(p, now);
+	out->kill_scope = (uint32_t)p->scope + 1;
+	if (p->cgroup && p->cgroup->made)
+		out->cgroup = p->cgroup->name;
+	out->stdout_bytes = output_bytes(p, OUTPUT_STDOUT);
+	out->stderr_bytes = output_bytes(p, OUTPUT_STDERR);
+	out->pty_bytes = output_bytes(p, OUTPUT_PTY);
+	out->age_ms = now - p->started_ms;
+	out->operation = p->operation;
+	return out;
+}
+
+static Handover__HandoverExit *export_exit(const struct retained_exit *exit, struct arena *arena,
+					   uint64_t now)
+{
+	Handover__HandoverExit *out = arena_zalloc(arena, sizeof(*out));
+	char *text = arena_zalloc(arena, EXIT_STATUS_TEXT_BYTES);
+
+	handover__handover_exit__init(out);
+	out->pid = (uint32_t)exit->pid;
+	out->has_tag = exit->tag != NULL;
+	if (exit->tag)
+		out->tag = exit->tag;
+	out->end = arena_zalloc(arena, sizeof(*out->end));
+	exit_status_event(&exit->exit_status, true, text, out->end);
+	out->remaining_ms = exit->until_ms > now ? (int64_t)(exit->until_ms - now) : 0;
+	return out;
+}
+
+void pty_handover_export(const struct pty_service *svc, struct arena *arena,
+			 Handover__HandoverState *state)
+{
+	const struct proc_table *t = &svc->table;
+	uint64_t now = clock_monotonic_ms();
+	const struct retained_exit *exit;
+	const struct proc *p;
+
+	state->processes = arena_zalloc(arena, (t->n_live + 1) * sizeof(state->processes[0]));
+	TAILQ_FOREACH (p, &t->live, link)
+		state->processes[state->n_processes++] = export_proc(p, arena, now);
+	state->terminated = arena_zalloc(arena, (t->n_retained + 1) * sizeof(state->terminated[0]));
+	TAILQ_FOREACH (exit, &t->retained, link)
+		state->terminated[state->n_terminated++] = export_exit(exit, arena, now);
+	state->n_helper_pids = t->zombies.n;
+	state->helper_pids = arena_zalloc(arena, (t->zombies.n + 1) * sizeof(int32_t));
+	zombies_pids(&t->zombies, state->helper_pids);
+}
+
+/* ---- adoption ---- */
+
+/*
+ * Moves an inherited descriptor to another number: the numbers of a handover must be free for the next
+ * one, and a copy of stdin's write end that a child inherits would keep the reader from its EOF. The
+ * result is close-on-exec and does not block; -1 if the descriptor is absent.
+ */
+static int take_descriptor(int fd, int *ret_errno)
+{
+	int taken;
+
+	if (fd < FIRST_FD)
+		return -1;
+	taken = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+	if (taken < 0)
+		*ret_errno = errno;
+	else
+		fd_set_nonblock(taken);
+	close(fd);
+	return taken;
+}
+
+/* Fills in the descriptors of a spawn as spawn_run would. 0 or -errno. */
+static int take_descriptors(const Handover__HandoverProc *in, struct spawn *s)
+{
+	int failed = 0;
+
+	s->pty = in->tty_fd >= FIRST_FD;
+	s->stdout_fd = take_descriptor(s->pty ? in->tty_fd : in->stdout_fd, &failed);
+	s->stderr_fd = take_descriptor(in->stderr_fd, &failed);
+	s->stdin_fd = s->pty ? s->stdout_fd : take_descriptor(in->stdin_fd, &failed);
+	s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+	if (s->pidfd < 0)
+		failed = errno;
+	return -failed;
+}
+
+static void drop_descriptors(struct spawn *s)
+{
+	fd_close(&s->pidfd);
+	fd_close(&s->stderr_fd);
+	if (s->stdin_fd != s->stdout_fd)
+		fd_close(&s->stdin_fd);
+	fd_close(&s->stdout_fd);
+}
+
+/*
+ * Whom a KILL may reach. A process of the reference shares the daemon's session and cgroup, so a kill
+ * of either would be the daemon's own end: such a process is killed alone.
+ */
+static enum kill_scope safe_scope(const struct pty_service *svc, const Handover__HandoverProc *in,
+				  const struct cgroup *cgroup)
+{
+	enum kill_scope scope = svc->kill_scope;
+
+	if (in->kill_scope > 0 && in->kill_scope - 1 <= KILL_SCOPE_TREE)
+		scope = (enum kill_scope)(in->kill_scope - 1);
+	if (scope == KILL_SCOPE_TREE && !cgroup)
+		scope = KILL_SCOPE_SESSION;
+	if (scope == KILL_SCOPE_SESSION && getsid((pid_t)in->pid) != (pid_t)in->pid)
+		scope = KILL_SCOPE_LEADER;
+	return scope;
+}
+
+static void restore_counts(struct proc *p, const Handover__HandoverProc *in)
+{
+	unsigned i;
+
+	for (i = 0; i < p->n_outputs; i++)
+		p->outputs[i].total_bytes = p->outputs[i].kind == OUTPUT_PTY ? in->pty_bytes
+					    : p->outputs[i].kind == OUTPUT_STDOUT
+						    ? in->stdout_bytes
+						    : in->stderr_bytes;
+	p->started_ms -= in->age_ms < p->started_ms ? in->age_ms : p->started_ms;
+	p->operation = in->operation;
+	p->adopted_deadline_ms = in->timeout_ms > 0 ? (uint64_t)in->timeout_ms : 0;
+}
+
+static int adopt_proc(struct pty_service *svc, Handover__HandoverProc *in)
+{
+	struct budget *budget = &svc->context->budget;
+	Process__StartRequest request;
+	struct budget_share share;
+	struct cgroup *cgroup = NULL;
+	struct spawn s;
+	struct proc *p;
+	int r;
+
+	spawn_prepare(&s);
+	s.pid = (pid_t)in->pid;
+	r = take_descriptors(in, &s);
+	if (r < 0 || s.pid < 2 || !budget_take(budget, BUDGET_PROCESSES, 1)) {
+		log_error("handover: process %u is not adopted: %s", in->pid,
+			  error_errno_text(r < 0 ? r : EAGAIN));
+		drop_descriptors(&s);
+		return -1;
+	}
+	process__start_request__init(&request);
+	request.process = in->config;
+	if (in->has_tag) {
+		request.opt_tag_case = PROCESS__START_REQUEST__OPT_TAG_TAG;
+		request.tag = in->tag;
+	}
+	/* Its memory was charged by the daemon before this one; the request is no peer's. */
+	budget_share_init(&share, budget, BUDGET_CLASS_PROCESSES);
+	if (!budget_share_take(
+		    &share,
+		    sizeof(*p) + (in->config ? protobuf_c_message_get_packed_size(&in->config->base)
+					     : 0)))
+		log_warn("handover: the memory of process %u is not charged", in->pid);
+	if (*in->cgroup)
+		cgroup = cgroup_adopt(svc->cgroups, s.pty ? CGROUP_PTYS : CGROUP_USER, in->cgroup);
+	p = proc_new(&svc->table, svc->context, &s, cgroup, &request, safe_scope(svc, in, cgroup),
+		     &share);
+	restore_counts(p, in);
+	log_operation(p->operation, "process_readopted", "process %d: adopted", (int)p->pid);
+	proc_pump(p);
+	return 0;
+}
+
+static int adopt_exit(struct pty_service *svc, const Handover__HandoverExit *in)
+{
+	struct exit_status status = {0};
+
+	if (!in->end || in->remaining_ms <= 0 || exit_status_parse(in->end, &status) < 0)
+		return -1;
+	if (!proc_table_find(&svc->table, (pid_t)in->pid))
+		proc_table_retain(&svc->table, (pid_t)in->pid, in->has_tag ? in->tag : NULL,
+				  &status, (uint64_t)in->remaining_ms);
+	return 0;
+}
+
+/* A child of the daemon before this one that nobody asks for: it has to be reaped. */
+static void adopt_helper(struct pty_service *svc, int32_t pid)
+{
+	int pidfd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+
+	if (pidfd < 0)
+		return;
+	if (budget_take(&svc->context->budget, BUDGET_PROCESSES, 1))
+		zombies_add(&svc->table.zombies, pid, pidfd);
+	else
+		close(pidfd);
+}
+
+void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *state,
+			struct pty_adopted *ret)
+{
+	size_t i;
+
+	*ret = (struct pty_adopted){0};
+	for (i = 0; i < state->n_processes; i++, ret->procs++)
+		ret->procs_failed += adopt_proc(svc, state->processes[i]) < 0;
+	for (i = 0; i < state->n_terminated; i++, ret->retained++)
+		ret->retained_failed += adopt_exit(svc, state->terminated[i]) < 0;
+	for (i = 0; i < state->n_helper_pids; i++)
+		adopt_helper(svc, state->helper_pids[i]);
+}
+
+void pty_handover_start_deadlines(struct pty_service *svc)
+{
+	struct proc *p, *next;
+	uint64_t left_ms;
+
+	for (p = TAILQ_FIRST(&svc->table.live); p; p = next) {
+		next = TAILQ_NEXT(p, link);
+		left_ms = p->adopted_deadline_ms;
+		if (!left_ms)
+			continue;
+		p->adopted_deadline_ms = 0;
+		proc_set_deadline(p, left_ms);
+	}
+}
