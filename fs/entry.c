@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/entry.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -172,6 +173,16 @@ int fs_entry_read_at(int dirfd, const char *name, const char *path, const char *
 	if (S_ISREG(mode) || S_ISDIR(mode))
 		read_metadata(dirfd == AT_FDCWD ? name : path, arena, info);
 	return 0;
+}
+
+void fs_entry_unknown(const char *path, unsigned char type, struct arena *arena,
+		      struct fs_entry *ret)
+{
+	filesystem__entry_info__init(&ret->info);
+	ret->stat = (struct stat){.st_mode = DTTOIF(type)};
+	ret->info.path = fs_text(path, arena);
+	ret->info.name = fs_path_name(ret->info.path, arena);
+	ret->info.type = file_type(ret->stat.st_mode);
 }
 
 int fs_entry_read(const char *path, struct fs_owners *owners, struct arena *arena,

@@ -64,6 +64,13 @@ struct fs_entry {
 int fs_entry_read_at(int dirfd, const char *name, const char *path, const char *shown_path,
 		     struct fs_owners *owners, struct arena *arena, struct fs_entry *ret);
 
+/*
+ * An entry that can't be read, by its name and its type in the directory (DT_DIR, readdir(3)): all
+ * else is unknown. Borrows `path`.
+ */
+void fs_entry_unknown(const char *path, unsigned char type, struct arena *arena,
+		      struct fs_entry *ret);
+
 /* The same for a path, in the words clients know: ERROR_NOT_FOUND or ERROR_INTERNAL. */
 int fs_entry_read(const char *path, struct fs_owners *owners, struct arena *arena,
 		  struct fs_entry *ret, struct error *err);

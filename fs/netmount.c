@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/vfs.h>
 
 #ifndef CIFS_SUPER_MAGIC
@@ -42,6 +43,21 @@ bool fs_magic_is_sizeless(long magic)
 	case BINFMTFS_MAGIC:
 	case BPF_FS_MAGIC:
 	case 0x62656570: /* configfs */
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool fs_errno_is_dead_mount(int errnum)
+{
+	switch (abs(errnum)) {
+	case EACCES:
+	case EHOSTDOWN:
+	case EIO:
+	case ENOTCONN:
+	case ESTALE:
+	case ETIMEDOUT:
 		return true;
 	default:
 		return false;

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/thread.h"
+#include "fs/netmount.h"
 #include "fs/service_impl.h"
 #include "fs/walk.h"
 
@@ -124,7 +125,10 @@ static int list_dirfd(struct list_dir_call *c)
 	return c->stands ? AT_FDCWD : fd;
 }
 
-/* Adds the current entry to the answer, and goes into it. One that has vanished is left out. */
+/*
+ * Adds the current entry to the answer, and goes into it. One that has vanished is left out. A dead
+ * mount is told by name and type, so that it does not hide the rest of the directory.
+ */
 static void list_entry(struct list_dir_call *c)
 {
 	struct fs_entry entry;
@@ -136,7 +140,10 @@ static void list_entry(struct list_dir_call *c)
 			     &entry);
 	if (r == -ENOENT)
 		return;
-	if (r < 0) {
+	if (r < 0 && fs_errno_is_dead_mount(r)) {
+		fs_entry_unknown(c->path[1], c->walk.type, &c->entry_arena, &entry);
+		entry.stat.st_mode = 0;
+	} else if (r < 0) {
 		list_fail(c, ERROR_INTERNAL, r, "error reading directory");
 		return;
 	}
@@ -149,7 +156,7 @@ static void list_entry(struct list_dir_call *c)
 	if (!S_ISDIR(entry.stat.st_mode) || c->walk.depth >= c->depth)
 		return;
 	r = fs_walk_enter(&c->walk);
-	if (r < 0 && r != -ENOENT && r != -ENOTDIR && r != -ELOOP)
+	if (r < 0 && r != -ENOENT && r != -ENOTDIR && r != -ELOOP && !fs_errno_is_dead_mount(r))
 		list_fail(c, ERROR_INTERNAL, r, "error reading directory");
 }
 

@@ -72,6 +72,9 @@ static int fill_gzip(struct made_body *m, struct evbuffer *out)
 		got = read_next(m, m->buffer, READ_BYTES);
 		if (got < 0)
 			return (int)got;
+		/* The file became shorter: a gzip stream that ends well would hide that. */
+		if (got == 0 && m->left && !m->download->sizeless)
+			return -EIO;
 		gzip_out_write(m->gzip, m->buffer, (size_t)got, got == 0, out);
 		if (got == 0)
 			return 0;

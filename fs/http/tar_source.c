@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "base/budget.h"
+#include "base/error.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "fs/entry.h"
 #include "fs/http/gzip_out.h"
@@ -34,11 +36,11 @@ struct tar_source {
 	struct fs_walk walk;
 	dev_t dev; /* of the top */
 	struct fs_owners owners;
-	struct arena arena;    /* for one entry */
-	int fd;		       /* the file in work, or -1 */
-	uint64_t size, left;   /* of it */
-	struct gzip_out *gzip; /* NULL: plain */
-	struct evbuffer *raw;  /* what is to be compressed */
+	struct arena arena;	   /* for one entry */
+	int fd;			   /* the file in work, or -1 */
+	uint64_t size, left;	   /* of it */
+	struct gzip_out *gzip;	   /* NULL: plain */
+	struct evbuffer *raw;	   /* what is to be compressed */
 	struct budget_share share; /* names of a large directory */
 };
 
@@ -108,6 +110,22 @@ static bool describe(struct tar_source *t, struct stat *st, struct tar_entry *e)
 	}
 }
 
+/*
+ * Adds an entry that can't be read: a mount whose server died, as the empty directory that its mount
+ * point is. A file would be one without its contents, so it is left out.
+ */
+static void add_dead(struct tar_source *t, int errnum, struct evbuffer *out)
+{
+	struct tar_entry e = {.type = TAR_DIRECTORY, .link = "", .user = "", .group = ""};
+
+	log_warn("an archive lacks '%s': %s", t->walk.relative, error_errno_text(errnum));
+	if (t->walk.type != DT_DIR)
+		return;
+	e.name = arena_printf(&t->arena, "%s/", t->walk.relative);
+	e.mode = 0755;
+	tar_write_header(&e, out);
+}
+
 /* Adds the current entry's header, and goes into it. 0 or -errno. */
 static int add_entry(struct tar_source *t, struct evbuffer *out)
 {
@@ -116,8 +134,13 @@ static int add_entry(struct tar_source *t, struct evbuffer *out)
 	int r;
 
 	arena_clear(&t->arena);
-	if (fstatat(fs_walk_dirfd(&t->walk), t->walk.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno;
+	if (fstatat(fs_walk_dirfd(&t->walk), t->walk.name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		r = -errno;
+		if (!fs_errno_is_dead_mount(r))
+			return r == -ENOENT ? 0 : r;
+		add_dead(t, r, out);
+		return 0;
+	}
 	if (!describe(t, &st, &e))
 		return 0;
 	e.mode = st.st_mode & 07777;
@@ -132,7 +155,10 @@ static int add_entry(struct tar_source *t, struct evbuffer *out)
 	if (e.type != TAR_DIRECTORY || is_kernels(t, &st))
 		return 0;
 	r = fs_walk_enter(&t->walk);
-	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP ? 0 : r;
+	if (r < 0 && fs_errno_is_dead_mount(r))
+		log_warn("an archive lacks the contents of '%s': %s", t->walk.relative,
+			 error_errno_text(r));
+	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP || fs_errno_is_dead_mount(r) ? 0 : r;
 }
 
 /* Adds a piece of the file in work, and what fills its last block. 0 or -errno. */

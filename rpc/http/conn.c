@@ -234,6 +234,15 @@ static bool conn_file_is_warm(struct http1_file *file)
 	return true;
 }
 
+/* Has a worker send the file. */
+static void conn_lend_file(struct conn *c)
+{
+	const struct http1_file *file = &c->http.file;
+
+	c->sending = file_send_start(c->server->loop, file->workers, c->fd, file->fd, file->offset,
+				     file->left, c->slow ? 0 : FILE_LENT_WAIT_MS, conn_sent, c);
+}
+
 /*
  * Sends a piece of the file, or has a worker do it. 1: some was sent; 0: nothing now; -1: it broke, or
  * the file is short.
@@ -245,13 +254,8 @@ static int conn_send_file(struct conn *c)
 	ssize_t n;
 
 	if (large || !conn_file_is_warm(file)) {
-		c->sending =
-			file_send_start(file->workers, c->fd, file->fd, file->offset, file->left,
-					c->slow ? 0 : FILE_LENT_WAIT_MS, conn_sent, c);
-		if (c->sending)
-			return 0;
-		http1_abort(&c->http);
-		return -1;
+		conn_lend_file(c);
+		return 0;
 	}
 	n = sendfile(c->fd, file->fd, &file->offset, (size_t)(file->warm_until - file->offset));
 	if (n > 0) {
@@ -261,6 +265,11 @@ static int conn_send_file(struct conn *c)
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
+	/* A file that sendfile(2) can't send: a worker reads and writes it. */
+	if (n < 0 && errno == EINVAL) {
+		conn_lend_file(c);
+		return 0;
+	}
 	http1_abort(&c->http);
 	return -1;
 }

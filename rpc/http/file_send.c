@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/loop.h"
@@ -19,8 +21,18 @@
 /* Between two looks at the clock. */
 #define PIECE_BYTES (4u * 1024 * 1024)
 
+/* What is read at a time from a file that sendfile(2) can't send. */
+#define COPY_BYTES (64u * 1024)
+
+/* Without descriptors it is tried again after this time. */
+#define SHORTAGE_MS 100
+
 struct file_send {
 	struct work work;
+	struct workers *workers;
+	struct timer retry; /* pending: there was no descriptor for a duplicate */
+	int borrowed_sock;
+	int borrowed_fd;
 	int sock; /* duplicates: the connection may be closed meanwhile */
 	int fd;
 	off_t offset;
@@ -33,6 +45,24 @@ struct file_send {
 	void *arg;
 };
 
+/*
+ * As sendfile(2), but for files of file systems that have no splice: hugetlbfs, some of the kernel's
+ * own and of FUSE. sendfile fails with EINVAL there.
+ */
+static ssize_t copy_piece(struct file_send *f)
+{
+	size_t piece = f->left < COPY_BYTES ? (size_t)f->left : COPY_BYTES;
+	char *buffer = mem_alloc(piece);
+	ssize_t n = pread(f->fd, buffer, piece, f->offset);
+
+	if (n > 0)
+		n = send(f->sock, buffer, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n > 0)
+		f->offset += n;
+	free(buffer);
+	return n;
+}
+
 /* Sends once, or waits for the client. False where that is all. */
 static bool send_piece(struct file_send *f)
 {
@@ -40,6 +70,8 @@ static bool send_piece(struct file_send *f)
 	size_t piece = f->left < PIECE_BYTES ? (size_t)f->left : PIECE_BYTES;
 	ssize_t n = sendfile(f->sock, f->fd, &f->offset, piece);
 
+	if (n < 0 && errno == EINVAL)
+		n = copy_piece(f);
 	if (n > 0) {
 		f->left -= (uint64_t)n;
 		f->sent += (uint64_t)n;
@@ -79,33 +111,58 @@ static void send_done(struct work *work)
 	free(f);
 }
 
-struct file_send *file_send_start(struct workers *workers, int sock, int fd, off_t offset,
-				  uint64_t length, int wait_ms,
+/* Duplicates the descriptors and queues the work; false if there is no descriptor left. */
+static bool begin(struct file_send *f)
+{
+	f->sock = fcntl(f->borrowed_sock, F_DUPFD_CLOEXEC, 3);
+	f->fd = fcntl(f->borrowed_fd, F_DUPFD_CLOEXEC, 3);
+	if (f->sock >= 0 && f->fd >= 0) {
+		work_submit(f->workers, &f->work);
+		return true;
+	}
+	fd_close(&f->sock);
+	fd_close(&f->fd);
+	return false;
+}
+
+static void on_retry(void *arg)
+{
+	struct file_send *f = arg;
+
+	if (!begin(f))
+		timer_set_ms(&f->retry, SHORTAGE_MS);
+}
+
+struct file_send *file_send_start(struct loop *loop, struct workers *workers, int sock, int fd,
+				  off_t offset, uint64_t length, int wait_ms,
 				  void (*done)(void *arg, uint64_t sent, enum file_send_end end),
 				  void *arg)
 {
-	FD_AUTO int own_sock = fcntl(sock, F_DUPFD_CLOEXEC, 3);
-	FD_AUTO int own_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	struct file_send *f;
+	struct file_send *f = mem_zalloc(sizeof(*f));
 
-	if (own_sock < 0 || own_fd < 0)
-		return NULL;
-	f = mem_zalloc(sizeof(*f));
 	f->work.run = send_run;
 	f->work.done = send_done;
-	f->sock = fd_take(&own_sock);
-	f->fd = fd_take(&own_fd);
+	f->workers = workers;
+	f->borrowed_sock = sock;
+	f->borrowed_fd = fd;
 	f->offset = offset;
 	f->left = length;
 	f->wait_ms = wait_ms;
 	f->done = done;
 	f->arg = arg;
-	work_submit(workers, &f->work);
+	timer_init(&f->retry, loop, on_retry, f);
+	on_retry(f);
 	return f;
 }
 
 void file_send_forget(struct file_send *f)
 {
-	if (f)
+	if (!f)
+		return;
+	if (timer_pending(&f->retry)) {
+		timer_cancel(&f->retry);
+		free(f);
+	} else {
 		atomic_store_explicit(&f->forgotten, true, memory_order_relaxed);
+	}
 }

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 struct file_send;
+struct loop;
 struct workers;
 
 /* Why a worker sends no more. */
@@ -22,11 +23,12 @@ enum file_send_end {
 /*
  * Has a worker send up to `length` bytes of `fd` from `offset` on through the socket, which does not
  * block; where the client takes nothing for wait_ms, it gives up for now. Nobody else may write to the
- * socket before `done` is called on the loop, with the number of bytes that were sent. Borrows both
- * descriptors for the call alone. NULL where there are none left to duplicate them.
+ * socket before `done` is called on the loop, with the number of bytes that were sent. Duplicates both
+ * descriptors; if there are none left, the sending begins once there are. So the caller keeps them
+ * open until `done` or file_send_forget.
  */
-struct file_send *file_send_start(struct workers *workers, int sock, int fd, off_t offset,
-				  uint64_t length, int wait_ms,
+struct file_send *file_send_start(struct loop *loop, struct workers *workers, int sock, int fd,
+				  off_t offset, uint64_t length, int wait_ms,
 				  void (*done)(void *arg, uint64_t sent, enum file_send_end end),
 				  void *arg);
 

@@ -7,10 +7,12 @@ The daemon lives on and leaks nothing, and an atomic upload left the old file wh
 
 import errno
 import gzip
+import io
 import os
 import random
 import shutil
 import subprocess
+import tarfile
 import threading
 
 import pytest
@@ -320,6 +322,25 @@ class TestGoneMeanwhile:
                 continue
         return False
 
+    def test_shrinking_file_as_gzip(self, files, tmp_path):
+        """The answer is broken off, as it is without gzip.
+
+        It ended as a valid gzip stream, so the client took the first part of the file for all of it.
+        """
+        path = tmp_path / "f.txt"
+        path.write_bytes(b"".join(b"%x\n" % (i * 2654435761) for i in range(3_000_000)))
+        with files.connect() as wire:
+            wire.send(request("GET", files.target(path), "Accept-Encoding: gzip"))
+            assert wire.head()["Content-Encoding"] == "gzip"
+            os.truncate(path, 1000)
+            got = wire.buffer
+            try:
+                while data := wire.socket.recv(1 << 20):
+                    got += data
+            except ConnectionResetError:
+                pass
+            assert not got.endswith(b"0\r\n\r\n")
+
     def test_file_of_a_download(self, files, tmp_path):
         data = os.urandom(MEBIBYTE) * 32
         (tmp_path / "f").write_bytes(data)
@@ -410,6 +431,30 @@ class TestHungMount:
         for kind in (BYTES, b"content"), (FORM, form(part("content"))):
             answer = files.send("POST", files.target(fuse.where / "f"), kind[0], body=kind[1])
             assert answer.status == status
+
+    def test_parent_of_a_dead_mount(self, files, fuse, tmp_path):
+        """A mount whose server died is told by its name; the rest of the directory is there, too.
+
+        A listing of its parent was an error, and an archive of its parent ended where it came to it.
+        """
+        for name in "a", "z":
+            (tmp_path / name).write_text(name)
+        # Somebody is in it, so that a forced umount fails, and ends the server: ENOTCONN from now on.
+        somebody = os.open(fuse.where, os.O_PATH)
+        subprocess.run(["umount", "-f", fuse.where], check=False, stderr=subprocess.DEVNULL)
+        fuse.thread.join(20)
+        try:
+            with pytest.raises(OSError):
+                os.stat(fuse.where)
+            found = {entry["name"]: entry["type"] for entry in files.list(tmp_path, 2)}
+            assert found == {"a": "FILE_TYPE_FILE", "fuse": "FILE_TYPE_DIRECTORY",
+                             "z": "FILE_TYPE_FILE"}
+            body = files.get(tmp_path, format="tar").body
+            with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+                assert tar.getnames() == ["a", "fuse", "z"]
+        finally:
+            os.close(somebody)
+            subprocess.run(["umount", "-l", fuse.where], check=True)
 
     def test_others_go_on(self, files, fuse, tmp_path):
         fuse.hang()

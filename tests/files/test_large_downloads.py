@@ -6,6 +6,7 @@ bytes, and the answer behind them none of those.
 import os
 import random
 import socket
+import subprocess
 import time
 
 import pytest
@@ -29,6 +30,23 @@ def path(tmp_path):
 
 def get(files, path, *fields):
     return request("GET", files.target(path), *fields)
+
+
+def test_without_splice(files, tmp_path):
+    """A file of a file system that has no splice: sendfile(2) fails with EINVAL.
+
+    The answer was broken off after its head. hugetlbfs has none.
+    """
+    where = tmp_path / "huge"
+    where.mkdir()
+    subprocess.run(["mount", "-t", "hugetlbfs", "hugetlbfs", where], check=True)
+    try:
+        with open(where / "f", "wb") as f:
+            f.truncate(4 << 20)
+        assert files.get(where / "f").body == bytes(4 << 20)
+        assert files.get(where / "f", "Range: bytes=5-1000004").body == bytes(1_000_000)
+    finally:
+        subprocess.run(["umount", "-l", where], check=True)
 
 
 @pytest.mark.parametrize("size", [

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -86,7 +87,8 @@ static void on_sent(void *arg, uint64_t sent, enum file_send_end end)
 static void send_part(struct place *p, off_t offset, uint64_t length)
 {
 	p->calls = 0;
-	assert_non_null(file_send_start(p->workers, p->ours, p->fd, offset, length, 1, on_sent, p));
+	assert_non_null(file_send_start(&p->loop, p->workers, p->ours, p->fd, offset, length, 1,
+					on_sent, p));
 	loop_run(&p->loop);
 	assert_int_equal(p->calls, 1);
 }
@@ -172,7 +174,8 @@ static void test_forgotten(void **state)
 	struct place *p = *state;
 	struct pollfd pollfd = {.fd = p->theirs, .events = POLLRDHUP};
 
-	file_send_forget(file_send_start(p->workers, p->ours, p->fd, 0, FILE_BYTES, 1, on_sent, p));
+	file_send_forget(file_send_start(&p->loop, p->workers, p->ours, p->fd, 0, FILE_BYTES, 1,
+					 on_sent, p));
 	file_send_forget(NULL);
 	fd_close(&p->ours);
 	assert_int_equal(poll(&pollfd, 1, 20000), 1);
@@ -180,6 +183,35 @@ static void test_forgotten(void **state)
 	while (workers_busy(p->workers))
 		event_base_loop(p->loop.base, EVLOOP_ONCE);
 	assert_int_equal(p->calls, 0);
+}
+
+/*
+ * A queued download needs two more descriptors than it has. Without them it was broken off, though a
+ * moment later there were enough.
+ */
+static void test_no_descriptors(void **state)
+{
+	struct place *p = *state;
+	struct rlimit old, none;
+	struct file_send *sending;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	none = old;
+	none.rlim_cur = 3;
+	/* A thread for the work must be there: it needs no descriptor. */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	sending = file_send_start(&p->loop, p->workers, p->ours, p->fd, 5, 100, 1, on_sent, p);
+	assert_non_null(sending);
+	event_base_loop(p->loop.base, EVLOOP_ONCE);
+	assert_int_equal(p->calls, 0);
+	/* One that is forgotten while it waits is no more. */
+	file_send_forget(
+		file_send_start(&p->loop, p->workers, p->ours, p->fd, 0, 1, 1, on_sent, p));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	loop_run(&p->loop);
+	assert_int_equal(p->calls, 1);
+	assert_int_equal(p->sent, 100);
+	assert_int_equal(take(p, 5), 100);
 }
 
 int main(void)
@@ -191,6 +223,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_short_file, begin, end),
 		cmocka_unit_test_setup_teardown(test_client_gone, begin, end),
 		cmocka_unit_test_setup_teardown(test_forgotten, begin, end),
+		cmocka_unit_test_setup_teardown(test_no_descriptors, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
