@@ -389,6 +389,7 @@ static void start_services(struct daemon *d)
 	control_register(&d->control, d->router);
 	start_cgroups(d);
 	d->fs = fs_service_new(&d->context, &fs_auth);
+	fs_service_set_keep_owner(d->fs, d->options->keep_owner);
 	fs_service_register(d->fs, d->router);
 	d->control.pty = d->pty = pty_service_new(&d->context, d->cgroups);
 	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)

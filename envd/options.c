@@ -50,6 +50,8 @@ static const struct flag flags[] = {
 	     "    \tSIGTERM and SIGPWR power off, SIGINT reboots)"),
 	FLAG("isnotfc", FLAG_BOOL, is_not_fc, NULL,
 	     "run outside of Firecracker: no metadata service, no log export"),
+	FLAG("keep-owner", FLAG_BOOL, keep_owner, NULL,
+	     "an upload without username leaves an existing file with its owner"),
 	FLAG("kill-scope", FLAG_SCOPE, kill_scope, "scope",
 	     "what a KILL reaches: leader, session or tree (default session)"),
 	FLAG("listen", FLAG_LISTEN, listen, "address",

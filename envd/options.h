@@ -32,6 +32,7 @@ struct options {
 	bool cors;
 	bool any_vsock_peer;
 	const char *forward_ip; /* NULL: by is_not_fc */
+	bool keep_owner;
 	const char *kill_scope; /* "leader", "session", "tree" */
 	bool init;		/* be PID 1 */
 	struct pid1_options pid1;

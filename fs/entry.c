@@ -115,6 +115,7 @@ static mode_t resolve_link(const char *path, struct arena *arena, Filesystem__En
 
 	mode = stat(target, &st) == 0 ? st.st_mode : 0;
 	info->symlink_target = fs_text(arena_strdup(arena, target), arena);
+	info->is_symlink = true;
 	info->opt_symlink_target_case = FILESYSTEM__ENTRY_INFO__OPT_SYMLINK_TARGET_SYMLINK_TARGET;
 	free(resolved);
 	return mode;

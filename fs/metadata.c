@@ -76,8 +76,10 @@ int fs_metadata_parse(const struct http_head *head, struct arena *arena, struct 
 			       err) < 0)
 			return -1;
 		total += PREFIX_BYTES + strlen(key) + field->value_bytes;
+		if (total > FS_METADATA_TOTAL_MAX_BYTES)
+			continue;
 		if (!ret->items)
-			ret->items = arena_alloc(arena, HTTP_MAX_FIELDS * sizeof(*ret->items));
+			ret->items = arena_alloc(arena, head->n_fields * sizeof(*ret->items));
 		ret->items[ret->n++] = (struct fs_metadata_item){arena_strdup(arena, key),
 								 arena_strdup(arena, field->value)};
 	}

@@ -17,6 +17,11 @@ struct fs_service *fs_service_new(struct context *context, const struct fs_auth 
 	return svc;
 }
 
+void fs_service_set_keep_owner(struct fs_service *svc, bool keep)
+{
+	svc->keep_owner = keep;
+}
+
 void fs_service_free(struct fs_service *svc)
 {
 	free(svc);

@@ -22,9 +22,15 @@ struct fs_auth {
 	void *arg;
 };
 
-/* Borrows `state`; copies `auth`, which may be NULL: no token is ever set. */
+/* Borrows `context`; copies `auth`, which may be NULL: no token is ever set. */
 struct fs_service *fs_service_new(struct context *context, const struct fs_auth *auth);
 void fs_service_free(struct fs_service *svc);
+
+/*
+ * Whether an upload without `username` leaves an existing file with its owner. By default it gives
+ * the file to the default user, as the reference does.
+ */
+void fs_service_set_keep_owner(struct fs_service *svc, bool keep);
 
 /* Adds the methods and endpoints. The service must outlive the router. */
 void fs_service_register(struct fs_service *svc, struct router *router);

@@ -18,6 +18,7 @@
 struct fs_service {
 	struct context *context;
 	struct fs_auth auth;
+	bool keep_owner; /* fs_service_set_keep_owner */
 };
 
 /*

@@ -52,6 +52,14 @@ static int find_file(struct download *d)
 	return 0;
 }
 
+/* Whether a file that says its size is 0 has contents all the same: FUSE has such files. */
+static bool has_bytes(int fd)
+{
+	char byte;
+
+	return pread(fd, &byte, 1, 0) == 1;
+}
+
 static int open_file(struct download *d)
 {
 	const char *shown = fs_text(d->path, &d->arena);
@@ -76,7 +84,8 @@ static int open_file(struct download *d)
 				 shown);
 	if (fstatfs(d->fd, &fs) == 0) {
 		d->far = fs_magic_is_network((long)fs.f_type);
-		d->sizeless = fs_magic_is_sizeless((long)fs.f_type);
+		d->sizeless = fs_magic_is_sizeless((long)fs.f_type) ||
+			      (d->far && d->st.st_size == 0 && has_bytes(d->fd));
 	}
 	return 0;
 }

@@ -393,6 +393,7 @@ void fs_upload_open(struct stream *s, void *arg)
 	u->user = request.user;
 	u->options.uid = u->user.uid;
 	u->options.gid = u->user.gid;
+	u->options.keep_owner = svc->keep_owner && !request.username;
 	u->sink.take = upload_take;
 	u->sink.done = upload_done;
 	u->sink.gone = upload_gone;

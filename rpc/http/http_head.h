@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define HTTP_HEAD_MAX_BYTES 65536 /* with the request line and the empty line; more is 431 */
-#define HTTP_MAX_FIELDS	    100	  /* more is 431 */
+#define HTTP_MAX_FIELDS	    1000  /* more is 431 */
 
 struct http_field {
 	const char *name;  /* lower case, NUL-terminated */

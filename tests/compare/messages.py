@@ -54,7 +54,7 @@ SCHEMA = {
     "EntryInfo": {"name": (1, "string"), "type": (2, "FileType"), "path": (3, "string"),
                   "size": (4, "int64"), "mode": (5, "uint32"), "permissions": (6, "string"),
                   "owner": (7, "string"), "group": (8, "string"),
-                  "modifiedTime": (9, "Timestamp"), "symlinkTarget": (10, "?string"),
+                  "modifiedTime": (9, "Timestamp"), "symlinkTarget": (10, "?string"), "isSymlink": (12, "bool"),
                   "metadata": (11, "{}")},
     "FilesystemEvent": {"name": (1, "string"), "type": (2, "EventType"),
                         "entry": (3, "EntryInfo")},

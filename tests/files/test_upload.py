@@ -13,7 +13,7 @@ import zlib
 import pytest
 from wire import request
 
-from client import BYTES, FORM, form, part, target
+from client import BYTES, FORM, Files, form, part, target
 
 
 def mode(path):
@@ -339,7 +339,36 @@ class TestTheFile:
         assert files.put(tmp_path / "f", "x", username="late").status == 401
 
 
+def test_keep_owner(files, other_daemon, tmp_path):
+    """An upload without a user took the file of a user away from that user, and gave it to root.
+
+    The reference does that, and its clients may see it, so it takes a flag to keep the owner.
+    """
+    keeping = Files(other_daemon("-keep-owner").address)
+    path = tmp_path / "f"
+    for client, user, kept in [(keeping, None, True), (keeping, "root", False), (files, None, False)]:
+        for name, kind in KINDS.items():
+            path.write_text("old")
+            os.chown(path, 1000, 2000)
+            assert upload(client.as_user(user), path, kind, "new").status == 200
+            assert (name, owner(path)) == (name, (1000, 2000) if kept else (0, 0))
+            assert path.read_text() == "new"
+    assert upload(keeping, tmp_path / "new", KINDS["bytes"], "x").status == 200
+    assert (tmp_path / "new").stat().st_uid == 0
+
+
 class TestMetadata:
+    def test_many(self, files, mounts):
+        """More fields than a head could have once: 300 work on the reference, 100 were 431 here."""
+        path = mounts("tmpfs", 4) / "f"
+        fields = [f"X-Metadata-{i:03}: v" for i in range(280)]
+        answer = files.put(path, "x", *fields)
+        assert answer.status == 200
+        assert answer.json()[0]["metadata"] == {f"{i:03}": "v" for i in range(280)}
+        # Their sum has a bound of its own.
+        answer = files.put(path, "x", *(f"X-Metadata-{i:03}: v" for i in range(600)))
+        assert (answer.status, "exceeds 4096 bytes" in answer.json()["message"]) == (400, True)
+
     @kinds
     def test_rows(self, files, tmp_path, kind):
         rows = [

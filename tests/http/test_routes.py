@@ -34,7 +34,7 @@ def test_no_such_path(wire, path):
 def test_wrong_method(wire, method):
     answer = ask(wire, method, "/health")
     assert (answer.status, answer.body) == (405, b"")
-    assert answer.all("Allow") == ["GET"]
+    assert answer.all("Allow") == ["GET", "HEAD"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])

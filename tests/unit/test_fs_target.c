@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -378,6 +380,33 @@ static void test_failure_removes_new(void **state)
 	assert_int_equal(count_entries(), 2);
 }
 
+/*
+ * A file system that keeps no owners (s3fs), or a daemon without CAP_CHOWN: the answer was an error,
+ * and the file empty. Who owns the file is then the mount's business.
+ */
+static void test_chown_refused(void **state)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3],
+		none[_LINUX_CAPABILITY_U32S_3];
+	struct fs_target_options o = {.uid = 1234, .gid = 1234};
+
+	if (getuid() != 0)
+		skip();
+	assert_int_equal(syscall(SYS_capget, &header, sets), 0);
+	memcpy(none, sets, sizeof(sets));
+	none[0].effective &= ~CAP_TO_MASK(CAP_CHOWN);
+	assert_int_equal(syscall(SYS_capset, &header, none), 0);
+	for (int old = 0; old < 2; old++) {
+		assert_int_equal(upload("f", &o, old ? "again" : "first"), 0);
+		assert_file(in_dir("f"), old ? "again" : "first");
+	}
+	o.atomic = true;
+	assert_int_equal(upload("g", &o, "atomic"), 0);
+	assert_file(in_dir("g"), "atomic");
+	assert_int_equal(syscall(SYS_capset, &header, sets), 0);
+}
+
 /* The reader of a FIFO saw an end of file when an upload to it was refused. */
 static void test_fifo_is_not_opened(void **state)
 {
@@ -447,6 +476,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_two_writers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_conditions_exclude, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_removes_new, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_chown_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fifo_is_not_opened, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_protected_links, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
