@@ -161,7 +161,7 @@ static void feed_deliver(struct watch_feed *feed)
 				watcher_event(w, output->event);
 		watch_event_unref(output->event);
 	}
-	feed->window_events += (unsigned)source->n_outputs;
+	feed->events += (unsigned)source->n_outputs;
 	source->n_outputs = 0;
 }
 
@@ -276,16 +276,18 @@ static void feed_close(struct watch_feed *feed)
 	work_submit(feeds->workers, &feed->work);
 }
 
-/* Whether events come in such numbers that they had better be read together. See feed.h. */
-static bool feed_is_burst(struct watch_feed *feed, uint64_t now_ms)
+/* Whether the feed should pause, as events come in great numbers. See feed.h. */
+static bool feed_should_pause(struct watch_feed *feed, uint64_t now_ms)
 {
-	feed->window_reads++;
-	if (now_ms - feed->window_began_ms < FEED_BURST_WINDOW_MS)
-		return feed->window_events >= FEED_BURST_EVENTS &&
-		       feed->window_events >= FEED_BURST_PER_READ * feed->window_reads;
-	feed->window_began_ms = now_ms;
-	feed->window_events = feed->window_reads = 0;
-	return false;
+	if (feed->paused && feed->events < FEED_PAUSE_WORTH_EVENTS)
+		feed->pause_not_before_ms = now_ms + FEED_PAUSE_RETRY_MS;
+	if (now_ms - feed->window_began_ms >= FEED_BURST_WINDOW_MS) {
+		feed->window_began_ms = now_ms;
+		feed->window_events = 0;
+	}
+	feed->window_events += feed->events;
+	feed->events = 0;
+	return feed->window_events >= FEED_BURST_EVENTS && now_ms >= feed->pause_not_before_ms;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -312,8 +314,9 @@ static void feed_wait(struct watch_feed *feed)
 	int64_t due_ms = watch_source_due_ms(feed->source, now_ms);
 
 	feed_set_state(feed, FEED_WAITING);
-	if (feed_is_burst(feed, now_ms))
-		due_ms = FEED_BURST_PAUSE_MS;
+	feed->paused = feed_should_pause(feed, now_ms);
+	if (feed->paused)
+		due_ms = FEED_PAUSE_MS;
 	else
 		feed_wait_readable(feed);
 	if (due_ms >= 0)

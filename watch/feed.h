@@ -37,15 +37,16 @@ struct watch_tree;
 struct watcher;
 
 /*
- * A burst: FEED_BURST_EVENTS in FEED_BURST_WINDOW_MS, and FEED_BURST_PER_READ of them on average at
- * each wake. Then the feed pauses before it reads the queue again, so that many events leave in one
- * write and the writer is not held up by our wakes. A client that waits for the event of each of
- * its writes makes few events a wake, and never waits for the pause.
+ * After FEED_BURST_EVENTS events in FEED_BURST_WINDOW_MS the feed pauses before it reads the kernel's
+ * queue again: many events then leave in one write, and whoever makes them is not held up by our
+ * wakes. A client that waits for the event of each of its writes makes nothing during a pause. So
+ * after a pause that brought fewer than FEED_PAUSE_WORTH_EVENTS, none follows for FEED_PAUSE_RETRY_MS.
  */
-#define FEED_BURST_EVENTS    64
-#define FEED_BURST_WINDOW_MS 10
-#define FEED_BURST_PER_READ  4
-#define FEED_BURST_PAUSE_MS  2
+#define FEED_BURST_EVENTS	64
+#define FEED_BURST_WINDOW_MS	10
+#define FEED_PAUSE_MS		2
+#define FEED_PAUSE_WORTH_EVENTS 16
+#define FEED_PAUSE_RETRY_MS	500
 
 TAILQ_HEAD(watcher_list, watcher);
 
@@ -66,9 +67,11 @@ struct watch_feed {
 	bool network;			   /* its trees go into network file systems */
 	TAILQ_HEAD(, watch_root) roots;
 	size_t n_roots;
-	uint64_t window_began_ms; /* since when the next two count */
+	unsigned events;	  /* delivered since the feed last began to wait */
+	uint64_t window_began_ms; /* since when window_events counts */
 	unsigned window_events;
-	unsigned window_reads;
+	bool paused; /* it waits for the end of a pause, not for the kernel */
+	uint64_t pause_not_before_ms;
 	int readable_fd; /* that `readable` waits for; -1: none */
 	struct event readable;
 	struct timer due;
