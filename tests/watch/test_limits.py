@@ -116,6 +116,33 @@ def test_a_poller_that_nobody_asks(envd, daemon, directory):
     assert poller.texts() == [f"CREATE {4 * BURST}"]
 
 
+def test_pollers_that_nobody_asks_lock_nobody_out(other_daemon, directory):
+    """200 pollers that were never asked held all the memory that the daemon may use for what waits,
+    and every other call failed, even the RemoveWatcher that would have freed it."""
+    _, client = other_daemon()
+    top = new_directory()
+    pollers = []
+    for i in range(200):
+        os.mkdir(f"{top}/{i}")
+        pollers.append(client.poll(f"{top}/{i}", False, True))
+    stream, poller = client.watch(directory), client.poll(directory)
+    for name in range(600):
+        for i in range(200):
+            os.close(os.open(f"{top}/{i}/{name}{'x' * 200}", os.O_CREAT | os.O_WRONLY))
+    # They are full when the last of them have dropped something.
+    sh(directory, ":>a; echo x >a; rm a")
+    for watch in (stream, poller):
+        assert watch.texts() == ["CREATE a", "WRITE a", "REMOVE a"]
+    answers = [p.get() for p in pollers[::50]]
+    assert any(str(events[-1]) == "WRITE ." for events in answers)
+    for p in pollers:
+        assert p.remove() == {}
+    # All of the memory is there again.
+    late = client.poll(directory, False, True)
+    make_files(directory, 5000)
+    assert len(late.until("CREATE 4999")) >= 5000
+
+
 def test_a_thousand_watchers(other_daemon, directory):
     """Half of them streams; all on one tree, which is watched once."""
     daemon, client = other_daemon()
