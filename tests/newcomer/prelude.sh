@@ -66,7 +66,8 @@ document_end() {
 		echo "FAILED $BLOCKS_NAME:$block: the block ended the shell"
 		failed=$((failed + 1))
 	fi
-	echo "$passed passed, $failed failed"
+	# Behind whatever a block left without the end of its line.
+	printf '\n%s passed, %s failed\n' "$passed" "$failed"
 	[ "$failed" -eq 0 ]
 	exit
 }
