@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 USER = "newcomer"
 
 # What one has who has just cloned: git, make to say `make`, and sudo.
-PACKAGES = "sudo,git,make,ca-certificates,adduser,passwd,libpam-modules"
+PACKAGES = "apt,sudo,git,make,ca-certificates,adduser,passwd,libpam-modules"
 
 SYSTEMS = {
     "debian": ("bookworm", "main", [], None),
