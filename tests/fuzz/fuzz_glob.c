@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Patterns and paths. The first byte says where the input is cut in two. For short ones, what
  * matches must be what the rules say when they are followed literally, whatever that costs.
@@ -10,7 +11,7 @@
 
 #define SHORT_BYTES 10
 
-/* As watch/glob.h says; without sets and escapes. */
+/* Follows watch/engine/glob.h literally, without sets and escapes. */
 static bool matches(const char *pattern, const char *p, const char *t)
 {
 	size_t stars = strspn(p, "*"), i;

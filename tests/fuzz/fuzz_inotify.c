@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Buffers of inotify's. What the decoder takes must be what a plain reading of inotify(7) finds,
  * and the records must add up to the buffer.

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * After whatever was done to a tree, by several processes at once, a client that applies the events
- * has the true picture: names, types, contents, modes. Also where the kernel's queue runs over.
+ * Several processes change a tree at random. A client that applies the events must end with the
+ * true picture: names, types, contents, modes; also if the kernel's queue overflows.
  *
- * WATCH_SEEDS says how many different runs are made of each kind, WATCH_SEED the first of them,
- * WATCH_KIND of which kind, and WATCH_TRACE prints the events.
+ * Environment: WATCH_SEEDS is the number of runs of each kind, WATCH_SEED the first seed,
+ * WATCH_KIND the name of the only test to run, WATCH_TRACE prints the events.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,22 +45,23 @@ struct run {
 	struct watch_source *source;
 	struct watch_tree *tree;
 	struct picture picture;
-	bool lenient;	      /* always, as picture.ahead */
-	uint64_t ahead_bytes; /* what the source must have applied for the client to be behind */
-	size_t trace;	      /* events to print; 0: none */
+	bool lenient; /* picture.ahead stays true */
+	uint64_t
+		ahead_bytes; /* once the source has applied so much, the client is not ahead any more */
+	size_t trace;	     /* events to print; 0: none */
 };
 
-/* How the runs of one kind differ from those of others. */
+/* One kind of run. */
 struct kind {
 	const char *name;
 	bool recursive;
-	bool on_loop;	     /* as the daemon drives: on the loop as far as that goes */
-	bool lists;	     /* the client looks at the directories that it is told of */
-	bool one_by_one;     /* it is told each event before the next thing is done */
+	bool on_loop;	     /* driven as by the daemon: on the loop if that is possible */
+	bool lists;	     /* the client lists directories that it is told of */
+	bool one_by_one;     /* a drive ends after each event */
 	bool rests;	     /* the source rests in the middle of looks */
 	const char *queued;  /* max_queued_events */
 	size_t names_bytes;  /* of memory for the names of files; 0: as the daemon */
-	bool may_look_again; /* the memory does not suffice for telling all */
+	bool may_look_again; /* there is too little memory to emit everything */
 };
 
 static void write_text(const char *path, const char *text)
@@ -72,8 +73,8 @@ static void write_text(const char *path, const char *text)
 }
 
 /*
- * A source whose queue in the kernel is short: the limit is the instance's from its beginning. It is
- * one for the machine, so whoever sets it holds the lock; as does tests/watch/conftest.py.
+ * Makes a source with a short queue in the kernel. An instance takes the limit when it is made. The
+ * limit is one for the machine, so a lock is held while it is set, as in tests/watch/conftest.py.
  */
 static void new_source(struct run *run, const char *queued)
 {
@@ -81,7 +82,7 @@ static void new_source(struct run *run, const char *queued)
 	char *before = NULL;
 	size_t n;
 
-	/* Where the limit can't be set, nothing is lost, and the rest is tested all the same. */
+	/* If the limit can't be set, nothing is lost, and everything else is tested. */
 	if (queued && access(QUEUE_LIMIT, W_OK) < 0)
 		queued = NULL;
 	if (queued) {
@@ -121,9 +122,7 @@ static void take_outputs(struct run *run)
 		run->picture.looked = false;
 		run->ahead_bytes = watch_source_queued_bytes(source);
 	}
-	/*
-	 * What was lost is told by a look of the source's own, and may be older than the client's.
-	 */
+	/* After an overflow an event may be older than what the client saw for itself. */
 	if (watch_source_applied_bytes(source) >= run->ahead_bytes && !source->overflowed &&
 	    !watch_source_is_looking(source) && source->overflows == 0 && !run->lenient)
 		run->picture.ahead = false;
@@ -171,10 +170,10 @@ static void run_begin(struct run *run, const struct kind *kind, unsigned long se
 	snprintf(run->outside, sizeof(run->outside), "%s/out", base);
 	if (mkdir(run->root, 0755) < 0 || mkdir(run->outside, 0755) < 0)
 		fatal("mkdir");
-	/* Files that are not remembered may have events of a time before their directory's watch. */
+	/* A file that is not remembered may have an event from before its directory was read. */
 	run->lenient = kind->names_bytes != 0;
 	run->trace = getenv("WATCH_TRACE") != NULL;
-	/* Something to begin with, inside and outside. */
+	/* The tree is not empty when the watch begins, and neither is the place outside. */
 	pid = changes_start(run->root, run->outside, seed + 1000003, CHANGES, kind->lists);
 	waitpid(pid, NULL, 0);
 	pid = changes_start(run->outside, run->root, seed + 2000003, CHANGES / 2, kind->lists);
@@ -215,8 +214,8 @@ static void one_run(const struct kind *kind, unsigned long seed, unsigned long *
 
 	run_begin(&run, kind, seed);
 	/*
-	 * The first process is at work already when the watch begins, unless events are lost: of
-	 * what came and went among those, the client must not know by a look of its own.
+	 * The first process is at work already when the watch begins. Not so if events get lost: a
+	 * client that ignores "look again" must not have seen what came and went meanwhile.
 	 */
 	if (!kind->queued)
 		pids[0] = changes_start(run.root, run.outside, seed * 10, CHANGES, kind->lists);
@@ -232,7 +231,7 @@ static void one_run(const struct kind *kind, unsigned long seed, unsigned long *
 	for (i = kind->queued ? 0 : 1; i < PROCESSES; i++)
 		pids[i] = changes_start(run.root, run.outside, seed * 10 + i, CHANGES, kind->lists);
 	while (left > 0) {
-		/* A reader that is away for a while loses events. */
+		/* A reader that pauses loses events. */
 		if (kind->queued)
 			poll(NULL, 0, 3);
 		if (drive(&run, kind) == WATCH_DRIVE_IDLE) {
@@ -265,7 +264,7 @@ static void many_runs(const struct kind *kind)
 
 	for (seed = begin; seed < begin + seeds; seed++)
 		one_run(kind, seed, &losses);
-	/* A run without a loss would say nothing of losses. */
+	/* Otherwise overflows were not tested. */
 	if (kind->queued && seeds >= 8 && access(QUEUE_LIMIT, W_OK) == 0)
 		assert_true(losses > 0);
 }
@@ -325,14 +324,14 @@ static void test_overflow_of_directory(void **state)
 	many_runs(&(struct kind){.name = "overflow of a directory", .queued = "16"});
 }
 
-/* What came and went among the lost events, the client may have seen for itself. */
+/* The client may have seen what came and went among the lost events. It looks again. */
 static void test_overflow_listed(void **state)
 {
 	many_runs(&(struct kind){
 		.name = "overflow, listed", .recursive = true, .lists = true, .queued = "16"});
 }
 
-/* Without memory for names, a loss is answered by "look again". */
+/* Without memory for names, differences can't be known. The client looks again. */
 static void test_overflow_unremembered(void **state)
 {
 	many_runs(&(struct kind){
@@ -345,8 +344,8 @@ static void test_overflow_unremembered(void **state)
 }
 
 /*
- * A directory is made, and the one above it renamed, before the first is looked at: it is told, and
- * the client looks there. It hears of what goes meanwhile.
+ * A directory is made, and the directory above it is renamed before the daemon looks. The CREATE is
+ * sent all the same, the client looks there, and must be told of what disappears meanwhile.
  */
 static void test_renamed_above(void **state)
 {
@@ -379,7 +378,7 @@ static void test_renamed_above(void **state)
 	assert_int_equal(unlink(path), 0);
 	while (drive(&run, &kind) != WATCH_DRIVE_IDLE)
 		;
-	/* Nothing was left to be found out some time later. */
+	/* Nothing is left for a poll. */
 	assert_int_equal(run.source->n_poll, 0);
 	drive_to_rest(&run, &kind);
 	picture_matches(&run.picture);
@@ -404,7 +403,7 @@ int main(void)
 		cmocka_unit_test(test_renamed_above),
 	};
 
-	/* One kind alone: the name of its test. */
+	/* The only test to run. */
 	if (getenv("WATCH_KIND"))
 		cmocka_set_test_filter(getenv("WATCH_KIND"));
 	return cmocka_run_group_tests(tests, NULL, NULL);

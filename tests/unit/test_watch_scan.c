@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a look reads of directories, where it is interrupted by signals all the time. */
+/* A look at directories while signals interrupt it all the time. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -34,7 +34,7 @@ static struct place *place;
 static volatile sig_atomic_t n_signals;
 static volatile sig_atomic_t enough;
 
-/* One by one, so that a slow machine does something else, too. */
+/* One signal at a time, so that a slow machine also does something else. */
 static void set_signal(void)
 {
 	static const struct itimerspec soon = {.it_value = {0, SIGNAL_NS}};
@@ -103,7 +103,10 @@ static struct watch_tree *watch(struct watch_source *source, const char *path)
 	return tree;
 }
 
-/* Where a signal waits, the kernel gives a part of the names, and not because there are no more. */
+/*
+ * If a signal waits, the kernel returns a part of the names. A short read once counted as the last,
+ * and names were missing.
+ */
 static void test_every_name_is_read(void **state)
 {
 	struct place *p = *state;

@@ -105,7 +105,7 @@ static void look_at(struct picture *p, struct picture_entry *entry)
 	entry->seen = lstat(path, &entry->st) == 0;
 }
 
-/* Adds what is in a directory, as the client finds it. */
+/* Lists a directory, and adds what the client finds there. */
 static void list(struct picture *p, const char *top)
 {
 	struct picture_entry *entry;
@@ -205,12 +205,12 @@ static int entry_order(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
-/* Whether the client's last look at a file was late enough. */
+/* Whether the client looked at the entry after its last change. */
 static bool same_state(const struct picture_entry *known, const struct picture_entry *real)
 {
 	const struct stat *a = &known->st, *b = &real->st;
 
-	/* A directory that was away when the client looked, and is back, it can look at again. */
+	/* The client knows that it did not find the directory, and can look there again. */
 	if (!known->seen)
 		return real->is_dir;
 	if (a->st_mode != b->st_mode)
@@ -220,7 +220,7 @@ static bool same_state(const struct picture_entry *known, const struct picture_e
 		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ino == b->st_ino);
 }
 
-/* A name that the client knows and one that is there; either may be missing. */
+/* Compares an entry that the client knows with the real one. One of the two may be NULL. */
 static void compare(struct picture *p, const struct picture_entry *known,
 		    const struct picture_entry *real)
 {
@@ -292,8 +292,8 @@ static unsigned pick(struct changer *c, unsigned n)
 #define NAMES "abcde"
 
 /*
- * A path of one to four elements, the last of them one of `last`: few enough names that processes
- * get into each other's way.
+ * Picks a path of one to four elements, the last of them from `last`. There are few names, so that
+ * the processes often change the same ones.
  */
 static void pick_path(struct changer *c, const char *top, const char *last, char out[PATH_MAX])
 {
@@ -340,7 +340,7 @@ static void remove_tree(const char *path)
 	rmdir(path);
 }
 
-/* A small tree all at once, as an archive is unpacked. */
+/* Makes a small tree at once, as an archiver does. */
 static void unpack(struct changer *c, const char *path)
 {
 	char below[PATH_MAX];
@@ -357,7 +357,7 @@ static void unpack(struct changer *c, const char *path)
 	}
 }
 
-/* As editors save: a new file, and a rename over the old one. */
+/* Saves as editors do: makes a new file, and renames it over the old one. */
 static void save(const char *path)
 {
 	char temporary[PATH_MAX];
@@ -411,7 +411,7 @@ static void change(struct changer *c)
 	} else if (what < 89) {
 		chmod(path, pick(c, 2) ? 0700 : 0755);
 	} else if (what < 91) {
-		/* No hard links: what is done through one name has no event at the other. */
+		/* No hard links: a change through one name has no event at the other. */
 		if (symlink("a", path) < 0)
 			return;
 	} else if (what < 94) {
@@ -440,7 +440,7 @@ pid_t changes_start(const char *root, const char *outside, unsigned long seed, u
 		return pid;
 	for (i = 0; i < n; i++) {
 		change(&c);
-		/* Not so fast that everything is over before the first event is read. */
+		/* A pause now and then, so that events are read in between. */
 		if (pick(&c, 8) == 0)
 			usleep(pick(&c, 300));
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A model of what a client of a watch knows, built from events alone, and a tree that processes
- * change at random: for tests/unit/test_watch_model.c.
+ * For tests/unit/test_watch_model.c: a model of what a client of a watch knows, which events build,
+ * and processes that change a tree at random.
  */
 #ifndef TESTS_UNIT_WATCH_MODEL_H
 #define TESTS_UNIT_WATCH_MODEL_H
@@ -31,30 +31,30 @@ struct picture {
 	size_t n;
 	size_t capacity;
 	/*
-	 * What the client saw for itself may be newer than the events that it gets: until those
-	 * that waited then have come, one may tell of what is no more. Both are set by a look, and
-	 * cleared by whoever knows what waits.
+	 * What the client saw for itself may be newer than events that it gets later. Until the
+	 * events that waited at its last look have come, one may name an entry that it does not
+	 * know. A look sets both; the test clears them.
 	 */
 	bool ahead;
 	bool looked;
-	bool came_and_went; /* the client may have seen what nobody remembered */
+	bool came_and_went; /* it may have seen entries that nobody remembered */
 	size_t look_agains;
 	size_t events;
-	char error[512]; /* the first thing that could not be; "": none */
+	char error[512]; /* the first contradiction; "": none */
 };
 
 void picture_init(struct picture *p, const char *root, bool recursive);
 void picture_clear(struct picture *p);
 
-/* Looks at the directory and everything below: what a client does first, and on "look again". */
+/* Looks at a directory and everything below, as a client does first, and on "look again". */
 void picture_look(struct picture *p, const char *path);
 
 /* Applies one event, and looks at what it names. Takes the output's reference. */
 void picture_apply(struct picture *p, const struct watch_output *output);
 
 /*
- * Compares with the file system: names, types, sizes, times and modes. True where they are the
- * same; otherwise `error` says what differs first.
+ * Compares names, types, sizes, times and modes with the file system. True if they are the same;
+ * otherwise `error` names the first difference.
  */
 bool picture_matches(struct picture *p);
 

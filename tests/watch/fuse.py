@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A FUSE file system of empty directories, for want of a network: mounted from here and served by a
 thread, or by nobody, as one whose server has gone. include/uapi/linux/fuse.h, version 7.8."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a client believes a directory to hold, from the events that it was told.
 
 A picture says of each name what it is: the kind and the mode, of a file its time and its data, of a

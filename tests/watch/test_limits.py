@@ -188,6 +188,13 @@ def test_none_left_at_all(other_daemon, directory, limit):
     sh(directory, "mkdir d/e; echo x >>d/a; :>d/e/b; :>c")
     for watch, picture in watches:
         follow(watch, picture, lambda: Lister(directory, True))
+    # There are some again: the directories are watched from the next reading on.
+    subprocess.run(["nsenter", "--user", "-t", str(daemon.pid), "sh", "-c",
+                    f"echo 100 >/proc/sys/user/{limit}"], check=True)
+    wait_for(lambda: daemon.instances() == [3])
+    sh(directory, "rm d/e/b; :>e")
+    for watch, picture in watches:
+        follow(watch, picture, lambda: Lister(directory, True))
 
 
 def test_an_instance_is_kept(other_daemon, directory):

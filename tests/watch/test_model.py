@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model: processes change a tree at random while clients watch it. When it is quiet, each
 client's picture (picture.py), made of what it was told, is the tree.
 

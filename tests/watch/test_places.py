@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Directories that go while they are watched, several watchers of one, and what is mounted."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real programs as the source of changes. What a client believes in the end is compared with what
 is there; where a program is known for how it goes about, so is what was told."""
 

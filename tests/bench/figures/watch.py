@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Watches: how fast events come, how many are lost, what a big tree costs."""
 
 import contextlib
