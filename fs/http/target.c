@@ -284,7 +284,8 @@ static int create_new(struct fs_target *t, struct error *err)
 	t->is_new = true;
 	if (fstat(t->fd, &st) < 0)
 		return fail_errno(t, err, errno, "error getting file info");
-	r = st.st_uid == o->uid && st.st_gid == o->gid ? 0 : fs_give(t->fd, o->uid, o->gid);
+	/* Also if the owner is right already: a watch reports an upload as CREATE, CHMOD, WRITE. */
+	r = fs_give(t->fd, o->uid, o->gid);
 	if (r < 0)
 		return fail_errno(t, err, r, "error changing file ownership");
 	/* Another upload found the new file before it was registered here, and writes to it. */
