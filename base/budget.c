@@ -39,6 +39,8 @@ static const struct {
 	[BUDGET_CLASS_STDIN] = {"stdin", 64 * MIB, 33 * MIB, 4 * KIB, 0},
 	[BUDGET_CLASS_UPLOADS] = {"uploads", 96 * MIB, 16 * MIB, 64 * KIB, 0},
 	[BUDGET_CLASS_PROCESSES] = {"processes", 64 * MIB, 33 * MIB, 64 * KIB, 0},
+	/* each: a ring of 64 MiB, and the smaller one that it replaces while it is copied. */
+	[BUDGET_CLASS_KEPT] = {"kept", 128 * MIB, 97 * MIB, 4 * KIB, 0},
 };
 
 void budget_init(struct budget *b)

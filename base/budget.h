@@ -20,6 +20,7 @@
  * | STDIN           | input that a process has not read         |   64 MiB |  33 MiB |  4 KiB |     0 |
  * | UPLOADS         | pieces of files on their way to a worker  |   96 MiB |  16 MiB | 64 KiB |     0 |
  * | PROCESSES       | what is kept of a process while it lives  |   64 MiB |  33 MiB | 64 KiB |     0 |
+ * | KEPT            | output kept for later readers             |  128 MiB |  97 MiB |  4 KiB |     0 |
  *
  * all, each: the caps of the class and of one share. The caps of all classes add up to more than the
  * total: a single busy class may use most of the memory, but never all of it.
@@ -57,6 +58,7 @@ enum budget_class {
 	BUDGET_CLASS_STDIN,
 	BUDGET_CLASS_UPLOADS,
 	BUDGET_CLASS_PROCESSES,
+	BUDGET_CLASS_KEPT,
 	BUDGET_CLASSES,
 };
 

@@ -16,6 +16,7 @@ enum output_kind {
 	OUTPUT_STDOUT,
 	OUTPUT_STDERR,
 	OUTPUT_PTY,
+	OUTPUT_KINDS,
 };
 
 /* A message with all its parts. */

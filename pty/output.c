@@ -109,7 +109,7 @@ static void widen_if_busy(struct output *o, size_t n)
 }
 
 /* Passes one chunk to the taps: its size, 0 at the end, -EAGAIN if there is none. */
-static ssize_t pass_chunk(struct output *o)
+static ssize_t pass_chunk(struct output *o, bool rest)
 {
 	ssize_t n = read_chunk(o);
 	struct message message;
@@ -120,6 +120,9 @@ static ssize_t pass_chunk(struct output *o)
 		return n;
 	o->total_bytes += (uint64_t)n;
 	o->proc->table->output_bytes += (uint64_t)n;
+	/* The last bytes come although readers have not caught up, and are kept for those. */
+	if (o->proc->kept)
+		kept_add(o->proc->kept, o->kind, chunk, (size_t)n, rest && o->proc->full_taps > 0);
 	if (o->proc->n_taps > 0)
 		taps_send(o->proc, message_data(&message, o->kind, chunk, (size_t)n));
 	return n;
@@ -133,7 +136,7 @@ void output_pump(struct output *o)
 	for (chunks = 0; chunks < PROC_CHUNKS_A_TURN; chunks++) {
 		if (o->ended || o->proc->full_taps > 0)
 			return;
-		n = pass_chunk(o);
+		n = pass_chunk(o, false);
 		if (n <= 0)
 			return;
 		widen_if_busy(o, (size_t)n);
@@ -156,7 +159,7 @@ void output_rest(struct output *o)
 	if (o->kind == OUTPUT_PTY || waiting > PROC_REST_MAX_BYTES)
 		waiting = PROC_REST_MAX_BYTES;
 	while (!o->ended && taken < (size_t)waiting) {
-		n = pass_chunk(o);
+		n = pass_chunk(o, true);
 		if (n <= 0)
 			break;
 		taken += (size_t)n;

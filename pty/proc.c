@@ -11,6 +11,7 @@
 #include "pty/cgroup/cgroup.h"
 #include "pty/output.h"
 #include "pty/proc_table.h"
+#include "pty/start_key.h"
 #include "pty/zombie.h"
 #include "rpc/context.h"
 
@@ -220,6 +221,8 @@ void proc_unref(struct proc *p)
 		return;
 	cgroup_release(p->cgroup);
 	budget_share_clear(&p->share);
+	kept_unref(p->kept);
+	start_key_free(p->start_key);
 	free(p->tag);
 	free(p->config);
 	free(p);

@@ -25,6 +25,7 @@
 #include "base/loop.h"
 #include "pty/exit_status.h"
 #include "pty/input.h"
+#include "pty/kept.h"
 #include "pty/kill.h"
 #include "pty/message.h"
 #include "pty/spawn.h"
@@ -33,6 +34,7 @@
 struct cgroup;
 struct context;
 struct proc_table;
+struct start_key;
 
 /* The most bytes in one `data` event. */
 #define PROC_PIPE_CHUNK_BYTES (32 * 1024)
@@ -107,6 +109,10 @@ struct proc {
 	struct output outputs[2];
 	unsigned n_outputs;
 	struct input input;
+
+	struct kept *kept;	     /* owned reference; NULL: output is not kept */
+	struct start_key *start_key; /* owned until the exit is retained; NULL: none */
+	uint64_t keep_for_ms;	     /* how long the exit is retained; 0: PROC_RETAIN_MS */
 
 	struct tap_list taps;
 	unsigned n_taps;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/mem_trim.h"
 #include "pty/proc.h"
+#include "pty/start_key.h"
 
 #define FIRST_BUCKETS 64
 
@@ -16,10 +17,21 @@ static size_t bucket(const struct proc_table *t, pid_t pid)
 	return (size_t)pid & (t->n_buckets - 1);
 }
 
+static void hash_exits(struct proc_table *t, const struct retained_list *list)
+{
+	struct retained_exit *exit;
+	size_t i;
+
+	TAILQ_FOREACH (exit, list, link) {
+		i = bucket(t, exit->pid);
+		exit->hash_next = t->retained_by_pid[i];
+		t->retained_by_pid[i] = exit;
+	}
+}
+
 /* Makes the hash tables n_buckets (a power of two) large. */
 static void resize(struct proc_table *t, size_t n_buckets)
 {
-	struct retained_exit *exit;
 	struct proc *p;
 	size_t i;
 
@@ -33,12 +45,16 @@ static void resize(struct proc_table *t, size_t n_buckets)
 		p->hash_next = t->by_pid[i];
 		t->by_pid[i] = p;
 	}
-	TAILQ_FOREACH (exit, &t->retained, link) {
-		i = bucket(t, exit->pid);
-		exit->hash_next = t->retained_by_pid[i];
-		t->retained_by_pid[i] = exit;
-	}
+	hash_exits(t, &t->retained);
+	hash_exits(t, &t->timed);
 }
+
+/* The timer of an exit with a time of its own. */
+struct timed_exit {
+	struct proc_table *table;
+	struct retained_exit *exit;
+	struct timer timer;
+};
 
 static void forget(struct proc_table *t, struct retained_exit *exit)
 {
@@ -47,15 +63,44 @@ static void forget(struct proc_table *t, struct retained_exit *exit)
 	while (*at != exit)
 		at = &(*at)->hash_next;
 	*at = exit->hash_next;
-	TAILQ_REMOVE(&t->retained, exit, link);
+	if (exit->timed) {
+		TAILQ_REMOVE(&t->timed, exit, link);
+		timer_cancel(&exit->timed->timer);
+		free(exit->timed);
+	} else {
+		TAILQ_REMOVE(&t->retained, exit, link);
+	}
 	t->n_retained--;
+	kept_unref(exit->kept);
+	start_key_free(exit->start_key);
 	if (exit->tag)
 		TAILQ_REMOVE(&t->tagged, exit, tag_link);
 	free(exit->tag);
 	free(exit);
 }
 
-/* One timer serves all exits: it fires for the oldest one, and is set again for the next. */
+static void timed_exit_due(void *arg)
+{
+	struct timed_exit *timed = arg;
+	struct proc_table *t = timed->table;
+
+	forget(t, timed->exit);
+	mem_trim_released(t->trim);
+}
+
+static void insert_timed(struct proc_table *t, struct retained_exit *exit, uint64_t ms)
+{
+	struct timed_exit *timed = mem_zalloc(sizeof(*timed));
+
+	timed->table = t;
+	timed->exit = exit;
+	exit->timed = timed;
+	TAILQ_INSERT_TAIL(&t->timed, exit, link);
+	timer_init(&timed->timer, t->loop, timed_exit_due, timed);
+	timer_set_ms(&timed->timer, ms);
+}
+
+/* One timer serves all other exits: it fires for the oldest one, and is set again for the next. */
 static void expire(void *arg)
 {
 	struct proc_table *t = arg;
@@ -94,27 +139,62 @@ static struct retained_exit *find_exit_tag(struct proc_table *t, const char *tag
 	return NULL;
 }
 
-void proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
-		       const struct exit_status *exit_status, uint64_t ms)
+/* A new exit in the hash tables, but in no list yet. */
+static struct retained_exit *add_exit(struct proc_table *t, pid_t pid, const char *tag,
+				      const struct exit_status *exit_status)
 {
 	struct retained_exit *exit = mem_zalloc(sizeof(*exit));
 	size_t i = bucket(t, pid);
 
 	if (t->n_retained == PROC_RETAIN_MAX)
-		forget(t, TAILQ_FIRST(&t->retained));
+		forget(t, TAILQ_EMPTY(&t->retained) ? TAILQ_FIRST(&t->timed)
+						    : TAILQ_FIRST(&t->retained));
 	exit->pid = pid;
 	exit->exit_status = *exit_status;
-	exit->until_ms = clock_monotonic_ms() + ms;
 	if (tag) {
 		exit->tag = mem_strdup(tag);
 		TAILQ_INSERT_HEAD(&t->tagged, exit, tag_link);
 	}
 	exit->hash_next = t->retained_by_pid[i];
 	t->retained_by_pid[i] = exit;
-	TAILQ_INSERT_TAIL(&t->retained, exit, link);
 	t->n_retained++;
+	return exit;
+}
+
+static void insert_exit(struct proc_table *t, struct retained_exit *exit, uint64_t ms)
+{
+	exit->until_ms = clock_monotonic_ms() + ms;
+	TAILQ_INSERT_TAIL(&t->retained, exit, link);
 	if (!timer_pending(&t->expiry))
 		timer_set_ms(&t->expiry, ms);
+}
+
+void proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
+		       const struct exit_status *exit_status, uint64_t ms)
+{
+	insert_exit(t, add_exit(t, pid, tag, exit_status), ms);
+}
+
+/* Retains the exit of a process with what is kept of it. */
+static void retain(struct proc_table *t, struct proc *p)
+{
+	struct retained_exit *exit = add_exit(t, p->pid, p->tag, &p->exit_status);
+	unsigned o;
+
+	exit->is_pty = p->is_pty;
+	for (o = 0; o < p->n_outputs; o++)
+		exit->total_bytes[p->outputs[o].kind] = p->outputs[o].total_bytes;
+	if (p->kept) {
+		exit->kept = kept_ref(p->kept);
+		kept_trim(exit->kept);
+	}
+	exit->start_key = p->start_key;
+	p->start_key = NULL;
+	start_key_end(exit->start_key, exit);
+	if (p->keep_for_ms)
+		insert_timed(t, exit, p->keep_for_ms);
+	else
+		insert_exit(t, exit, t->retain_ms);
 }
 
 /* Drops the table's references to processes that ended in an earlier callback. */
@@ -136,9 +216,11 @@ void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *bud
 	t->retain_ms = PROC_RETAIN_MS;
 	t->stall_ms = TAP_STALL_MS;
 	t->trim = trim;
+	t->loop = loop;
 	TAILQ_INIT(&t->live);
 	TAILQ_INIT(&t->ended);
 	TAILQ_INIT(&t->retained);
+	TAILQ_INIT(&t->timed);
 	TAILQ_INIT(&t->tagged);
 	resize(t, FIRST_BUCKETS);
 	timer_init(&t->expiry, loop, expire, t);
@@ -156,7 +238,7 @@ void proc_table_clear(struct proc_table *t)
 		proc_abandon(p);
 	}
 	bury(t);
-	while ((exit = TAILQ_FIRST(&t->retained)))
+	while ((exit = TAILQ_FIRST(&t->retained)) || (exit = TAILQ_FIRST(&t->timed)))
 		forget(t, exit);
 	timer_cancel(&t->expiry);
 	defer_cancel(&t->bury);
@@ -193,7 +275,7 @@ void proc_table_retire(struct proc_table *t, struct proc *p)
 	*at = p->hash_next;
 	TAILQ_REMOVE(&t->live, p, link);
 	t->n_live--;
-	proc_table_retain(t, p->pid, p->tag, &p->exit_status, t->retain_ms);
+	retain(t, p);
 	TAILQ_INSERT_TAIL(&t->ended, p, link);
 	defer_schedule(&t->bury);
 }

@@ -12,9 +12,13 @@
 
 #include "base/loop.h"
 #include "pty/exit_status.h"
+#include "pty/kept.h"
 #include "pty/zombie.h"
 
+struct loop;
 struct mem_trim;
+struct start_key;
+struct timed_exit;
 struct proc;
 
 /* How long an exit is retained, and how many at most; above that the oldest is forgotten. */
@@ -30,7 +34,12 @@ struct retained_exit {
 	struct exit_status exit_status;
 	uint64_t until_ms;
 	char *tag; /* NULL: none */
-	TAILQ_ENTRY(retained_exit) link;
+	bool is_pty;
+	uint64_t total_bytes[OUTPUT_KINDS];
+	struct kept *kept;		 /* a reference; NULL: no output was kept */
+	struct start_key *start_key;	 /* owned; NULL: none */
+	struct timed_exit *timed;	 /* owned; NULL: it goes after retain_ms, with the others */
+	TAILQ_ENTRY(retained_exit) link; /* of `retained`, or of `timed` */
 	TAILQ_ENTRY(retained_exit) tag_link;
 	struct retained_exit *hash_next;
 };
@@ -46,8 +55,10 @@ struct proc_table {
 	struct retained_exit **retained_by_pid;
 	size_t n_buckets;
 	struct retained_list retained; /* in the order of their end */
+	struct retained_list timed;    /* those with a time of their own (X-Envd-Keep-For) */
 	struct retained_list tagged;   /* those that have a tag */
-	size_t n_retained;
+	size_t n_retained;	       /* in both */
+	struct loop *loop;
 	struct timer expiry; /* of the oldest */
 
 	/* Sums over all processes since the daemon's start. */

@@ -9,6 +9,7 @@
 #include "pty/proc.h"
 #include "pty/proc_table.h"
 #include "pty/service.h"
+#include "pty/start_key.h"
 #include "pty/zombie.h"
 #include "rpc/call.h"
 
@@ -29,7 +30,8 @@ struct pty_service {
 	uint64_t last_start_ms; /* by clock_monotonic_ms; 0: nothing was started yet */
 
 	/* rpc_start.c: the starts between their request and their process. */
-	bool refuses_starts;	    /* the workload is frozen */
+	bool refuses_starts; /* the workload is frozen */
+	struct start_keys start_keys;
 	struct start_list starting; /* given to a worker */
 };
 
@@ -55,6 +57,14 @@ int pty_input_bytes(const struct proc *p, const Process__ProcessInput *input,
 
 /* Fills in the error for a failed input_submit. Returns -1. */
 int pty_input_error(const struct proc *p, int result, struct error *err);
+
+/*
+ * Makes the call a reader of a live process or of a retained exit, from the offsets of X-Envd-From.
+ * With from_start, or if the header says so, it is sent kept output first. tap: the call's, in
+ * TAP_STARTING. If the header is wrong the call fails.
+ */
+void pty_join_process(struct tap *tap, struct proc *p, bool from_start);
+void pty_join_exit(struct tap *tap, const struct retained_exit *exit, bool from_start);
 
 /* Starts that wait for a worker or for their exec. */
 size_t pty_starts_waiting(const struct pty_service *svc);

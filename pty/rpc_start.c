@@ -20,6 +20,7 @@
 #include "base/work.h"
 #include "pty/cgroup/cgroup.h"
 #include "pty/environment.h"
+#include "pty/keep.h"
 #include "pty/rpc.h"
 #include "pty/spawn.h"
 #include "rpc/context.h"
@@ -67,6 +68,8 @@ struct start {
 	enum kill_scope scope;
 	struct cgroup *cgroup;	   /* to begin in; NULL: the daemon's */
 	struct budget_share share; /* charged for what the process keeps */
+	struct keep keep;
+	struct start_key *key; /* NULL: the request has none, or it joined another */
 	bool is_system;
 	TAILQ_ENTRY(start) link; /* of svc->starting, unless is_system */
 	int result;		 /* of start_run */
@@ -191,6 +194,51 @@ static void choose_cgroup(struct start *start)
 		log_info("kill scope tree, but no cgroup: a KILL will reach the session");
 }
 
+/*
+ * Whether the request has the key of an earlier one, and has become a reader of that one's process,
+ * or waits for it.
+ */
+static bool joins(struct start *start)
+{
+	struct start_key *key = start->key;
+	struct tap *tap;
+
+	if (!key)
+		return false;
+	start->key = NULL;
+	tap = tap_new(start->call);
+	switch (key->state) {
+	case START_KEY_STARTING:
+		tap->key = key;
+		TAILQ_INSERT_TAIL(&key->waiting, tap, link);
+		break;
+	case START_KEY_RUNNING:
+		pty_join_process(tap, key->proc, true);
+		break;
+	case START_KEY_ENDED:
+		pty_join_exit(tap, key->exit, true);
+		break;
+	}
+	return true;
+}
+
+/* The taps that waited for this start: each becomes a reader of its process, or fails. */
+static void release_waiting(struct start_key *key, struct proc *p, const struct error *err)
+{
+	struct tap *tap;
+
+	while (key && (tap = TAILQ_FIRST(&key->waiting))) {
+		TAILQ_REMOVE(&key->waiting, tap, link);
+		tap->key = NULL;
+		if (p) {
+			pty_join_process(tap, p, true);
+			continue;
+		}
+		rpc_fail(tap->call, err);
+		tap_close(tap);
+	}
+}
+
 static int refuse_while_frozen(const struct start *start, struct error *err)
 {
 	if (!start->svc->refuses_starts || start->is_system)
@@ -206,6 +254,7 @@ static void start_free(struct start *start)
 	timer_cancel(&start->overdue);
 	cgroup_release(start->cgroup);
 	budget_share_clear(&start->share);
+	start_key_free(start->key);
 	arena_clear(&start->arena);
 	rpc_call_unref(start->call);
 	free(start);
@@ -233,9 +282,16 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 	struct pty_service *svc = start->svc;
 	int64_t timeout_ms = rpc_call_connect_timeout_ms(call);
 	struct error err;
+	int r;
 
-	if (choose_scope(start, &err) < 0 || prepare_spawn(start, &err) < 0 ||
-	    refuse_while_frozen(start, &err) < 0 || take_budget(start, &err) < 0) {
+	r = start_key_take(&svc->start_keys, call, message, &start->key, &err);
+	if (r > 0 && joins(start)) {
+		start_free(start);
+		return;
+	}
+	if (r < 0 || choose_scope(start, &err) < 0 || keep_parse(call, &start->keep, &err) < 0 ||
+	    prepare_spawn(start, &err) < 0 || refuse_while_frozen(start, &err) < 0 ||
+	    take_budget(start, &err) < 0) {
 		rpc_fail(call, &err);
 		start_free(start);
 		return;
@@ -343,6 +399,12 @@ static void begin(struct start *start)
 		     start->scope, &start->share);
 	start->cgroup = NULL;
 	start->share = (struct budget_share){0};
+	p->keep_for_ms = start->keep.for_ms;
+	if (start->keep.output_bytes)
+		p->kept = kept_new(&svc->context->budget, start->keep.output_bytes);
+	p->start_key = start->key;
+	start->key = NULL;
+	start_key_run(p->start_key, p);
 	svc->stats.started++;
 	p->operation = rpc_call_operation(start->call);
 	log_operation(p->operation, "process_start", "process %d: %s", (int)p->pid,
@@ -354,6 +416,7 @@ static void begin(struct start *start)
 		tap_attach(start->tap, p);
 	else
 		proc_update(p);
+	release_waiting(p->start_key, p, NULL);
 	if (!start->has_deadline)
 		return;
 	if (start->deadline_passed || now >= start->deadline_ms)
@@ -374,6 +437,7 @@ static void give_up(struct start *start)
 		zombies_add(&svc->table.zombies, s->pid, fd_take(&s->pidfd));
 	else
 		budget_give(&svc->context->budget, BUDGET_PROCESSES, 1);
+	release_waiting(start->key, NULL, &start->err);
 	if (!start->tap)
 		return;
 	rpc_fail(start->call, &start->err);
@@ -423,6 +487,7 @@ static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 	    !work_cancel(start->svc->context->process_workers, &start->work))
 		return;
 	leave_starting(start);
+	error_set(&start->err, ERROR_UNAVAILABLE, "the start with this key was taken back");
 	give_up(start);
 	start_free(start);
 }

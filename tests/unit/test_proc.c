@@ -52,6 +52,11 @@ const char *rpc_call_header(const struct rpc_call *call, const char *name)
 	return NULL;
 }
 
+const char *rpc_call_user(const struct rpc_call *call)
+{
+	return NULL;
+}
+
 /* In a callback of the loop, out of which no test may jump. */
 #define must(condition)                                                                            \
 	do {                                                                                       \

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pty/keep.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* The outputs by the name that the headers use. */
+static const struct {
+	const char *name;
+	bool pty;
+} kinds[OUTPUT_KINDS] = {
+	[OUTPUT_STDOUT] = {"stdout", false},
+	[OUTPUT_STDERR] = {"stderr", false},
+	[OUTPUT_PTY] = {"pty", true},
+};
+
+/* Decimal digits alone, below 2^63. The text behind them, or NULL. */
+static const char *parse_number(const char *text, uint64_t *ret)
+{
+	const char *p = text;
+
+	for (*ret = 0; *p >= '0' && *p <= '9'; p++) {
+		if (p - text == 18)
+			return NULL;
+		*ret = *ret * 10 + (uint64_t)(*p - '0');
+	}
+	return p == text ? NULL : p;
+}
+
+static int parse_header(const struct rpc_call *call, const char *name, const char *shown,
+			uint64_t max, uint64_t *ret, struct error *err)
+{
+	const char *text = rpc_call_header(call, name), *end;
+
+	*ret = 0;
+	if (!text)
+		return 0;
+	end = parse_number(text, ret);
+	if (!end || *end || *ret < 1 || *ret > max)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "%s is a number from 1 to %" PRIu64 ", not '%s'", shown, max,
+				 text);
+	return 0;
+}
+
+int keep_parse(const struct rpc_call *call, struct keep *ret, struct error *err)
+{
+	uint64_t bytes, seconds;
+
+	if (parse_header(call, "x-envd-keep-output", "X-Envd-Keep-Output", KEPT_MAX_BYTES, &bytes,
+			 err) < 0 ||
+	    parse_header(call, "x-envd-keep-for", "X-Envd-Keep-For", KEEP_FOR_MAX_S, &seconds,
+			 err) < 0)
+		return -1;
+	ret->output_bytes = (size_t)bytes;
+	ret->for_ms = seconds * 1000;
+	return 0;
+}
+
+/* "NAME=OFFSET" at *text, which is moved behind it. */
+static int parse_offset(const char **text, bool is_pty, uint64_t from[OUTPUT_KINDS])
+{
+	size_t i, n;
+
+	for (i = 0; i < OUTPUT_KINDS; i++) {
+		n = strlen(kinds[i].name);
+		if (kinds[i].pty != is_pty || strncmp(*text, kinds[i].name, n) != 0 ||
+		    (*text)[n] != '=')
+			continue;
+		*text = parse_number(*text + n + 1, &from[i]);
+		return *text ? 0 : -1;
+	}
+	return -1;
+}
+
+static int parse_offsets(const char *text, bool is_pty, uint64_t from[OUTPUT_KINDS])
+{
+	for (;;) {
+		if (parse_offset(&text, is_pty, from) < 0)
+			return -1;
+		text += strspn(text, " \t");
+		if (*text == '\0')
+			return 0;
+		if (*text != ',')
+			return -1;
+		text++;
+		text += strspn(text, " \t");
+	}
+}
+
+int keep_parse_from(const struct rpc_call *call, bool is_pty, const uint64_t total[OUTPUT_KINDS],
+		    struct keep_from *ret, struct error *err)
+{
+	const char *text = rpc_call_header(call, "x-envd-from");
+	size_t i;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->asked = text != NULL;
+	if (!text || strcmp(text, "start") == 0)
+		return 0;
+	memcpy(ret->from, total, sizeof(ret->from));
+	if (parse_offsets(text, is_pty, ret->from) < 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "X-Envd-From is start or %s of this process, not '%s'",
+				 is_pty ? "pty=OFFSET" : "stdout=OFFSET, stderr=OFFSET", text);
+	for (i = 0; i < OUTPUT_KINDS; i++)
+		if (ret->from[i] > total[i])
+			return error_set(err, ERROR_OUT_OF_RANGE,
+					 "X-Envd-From: %s=%" PRIu64 " is behind the %" PRIu64
+					 " bytes that were written",
+					 kinds[i].name, ret->from[i], total[i]);
+	return 0;
+}
+
+void keep_tell_offsets(struct rpc_call *call, bool is_pty, const struct kept *kept,
+		       const uint64_t total[OUTPUT_KINDS], const struct keep_from *from)
+{
+	char text[96];
+	size_t i, n = 0;
+	uint64_t first;
+
+	for (i = 0; i < OUTPUT_KINDS; i++) {
+		if (kinds[i].pty != is_pty)
+			continue;
+		first = kept ? kept->first_offset[i] : total[i];
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s=%" PRIu64, n ? ", " : "",
+				      kinds[i].name, first > from->from[i] ? first : from->from[i]);
+	}
+	rpc_header(call, "X-Envd-Offsets", text);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The request headers about kept output (docs/processes.md):
+ *
+ *	Start      X-Envd-Keep-Output: BYTES     the last BYTES of all outputs are kept
+ *	           X-Envd-Keep-For: SECONDS      how long exit and output are kept after the end
+ *	Connect    X-Envd-From: stdout=N, stderr=N | pty=N | start
+ *
+ * and the response header X-Envd-Offsets, which says at which offset each output of the stream
+ * begins. Stock clients send none of them.
+ */
+#ifndef PTY_KEEP_H
+#define PTY_KEEP_H
+
+#include "base/error.h"
+#include "pty/kept.h"
+#include "rpc/call.h"
+
+#define KEEP_FOR_MAX_S 86400
+
+struct keep {
+	size_t output_bytes; /* 0: nothing is kept */
+	uint64_t for_ms;     /* 0: as every exit */
+};
+
+/* Of a Start. 0, or -1 with ERROR_INVALID_ARGUMENT. */
+int keep_parse(const struct rpc_call *call, struct keep *ret, struct error *err);
+
+/* What a reader asks for, of a process that has written `total` bytes to each output. */
+struct keep_from {
+	bool asked;
+	uint64_t from[OUTPUT_KINDS];
+};
+
+/*
+ * Parses X-Envd-From, if the request has one. An output that it does not name begins at its present
+ * end. 0, or -1: ERROR_INVALID_ARGUMENT, or ERROR_OUT_OF_RANGE for an offset behind the end.
+ */
+int keep_parse_from(const struct rpc_call *call, bool is_pty, const uint64_t total[OUTPUT_KINDS],
+		    struct keep_from *ret, struct error *err);
+
+/* Adds X-Envd-Offsets to the response. `kept` is NULL if the process keeps no output. */
+void keep_tell_offsets(struct rpc_call *call, bool is_pty, const struct kept *kept,
+		       const uint64_t total[OUTPUT_KINDS], const struct keep_from *from);
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pty/kept.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* A record's header: the kind in the upper two bits, the length in the others. */
+#define HEADER_BYTES sizeof(uint32_t)
+#define KIND_SHIFT   30
+#define LENGTH_MASK  ((1u << KIND_SHIFT) - 1)
+
+#define RING_MIN_BYTES 512
+
+/* Small outputs in turns make many records: room for their headers beside max_bytes of data. */
+#define RING_SLACK_BYTES 64
+
+struct kept *kept_new(struct budget *budget, size_t max_bytes)
+{
+	struct kept *kept = mem_zalloc(sizeof(*kept));
+
+	kept->refs = 1;
+	kept->max_bytes = max_bytes;
+	budget_share_init(&kept->share, budget, BUDGET_CLASS_KEPT);
+	return kept;
+}
+
+struct kept *kept_ref(struct kept *kept)
+{
+	kept->refs++;
+	return kept;
+}
+
+void kept_unref(struct kept *kept)
+{
+	if (!kept || --kept->refs > 0)
+		return;
+	budget_share_clear(&kept->share);
+	free(kept->ring);
+	free(kept);
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* ---- bytes of the ring ---- */
+
+static void ring_write(struct kept *kept, uint64_t at, const void *data, size_t n)
+{
+	size_t place = at % kept->capacity, first = min_size(n, kept->capacity - place);
+
+	memcpy(kept->ring + place, data, first);
+	memcpy(kept->ring, (const uint8_t *)data + first, n - first);
+}
+
+static void ring_read(const struct kept *kept, uint64_t at, void *data, size_t n)
+{
+	size_t place = at % kept->capacity, first = min_size(n, kept->capacity - place);
+
+	memcpy(data, kept->ring + place, first);
+	memcpy((uint8_t *)data + first, kept->ring, n - first);
+}
+
+static uint32_t read_header(const struct kept *kept, uint64_t at)
+{
+	uint32_t header;
+
+	ring_read(kept, at, &header, sizeof(header));
+	return header;
+}
+
+static void write_header(struct kept *kept, uint64_t at, enum output_kind kind, uint32_t length)
+{
+	uint32_t header = (uint32_t)kind << KIND_SHIFT | length;
+
+	ring_write(kept, at, &header, sizeof(header));
+}
+
+/* Moves the content to a ring of another size. */
+static void ring_resize(struct kept *kept, size_t capacity)
+{
+	struct kept old = *kept;
+	size_t n = (size_t)(kept->next - kept->first), place, piece;
+	uint64_t at;
+
+	kept->ring = mem_alloc(capacity);
+	kept->capacity = capacity;
+	for (at = old.first; n > 0; at += piece, n -= piece) {
+		place = at % old.capacity;
+		piece = min_size(n, old.capacity - place);
+		ring_write(kept, at, old.ring + place, piece);
+	}
+	free(old.ring);
+}
+
+/* ---- adding ---- */
+
+/* Drops the oldest bytes of data, n of them or the first record, whichever is less. */
+static void drop_oldest(struct kept *kept, size_t n)
+{
+	uint32_t header = read_header(kept, kept->first), length = header & LENGTH_MASK;
+	enum output_kind kind = header >> KIND_SHIFT;
+	bool is_last = kept->first == kept->last;
+
+	if (n > length)
+		n = length;
+	kept->first_offset[kind] += n;
+	kept->data_bytes -= n;
+	kept->first += n;
+	/* The header moves up to the rest of its data. */
+	if (n == length)
+		kept->first += HEADER_BYTES;
+	else
+		write_header(kept, kept->first, kind, length - (uint32_t)n);
+	if (is_last)
+		kept->last = kept->first;
+}
+
+static size_t used(const struct kept *kept)
+{
+	return (size_t)(kept->next - kept->first);
+}
+
+/* A capacity for `need` bytes: it doubles up to what max_bytes needs, and grows by an eighth then. */
+static size_t choose_capacity(const struct kept *kept, size_t need)
+{
+	size_t most = kept->max_bytes + RING_SLACK_BYTES, capacity = RING_MIN_BYTES;
+
+	if (need > most)
+		return need + need / 8;
+	while (capacity < need)
+		capacity *= 2;
+	return min_size(capacity, most);
+}
+
+/* Makes room for n bytes behind the last record; if the budget has none, by dropping older ones. */
+static bool make_room(struct kept *kept, size_t n)
+{
+	size_t need = used(kept) + n, capacity;
+
+	if (need <= kept->capacity)
+		return true;
+	capacity = choose_capacity(kept, need);
+	/* Both rings are charged while one is copied to the other. */
+	if (budget_share_take(&kept->share, capacity)) {
+		ring_resize(kept, capacity);
+		budget_share_set(&kept->share, capacity);
+		return true;
+	}
+	if (n > kept->capacity)
+		return false;
+	while (kept->first < kept->next && used(kept) + n > kept->capacity)
+		drop_oldest(kept, SIZE_MAX);
+	return used(kept) + n <= kept->capacity;
+}
+
+/* Counts bytes that are not kept, behind all that are. */
+static void skip(struct kept *kept, enum output_kind kind, size_t n)
+{
+	while (kept->first < kept->next)
+		drop_oldest(kept, SIZE_MAX);
+	kept->first_offset[kind] += n;
+}
+
+static void append(struct kept *kept, enum output_kind kind, const uint8_t *data, size_t n)
+{
+	uint32_t header;
+
+	if (!make_room(kept, n + HEADER_BYTES)) {
+		skip(kept, kind, n);
+		return;
+	}
+	header = kept->first < kept->next ? read_header(kept, kept->last) : 0;
+	if (kept->first == kept->next || header >> KIND_SHIFT != kind) {
+		kept->last = kept->next;
+		header = 0;
+		kept->next += HEADER_BYTES;
+	}
+	write_header(kept, kept->last, kind, (header & LENGTH_MASK) + (uint32_t)n);
+	ring_write(kept, kept->next, data, n);
+	kept->next += n;
+	kept->data_bytes += n;
+}
+
+void kept_add(struct kept *kept, enum output_kind kind, const uint8_t *data, size_t n, bool all)
+{
+	if (!all && n > kept->max_bytes) {
+		skip(kept, kind, n - kept->max_bytes);
+		data += n - kept->max_bytes;
+		n = kept->max_bytes;
+	}
+	while (!all && kept->data_bytes + n > kept->max_bytes)
+		drop_oldest(kept, kept->data_bytes + n - kept->max_bytes);
+	append(kept, kind, data, n);
+}
+
+void kept_trim(struct kept *kept)
+{
+	size_t n = used(kept);
+
+	if (n == 0 || n == kept->capacity)
+		return;
+	ring_resize(kept, n);
+	budget_share_set(&kept->share, n);
+}
+
+/* ---- reading ---- */
+
+void kept_begin(const struct kept *kept, const uint64_t from[OUTPUT_KINDS], struct kept_cursor *ret)
+{
+	ret->at = kept->first;
+	ret->done = 0;
+	memcpy(ret->offset, kept->first_offset, sizeof(ret->offset));
+	memcpy(ret->from, from, sizeof(ret->from));
+}
+
+/* Leaves out bytes of the record before from[kind]. How many bytes of it remain. */
+static uint32_t skip_early(struct kept_cursor *cursor, enum output_kind kind, uint32_t length)
+{
+	uint64_t early = cursor->from[kind] > cursor->offset[kind]
+				 ? cursor->from[kind] - cursor->offset[kind]
+				 : 0;
+	uint32_t rest = length - cursor->done;
+
+	if (early > rest)
+		early = rest;
+	cursor->done += (uint32_t)early;
+	cursor->offset[kind] += early;
+	return rest - (uint32_t)early;
+}
+
+int kept_next(const struct kept *kept, struct kept_cursor *cursor, size_t max_bytes,
+	      enum output_kind *ret_kind, const uint8_t **ret_data, size_t *ret_n)
+{
+	uint32_t header, length, rest;
+	enum output_kind kind;
+	size_t place;
+
+	if (cursor->at < kept->first)
+		return -1;
+	for (; cursor->at < kept->next; cursor->at += HEADER_BYTES + length, cursor->done = 0) {
+		header = read_header(kept, cursor->at);
+		length = header & LENGTH_MASK;
+		kind = header >> KIND_SHIFT;
+		rest = skip_early(cursor, kind, length);
+		if (rest > 0)
+			break;
+		/* The last record may still grow, so the cursor stays in it. */
+		if (cursor->at == kept->last)
+			return 0;
+	}
+	if (cursor->at >= kept->next)
+		return 0;
+	place = (cursor->at + HEADER_BYTES + cursor->done) % kept->capacity;
+	*ret_kind = kind;
+	*ret_data = kept->ring + place;
+	*ret_n = min_size(min_size(rest, max_bytes), kept->capacity - place);
+	cursor->done += (uint32_t)*ret_n;
+	cursor->offset[kind] += *ret_n;
+	return 1;
+}

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Output that is kept and replayed (X-Envd-Keep-Output, X-Envd-From), and starts that happen once
+(X-Envd-Start-Key)."""
+
+import os
+import random
+import threading
+
+import pytest
+
+from client import Connection, Failed, envelope
+from conftest import WORLD, wait_for
+
+KEEP = {"X-Envd-Keep-Output": "1000000"}
+
+# Writes what a seed says to stdout and stderr, in pieces of random sizes, and waits now and then.
+WRITER = """
+import os, random, sys, time
+r = random.Random(int(sys.argv[1]))
+for _ in range(int(sys.argv[2])):
+    fd, n = r.choice([1, 1, 2]), r.choice([1, 10, 1000, 30000])
+    data = r.randbytes(n)
+    while data:
+        data = data[os.write(fd, data):]
+    if r.random() < 0.2:
+        time.sleep(0.002)
+"""
+
+
+def written(seed, pieces):
+    """What WRITER writes."""
+    r = random.Random(seed)
+    out = {"stdout": b"", "stderr": b""}
+    for _ in range(pieces):
+        fd, n = r.choice([1, 1, 2]), r.choice([1, 10, 1000, 30000])
+        out["stdout" if fd == 1 else "stderr"] += r.randbytes(n)
+        r.random()
+    return out
+
+
+def offsets(stream):
+    """X-Envd-Offsets, as numbers."""
+    return {name: int(value) for name, _, value in
+            (part.strip().partition("=") for part in
+             stream.response.headers["X-Envd-Offsets"].split(","))}
+
+
+class Reader(threading.Thread):
+    """Reads a process, loses its connection at random moments, and resumes where it was."""
+
+    def __init__(self, envd, pid, seed, slow):
+        super().__init__()
+        self.envd, self.pid, self.random, self.slow = envd, pid, random.Random(seed), slow
+        self.out = {"stdout": b"", "stderr": b""}
+        self.end = self.error = None
+        self.cuts = 0
+
+    def run(self):
+        try:
+            while self.end is None:
+                self.read_for_a_while()
+        except BaseException as error:  # shown by the test
+            self.error = error
+
+    def read_for_a_while(self):
+        where = ", ".join(f"{name}={len(data)}" for name, data in self.out.items())
+        stream = self.envd.connect(pid=self.pid, headers={"X-Envd-From": where},
+                                   receive_bytes=4096 if self.slow else 0)
+        assert offsets(stream) == {name: len(data) for name, data in self.out.items()}
+        for _ in range(self.random.randrange(60)):
+            if stream.next() is None:
+                break
+        else:
+            self.cuts += 1
+        for name in self.out:
+            self.out[name] += stream.out[name]
+        self.end = stream.end
+        stream.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_readers_that_lose_their_connections(envd, seed):
+    """Whatever is cut, and whoever is slow: what each reader has put together is what the process
+    wrote, no byte twice and none missing."""
+    pieces = 400
+    expected = written(seed, pieces)
+    total = sum(map(len, expected.values()))
+    stream = envd.start("python3", "-c", WRITER, str(seed), str(pieces),
+                        headers={"X-Envd-Keep-Output": str(total)})
+    readers = [Reader(envd, stream.pid, seed * 10 + i, slow=i == 0) for i in range(4)]
+    for reader in readers:
+        reader.start()
+    stream.drain()
+    for reader in readers:
+        reader.join()
+        assert reader.error is None, reader.error
+        assert reader.out == expected
+        assert reader.end["status"] == "exit status 0"
+    assert sum(reader.cuts for reader in readers) > 0
+    assert {name: stream.out[name] for name in expected} == expected
+
+
+def test_the_window(envd):
+    """Older bytes are gone; the offsets say how many. What comes later than the end is out of
+    range."""
+    stream = envd.start("python3", "-c", "import sys; sys.stdout.write(''.join(map(chr, range(65, 91)))"
+                        " * 1000); sys.stdout.flush(); sys.stdin.read()",
+                        headers={"X-Envd-Keep-Output": "100"}, stdin=True)
+    while len(stream.out["stdout"]) < 26000:
+        stream.next()
+    letters = bytes(range(65, 91)) * 1000
+    for asked, begins in (("start", 25900), ("stdout=5", 25900), ("stdout=25990", 25990),
+                          ("stdout=26000, stderr=0", 26000)):
+        late = envd.connect(pid=stream.pid, headers={"X-Envd-From": asked})
+        assert offsets(late) == {"stdout": begins, "stderr": 0}
+        late.until("stdout", letters[begins:])
+        late.close()
+    for asked, code in (("stdout=26001", "out_of_range"), ("pty=0", "invalid_argument"),
+                        ("", "invalid_argument"), ("stdout", "invalid_argument"),
+                        ("stdout=1,,stderr=1", "invalid_argument"),
+                        ("stdout=99999999999999999999", "invalid_argument")):
+        with pytest.raises(Failed) as failed:
+            envd.connect(pid=stream.pid, headers={"X-Envd-From": asked})
+        assert failed.value.code == code, asked
+    envd.close_stdin(stream.pid)
+    assert stream.drain().end["status"] == "exit status 0"
+
+
+def test_after_the_end(envd):
+    stream = envd.sh("echo one; echo two >&2; exit 3", headers=KEEP, tag="kept").drain()
+    for selected in ({"pid": stream.pid}, {"tag": "kept"}):
+        late = envd.connect(**selected, headers={"X-Envd-From": "start"}).drain()
+        assert late.out == {"stdout": b"one\n", "stderr": b"two\n", "pty": b""}
+        assert late.end == stream.end
+    # A stock client that connects late gets what it always got.
+    late = envd.connect(pid=stream.pid).drain()
+    assert late.out["stdout"] == b"" and late.end["exitCode"] == 3
+    assert late.response.headers["X-Envd-Offsets"] is None
+
+
+def test_much_after_the_end_at_the_readers_pace(envd, daemon):
+    """Sixteen MiB of a process that has ended go to a slow reader without being queued for it."""
+    size = 16 << 20
+    stream = envd.sh(f"head -c {size} /dev/zero", headers={"X-Envd-Keep-Output": str(size)}).drain()
+    late = envd.connect(pid=stream.pid, headers={"X-Envd-From": "start"}, receive_bytes=4096)
+    envd.list()
+    late.drain()
+    assert len(late.out["stdout"]) == size and late.end["status"] == "exit status 0"
+
+
+def test_a_terminal(envd):
+    stream = envd.pty("stty -echo; echo one; read x; echo two", headers=KEEP).until("pty", b"one\r\n")
+    late = envd.connect(pid=stream.pid, headers={"X-Envd-From": "start"}).until("pty", b"one\r\n")
+    begin = len(late.out["pty"])
+    again = envd.connect(pid=stream.pid, headers={"X-Envd-From": f"pty={begin}"})
+    envd.send_input(stream.pid, b"\n", kind="pty")
+    for reader in (stream, late, again):
+        reader.drain()
+    assert late.out == stream.out and late.out["pty"][begin:] == again.out["pty"]
+
+
+def test_a_process_that_nobody_reads(envd):
+    stream = envd.sh("read x; echo unseen; read y", headers=KEEP, stdin=True)
+    stream.close()
+    envd.send_input(stream.pid, b"\n")
+    late = envd.connect(pid=stream.pid, headers={"X-Envd-From": "start"}).until("stdout", b"unseen\n")
+    envd.kill(stream.pid)
+    assert late.drain().end["status"] == "signal: killed"
+
+
+def test_keep_for(envd):
+    stream = envd.sh("echo brief", headers={**KEEP, "X-Envd-Keep-For": "1"}).drain()
+
+    def is_forgotten():
+        try:
+            envd.connect(pid=stream.pid, headers={"X-Envd-From": "start"}).drain()
+            return False
+        except Failed as failed:
+            return failed.code == "not_found"
+
+    assert not is_forgotten()
+    wait_for(is_forgotten)
+
+
+@pytest.mark.parametrize("headers", [
+    {"X-Envd-Keep-Output": "0"}, {"X-Envd-Keep-Output": "67108865"}, {"X-Envd-Keep-Output": "1k"},
+    {"X-Envd-Keep-For": "-1"}, {"X-Envd-Keep-For": "86401"}, {"X-Envd-Start-Key": ""},
+    {"X-Envd-Start-Key": "k" * 257},
+])
+def test_headers_that_are_wrong(envd, headers):
+    with pytest.raises(Failed) as failed:
+        envd.sh("true", headers=headers)
+    assert failed.value.code == "invalid_argument"
+
+
+# ---- X-Envd-Start-Key ----
+
+def test_a_start_that_is_repeated(envd):
+    """A client loses its connection between request and `start`, and asks again: one process."""
+    path = os.path.join(WORLD, "once")
+    headers = {**KEEP, "X-Envd-Start-Key": "repeated"}
+    request = {"process": {"cmd": "sh", "args": ["-c", f"echo x >>{path}; echo begun; sleep 100"]}}
+    lost = Connection(envd.path)
+    lost.request("POST", "/process.Process/Start", envelope(request),
+                 {"Content-Type": "application/connect+json", **headers})
+    lost.close()
+    streams = [envd.stream("Start", request, headers=headers) for _ in range(3)]
+    for stream in streams:
+        stream.until("stdout", b"begun\n")
+    assert len({stream.pid for stream in streams}) == 1 and len(envd.list()) == 1
+    with pytest.raises(Failed) as failed:
+        envd.start("sleep", "1", headers=headers)
+    assert failed.value.code == "already_exists"
+    envd.kill(streams[0].pid)
+    for stream in streams:
+        assert stream.drain().end["status"] == "signal: killed"
+    late = envd.stream("Start", request, headers=headers).drain()
+    assert late.pid == streams[0].pid and late.out["stdout"] == b"begun\n"
+    with open(path, encoding="ascii") as f:
+        assert f.read() == "x\n"
+
+
+def test_starts_that_race(envd):
+    results = []
+
+    def begin():
+        stream = envd.sh("echo x; exit 7", headers={**KEEP, "X-Envd-Start-Key": "race"}).drain()
+        results.append((stream.pid, stream.out["stdout"], stream.end["exitCode"]))
+
+    threads = [threading.Thread(target=begin) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 20 and len(set(results)) == 1
+    assert results[0][1:] == (b"x\n", 7)
+
+
+def test_a_start_that_fails_frees_its_key(envd):
+    headers = {"X-Envd-Start-Key": "failed"}
+    for _ in range(2):
+        with pytest.raises(Failed) as failed:
+            envd.sh("true", cwd="/no/such", headers=headers)
+        assert failed.value.code == "invalid_argument"
+    assert envd.sh("exit 4", headers=headers).drain().end["exitCode"] == 4

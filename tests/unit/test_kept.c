@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kept output against a model: all bytes of each output in plain arrays. Random additions, windows
+ * and cursors; what a cursor gives must be the end of what was written, in order, with no byte twice
+ * and none missing.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "pty/kept.h"
+
+#define MODEL_BYTES 200000
+
+static uint8_t model[OUTPUT_KINDS][MODEL_BYTES];
+static size_t total[OUTPUT_KINDS];
+/* Which output each byte went to, in the order of writing. */
+static uint8_t order[MODEL_BYTES];
+static size_t n_order;
+
+static void write_some(struct kept *kept, enum output_kind kind, size_t n, bool all)
+{
+	for (size_t i = 0; i < n; i++) {
+		model[kind][total[kind] + i] = (uint8_t)rand();
+		order[n_order++] = (uint8_t)kind;
+	}
+	kept_add(kept, kind, model[kind] + total[kind], n, all);
+	total[kind] += n;
+}
+
+/* Reads to the end; each byte must be the model's, at its offset and in its order. */
+static void check_cursor(const struct kept *kept, struct kept_cursor *cursor, size_t want)
+{
+	uint64_t expected[OUTPUT_KINDS];
+	size_t got = 0, place = n_order - kept->data_bytes, n, i;
+	enum output_kind kind;
+	const uint8_t *data;
+
+	memcpy(expected, kept->first_offset, sizeof(expected));
+	while (kept_next(kept, cursor, 1 + (size_t)rand() % 4000, &kind, &data, &n) == 1) {
+		for (i = 0; i < n; i++) {
+			/* Bytes that are left out stand before this one. */
+			while (order[place] != kind ||
+			       expected[order[place]] < cursor->from[order[place]]) {
+				assert_true(expected[order[place]] < cursor->from[order[place]]);
+				expected[order[place++]]++;
+			}
+			assert_int_equal(data[i], model[kind][expected[kind]]);
+			expected[kind]++;
+			place++;
+		}
+		got += n;
+	}
+	assert_int_equal(got, want);
+	assert_int_equal(kept_next(kept, cursor, 100, &kind, &data, &n), 0);
+	for (i = 0; i < OUTPUT_KINDS; i++)
+		if (cursor->from[i] <= total[i])
+			assert_int_equal(cursor->offset[i], total[i]);
+}
+
+static void begin(void)
+{
+	memset(total, 0, sizeof(total));
+	n_order = 0;
+}
+
+static void test_model(void **state)
+{
+	static const size_t windows[] = {1, 2, 7, 100, 511, 512, 4096, 30000, 100000};
+
+	for (unsigned seed = 0; seed < 60; seed++) {
+		size_t window = windows[seed % ARRAY_LEN(windows)], biggest;
+		struct kept *kept = kept_new(NULL, window);
+		struct kept_cursor cursor;
+		uint64_t from[OUTPUT_KINDS];
+
+		srand(seed);
+		begin();
+		biggest = seed % 3 == 0 ? 3 : seed % 3 == 1 ? 300 : 5000;
+		while (n_order + 2 * biggest < MODEL_BYTES / 2) {
+			write_some(kept, (enum output_kind)(rand() % 2),
+				   1 + (size_t)rand() % biggest, false);
+			assert_int_equal(kept->data_bytes, n_order < window ? n_order : window);
+			assert_int_equal(kept->first_offset[0] + kept->first_offset[1] +
+						 kept->data_bytes,
+					 n_order);
+			if (rand() % 50)
+				continue;
+			for (size_t i = 0; i < OUTPUT_KINDS; i++)
+				from[i] = total[i] ? (uint64_t)rand() % (total[i] + 1) : 0;
+			size_t want = 0;
+			for (size_t i = 0; i < OUTPUT_KINDS; i++)
+				want += total[i] - (from[i] > kept->first_offset[i]
+							    ? from[i]
+							    : kept->first_offset[i]);
+			kept_begin(kept, from, &cursor);
+			check_cursor(kept, &cursor, want);
+		}
+		/* The last bytes are all kept for a reader that has not caught up. */
+		kept_begin(kept, (uint64_t[OUTPUT_KINDS]){0}, &cursor);
+		write_some(kept, OUTPUT_STDOUT, 4000, true);
+		write_some(kept, OUTPUT_STDERR, 10, true);
+		kept_trim(kept);
+		check_cursor(kept, &cursor, kept->data_bytes);
+		kept_unref(kept);
+	}
+}
+
+/* A budget without room shrinks the window; a reader that has lost bytes is told. */
+static void test_no_memory(void **state)
+{
+	struct budget budget;
+	struct budget_share other;
+	struct kept *kept;
+	struct kept_cursor cursor;
+	enum output_kind kind;
+	const uint8_t *data;
+	size_t n;
+
+	begin();
+	budget_init(&budget);
+	kept = kept_new(&budget, 65536);
+	for (int i = 0; i < 10; i++)
+		write_some(kept, OUTPUT_STDOUT, 1000, false);
+	assert_int_equal(kept->data_bytes, 10000);
+	budget_share_init(&other, &budget, BUDGET_CLASS_UPLOADS);
+	budget.limit[BUDGET_BYTES] = budget.used[BUDGET_BYTES];
+	kept_begin(kept, (uint64_t[OUTPUT_KINDS]){0}, &cursor);
+	for (int i = 0; i < 40; i++)
+		write_some(kept, OUTPUT_STDOUT, 1000, false);
+	assert_in_range(kept->data_bytes, 1, 20000);
+	assert_int_equal(kept->first_offset[OUTPUT_STDOUT] + kept->data_bytes, 50000);
+	assert_int_equal(kept_next(kept, &cursor, 100, &kind, &data, &n), -1);
+	kept_begin(kept, (uint64_t[OUTPUT_KINDS]){0}, &cursor);
+	check_cursor(kept, &cursor, kept->data_bytes);
+	kept_unref(kept);
+	assert_int_equal(budget.used[BUDGET_BYTES], 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
