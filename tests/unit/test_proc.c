@@ -572,9 +572,12 @@ static void test_nothing_is_left(void **state)
 	bytes = mallinfo2().uordblks;
 	run_many(MANY);
 	assert_int_equal(open_fds(), fds);
-	/* The hash has grown with what was retained; nothing else has. */
+	/*
+	 * The hash has grown with the retained exits, and libevent's heap of timers by a little; a leak
+	 * would be at least one allocation (32 bytes) for each process.
+	 */
 	assert_in_range(mallinfo2().uordblks, 0,
-			bytes + table.n_buckets * 2 * sizeof(void *) + 4096);
+			bytes + table.n_buckets * 2 * sizeof(void *) + 8192);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
 	assert_int_equal(daemon_state.budget.used[BUDGET_PROCESSES], 0);
