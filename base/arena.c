@@ -33,6 +33,24 @@ void arena_clear(struct arena *a)
 	a->total_bytes = 0;
 }
 
+void arena_adopt(struct arena *a, struct arena *from)
+{
+	struct arena_chunk **end;
+
+	/* Behind the chunks of `a`, so that the newest one stays the one with free bytes. */
+	for (end = &a->chunks; *end; end = &(*end)->next)
+		continue;
+	*end = from->chunks;
+	if (!a->free) {
+		a->free = from->free;
+		a->end = from->end;
+	}
+	a->total_bytes += from->total_bytes;
+	from->chunks = NULL;
+	from->free = from->end = NULL;
+	from->total_bytes = 0;
+}
+
 /* Adds a chunk with room for n bytes; false where that would break the limit. */
 static bool arena_grow(struct arena *a, size_t n, bool limited)
 {

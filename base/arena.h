@@ -33,6 +33,9 @@ void arena_init(struct arena *a);
 /* Frees every piece. The arena can be used again; its limit stays. */
 void arena_clear(struct arena *a);
 
+/* Moves all pieces of `from` into `a`, where they stay valid. `from` is empty afterwards. */
+void arena_adopt(struct arena *a, struct arena *from);
+
 /* n bytes, uninitialised. n may be 0. Never NULL. */
 void *arena_alloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
 

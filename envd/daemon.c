@@ -43,6 +43,9 @@
 /* KILLs, and the making and removing of cgroups, which wait for nobody. */
 #define KILL_WORKERS 4
 
+/* Large messages are decoded, and answers compressed. Work for a core, which never hangs. */
+#define CODEC_WORKERS 2
+
 /* A device whose module is still to be loaded is tried for again, at 1, 3, 7, … seconds. */
 #define VSOCK_RETRY_LAST_S 60
 
@@ -57,6 +60,7 @@ struct daemon {
 	struct control control;
 	struct port_forward *port_forward; /* NULL where it is off */
 	struct router *router;
+	struct workers *codec_workers;
 	struct server *server;
 	struct fs_service *fs;
 	struct cgroups *cgroups; /* NULL where there are none */
@@ -283,6 +287,8 @@ static void build(struct daemon *d)
 	d->gate.context = &d->context;
 	d->gate.cors = d->options->cors;
 	d->router = router_new();
+	d->codec_workers = workers_new(&d->loop, "codecs", CODEC_WORKERS);
+	router_set_workers(d->router, d->codec_workers);
 	d->server = server_new(&d->loop, &d->context.budget, d->router, gate_check, &d->gate);
 	if (d->options->any_vsock_peer)
 		server_allow_any_vsock_peer(d->server);

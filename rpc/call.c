@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls: the service's side of them, from the route to the ending.
  */
@@ -10,7 +11,7 @@
 
 #include "base/mem.h"
 #include "rpc/call_impl.h"
-#include "rpc/codec/gzip.h"
+#include "rpc/call_work.h"
 #include "rpc/http/router.h"
 
 /* A smaller frame is copied behind what waits already; a larger one is sent where it is. */
@@ -26,6 +27,7 @@ void rpc_register(struct router *router, const struct rpc_method *methods, size_
 
 		route->method = &methods[i];
 		route->service = service;
+		route->router = router;
 		snprintf(path, sizeof(path), "/%s/%s", methods[i].service, methods[i].name);
 		router_add_rpc(router, path, rpc_call_open, route);
 	}
@@ -237,6 +239,8 @@ void rpc_error_detail(struct rpc_call *call, const char *type, const void *value
 	*at = detail;
 }
 
+static void call_tell_end(struct rpc_call *call, const struct error *err);
+
 static void release_data(const void *p, size_t n, void *arg)
 {
 	free(arg);
@@ -287,16 +291,11 @@ enum rpc_flow rpc_send(struct rpc_call *call, const ProtobufCMessage *message)
 	return flow;
 }
 
-/* The whole answer of a call whose bodies are bare. Takes data (malloc'ed). */
-static void reply_bare(struct rpc_call *call, char *data, size_t n)
-{
-	char *plain = data;
+/* ---- whole answers ---- */
 
-	if (call->gzip_out) {
-		gzip_compress(plain, n, 0, &data, &n);
-		free(plain);
-	}
-	call_close(call);
+/* Sends the answer of a call whose bodies are bare. Takes data (malloc'ed). */
+static void send_bare(struct rpc_call *call, char *data, size_t n)
+{
 	call->protocol->head(call);
 	stream_head(call->stream, 200, (int64_t)n);
 	if (n > COPY_MAX_BYTES) {
@@ -308,21 +307,36 @@ static void reply_bare(struct rpc_call *call, char *data, size_t n)
 	stream_finish(call->stream);
 }
 
+/* Sends the answer of a call in one envelope, and its end. Takes data, with room for the envelope. */
+static void send_enveloped(struct rpc_call *call, char *data, size_t n)
+{
+	rpc_envelope_write(data, RPC_FLAG_COMPRESSED, n);
+	call->protocol->head(call);
+	stream_head(call->stream, 200, STREAM_LENGTH_UNKNOWN);
+	stream_send_ref(call->stream, data, RPC_ENVELOPE_BYTES + n, release_data, data);
+	call_tell_end(call, NULL);
+}
+
 void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message)
 {
+	struct evbuffer *encoded;
 	struct error err;
 	char *data;
 	size_t n;
 
 	if (call->ended)
 		return;
-	if (call->protocol->enveloped) {
-		rpc_send(call, message);
-		rpc_call_end(call, NULL);
-	} else if (codec_encode(call->codec, message, 0, &data, &n, &err) < 0) {
+	if (codec_encode(call->codec, message, 0, &data, &n, &err) < 0) {
 		rpc_call_end(call, &err);
+	} else if (!call->gzip_out && !call->protocol->enveloped) {
+		call_close(call);
+		send_bare(call, data, n);
 	} else {
-		reply_bare(call, data, n);
+		encoded = evbuffer_new();
+		if (!encoded || evbuffer_add_reference(encoded, data, n, release_data, data) < 0)
+			fatal("out of memory: %zu bytes of an answer", n);
+		rpc_reply_encoded(call, encoded);
+		evbuffer_free(encoded);
 	}
 }
 
@@ -340,30 +354,36 @@ static void reply_enveloped(struct rpc_call *call, struct evbuffer *encoded)
 	rpc_call_end(call, NULL);
 }
 
+/* Compresses the answer, and sends it. */
+static void reply_gzip(struct rpc_call *call, struct evbuffer *encoded)
+{
+	struct evbuffer *plain = evbuffer_new();
+
+	if (!plain || evbuffer_add_buffer(plain, encoded) < 0)
+		fatal("out of memory: evbuffer_new");
+	call_close(call);
+	if (call->protocol->enveloped)
+		rpc_gzip_start(call, plain, RPC_ENVELOPE_BYTES, send_enveloped);
+	else
+		rpc_gzip_start(call, plain, 0, send_bare);
+}
+
 void rpc_reply_encoded(struct rpc_call *call, struct evbuffer *encoded)
 {
 	size_t n = evbuffer_get_length(encoded);
-	struct rpc_frame *frame;
 
 	if (call->ended) {
 		evbuffer_drain(encoded, n);
-	} else if (!call->gzip_out && call->protocol->enveloped) {
+	} else if (call->gzip_out) {
+		reply_gzip(call, encoded);
+	} else if (call->protocol->enveloped) {
 		reply_enveloped(call, encoded);
-	} else if (!call->gzip_out) {
+	} else {
 		call_close(call);
 		call->protocol->head(call);
 		stream_head(call->stream, 200, (int64_t)n);
 		stream_send(call->stream, encoded);
 		stream_finish(call->stream);
-	} else if (call->protocol->enveloped) {
-		frame = rpc_frame_gzip(evbuffer_pullup(encoded, -1), n);
-		rpc_call_send(call, frame);
-		rpc_frame_unref(frame);
-		rpc_call_end(call, NULL);
-		evbuffer_drain(encoded, n);
-	} else {
-		reply_bare(call, mem_dup(evbuffer_pullup(encoded, -1), n), n);
-		evbuffer_drain(encoded, n);
 	}
 }
 
@@ -418,5 +438,6 @@ void rpc_unhold(struct rpc_call *call)
 		return;
 	call->held = false;
 	defer_schedule(&call->pump);
-	stream_unhold(call->stream);
+	if (!call->decoding)
+		stream_unhold(call->stream);
 }

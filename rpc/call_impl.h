@@ -64,15 +64,18 @@ struct rpc_call {
 	bool gzip_out;
 
 	/* The request (call_read.c). */
-	struct evbuffer *in;   /* gathered; NULL when there is nothing */
-	size_t charged_bytes;  /* of the budget, for `in` */
-	struct arena messages; /* RPC_CLIENT_STREAM: the message in hand */
-	struct defer pump;     /* goes on after rpc_unhold */
-	bool have_message;     /* RPC_SERVER_STREAM: the one message was read */
-	bool in_ended;	       /* the client's stream has ended */
-	bool input_done;       /* its last message was delivered */
-	bool opened;	       /* the service knows of the call */
-	bool held;
+	struct workers *workers;	 /* for large messages; NULL: there are none */
+	struct evbuffer *in;		 /* gathered; NULL when there is nothing */
+	size_t charged_bytes;		 /* of the budget, for `in` */
+	struct arena messages;		 /* RPC_CLIENT_STREAM: the message in hand */
+	struct defer pump;		 /* goes on after rpc_unhold */
+	bool have_message;		 /* RPC_SERVER_STREAM: the one message was read */
+	bool in_ended;			 /* the client's stream has ended */
+	bool input_done;		 /* its last message was delivered */
+	bool opened;			 /* the service knows of the call */
+	bool held;			 /* by the service */
+	bool decoding;			 /* a worker has a message: the stream is held, too */
+	bool half_closed;		 /* the client closed its side meanwhile */
 	const ProtobufCMessage *request; /* RPC_SERVER_STREAM: until its end is seen */
 
 	/* The response. */
@@ -92,7 +95,12 @@ struct rpc_call {
 struct rpc_route {
 	const struct rpc_method *method;
 	void *service;
+	struct router *router;
 };
+
+/* The most bytes that a message of the method may have, also inflated; and the error above them. */
+size_t rpc_message_max_bytes(const struct rpc_method *method);
+int rpc_message_too_large(const struct rpc_method *method, struct error *err);
 
 /* Begins to read the request's messages: registers the stream's handler. */
 void rpc_call_read(struct rpc_call *call);
@@ -132,9 +140,6 @@ void rpc_connect_get(struct stream *s, const struct rpc_route *route);
 
 /* The call of a request whose message did not come in its body; `request` is that message. */
 void rpc_call_read_message(struct rpc_call *call, const void *p, size_t n);
-
-/* A frame of bytes that are encoded already, compressed. */
-struct rpc_frame *rpc_frame_gzip(const void *p, size_t n);
 
 /* A frame's bytes, envelope first. */
 const char *rpc_frame_bytes(const struct rpc_frame *frame, size_t *ret_bytes);

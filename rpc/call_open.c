@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "rpc/call_impl.h"
 #include "rpc/http/header_value.h"
+#include "rpc/http/router.h"
 
 #define CHARSET "; charset=utf-8"
 #define UPPER	"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -141,6 +142,7 @@ static struct rpc_call *call_new(struct stream *s, const struct rpc_route *route
 	call->codec = types[type].codec;
 	call->content_type = types[type].type; /* the request's: a client compares */
 	call->timeout_ms = -1;
+	call->workers = route->router ? router_workers(route->router) : NULL;
 	return call;
 }
 
@@ -189,7 +191,7 @@ void rpc_call_open(struct stream *s, void *arg)
 void rpc_refuse(struct stream *s, const struct error *err)
 {
 	static const struct rpc_method no_method = {.kind = RPC_UNARY};
-	struct rpc_route route = {&no_method, NULL};
+	const struct rpc_route route = {&no_method, NULL, NULL};
 	const char *content_type = stream_header_in(s, "content-type");
 	int type = find_type(stream_arena(s), content_type, false);
 

@@ -1,7 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls: the client's side of them, from the body's bytes to the service's messages.
  */
-#include <errno.h>
 #include <event2/buffer.h>
 #include <stdlib.h>
 
@@ -9,9 +9,10 @@
 #include "base/buffer.h"
 #include "base/mem.h"
 #include "rpc/call_impl.h"
-#include "rpc/codec/gzip.h"
+#include "rpc/call_work.h"
 
 static void call_pump(void *arg);
+static void call_half_closed(struct stream *s);
 
 /* ---- what is gathered ---- */
 
@@ -26,6 +27,15 @@ void rpc_call_drop_input(struct rpc_call *call)
 	call->in = NULL;
 	budget_share_give(stream_share(call->stream), call->charged_bytes);
 	call->charged_bytes = 0;
+}
+
+/* Nothing is delivered while the service holds the call, or a worker has its message. */
+static void update_hold(struct rpc_call *call)
+{
+	if (call->held || call->decoding)
+		stream_hold(call->stream);
+	else
+		stream_unhold(call->stream);
 }
 
 /* Takes what came, within the budget. 0, or -1. */
@@ -67,51 +77,34 @@ static void malformed(struct rpc_call *call, struct error *err)
 		rpc_call_end(call, err);
 }
 
-static size_t message_max_bytes(const struct rpc_call *call)
+size_t rpc_message_max_bytes(const struct rpc_method *method)
 {
-	size_t own = call->method->message_max_bytes;
-
-	return own ? own : RPC_MESSAGE_MAX_BYTES;
+	return method->message_max_bytes ? method->message_max_bytes : RPC_MESSAGE_MAX_BYTES;
 }
 
-static int too_large(const struct rpc_call *call, struct error *err)
+int rpc_message_too_large(const struct rpc_method *method, struct error *err)
 {
 	return error_set(err, ERROR_RESOURCE_EXHAUSTED,
 			 "message is larger than configured max %zu bytes",
-			 message_max_bytes(call));
+			 rpc_message_max_bytes(method));
 }
 
-/* Decodes the n bytes at p, which may be compressed, into the arena. */
-static int read_message(struct rpc_call *call, const void *p, size_t n, bool compressed,
-			struct arena *arena, ProtobufCMessage **ret, struct error *err)
+/*
+ * Decodes n bytes at p into the arena on the loop. -1 with the error; -2 if they would inflate to so
+ * much that a worker should do it.
+ */
+static int decode_here(struct rpc_call *call, const void *p, size_t n, bool compressed,
+		       struct arena *arena, ProtobufCMessage **ret, struct error *err)
 {
-	enum rpc_codec codec = call->codec;
-	char *inflated = NULL;
-	size_t before, room;
-	int r;
+	struct budget_share *share = stream_share(call->stream);
+	size_t before = arena->total_bytes;
+	size_t max_inflated_bytes = call->workers ? RPC_LOOP_BYTES : RPC_MESSAGE_MAX_BYTES;
+	int r = rpc_decode(call, p, n, compressed, max_inflated_bytes, budget_share_room(share),
+			   arena, ret, err);
 
-	/* An empty envelope is the default message in either codec (details 65): as in protobuf. */
-	if (n == 0 && call->protocol->enveloped)
-		codec = RPC_CODEC_PROTO;
-	/* An empty body that is said to be compressed is an empty message (as connect-go has it). */
-	if (compressed && n) {
-		r = gzip_decompress(p, n, message_max_bytes(call), &inflated, &n);
-		if (r == -EMSGSIZE)
-			return too_large(call, err);
-		if (r < 0)
-			return error_set(err, ERROR_INVALID_ARGUMENT, "decompress: corrupt gzip");
-		p = inflated;
-	}
-	before = arena->total_bytes;
-	room = budget_share_room(stream_share(call->stream));
-	room = room ? room : 1; /* a limit of 0 is none */
-	arena->limit_bytes = before + (room < RPC_DECODED_MAX_BYTES ? room : RPC_DECODED_MAX_BYTES);
-	r = codec_decode(codec, call->method->input, p, n, call->method->nul_code, arena, ret, err);
-	arena->limit_bytes = 0;
-	free(inflated);
 	/* A message that lives as long as the call. (A streamed one is freed after its callback.) */
 	if (r == 0 && arena != &call->messages &&
-	    !budget_share_take(stream_share(call->stream), arena->total_bytes - before))
+	    !budget_share_take(share, arena->total_bytes - before))
 		return error_set(err, ERROR_RESOURCE_EXHAUSTED,
 				 "too many bytes of requests wait in the daemon");
 	return r;
@@ -125,15 +118,59 @@ static void open_call(struct rpc_call *call, const ProtobufCMessage *request)
 	call->method->open(call, request);
 }
 
+/* A worker has decoded the message of a call that has one message. */
+static void single_decoded(struct rpc_call *call, ProtobufCMessage *message, struct arena *arena,
+			   struct error *err)
+{
+	bool half_closed = call->half_closed;
+
+	call->decoding = false;
+	update_hold(call);
+	if (!message) {
+		malformed(call, err);
+		return;
+	}
+	arena_adopt(rpc_call_arena(call), arena);
+	if (!call->protocol->enveloped) {
+		open_call(call, message);
+		return;
+	}
+	call->have_message = true;
+	call->request = message;
+	call_pump(call);
+	if (half_closed)
+		call_half_closed(call->stream);
+}
+
+/* Lets a worker decode `in` (taken), which is the call's charged_bytes, or the first n of them. */
+static void decode_there(struct rpc_call *call, struct evbuffer *in, size_t charged_bytes,
+			 bool compressed,
+			 void (*done)(struct rpc_call *call, ProtobufCMessage *message,
+				      struct arena *arena, struct error *err))
+{
+	call->charged_bytes -= charged_bytes;
+	call->decoding = true;
+	update_hold(call);
+	rpc_decode_start(call, in, charged_bytes, compressed, done);
+}
+
 void rpc_call_read_message(struct rpc_call *call, const void *p, size_t n)
 {
 	ProtobufCMessage *request;
+	struct evbuffer *in;
 	struct error err;
+	int r = decode_here(call, p, n, call->gzip_in, rpc_call_arena(call), &request, &err);
 
-	if (read_message(call, p, n, call->gzip_in, rpc_call_arena(call), &request, &err) < 0)
+	if (r == -2) {
+		in = evbuffer_new();
+		if (!in || evbuffer_add(in, p, n) < 0)
+			fatal("out of memory: %zu bytes of a message", n);
+		decode_there(call, in, 0, call->gzip_in, single_decoded);
+	} else if (r < 0) {
 		malformed(call, &err);
-	else
+	} else {
 		open_call(call, request);
+	}
 }
 
 /* ---- bare bodies: the unary calls of Connect ---- */
@@ -143,8 +180,8 @@ static void bare_body(struct stream *s, struct evbuffer *data)
 	struct rpc_call *call = stream_data(s);
 	struct error err;
 
-	if (call->charged_bytes + evbuffer_get_length(data) > message_max_bytes(call))
-		too_large(call, &err);
+	if (call->charged_bytes + evbuffer_get_length(data) > rpc_message_max_bytes(call->method))
+		rpc_message_too_large(call->method, &err);
 	else if (gather(call, data, &err) == 0)
 		return;
 	rpc_call_end(call, &err);
@@ -157,10 +194,16 @@ static void bare_body_end(struct stream *s)
 	size_t n = in ? evbuffer_get_length(in) : 0;
 	ProtobufCMessage *request;
 	struct error err;
-	int r;
+	int r = -2;
 
-	r = read_message(call, n ? evbuffer_pullup(in, -1) : NULL, n, call->gzip_in,
-			 rpc_call_arena(call), &request, &err);
+	if (!rpc_decode_is_large(call, n))
+		r = decode_here(call, n ? evbuffer_pullup(in, -1) : NULL, n, call->gzip_in,
+				rpc_call_arena(call), &request, &err);
+	if (r == -2) {
+		call->in = NULL;
+		decode_there(call, in, call->charged_bytes, call->gzip_in, single_decoded);
+		return;
+	}
 	rpc_call_drop_input(call);
 	if (r < 0)
 		malformed(call, &err);
@@ -170,11 +213,10 @@ static void bare_body_end(struct stream *s)
 
 /* ---- enveloped bodies ---- */
 
-/* An envelope that is complete in `in`. */
+/* An envelope that is complete at the front of `in`. */
 struct envelope {
 	uint8_t flags;
-	const void *p;
-	size_t n;
+	size_t n; /* of its message */
 };
 
 /*
@@ -195,8 +237,8 @@ static int next_envelope(struct rpc_call *call, struct envelope *ret, struct err
 	evbuffer_copyout(call->in, head, sizeof(head));
 	n = (size_t)head[1] << 24 | (size_t)head[2] << 16 | (size_t)head[3] << 8 | head[4];
 	ret->flags = head[0];
-	if (n > message_max_bytes(call))
-		return too_large(call, err);
+	if (n > rpc_message_max_bytes(call->method))
+		return rpc_message_too_large(call->method, err);
 	if (have < sizeof(head) + n) {
 		if (call->in_ended)
 			return error_set(err, ERROR_INVALID_ARGUMENT,
@@ -213,33 +255,78 @@ static int next_envelope(struct rpc_call *call, struct envelope *ret, struct err
 		return error_set(err, ERROR_INTERNAL, "protocol error: invalid envelope flags %u",
 				 ret->flags);
 	ret->n = n;
-	ret->p = evbuffer_pullup(call->in, (ev_ssize_t)(sizeof(head) + n)) + sizeof(head);
 	return 1;
 }
 
-/* The one message of a call that has one; that no other follows is seen at the end. */
+/* Decodes the envelope's message here, or lets a worker do it: then -2, and the envelope is consumed. */
+static int take_message(struct rpc_call *call, const struct envelope *envelope, struct arena *arena,
+			void (*done)(struct rpc_call *call, ProtobufCMessage *message,
+				     struct arena *arena, struct error *err),
+			ProtobufCMessage **ret, struct error *err)
+{
+	bool compressed = envelope->flags & RPC_FLAG_COMPRESSED;
+	size_t n = envelope->n;
+	struct evbuffer *in;
+	int r = -2;
+
+	if (!rpc_decode_is_large(call, n))
+		r = decode_here(call,
+				evbuffer_pullup(call->in, (ev_ssize_t)(RPC_ENVELOPE_BYTES + n)) +
+					RPC_ENVELOPE_BYTES,
+				n, compressed, arena, ret, err);
+	if (r != -2)
+		return r;
+	in = evbuffer_new();
+	consume(call, RPC_ENVELOPE_BYTES);
+	if (!in || evbuffer_remove_buffer(call->in, in, n) < 0)
+		fatal("out of memory: %zu bytes of a message", n);
+	decode_there(call, in, n, compressed, done);
+	return r;
+}
+
+/* The one message of a call that has one. input_over sees that no other follows. */
 static int take_single(struct rpc_call *call, const struct envelope *envelope, struct error *err)
 {
 	ProtobufCMessage *request;
+	int r;
 
 	if (call->have_message)
 		return error_set(err, ERROR_UNIMPLEMENTED, "unary request has multiple messages");
-	if (read_message(call, envelope->p, envelope->n, envelope->flags & RPC_FLAG_COMPRESSED,
-			 rpc_call_arena(call), &request, err) < 0)
-		return -1;
-	call->have_message = true;
-	call->request = request;
-	return 0;
+	r = take_message(call, envelope, rpc_call_arena(call), single_decoded, &request, err);
+	if (r == 0) {
+		call->have_message = true;
+		call->request = request;
+	}
+	return r;
+}
+
+/* A worker has decoded a message of a client's stream. */
+static void streamed_decoded(struct rpc_call *call, ProtobufCMessage *message, struct arena *arena,
+			     struct error *err)
+{
+	bool half_closed = call->half_closed;
+
+	call->decoding = false;
+	if (message)
+		call->method->message(call, message);
+	if (call->ended)
+		return;
+	update_hold(call);
+	if (!message) {
+		malformed(call, err);
+		return;
+	}
+	call_pump(call);
+	if (half_closed)
+		call_half_closed(call->stream);
 }
 
 /* A message of a client's stream. */
 static int take_streamed(struct rpc_call *call, const struct envelope *envelope, struct error *err)
 {
 	ProtobufCMessage *request;
-	int r;
+	int r = take_message(call, envelope, &call->messages, streamed_decoded, &request, err);
 
-	r = read_message(call, envelope->p, envelope->n, envelope->flags & RPC_FLAG_COMPRESSED,
-			 &call->messages, &request, err);
 	if (r == 0)
 		call->method->message(call, request);
 	arena_clear(&call->messages);
@@ -277,7 +364,7 @@ static void call_pump(void *arg)
 
 	if (call->input_done)
 		return;
-	while (!call->ended && !call->held && !end) {
+	while (!call->ended && !call->held && !call->decoding && !end) {
 		r = next_envelope(call, &envelope, &err);
 		if (r <= 0)
 			break;
@@ -291,7 +378,7 @@ static void call_pump(void *arg)
 			break;
 		consume(call, RPC_ENVELOPE_BYTES + envelope.n);
 	}
-	if (call->ended)
+	if (call->ended || call->decoding)
 		return;
 	if (r < 0)
 		malformed(call, &err);
@@ -338,6 +425,11 @@ static void call_half_closed(struct stream *s)
 
 	if (call->method->kind == RPC_UNARY)
 		return;
+	/* The request has come as a whole: the service learns of it first. */
+	if (call->decoding) {
+		call->half_closed = true;
+		return;
+	}
 	error_set(&err, ERROR_CANCELED, "the client has closed its side");
 	rpc_call_cancel(call, RPC_CANCEL_GONE, &err);
 }

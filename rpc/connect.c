@@ -11,6 +11,7 @@
 #include "rpc/codec/base64.h"
 #include "rpc/codec/gzip.h"
 #include "rpc/codec/json.h"
+#include "rpc/http/router.h"
 #include "rpc/http/uri.h"
 
 /* What both forms have in common: the version, the deadline. */
@@ -281,6 +282,7 @@ void rpc_connect_get(struct stream *s, const struct rpc_route *route)
 	call->codec = encoding[0] == 'j' ? RPC_CODEC_JSON : RPC_CODEC_PROTO;
 	call->content_type = encoding[0] == 'j' ? "application/json" : "application/proto";
 	call->timeout_ms = -1;
+	call->workers = router_workers(route->router);
 	if (unary_accept(call, &err) < 0 || parse_get(s, &get, &err) < 0) {
 		rpc_call_end(call, &err);
 		return;

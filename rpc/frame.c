@@ -57,17 +57,6 @@ struct rpc_frame *rpc_frame_new(unsigned encoding, const ProtobufCMessage *messa
 	return frame;
 }
 
-struct rpc_frame *rpc_frame_gzip(const void *p, size_t n)
-{
-	struct rpc_frame *frame = mem_alloc(sizeof(*frame));
-
-	frame->refs = 1;
-	gzip_compress(p, n, RPC_ENVELOPE_BYTES, &frame->data, &n);
-	rpc_envelope_write(frame->data, RPC_FLAG_COMPRESSED, n);
-	frame->bytes = n + RPC_ENVELOPE_BYTES;
-	return frame;
-}
-
 struct rpc_frame *rpc_frame_ref(struct rpc_frame *frame)
 {
 	frame->refs++;

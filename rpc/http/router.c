@@ -23,6 +23,7 @@ struct route {
 struct router {
 	struct arena arena; /* of the routes */
 	struct route *buckets[N_BUCKETS];
+	struct workers *workers; /* borrowed; or NULL */
 };
 
 static size_t bucket_of(const char *path)
@@ -45,6 +46,16 @@ void router_free(struct router *r)
 		return;
 	arena_clear(&r->arena);
 	free(r);
+}
+
+void router_set_workers(struct router *r, struct workers *workers)
+{
+	r->workers = workers;
+}
+
+struct workers *router_workers(const struct router *r)
+{
+	return r->workers;
 }
 
 struct arena *router_arena(struct router *r)

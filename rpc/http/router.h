@@ -17,6 +17,14 @@ typedef void router_fn(struct stream *s, void *arg);
 struct router *router_new(void);
 void router_free(struct router *r);
 
+/*
+ * The workers for what the router's handlers do in memory alone (codecs, compression): work that never
+ * hangs. Borrowed. NULL (the default): the loop does it.
+ */
+struct workers;
+void router_set_workers(struct router *r, struct workers *workers);
+struct workers *router_workers(const struct router *r);
+
 /* Memory that lives as long as the router, for what its routes lead to. */
 struct arena *router_arena(struct router *r);
 
