@@ -26,8 +26,10 @@
 #include "envd/relay/port_forward.h"
 #include "envd/relay/port_scan.h"
 #include "envd/upgrade/handover.h"
+#include "envd/upgrade/upgrade.h"
 #include "fs/service.h"
 #include "pty/cgroup/cgroups.h"
+#include "pty/handover.h"
 #include "pty/service.h"
 #include "pty/spawn.h"
 #include "rpc/context.h"
@@ -73,6 +75,9 @@ struct daemon {
 	struct timer vsock_timer;
 	unsigned vsock_waited_s;
 	struct notify notify;
+	const struct inherited *inherited;
+	struct handover handover; /* with -resume-handover */
+	struct upgrade *upgrade;
 	bool ending;
 };
 
@@ -110,6 +115,7 @@ static void serve_invoking_user(struct daemon *d)
 	user_db_restrict(d->context.users, geteuid(), getegid(), getenv("HOME"));
 	if (user_find_uid(d->context.users, geteuid(), &arena, &user, &err) == 0)
 		context_set_default_user(&d->context, user.name);
+	d->context.user_delivered = false;
 	log_info("not root: serving user '%s' alone", d->context.default_user);
 	arena_clear(&arena);
 }
@@ -284,6 +290,7 @@ static void build(struct daemon *d)
 	workers_keep_thread(d->context.kill_workers);
 	d->context.users = user_db_new(NULL, NULL);
 	context_set_default_user(&d->context, "root");
+	d->context.user_delivered = false;
 	d->gate.context = &d->context;
 	d->gate.cors = d->options->cors;
 	d->router = router_new();
@@ -342,6 +349,8 @@ static void hold_starts(void *arg, bool hold)
 	struct daemon *d = arg;
 
 	pty_service_refuse_starts(d->pty, hold);
+	if (!hold)
+		pty_handover_start_deadlines(d->pty);
 }
 
 static bool is_starting(void *arg)
@@ -361,24 +370,17 @@ static void start_cgroups(struct daemon *d)
 	else
 		d->cgroups = cgroups_new(&d->loop, d->context.kill_workers, o->cgroup_root,
 					 o->process_accounting);
-	d->freezer = freezer_new(&d->loop, d->cgroups ? d->cgroups->root_fd : -1,
-				 FREEZER_WATCHDOG_MS,
-				 &(struct freezer_hooks){
-					 .hold = hold_starts, .starting = is_starting, .arg = d});
+	d->freezer = freezer_new(
+		&d->loop, d->cgroups ? d->cgroups->root_fd : -1, FREEZER_WATCHDOG_MS,
+		&(struct freezer_hooks){.hold = hold_starts, .starting = is_starting, .arg = d});
 	d->control.freezer = d->freezer;
 }
 
-static void handover_thawed(void *arg, const struct thaw_result *result)
+static bool gate_is_closed(void *arg)
 {
-	if (!result->complete)
-		log_error("handover: %s", result->err.message);
-}
+	const struct control *control = arg;
 
-/* After a handover nobody else thaws what the daemon before this one froze. */
-static void resume_handover(struct daemon *d)
-{
-	d->control.handover = handover_refuse(HANDOVER_BLOB);
-	freezer_thaw(d->freezer, &(struct thaw_request){0}, handover_thawed, d);
+	return control->gate_closed && !control->initialized && !token_is_set(&control->token);
 }
 
 /* What is served. */
@@ -403,8 +405,18 @@ static void start_services(struct daemon *d)
 	pty_service_register(d->pty, d->router);
 	d->watch = watch_service_new(&d->context);
 	watch_service_register(d->watch, d->router);
-	if (d->options->resume_handover)
-		resume_handover(d);
+	d->gate.is_closed = gate_is_closed;
+	d->gate.closed_arg = &d->control;
+	d->upgrade = upgrade_new(
+		&(struct upgrade_parts){
+			.control = &d->control,
+			.pty = d->pty,
+			.watch = d->watch,
+			.notify = &d->notify,
+			.options = d->options,
+			.sockets_are_held = d->inherited->held,
+		},
+		d->router);
 }
 
 int daemon_serve(const struct options *options, const struct inherited *inherited)
@@ -412,8 +424,9 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	struct daemon *d = mem_zalloc(sizeof(*d));
 
 	d->options = options;
+	d->inherited = inherited;
 	if (options->resume_handover)
-		handover_close_inherited(STDERR_FILENO + 1 + (unsigned)inherited->n);
+		handover_read(&d->handover, HANDOVER_BLOB, inherited);
 	spawn_init();
 	notify_init(&d->notify);
 	ignore_signals();
@@ -423,12 +436,22 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	watch_signal(d, &d->on_term, SIGTERM, on_end_signal);
 	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
 	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
-	/* Listen before anything else: what connects meanwhile waits in the kernel's queue. */
-	if (listen_all(d, inherited) < 0)
+	/*
+	 * Listen before anything else: a client that connects meanwhile waits in the kernel's queue. After
+	 * a handover the order is the other way round, so that no request comes before the adoption.
+	 */
+	if (!options->resume_handover && listen_all(d, inherited) < 0)
 		return 1;
 	if (geteuid() != 0)
 		serve_invoking_user(d);
 	start_services(d);
+	if (options->resume_handover) {
+		handover_adopt(&d->handover, &d->loop, &d->control, d->pty, d->watch);
+		if (listen_all(d, inherited) < 0)
+			return 1;
+	} else {
+		freezer_adopt_found(d->freezer);
+	}
 	if (start_port_forward(d) < 0)
 		return 2;
 	notify_ready(&d->notify, &d->loop);

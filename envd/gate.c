@@ -20,6 +20,7 @@
 	"X-Content-Type-Options, ETag, Content-Disposition, Content-Range"
 
 static bool check_origin(const struct gate *gate, struct stream *s);
+static bool passes_closed_gate(const struct stream *s);
 static bool check_user(const struct gate *gate, struct stream *s);
 
 bool gate_check(struct stream *s, void *arg)
@@ -28,6 +29,10 @@ bool gate_check(struct stream *s, void *arg)
 
 	if (!check_origin(gate, s))
 		return false;
+	if (gate->is_closed && gate->is_closed(gate->closed_arg) && !passes_closed_gate(s)) {
+		stream_reply_error(s, 401, "envd not initialized");
+		return false;
+	}
 	if (gate->token_allows && !gate->token_allows(s, gate->token_arg)) {
 		stream_reply_error(s, 401,
 				   "unauthorized access, please provide a valid access "
@@ -38,6 +43,15 @@ bool gate_check(struct stream *s, void *arg)
 	if (strcmp(stream_head_in(s)->path, "/init") != 0)
 		stream_set_admitted(s);
 	return check_user(gate, s);
+}
+
+static bool passes_closed_gate(const struct stream *s)
+{
+	const struct http_head *head = stream_head_in(s);
+
+	if (strcmp(head->path, "/health") == 0)
+		return strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0;
+	return strcmp(head->path, "/init") == 0 && strcmp(head->method, "POST") == 0;
 }
 
 static bool cors_allows_method(const char *method)

@@ -20,6 +20,12 @@ struct gate {
 	bool cors; /* false: a request with an Origin is refused, and no answer has CORS fields */
 	gate_token_fn *token_allows; /* NULL: every request passes */
 	void *token_arg;
+	/*
+	 * After a handover, until an /init was authorised: the token was not carried over, so every
+	 * request but /health and /init is refused with 401. NULL: never.
+	 */
+	bool (*is_closed)(void *arg);
+	void *closed_arg;
 };
 
 /*

@@ -57,6 +57,7 @@ static const struct flag flags[] = {
 	FLAG("listen", FLAG_LISTEN, listen, "address",
 	     "tcp:ADDR:PORT, vsock:PORT or unix:PATH instead of the default set; repeatable"),
 	FLAG("no-cgroups", FLAG_BOOL, no_cgroups, NULL, "leave cgroups alone"),
+	FLAG("no-upgrade", FLAG_BOOL, no_upgrade, NULL, "refuse to be replaced by POST /upgrade"),
 	FLAG("port", FLAG_PORT, port, "number", "TCP and vsock port (default 49983)"),
 	FLAG("process-accounting", FLAG_BOOL, process_accounting, NULL,
 	     "count the memory of single processes: a memory controller for each (see /metrics)"),
@@ -167,6 +168,32 @@ static const struct flag *find_flag(const char *name, size_t n)
 	return NULL;
 }
 
+/* The flag of a word like "-name" or "--name=value"; NULL if there is none. */
+static const struct flag *flag_of(const char *word)
+{
+	word += strspn(word, "-");
+	return find_flag(word, strcspn(word, "="));
+}
+
+size_t options_flag_words(char *const *argv)
+{
+	const struct flag *flag = flag_of(argv[0]);
+
+	return flag && flag->kind != FLAG_BOOL && !strchr(argv[0], '=') && argv[1] ? 2 : 1;
+}
+
+bool options_flag_survives_upgrade(const char *word)
+{
+	static const char *const dropped[] = {"init", "init-exec", "init-halt", "resume-handover"};
+	const struct flag *flag = flag_of(word);
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(dropped); i++)
+		if (flag && strcmp(flag->name, dropped[i]) == 0)
+			return false;
+	return flag != NULL;
+}
+
 /* One line for each mistake: the whole usage would push the mistake off the screen. */
 static enum options_result wrong(const char *what, const char *name)
 {
@@ -235,6 +262,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		.cgroup_root = "/sys/fs/cgroup",
 		.kill_scope = "session",
 		.cors = true,
+		.argv = argv,
 	};
 	for (i = 1; i < argc; i++) {
 		name = argv[i];

@@ -7,6 +7,7 @@
 #define ENVD_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 #include "envd/boot/pid1.h"
@@ -24,6 +25,8 @@ struct options {
 	bool verbose;
 	bool version, commit, build; /* print and leave */
 	bool resume_handover;
+	char *const *argv; /* of the program; borrowed */
+	bool no_upgrade;
 
 	/* Ours. */
 	struct listen_spec listen[OPTIONS_MAX_LISTEN]; /* those of -listen, or the default set */
@@ -49,5 +52,11 @@ enum options_result {
  * words, but then a mistyped command (`envd redy`) would start a daemon on all interfaces.
  */
 enum options_result options_parse(struct options *o, int argc, char **argv);
+
+/* How many words of argv the flag at its beginning takes: 2 if its value is a word of its own. */
+size_t options_flag_words(char *const *argv);
+
+/* Whether a program that replaces this one gets the flag too: not those of process 1 and of the handover. */
+bool options_flag_survives_upgrade(const char *flag);
 
 #endif

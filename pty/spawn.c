@@ -52,6 +52,11 @@ void spawn_init(void)
 	fd_close(&fd);
 }
 
+void spawn_original_nofile(struct rlimit *ret)
+{
+	*ret = defaults.limits[RLIMIT_NOFILE];
+}
+
 /* By system call: sigaction(3) refuses the two signals that the C library uses itself. */
 static bool is_ignored(unsigned sig)
 {

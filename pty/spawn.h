@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -70,6 +71,9 @@ struct spawn {
  * the children, opens 0, 1 and 2 if they are closed, and sets SIGCHLD to its default.
  */
 void spawn_init(void);
+
+/* The limit of descriptors that the daemon was started with. */
+void spawn_original_nofile(struct rlimit *ret);
 
 /* Makes it empty: zero, and -1 for the descriptors. */
 void spawn_prepare(struct spawn *s);

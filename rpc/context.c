@@ -91,6 +91,7 @@ void context_set_default_user(struct context *context, const char *name)
 
 	free(context->default_user);
 	context->default_user = copy;
+	context->user_delivered = true;
 }
 
 void context_set_default_workdir(struct context *context, const char *path)

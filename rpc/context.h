@@ -35,6 +35,7 @@ struct context {
 
 	struct env_var *env; /* sorted by name */
 	size_t n_env;
+	bool user_delivered;   /* an /init or a handover has set default_user */
 	char *default_user;    /* "root" until /init says otherwise */
 	char *default_workdir; /* NULL: the user's home */
 };

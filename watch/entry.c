@@ -123,3 +123,8 @@ const Filesystem__EntryInfo *watch_entry_info(const struct watch_attachment *ent
 {
 	return &((const struct watch_entry *)entry)->info;
 }
+
+struct watch_attachment *watch_entry_copy(const Filesystem__EntryInfo *info)
+{
+	return &entry_pack(info)->attachment;
+}

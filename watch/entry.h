@@ -28,6 +28,9 @@ void watch_entry_reader_renew(struct watch_entry_reader *reader);
  */
 struct watch_attachment *watch_entry_read(void *reader, const char *path);
 
+/* Copies an entry that another daemon has read. Returned owned. */
+struct watch_attachment *watch_entry_copy(const Filesystem__EntryInfo *info);
+
 /* The message in the attachment. Its path is empty: each watcher has its own path to the entry. */
 const Filesystem__EntryInfo *watch_entry_info(const struct watch_attachment *entry);
 

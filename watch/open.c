@@ -19,8 +19,10 @@
 struct opening {
 	struct work work;
 	struct rpc_call *call; /* a reference; its data is the watcher, NULL once that has ended */
-	char *path;	       /* in the call's arena */
-	char *clean;	       /* in the call's arena */
+	struct watcher *adopted; /* if there is no call */
+	struct arena arena;	 /* of an adopted one; else the call's is used */
+	char *path;		 /* in the arena, as are the options */
+	char *clean;
 	struct watch_mounts *mounts;
 	bool recursive;
 	bool allow_network;
@@ -96,15 +98,20 @@ static void opening_join(struct opening *o, struct watcher *w)
 static void opening_done(struct work *work)
 {
 	struct opening *o = container_of(work, struct opening, work);
-	struct watcher *w = rpc_call_data(o->call);
+	struct watcher *w = o->call ? rpc_call_data(o->call) : o->adopted;
 
 	if (w && o->err.code) {
-		rpc_fail(o->call, &o->err);
+		if (o->call)
+			rpc_fail(o->call, &o->err);
+		else
+			watch_adopted_failed(w, &o->err);
 		watcher_free(w);
 	} else if (w) {
 		opening_join(o, w);
 	}
-	rpc_call_unref(o->call);
+	if (o->call)
+		rpc_call_unref(o->call);
+	arena_clear(&o->arena);
 	free(o->real);
 	free(o);
 }
@@ -126,10 +133,44 @@ static char *resolve(struct rpc_call *call, const char *path)
 	return resolved;
 }
 
+/* Gives the opening to a worker. Its path and its options are set. */
+static void opening_start(struct opening *o, struct watcher *w, const struct watch_request *request,
+			  struct arena *arena)
+{
+	struct watch_service *svc = w->service;
+
+	o->clean = path_clean(arena, o->path);
+	o->mounts = svc->feeds.mounts;
+	w->path = mem_strdup(o->clean);
+	w->recursive = request->recursive;
+	o->recursive = request->recursive;
+	o->allow_network = request->allow_network_mounts;
+	o->work.run = opening_run;
+	o->work.done = opening_done;
+	work_submit(svc->workers, &o->work);
+}
+
+void watch_open_adopted(struct watcher *w, const struct watch_request *request, const char *options)
+{
+	struct opening *o = mem_zalloc(sizeof(*o));
+	struct error err;
+
+	o->adopted = w;
+	o->path = arena_strdup(&o->arena, request->path);
+	if (watch_options_parse(options ? arena_strdup(&o->arena, options) : NULL, &o->arena,
+				&o->options, &err) < 0)
+		o->options = (struct watch_options){0};
+	watcher_set_options(w, &o->options);
+	if (options)
+		w->options = mem_strdup(options);
+	opening_start(o, w, request, &o->arena);
+}
+
 void watch_open(struct rpc_call *call, const struct watch_request *request, bool polled)
 {
 	struct watch_service *svc = rpc_call_service(call);
 	char *path = resolve(call, request->path);
+	const char *header = rpc_call_header(call, WATCH_OPTIONS_HEADER);
 	struct watch_options options;
 	struct opening *o;
 	struct watcher *w;
@@ -137,8 +178,7 @@ void watch_open(struct rpc_call *call, const struct watch_request *request, bool
 
 	if (!path)
 		return;
-	if (watch_options_parse(rpc_call_header(call, WATCH_OPTIONS_HEADER), rpc_call_arena(call),
-				&options, &err) < 0) {
+	if (watch_options_parse(header, rpc_call_arena(call), &options, &err) < 0) {
 		rpc_fail(call, &err);
 		return;
 	}
@@ -151,15 +191,10 @@ void watch_open(struct rpc_call *call, const struct watch_request *request, bool
 	o = mem_zalloc(sizeof(*o));
 	o->call = rpc_call_ref(call);
 	o->path = path;
-	o->clean = path_clean(rpc_call_arena(call), path);
-	o->mounts = svc->feeds.mounts;
-	w->path = mem_strdup(o->clean);
-	o->recursive = request->recursive;
-	o->allow_network = request->allow_network_mounts;
 	o->options = options;
-	o->work.run = opening_run;
-	o->work.done = opening_done;
-	work_submit(svc->workers, &o->work);
+	if (header)
+		w->options = mem_strdup(header);
+	opening_start(o, w, request, rpc_call_arena(call));
 }
 
 void watch_cancel(struct rpc_call *call, enum rpc_cancel why)

@@ -46,7 +46,9 @@ void watch_service_register(struct watch_service *svc, struct router *router)
 
 static size_t bucket_of(const char *id)
 {
-	return ((unsigned char)id[1] * 16u + (unsigned char)id[2]) % WATCH_ID_BUCKETS;
+	return id[0] && id[1]
+		       ? ((unsigned char)id[1] * 16u + (unsigned char)id[2]) % WATCH_ID_BUCKETS
+		       : 0;
 }
 
 void watch_service_add(struct watch_service *svc, struct watcher *w)
@@ -58,7 +60,7 @@ struct watcher *watch_service_find(struct watch_service *svc, const char *id, st
 {
 	struct watcher *w;
 
-	if (strlen(id) == WATCHER_ID_DIGITS + 1)
+	if (*id)
 		LIST_FOREACH (w, &svc->by_id[bucket_of(id)], by_id)
 			if (strcmp(w->id, id) == 0)
 				return w;

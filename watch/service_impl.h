@@ -21,7 +21,15 @@
 /* A request has a path or an id. */
 #define WATCH_MESSAGE_MAX_BYTES (64u * 1024)
 
+/* Watchers of a daemon before this one that are being set up (watch/handover.h). */
+struct watch_adoption {
+	unsigned waiting, failed;
+	void (*done)(void *arg);
+	void *arg;
+};
+
 struct watch_service {
+	struct watch_adoption adoption;
 	struct context *context;
 	struct workers *workers;
 	struct watch_feeds feeds;
@@ -47,6 +55,14 @@ struct watch_request {
  * id if it is `polled`; or the call fails. Until it has ended, its data is a struct watcher.
  */
 void watch_open(struct rpc_call *call, const struct watch_request *request, bool polled);
+
+/* As watch_open for an adopted watcher, which has no call. `options` is the header's text, or NULL. */
+void watch_open_adopted(struct watcher *w, const struct watch_request *request,
+			const char *options);
+
+/* One adopted watcher is live, or has failed; the second one says why in the log. */
+void watch_adopted_one(struct watch_service *svc, bool succeeded);
+void watch_adopted_failed(struct watcher *w, const struct error *err);
 
 /* `cancel` of WatchDir and CreateWatcher. */
 void watch_cancel(struct rpc_call *call, enum rpc_cancel why);

@@ -38,7 +38,8 @@ struct watcher *watcher_new(struct watch_service *service, struct rpc_call *call
 	if (!budget_take(budget, BUDGET_WATCHERS, 1)) {
 		error_set(&err, ERROR_RESOURCE_EXHAUSTED, "there are %zu watchers already",
 			  budget->limit[BUDGET_WATCHERS]);
-		rpc_fail(call, &err);
+		if (call)
+			rpc_fail(call, &err);
 		return NULL;
 	}
 	w = mem_zalloc(sizeof(*w));
@@ -47,7 +48,8 @@ struct watcher *watcher_new(struct watch_service *service, struct rpc_call *call
 	w->polled = polled;
 	watch_queue_init(&w->queue, budget);
 	timer_init(&w->expires, service->context->loop, on_expired, w);
-	rpc_call_set_data(call, w);
+	if (call)
+		rpc_call_set_data(call, w);
 	return w;
 }
 
@@ -64,6 +66,7 @@ void watcher_free(struct watcher *w)
 	watch_queue_clear(&w->queue);
 	budget_give(&w->service->context->budget, BUDGET_WATCHERS, 1);
 	free(w->path);
+	free(w->options);
 	free(w);
 }
 
@@ -99,7 +102,10 @@ void watcher_fail(struct watcher *w, int error)
 	error_set_errno(&err, code, error, "error adding path %s to watcher",
 			fs_text(w->path, &arena));
 	arena_clear(&arena);
-	rpc_fail(w->call, &err);
+	if (w->call)
+		rpc_fail(w->call, &err);
+	else
+		watch_adopted_failed(w, &err);
 	watcher_free(w);
 }
 
@@ -195,7 +201,7 @@ static void start_stream(struct watcher *w)
 /* ---- a polled watcher ---- */
 
 /* Makes an id that can't be guessed. -errno where the kernel has no random numbers. */
-static int make_id(char id[WATCHER_ID_DIGITS + 2])
+static int make_id(char id[WATCHER_ID_BYTES])
 {
 	unsigned char random[WATCHER_ID_DIGITS / 2];
 	size_t i;
@@ -212,7 +218,13 @@ static void answer_create(struct watcher *w)
 {
 	Filesystem__CreateWatcherResponse response = FILESYSTEM__CREATE_WATCHER_RESPONSE__INIT;
 	struct rpc_call *call = w->call;
-	int r = make_id(w->id);
+	int r;
+
+	if (!call) {
+		watch_adopted_one(w->service, true);
+		return;
+	}
+	r = make_id(w->id);
 
 	if (r < 0) {
 		watcher_fail(w, r);

@@ -28,8 +28,12 @@ struct watch_service;
 /* A polled watcher whose queue has dropped events ends if nobody asks it for this long. */
 #define WATCHER_EXPIRES_MS (10u * 60 * 1000)
 
-/* An id is "w" and so many hexadecimal digits, from the kernel's random numbers. */
+/*
+ * An id is "w" and so many hexadecimal digits, from the kernel's random numbers. One that a daemon
+ * before this one gave out may have any form, and less than WATCHER_ID_BYTES.
+ */
 #define WATCHER_ID_DIGITS 32
+#define WATCHER_ID_BYTES  64
 
 enum watcher_state {
 	WATCHER_OPENING, /* a worker looks for the directory */
@@ -41,10 +45,13 @@ struct watcher {
 	struct watch_service *service;
 	enum watcher_state state; /* written by watcher_set_state */
 	bool polled;		  /* made by CreateWatcher */
+	bool recursive;
 	bool want_entry;
 	bool full;		     /* the stream takes nothing until `writable` */
 	struct watch_patterns *only; /* paths that are sent; NULL: all; owned */
-	struct rpc_call *call;	     /* the stream; or CreateWatcher until it is answered */
+	char *options;		     /* the header that chose them; owned; NULL: none */
+	/* The stream; or CreateWatcher until it is answered; NULL also for one that is adopted. */
+	struct rpc_call *call;
 	struct watch_queue queue;
 	struct timer expires; /* of a polled one: WATCHER_EXPIRES_MS */
 	char *path;	      /* as the client named it, cleaned: paths of entries begin with it */
@@ -54,13 +61,13 @@ struct watcher {
 	bool marked;	     /* mark_bytes is set */
 	uint64_t mark_bytes; /* live when the source has applied the kernel's events up to here */
 
-	char id[WATCHER_ID_DIGITS + 2];
+	char id[WATCHER_ID_BYTES];
 	LIST_ENTRY(watcher) by_id; /* of a polled one that is live */
 };
 
 /*
- * Makes a watcher for the call, whose data it becomes. Returns NULL if BUDGET_WATCHERS has no room;
- * the call has failed then.
+ * Makes a watcher for the call, whose data it becomes; NULL: for none. Returns NULL if BUDGET_WATCHERS has no room;
+ * the call, if there is one, has failed then.
  */
 struct watcher *watcher_new(struct watch_service *service, struct rpc_call *call, bool polled);
 

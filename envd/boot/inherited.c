@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/boot/inherited.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "envd/boot/manager.h"
 
-#define FIRST_FD 3 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
+#define FIRST_FD   3 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
+#define MAX_PASSED 1024
 
 static void add(struct inherited *set, int fd)
 {
@@ -22,6 +25,27 @@ static void add(struct inherited *set, int fd)
 	close(fd);
 }
 
+/* The sockets of a daemon before this one. */
+static void add_handed_over(struct inherited *set)
+{
+	const char *text = getenv(INHERITED_VARIABLE);
+	char *end = NULL;
+	long fd;
+
+	if (text && strncmp(text, INHERITED_HELD, strlen(INHERITED_HELD)) == 0) {
+		set->held = true;
+		text += strlen(INHERITED_HELD);
+	}
+	while (text && *text) {
+		fd = strtol(text, &end, 10);
+		if (end == text || fd < FIRST_FD || fd > INT_MAX || (*end && *end != ','))
+			break;
+		add(set, (int)fd);
+		text = *end ? end + 1 : end;
+	}
+	unsetenv(INHERITED_VARIABLE);
+}
+
 void inherited_from_environment(struct inherited *set)
 {
 	unsigned long pid = manager_take_number("LISTEN_PID"),
@@ -29,10 +53,10 @@ void inherited_from_environment(struct inherited *set)
 
 	unsetenv("LISTEN_FDNAMES");
 	set->n = 0;
-	if (pid != (unsigned long)getpid())
-		return;
-	for (i = 0; i < count && i < 1024; i++)
+	set->held = pid == (unsigned long)getpid() && count > 0;
+	for (i = 0; set->held && i < count && i < MAX_PASSED; i++)
 		add(set, FIRST_FD + (int)i);
+	add_handed_over(set);
 }
 
 void inherited_open(struct inherited *set, const struct listen_spec *specs, size_t n)
@@ -40,6 +64,7 @@ void inherited_open(struct inherited *set, const struct listen_spec *specs, size
 	struct error err;
 	size_t i;
 
+	set->held = true;
 	for (i = 0; i < n && set->n < INHERITED_MAX; i++) {
 		set->fds[set->n] = listen_open(&specs[i], &err);
 		if (set->fds[set->n] >= 0)

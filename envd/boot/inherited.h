@@ -10,6 +10,7 @@
 #ifndef ENVD_INHERITED_H
 #define ENVD_INHERITED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "rpc/http/listen.h"
@@ -17,15 +18,23 @@
 #define INHERITED_MAX 32
 
 struct inherited {
+	bool held; /* a service manager or process 1 holds sockets too */
 	struct listen_spec specs[INHERITED_MAX];
 	int fds[INHERITED_MAX];
 	size_t n;
 };
 
 /*
- * Adopts the sockets of LISTEN_FDS if LISTEN_PID is this process, and removes the variables from the
- * environment. A descriptor that is no listening stream socket is logged and closed. Call it before
- * the daemon opens any descriptor.
+ * Numbers with commas between them: a daemon that is replaced by this one passes its sockets so
+ * (envd/upgrade/). Unlike those of LISTEN_FDS they may have any number.
+ */
+#define INHERITED_VARIABLE "ENVD_LISTEN_FDS"
+#define INHERITED_HELD	   "held," /* in front of the numbers: a parent holds the sockets too */
+
+/*
+ * Adopts the sockets of LISTEN_FDS if LISTEN_PID is this process, and those of ENVD_LISTEN_FDS, and
+ * removes the variables from the environment. A descriptor that is no listening stream socket is
+ * logged and closed. Call it before the daemon opens any descriptor.
  */
 void inherited_from_environment(struct inherited *set);
 

@@ -2,6 +2,9 @@
 #include "envd/boot/notify.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -71,6 +74,35 @@ void notify_ready(struct notify *n, struct loop *loop)
 	timer_init(&n->timer, loop, on_watchdog, n);
 	n->timer_set_up = true;
 	timer_set_ms(&n->timer, n->watchdog_ms / 2);
+}
+
+void notify_restore_environment(const struct notify *n)
+{
+	char path[sizeof(n->addr.sun_path) + 1] = "", number[24];
+	size_t bytes = n->addr_bytes - offsetof(struct sockaddr_un, sun_path);
+
+	if (n->fd < 0)
+		return;
+	memcpy(path, n->addr.sun_path, bytes);
+	if (path[0] == '\0')
+		path[0] = '@';
+	setenv("NOTIFY_SOCKET", path, 1);
+	if (!n->watchdog_ms)
+		return;
+	snprintf(number, sizeof(number), "%ju", (uintmax_t)n->watchdog_ms * 1000);
+	setenv("WATCHDOG_USEC", number, 1);
+}
+
+void notify_clear_environment(void)
+{
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+}
+
+void notify_stop_watchdog(struct notify *n)
+{
+	if (n->watchdog_ms)
+		send_state(n, "WATCHDOG_USEC=18446744073709551615");
 }
 
 void notify_stopping(struct notify *n)

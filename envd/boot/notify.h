@@ -32,6 +32,16 @@ void notify_init(struct notify *n);
  */
 void notify_ready(struct notify *n, struct loop *loop);
 
+/*
+ * Puts the variables that notify_init has removed back into the environment, for a program that
+ * replaces this one by execve(2); and removes them again.
+ */
+void notify_restore_environment(const struct notify *n);
+void notify_clear_environment(void);
+
+/* The program that replaces this one does not know watchdogs: the manager's stops (sd_notify(3)). */
+void notify_stop_watchdog(struct notify *n);
+
 /* The daemon ends on purpose. Stops the watchdog's timer. */
 void notify_stopping(struct notify *n);
 

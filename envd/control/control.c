@@ -71,5 +71,4 @@ void control_register(struct control *c, struct router *router)
 	ctl_freeze_register(c, router);
 	ctl_fsfreeze_register(c, router);
 	ctl_collapse_register(c, router);
-	ctl_upgrade_register(c, router);
 }

@@ -41,6 +41,12 @@ struct control {
 	 */
 	const char *handover;
 
+	/*
+	 * After a handover: until an /init was authorised, the gate refuses every request but /health and
+	 * /init, because the access token was not carried over.
+	 */
+	bool gate_closed;
+
 	/* /init (ctl_init.c). */
 	struct init_call *running; /* one at a time; the others wait in order */
 	TAILQ_HEAD(init_queue, init_call) waiting;
@@ -70,7 +76,6 @@ void ctl_metrics_register(struct control *c, struct router *router);
 void ctl_freeze_register(struct control *c, struct router *router);
 void ctl_fsfreeze_register(struct control *c, struct router *router);
 void ctl_collapse_register(struct control *c, struct router *router);
-void ctl_upgrade_register(struct control *c, struct router *router);
 
 /* What the metadata service told: the sandbox's names, the log's address (control.c). */
 struct mmds_answer;

@@ -543,6 +543,35 @@ static void watchdog_fired(void *arg)
 	job->number = f->watchdog_freeze;
 }
 
+void freezer_adopt(struct freezer *f, const char *const *guest_paths, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		path_list_add(&f->guest, guest_paths[i]);
+	f->active = true;
+	f->unthawed = FREEZE_MODE_LEGACY;
+	f->groups_frozen = true;
+	f->watchdog_freeze = ++f->n_freezes;
+	timer_set_ms(&f->watchdog, f->watchdog_ms);
+	update_hold(f);
+}
+
+void freezer_adopt_found(struct freezer *f)
+{
+	if (f->root_fd < 0 || (freeze_tree_is_asked(f->root_fd, "user") != 1 &&
+			       freeze_tree_is_asked(f->root_fd, "ptys") != 1))
+		return;
+	log_warn("the workload was frozen by a daemon before this one");
+	freezer_adopt(f, NULL, 0);
+}
+
+size_t freezer_guest_paths(const struct freezer *f, char *const **ret)
+{
+	*ret = f->guest.paths;
+	return f->guest.n;
+}
+
 uint64_t freezer_generation(const struct freezer *f)
 {
 	return f->generation;

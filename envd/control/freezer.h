@@ -107,6 +107,25 @@ void freezer_thaw(struct freezer *f, const struct thaw_request *request, freezer
  */
 uint64_t freezer_generation(const struct freezer *f);
 
+/*
+ * Takes over a freeze that a daemon before this one left in effect: starts are refused until a thaw,
+ * and the watchdog runs. The paths are those of cgroups that the guest had frozen itself; a thaw
+ * leaves them frozen. Call it before the first freeze or thaw. Copies.
+ */
+void freezer_adopt(struct freezer *f, const char *const *guest_paths, size_t n);
+
+/*
+ * Looks for a freeze that a daemon before this one left in effect, in two reads of cgroupfs, and takes
+ * it over if there is one. Call it before the first freeze or thaw.
+ */
+void freezer_adopt_found(struct freezer *f);
+
+/*
+ * The cgroups that the guest had frozen before the freeze that is in effect: *ret is borrowed until the
+ * next job. Only from inside a freezer_frozen_fn, since no job runs there.
+ */
+size_t freezer_guest_paths(const struct freezer *f, char *const **ret);
+
 /* Freezes and thaws since the start, and thaws by the watchdog. */
 struct freezer_stats {
 	uint64_t freezes, thaws, rescues;

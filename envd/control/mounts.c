@@ -74,6 +74,15 @@ bool mounts_wanted(const struct mounts *m, const char *path, const char *lifecyc
 	return !entry || strcmp(entry->lifecycle, lifecycle ? lifecycle : "") != 0;
 }
 
+void mounts_each(const struct mounts *m,
+		 void (*each)(void *arg, const char *path, const char *lifecycle), void *arg)
+{
+	const struct mounted *entry;
+
+	TAILQ_FOREACH (entry, &m->list, link)
+		each(arg, entry->path, entry->lifecycle);
+}
+
 void mounts_remember(struct mounts *m, const char *path, const char *lifecycle)
 {
 	struct mounted *entry = find(m, path);

@@ -27,6 +27,10 @@ void mounts_free(struct mounts *m);
  * another one. */
 bool mounts_wanted(const struct mounts *m, const char *path, const char *lifecycle);
 
+/* Calls `each` for every remembered mount; both texts are borrowed for the call. */
+void mounts_each(const struct mounts *m,
+		 void (*each)(void *arg, const char *path, const char *lifecycle), void *arg);
+
 /* Remembers a mount. */
 void mounts_remember(struct mounts *m, const char *path, const char *lifecycle);
 

@@ -25,6 +25,10 @@ static int find_program(const char *name, char *ret, size_t ret_bytes)
 	};
 	size_t i;
 
+	if (strchr(name, '/')) {
+		snprintf(ret, ret_bytes, "%s", name);
+		return 0;
+	}
 	for (i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
 		snprintf(ret, ret_bytes, "%s/%s", directories[i], name);
 		if (access(ret, X_OK) == 0)

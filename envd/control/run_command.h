@@ -15,7 +15,7 @@ struct run_result {
 };
 
 /*
- * argv[0] is looked up in PATH and the usual directories. 0 where it ended by itself, in whatever
+ * argv[0] is a path, or looked up in the usual directories. 0 where it ended by itself, in whatever
  * way; -ENOENT where there is no such program; -ETIMEDOUT where it was killed after timeout_ms; or
  * another -errno.
  */

@@ -2,39 +2,262 @@
 #include "envd/upgrade/handover.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
+#include "base/mem.h"
+#include "envd/boot/inherited.h"
+#include "envd/control/control.h"
+#include "envd/control/freezer.h"
+#include "envd/control/mounts.h"
+#include "pty/handover.h"
+#include "rpc/codec/codec.h"
+#include "watch/handover.h"
 
-/* Without close_range (Linux before 5.9): the reference numbers what it hands over from 200 up. */
+#define FIRST_FD 3
+/* Without close_range (Linux before 5.9) descriptors up to here are closed one by one. */
 #define LAST_TRIED_FD 65536
 
-void handover_close_inherited(unsigned first)
-{
-	int fd;
+/* ---- reading ---- */
 
-	if (syscall(SYS_close_range, first, ~0u, 0u) == 0)
-		return;
-	for (fd = (int)first; fd < LAST_TRIED_FD; fd++)
-		close(fd);
+int handover_decode(const void *p, size_t n, struct arena *arena, Handover__HandoverState **ret,
+		    struct error *err)
+{
+	ProtobufCMessage *message;
+	Handover__HandoverState *state;
+
+	if (codec_decode(RPC_CODEC_PROTO, &handover__handover_state__descriptor, p, n,
+			 ERROR_INVALID_ARGUMENT, arena, &message, err) < 0)
+		return -1;
+	state = (Handover__HandoverState *)message;
+	if (state->schema > HANDOVER_SCHEMA)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "schema %u is newer than %d",
+				 state->schema, HANDOVER_SCHEMA);
+	*ret = state;
+	return 0;
 }
 
-#define REPORT(failed)                                                                             \
-	"{\"failed\":" failed                                                                      \
-	",\"procs\":0,\"procs_failed\":0,\"retained\":0,\"retained_failed\":0"                     \
-	",\"watchers\":0,\"watchers_failed\":0}"
-
-const char *handover_refuse(const char *blob_path)
+static void read_state(struct handover *h, const char *path)
 {
-	if (unlink(blob_path) == 0) {
-		log_error(
-			"handover: the processes of the daemon before this one are not taken over");
-		return REPORT("true");
+	struct error err;
+	size_t n = 0;
+	char *text = NULL;
+	int r = fd_read_file(AT_FDCWD, path, HANDOVER_MAX_BYTES, &text, &n);
+
+	if (r == -ENOENT)
+		return; /* nothing to adopt, which is no failure */
+	h->failed = true;
+	if (r < 0)
+		log_error("handover: %s: %s", path, error_errno_text(r));
+	else if (handover_decode(text, n, &h->arena, &h->state, &err) < 0)
+		log_error("handover: %s: %s", path, err.message);
+	else
+		h->failed = false;
+	free(text);
+	if (unlink(path) < 0)
+		log_error("handover: %s: %s", path, error_errno_text(errno));
+}
+
+struct kept {
+	int *fds;
+	size_t n;
+};
+
+static void keep(struct kept *kept, int fd)
+{
+	if (fd >= FIRST_FD)
+		kept->fds[kept->n++] = fd;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void close_between(unsigned first, unsigned last)
+{
+	unsigned fd;
+
+	if (first > last || syscall(SYS_close_range, first, last, 0u) == 0)
+		return;
+	for (fd = first; fd <= last && fd < LAST_TRIED_FD; fd++)
+		close((int)fd);
+}
+
+/* Closes what neither the state nor the listening sockets name: the other daemon's own descriptors. */
+static void close_others(const struct handover *h, const struct inherited *inherited)
+{
+	size_t n_processes = h->state ? h->state->n_processes : 0, i;
+	struct kept kept = {.fds = mem_alloc((n_processes * 4 + INHERITED_MAX) * sizeof(int))};
+	unsigned first = FIRST_FD;
+
+	for (i = 0; i < n_processes; i++) {
+		keep(&kept, h->state->processes[i]->stdout_fd);
+		keep(&kept, h->state->processes[i]->stderr_fd);
+		keep(&kept, h->state->processes[i]->stdin_fd);
+		keep(&kept, h->state->processes[i]->tty_fd);
 	}
-	if (errno != ENOENT)
-		log_error("handover: %s: %s", blob_path, error_errno_text(errno));
-	return errno == ENOENT ? REPORT("false") : REPORT("true");
+	for (i = 0; i < inherited->n; i++)
+		keep(&kept, inherited->fds[i]);
+	qsort(kept.fds, kept.n, sizeof(int), compare_numbers);
+	for (i = 0; i < kept.n; i++) {
+		if ((unsigned)kept.fds[i] > first)
+			close_between(first, (unsigned)kept.fds[i] - 1);
+		first = (unsigned)kept.fds[i] + 1;
+	}
+	close_between(first, ~0u);
+	free(kept.fds);
+}
+
+void handover_read(struct handover *h, const char *blob_path, const struct inherited *inherited)
+{
+	memset(h, 0, sizeof(*h));
+	read_state(h, blob_path);
+	close_others(h, inherited);
+}
+
+/* ---- adopting ---- */
+
+/* An /init that thaws the workload comes, or does not. */
+static void thaw_without_init(void *arg)
+{
+	struct handover *h = arg;
+	const struct thaw_request request = {0};
+
+	if (!h->control->initialized)
+		log_error("handover: no /init for %d s, the workload is thawed",
+			  HANDOVER_THAW_MS / 1000);
+	if (!h->control->initialized)
+		freezer_thaw(h->control->freezer, &request, NULL, NULL);
+}
+
+static void thaw_now(struct handover *h)
+{
+	const struct thaw_request request = {0};
+
+	freezer_thaw(h->control->freezer, &request, NULL, NULL);
+}
+
+/*
+ * A port of the reference is served by a socat child. It holds the port's address, so it is ended, and
+ * the port forwarder of this daemon takes the port over at its next scan.
+ */
+static void end_forward(const Handover__ForwardedPort *forward, int32_t *ret_helper)
+{
+	pid_t pid = forward->socat_pid;
+	siginfo_t info;
+
+	*ret_helper = 0;
+	/* Only a child of ours: the number may be another process' by now. */
+	if (pid < 2 || waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+		return;
+	kill(getpgid(pid) == pid ? -pid : pid, SIGKILL);
+	*ret_helper = pid;
+}
+
+static void adopt_control_state(struct handover *h)
+{
+	const Handover__HandoverState *state = h->state;
+	struct control *control = h->control;
+	struct context *context = control->context;
+	size_t i;
+
+	for (i = 0; i < state->n_mounts; i++)
+		mounts_remember(control->mounts, state->mounts[i]->path,
+				state->mounts[i]->lifecycle_id);
+	for (i = 0; i < state->n_envs; i++)
+		if (*state->envs[i]->name)
+			context_env_set(context, state->envs[i]->name, state->envs[i]->value,
+					false);
+	if (state->defaults && *state->defaults->user)
+		context_set_default_user(context, state->defaults->user);
+	if (state->defaults && state->defaults->has_workdir)
+		context_set_default_workdir(context, state->defaults->workdir);
+	if (*state->lifecycle_id && !control->lifecycle)
+		control->lifecycle = mem_strdup(state->lifecycle_id);
+	if (state->newest_init_ns) {
+		control->has_newest = true;
+		control->newest_ns = state->newest_init_ns;
+	}
+	freezer_adopt(control->freezer, state->guest_frozen_cgroups, state->n_guest_frozen_cgroups);
+}
+
+/* The children of the reference that serve ports join those that are only reaped. */
+static void add_forwards(struct handover *h)
+{
+	Handover__HandoverState *state = h->state;
+	int32_t *pids = arena_alloc(&h->arena, (state->n_helper_pids + state->n_forwards + 1) *
+						       sizeof(int32_t));
+	size_t i, n = state->n_helper_pids;
+
+	if (n)
+		memcpy(pids, state->helper_pids, n * sizeof(int32_t));
+	for (i = 0; i < state->n_forwards; i++) {
+		end_forward(state->forwards[i], &pids[n]);
+		n += pids[n] != 0;
+	}
+	state->helper_pids = pids;
+	state->n_helper_pids = n;
+}
+
+static void stop_waiting(void *arg)
+{
+	struct handover *h = arg;
+
+	loop_stop(h->loop);
+}
+
+/* Pollers must not miss an event, so the thaw comes after their watches: nothing is served before. */
+static void adopt_watchers(struct handover *h, struct watch_service *watch,
+			   struct watch_adopted *ret)
+{
+	if (!watch_handover_adopt(watch, h->state, ret, stop_waiting, h))
+		return;
+	timer_init(&h->watch_limit, h->loop, stop_waiting, h);
+	timer_set_ms(&h->watch_limit, HANDOVER_WATCH_MS);
+	loop_run(h->loop);
+	timer_cancel(&h->watch_limit);
+	watch_handover_finish(watch, ret);
+}
+
+void handover_adopt(struct handover *h, struct loop *loop, struct control *control,
+		    struct pty_service *pty, struct watch_service *watch)
+{
+	struct pty_adopted procs = {0};
+	struct watch_adopted watchers = {0};
+
+	h->loop = loop;
+	h->control = control;
+	timer_init(&h->thaw, loop, thaw_without_init, h);
+	if (h->state) {
+		add_forwards(h);
+		adopt_control_state(h);
+		pty_handover_adopt(pty, h->state, &procs);
+		adopt_watchers(h, watch, &watchers);
+		timer_set_ms(&h->thaw, HANDOVER_THAW_MS);
+	} else {
+		thaw_now(h);
+	}
+	snprintf(h->report, sizeof(h->report),
+		 "{\"failed\":%s,\"procs\":%u,\"procs_failed\":%u,\"retained\":%u,"
+		 "\"retained_failed\":%u,\"watchers\":%u,\"watchers_failed\":%u}",
+		 h->failed ? "true" : "false", procs.procs, procs.procs_failed, procs.retained,
+		 procs.retained_failed, watchers.watchers, watchers.failed);
+	control->handover = h->report;
+	control->gate_closed = true;
+	log_info("handover from %s: %s", h->state ? h->state->from_ver : "nobody", h->report);
+	h->state = NULL;
+	arena_clear(&h->arena);
 }

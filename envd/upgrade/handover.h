@@ -1,24 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a daemon finds when it has replaced another one by execve under the same pid, started with
- * -resume-handover: descriptors of the old daemon's processes, and a file that describes them
+ * Live upgrade, the incoming side: a daemon that was started with -resume-handover has replaced another
+ * one under the same pid, and takes over the processes that the other one described in HANDOVER_BLOB
  * (docs/compatibility/upgrade.md).
+ *
+ *	handover_read ─► (the daemon builds its services) ─► handover_adopt ─► serve
+ *
+ * Until the first authorised /init the gate refuses everything but /health and /init, and the workload
+ * stays frozen; without an /init it is thawed after HANDOVER_THAW_MS.
  */
 #ifndef ENVD_UPGRADE_HANDOVER_H
 #define ENVD_UPGRADE_HANDOVER_H
 
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/loop.h"
+#include "handover.pb-c.h"
+
+struct control;
+struct inherited;
+struct pty_service;
+struct watch_service;
+
 #define HANDOVER_BLOB "/run/e2b/envd-handover.pb"
 
-/*
- * Closes every inherited descriptor from `first` up. Call it before the daemon opens any: afterwards
- * an inherited pipe can't be told from one of its own.
- */
-void handover_close_inherited(unsigned first);
+/* A larger file is a failed handover. */
+#define HANDOVER_MAX_BYTES (64u * 1024 * 1024)
+
+/* The newest schema that handover_read understands. */
+#define HANDOVER_SCHEMA 3
+
+/* Without an /init the workload is thawed this long after the start. */
+#define HANDOVER_THAW_MS (60 * 1000)
+
+/* Watchers are set up before the daemon serves, but no longer than this. */
+#define HANDOVER_WATCH_MS 2000
+
+/* The value of X-Envd-Handover. */
+#define HANDOVER_REPORT_BYTES 256
+
+struct handover {
+	struct arena arena;
+	Handover__HandoverState *state; /* in the arena; NULL: there was no file, or it failed */
+	bool failed;
+	char report[HANDOVER_REPORT_BYTES];
+	struct control *control;
+	struct loop *loop;
+	struct timer thaw;
+	struct timer watch_limit;
+};
 
 /*
- * Removes the file of the old daemon. Returns the value of X-Envd-Handover, a static string: "failed"
- * is true if there was a file, because its processes are not taken over.
+ * Reads and removes the file, and closes every inherited descriptor that neither the file nor
+ * `inherited` names. Call it before the daemon opens any descriptor: later ones could not be told from
+ * those of the daemon itself.
  */
-const char *handover_refuse(const char *blob_path);
+void handover_read(struct handover *h, const char *blob_path, const struct inherited *inherited);
+
+/*
+ * Adopts what was read, before the daemon listens. The control API must have its freezer and services.
+ * Runs the loop until the watchers are set up, for HANDOVER_WATCH_MS at most.
+ */
+void handover_adopt(struct handover *h, struct loop *loop, struct control *control,
+		    struct pty_service *pty, struct watch_service *watch);
+
+/*
+ * Decodes n bytes of a file into the arena. 0, or -1 with the reason. Public for its fuzz target.
+ */
+int handover_decode(const void *p, size_t n, struct arena *arena, Handover__HandoverState **ret,
+		    struct error *err);
 
 #endif

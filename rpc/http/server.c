@@ -2,6 +2,7 @@
 #include "rpc/http/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/budget.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/http/http_date.h"
@@ -211,6 +213,23 @@ size_t server_tcp_inodes(const struct server *server, uint32_t *ret, size_t max)
 	TAILQ_FOREACH (l, &server->listeners, link)
 		if (l->spec.kind == LISTEN_TCP && n < max && fstat(l->fd, &status) == 0)
 			ret[n++] = (uint32_t)status.st_ino;
+	return n;
+}
+
+int server_dup_listeners(const struct server *server, int first, int *ret, size_t max)
+{
+	const struct listener *l;
+	int n = 0, r;
+
+	TAILQ_FOREACH (l, &server->listeners, link) {
+		ret[n] = (size_t)n < max ? fcntl(l->fd, F_DUPFD, first) : -1;
+		if (ret[n++] >= 0)
+			continue;
+		r = (size_t)n <= max ? -errno : -E2BIG;
+		while (n-- > 0)
+			fd_close(&ret[n]);
+		return r;
+	}
 	return n;
 }
 

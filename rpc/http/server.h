@@ -83,6 +83,13 @@ void server_listen_adopted(struct server *server, int fd, const struct listen_sp
  */
 size_t server_tcp_inodes(const struct server *server, uint32_t *ret, size_t max);
 
+/*
+ * Duplicates the listening sockets to numbers from `first` up, without close-on-exec, for a program
+ * that replaces this one. Writes the numbers to ret, max at most. Returns how many, or -errno after it
+ * has closed the duplicates.
+ */
+int server_dup_listeners(const struct server *server, int first, int *ret, size_t max);
+
 /* vsock peers other than the host (CID 2) are refused until this allows them. */
 void server_allow_any_vsock_peer(struct server *server);
 

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * POST /upgrade: from the request to the execve. In the order of the functions:
+ *
+ *	open ─► body to a file (worker) ─► check (worker) ─► freeze ─► image_execute
+ *
+ * The checks, their order, their statuses and their plain texts are the reference's; beyond them a body
+ * that is not a program for this machine is refused with 400 before anything is frozen.
+ */
+#include <errno.h>
+#include <event2/buffer.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/work.h"
+#include "envd/control/control.h"
+#include "envd/control/freezer.h"
+#include "envd/control/run_command.h"
+#include "envd/options.h"
+#include "envd/upgrade/command_line.h"
+#include "envd/upgrade/elf.h"
+#include "envd/upgrade/handover.h"
+#include "envd/upgrade/image.h"
+#include "envd/upgrade/upgrade.h"
+#include "fs/http/sink.h"
+#include "pty/handover.h"
+#include "rpc/http/router.h"
+#include "rpc/http/stream.h"
+
+static void upgrade_open(struct stream *s, void *arg);
+static int upgrade_take(struct fs_sink *sink, struct evbuffer *piece, bool last);
+static void upgrade_received(struct fs_sink *sink);
+static void upgrade_gone(struct fs_sink *sink);
+static void upgrade_check(struct work *work);
+static void upgrade_checked(struct work *work);
+static void upgrade_frozen(void *arg, const struct freeze_result *result);
+
+/* In a version: a build of this project. Go's semver and others ignore what follows the plus sign. */
+#define OWN_VERSION_MARK "+c"
+
+enum upgrade_state {
+	UPGRADE_IDLE,
+	UPGRADE_RECEIVING,
+	UPGRADE_CHECKING,
+	UPGRADE_FREEZING,
+};
+
+struct upgrade {
+	struct upgrade_parts parts;
+	enum upgrade_state state;
+	struct workers *workers; /* one thread */
+	struct fs_sink sink;
+	struct work work;
+	struct stream *stream; /* a reference; NULL while idle */
+	const char *program;   /* UPGRADE_PROGRAM, or this program itself */
+	char own_path[64];
+	int fd;	     /* of UPGRADE_PROGRAM while it is written; -1 */
+	int blob_fd; /* -1 */
+	uint64_t bytes;
+	struct arena arena; /* of the command lines */
+	struct image image;
+	unsigned status; /* of the refusal; 0: none */
+	struct error err;
+};
+
+static void set_state(struct upgrade *u, enum upgrade_state state)
+{
+	static const char *const names[] = {
+		[UPGRADE_IDLE] = "idle",
+		[UPGRADE_RECEIVING] = "receiving",
+		[UPGRADE_CHECKING] = "checking",
+		[UPGRADE_FREEZING] = "freezing",
+	};
+
+	log_debug("upgrade: %s -> %s", names[u->state], names[state]);
+	u->state = state;
+}
+
+struct upgrade *upgrade_new(const struct upgrade_parts *parts, struct router *router)
+{
+	struct upgrade *u = mem_zalloc(sizeof(*u));
+
+	u->parts = *parts;
+	u->fd = u->blob_fd = -1;
+	u->workers = workers_new(parts->control->context->loop, "upgrade", 1);
+	u->sink.take = upgrade_take;
+	u->sink.done = upgrade_received;
+	u->sink.gone = upgrade_gone;
+	u->work.run = upgrade_check;
+	u->work.done = upgrade_checked;
+	router_add(router, "POST", "/upgrade", upgrade_open, u);
+	return u;
+}
+
+void upgrade_free(struct upgrade *u)
+{
+	if (!u)
+		return;
+	workers_free(u->workers);
+	fd_close(&u->fd);
+	fd_close(&u->blob_fd);
+	arena_clear(&u->arena);
+	free(u);
+}
+
+/* ---- refusals ---- */
+
+/* As Go's http.Error: plain text, one line. */
+static void reply_text(struct stream *s, unsigned status, const char *text)
+{
+	char line[ERROR_MESSAGE_BYTES + 2];
+
+	snprintf(line, sizeof(line), "%s\n", text);
+	stream_header(s, "X-Content-Type-Options", "nosniff");
+	stream_reply(s, status, "text/plain; charset=utf-8", line, strlen(line));
+}
+
+/* The upgrade failed: the daemon goes on as before, and the caller reads why. */
+static void give_up(struct upgrade *u, unsigned status)
+{
+	log_error("upgrade: %s", u->err.message);
+	if (u->stream) {
+		reply_text(u->stream, status, u->err.message);
+		stream_unref(u->stream);
+	}
+	u->stream = NULL;
+	fd_close(&u->fd);
+	fd_close(&u->blob_fd);
+	arena_clear(&u->arena);
+	set_state(u, UPGRADE_IDLE);
+}
+
+/* The reason why the request is refused at its head; NULL if it is not. */
+static const char *refusal(const struct upgrade *u, const struct stream *s, unsigned *ret_status)
+{
+	const char *target = stream_header_in(s, "x-envd-upgrade-bin");
+
+	*ret_status = 409;
+	if (!u->parts.control->initialized)
+		return "envd not initialized";
+	if (target && *target && strcmp(target, UPGRADE_PROGRAM) != 0) {
+		*ret_status = 400;
+		return "unsupported upgrade target";
+	}
+	if (u->parts.options->no_upgrade) {
+		*ret_status = 501;
+		return "live upgrades are turned off (-no-upgrade)";
+	}
+	return u->state == UPGRADE_IDLE ? NULL : "another upgrade is in progress";
+}
+
+/* ---- open ---- */
+
+static void upgrade_open(struct stream *s, void *arg)
+{
+	struct upgrade *u = arg;
+	const char *length = stream_header_in(s, "content-length");
+	unsigned status;
+	const char *why = refusal(u, s, &status);
+
+	if (why) {
+		reply_text(s, status, why);
+		return;
+	}
+	u->stream = stream_ref(s);
+	u->status = 0;
+	u->bytes = 0;
+	if (length && strcmp(length, "0") == 0) {
+		/* The path of a program that was replaced on disk ends in " (deleted)", and still works. */
+		snprintf(u->own_path, sizeof(u->own_path), "/proc/self/exe");
+		u->program = u->own_path;
+		set_state(u, UPGRADE_CHECKING);
+		work_submit(u->workers, &u->work);
+		return;
+	}
+	u->program = UPGRADE_PROGRAM;
+	set_state(u, UPGRADE_RECEIVING);
+	fs_sink_start(&u->sink, s, u->workers);
+}
+
+/* ---- the body, on the worker ---- */
+
+/*
+ * Opens the file anew: a chain of upgrades runs from that very file, which can't be written to
+ * (ETXTBSY), but it can be unlinked.
+ */
+static int open_program(struct upgrade *u)
+{
+	if (unlink(UPGRADE_PROGRAM) < 0 && errno != ENOENT)
+		return -errno;
+	u->fd = open(UPGRADE_PROGRAM, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
+	if (u->fd < 0)
+		return -errno;
+	return fchmod(u->fd, 0755) < 0 ? -errno : 0;
+}
+
+static int fail_body(struct upgrade *u, unsigned status, int r)
+{
+	u->status = status;
+	if (r < 0)
+		error_set_errno(&u->err, ERROR_INTERNAL, r, "write %s", UPGRADE_PROGRAM);
+	fd_close(&u->fd);
+	unlink(UPGRADE_PROGRAM);
+	return -1;
+}
+
+static int upgrade_take(struct fs_sink *sink, struct evbuffer *piece, bool last)
+{
+	struct upgrade *u = container_of(sink, struct upgrade, sink);
+	size_t n = evbuffer_get_length(piece);
+	int r = u->fd < 0 ? open_program(u) : 0;
+
+	u->bytes += n;
+	if (u->bytes > UPGRADE_MAX_BYTES) {
+		error_set(&u->err, ERROR_INVALID_ARGUMENT, "the program is larger than %llu bytes",
+			  UPGRADE_MAX_BYTES);
+		return fail_body(u, 413, 0);
+	}
+	while (r == 0 && evbuffer_get_length(piece) > 0)
+		if (evbuffer_write(piece, u->fd) < 0 && errno != EINTR)
+			r = -errno;
+	return r < 0 ? fail_body(u, 500, r) : 0;
+}
+
+static void upgrade_received(struct fs_sink *sink)
+{
+	struct upgrade *u = container_of(sink, struct upgrade, sink);
+
+	fs_sink_clear(sink);
+	/* An executable that is open for writing can't be executed. */
+	fd_close(&u->fd);
+	if (u->status) {
+		give_up(u, u->status);
+		return;
+	}
+	set_state(u, UPGRADE_CHECKING);
+	work_submit(u->workers, &u->work);
+}
+
+/* The body was cut short, or the client went away. */
+static void upgrade_gone(struct fs_sink *sink)
+{
+	struct upgrade *u = container_of(sink, struct upgrade, sink);
+
+	fs_sink_clear(sink);
+	error_set(&u->err, ERROR_CANCELED, "unexpected EOF");
+	give_up(u, 500);
+}
+
+/* ---- the check, on the worker ---- */
+
+/* Whether the file is a program for this machine. 0, or -1 with the reason. */
+static int check_file(struct upgrade *u)
+{
+	FD_AUTO int fd = open(u->program, O_RDONLY | O_CLOEXEC);
+	char head[ELF_HEAD_BYTES];
+	struct stat status;
+	const char *why;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return error_set_errno(&u->err, ERROR_INTERNAL, errno, "%s", u->program);
+	n = fd_read_all(fd, head, sizeof(head));
+	if (n < 0)
+		return error_set_errno(&u->err, ERROR_INTERNAL, (int)n, "%s", u->program);
+	why = elf_check(head, (size_t)n, (uint64_t)status.st_size);
+	return why ? error_set(&u->err, ERROR_INVALID_ARGUMENT, "the body is %s", why) : 0;
+}
+
+/*
+ * Runs the program with some flags and -version behind them, which makes it read the flags, print one
+ * line and exit. 0 with the line in `run`, or -1 with the reason.
+ */
+static int ask_version(struct upgrade *u, char **argv, struct run_result *run)
+{
+	size_t n = 0;
+	int r;
+
+	while (argv[n])
+		n++;
+	argv[n] = arena_strdup(&u->arena, "-version");
+	argv[n + 1] = NULL;
+	r = run_command((const char *const *)argv, UPGRADE_CHECK_MS, run);
+	argv[n] = NULL;
+	if (r < 0)
+		return error_set_errno(&u->err, ERROR_INVALID_ARGUMENT, r,
+				       "the new program does not print its version");
+	if (!WIFEXITED(run->status) || WEXITSTATUS(run->status) != 0 || !*run->output)
+		return error_set(&u->err, ERROR_INVALID_ARGUMENT,
+				 "the new program refuses its flags: %.200s", run->output);
+	return 0;
+}
+
+/* Finds out what the program is, and whether it takes the flags that it would get. */
+static int check_program(struct upgrade *u)
+{
+	const char *argv[4] = {u->program, NULL};
+	struct run_result run;
+
+	if (ask_version(u, (char **)(uintptr_t)argv, &run) < 0)
+		return -1;
+	u->image.ours = strstr(run.output, OWN_VERSION_MARK) != NULL;
+	if (!u->image.ours && u->parts.sockets_are_held)
+		return error_set(&u->err, ERROR_FAILED_PRECONDITION,
+				 "this program can't take over the sockets that a parent holds");
+	u->image.path = u->program;
+	u->image.argv = upgrade_command_line(u->parts.options, u->parts.options->argv, u->program,
+					     u->image.ours, &u->arena);
+	return ask_version(u, u->image.argv, &run);
+}
+
+/* Opened before the freeze, so that the write behind it needs no new file. */
+static int open_blob(struct upgrade *u)
+{
+	u->blob_fd =
+		open(HANDOVER_BLOB, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (u->blob_fd < 0 || fchmod(u->blob_fd, 0600) < 0)
+		return error_set_errno(&u->err, ERROR_INTERNAL, errno, "%s", HANDOVER_BLOB);
+	u->image.blob_fd = u->blob_fd;
+	return 0;
+}
+
+static void upgrade_check(struct work *work)
+{
+	struct upgrade *u = container_of(work, struct upgrade, work);
+
+	if (check_file(u) < 0 || check_program(u) < 0)
+		u->status = u->err.code == ERROR_INTERNAL ? 500 : 400;
+	else if (open_blob(u) < 0)
+		u->status = 500;
+}
+
+/* ---- the freeze ---- */
+
+static void upgrade_checked(struct work *work)
+{
+	struct upgrade *u = container_of(work, struct upgrade, work);
+	const struct freeze_request request = {.max_wait_ms = UPGRADE_FREEZE_MS};
+
+	if (u->status) {
+		give_up(u, u->status);
+		return;
+	}
+	set_state(u, UPGRADE_FREEZING);
+	pty_handover_pause(u->parts.pty, true);
+	freezer_freeze(u->parts.control->freezer, &request, upgrade_frozen, u);
+}
+
+/* The way back: everything goes on as before. */
+static void undo(struct upgrade *u)
+{
+	const struct thaw_request request = {0};
+
+	freezer_thaw(u->parts.control->freezer, &request, NULL, NULL);
+	pty_handover_pause(u->parts.pty, false);
+	give_up(u, 500);
+}
+
+static void upgrade_frozen(void *arg, const struct freeze_result *result)
+{
+	struct upgrade *u = arg;
+
+	if (result->failed || result->not_frozen) {
+		error_set(&u->err, ERROR_INTERNAL,
+			  "handover aborted: freeze workload: %u cgroups failed, %u did not stop",
+			  result->failed, result->not_frozen);
+	} else {
+		image_execute(&u->parts, &u->image, &u->err);
+	}
+	undo(u);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Live upgrade, the outgoing side: POST /upgrade replaces the daemon by another program under the same
+ * pid, while its processes go on (docs/compatibility/upgrade.md).
+ *
+ *	IDLE ─► RECEIVING ─► CHECKING ─► FREEZING ─► execve(2)
+ *	  ▲         │            │           │           │
+ *	  └─────────┴── refused ─┴─ failed ──┴── failed ─┘
+ *
+ * Everything before the execve can be undone: at a failure the workload is thawed, outputs are read
+ * again, the descriptors that were placed are closed, and the caller gets one line of text. The clients
+ * of the daemon notice nothing. After a successful execve all connections end.
+ */
+#ifndef ENVD_UPGRADE_UPGRADE_H
+#define ENVD_UPGRADE_UPGRADE_H
+
+#include <stdbool.h>
+
+struct control;
+struct notify;
+struct options;
+struct pty_service;
+struct router;
+struct upgrade;
+struct watch_service;
+
+/* Where the body of the request is stored; the only target that X-Envd-Upgrade-Bin may name. */
+#define UPGRADE_PROGRAM "/usr/bin/envd.next"
+
+/* A larger body is refused with 413. */
+#define UPGRADE_MAX_BYTES (256ull * 1024 * 1024)
+
+/* How long the new program may take to print its version. */
+#define UPGRADE_CHECK_MS 1000
+
+/* How long the kernel may take to stop the workload. */
+#define UPGRADE_FREEZE_MS 2000
+
+/* The numbers of the descriptors that are handed over begin here, as the reference's do. */
+#define UPGRADE_FIRST_FD 200
+
+struct upgrade_parts {
+	struct control *control;
+	struct pty_service *pty;
+	struct watch_service *watch;
+	struct notify *notify;
+	const struct options *options;
+	bool sockets_are_held; /* a parent holds the listening sockets, so the reference can't bind */
+};
+
+/* Registers the endpoint. Borrows everything; copies the struct. Owned; lives as long as the router. */
+struct upgrade *upgrade_new(const struct upgrade_parts *parts, struct router *router);
+void upgrade_free(struct upgrade *u);
+
+#endif
