@@ -16,6 +16,7 @@ struct watch_service *watch_service_new(struct context *context)
 	struct watch_service *svc = mem_zalloc(sizeof(*svc));
 
 	svc->context = context;
+	svc->expires_ms = WATCHER_EXPIRES_MS;
 	svc->workers = workers_new(context->loop, "watches", WATCH_WORKERS);
 	watch_feeds_init(&svc->feeds, context->loop, svc->workers, context->users);
 	return svc;

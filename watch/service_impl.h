@@ -33,6 +33,7 @@ struct watch_service {
 	struct context *context;
 	struct workers *workers;
 	struct watch_feeds feeds;
+	unsigned expires_ms; /* WATCHER_EXPIRES_MS; tests set less */
 	LIST_HEAD(, watcher) by_id[WATCH_ID_BUCKETS];
 };
 

@@ -19,13 +19,13 @@
 #include "watch/options.h"
 #include "watch/service_impl.h"
 
-/* Nobody has asked for ten minutes, and what waits takes all the memory it may. */
+/* Nobody has asked for WATCHER_EXPIRES_MS, and events were dropped. */
 static void on_expired(void *arg)
 {
 	struct watcher *w = arg;
 
-	log_info("polled watcher of %s: not asked for %u s with a full queue, removed",
-		 w->path ? w->path : "?", WATCHER_EXPIRES_MS / 1000);
+	log_info("polled watcher of %s: its queue is full and nobody asked for %u s: removed",
+		 w->path, w->service->expires_ms / 1000);
 	watcher_free(w);
 }
 
@@ -264,7 +264,7 @@ void watcher_event(struct watcher *w, struct watch_event *event)
 	}
 	watch_queue_push(&w->queue, event);
 	if (w->polled && w->queue.dropped && !timer_pending(&w->expires))
-		timer_set_ms(&w->expires, WATCHER_EXPIRES_MS);
+		timer_set_ms(&w->expires, w->service->expires_ms);
 }
 
 bool watcher_has_enough(const struct watcher *w)
