@@ -383,6 +383,18 @@ static bool gate_is_closed(void *arg)
 	return control->gate_closed && !control->initialized && !token_is_set(&control->token);
 }
 
+/* A daemon that can't remember that a token was set serves all the same, and says so. */
+static void open_state_dir(struct daemon *d)
+{
+	struct error err;
+
+	if (d->options->state_dir &&
+	    token_open_marker(&d->control.token, d->options->state_dir, &err) < 0)
+		log_warn("a restart will not know that a token was set: %s", err.message);
+	else if (d->control.token.locked)
+		log_info("locked: a token was set before this start");
+}
+
 /* What is served. */
 static void start_services(struct daemon *d)
 {
@@ -390,6 +402,7 @@ static void start_services(struct daemon *d)
 	enum kill_scope scope;
 
 	control_init(&d->control, &d->context, d->server, d->options->is_not_fc);
+	open_state_dir(d);
 	d->gate.token_allows = auth_allows;
 	d->gate.token_arg = &d->control.token;
 	if (d->options->verbose || d->control.log_export)

@@ -63,6 +63,9 @@ static const struct flag flags[] = {
 	     "count the memory of single processes: a memory controller for each (see /metrics)"),
 	FLAG("resume-handover", FLAG_BOOL, resume_handover, NULL,
 	     "internal: take over from an outgoing envd"),
+	FLAG("state-dir", FLAG_STRING, state_dir, "directory",
+	     "remember there, over a restart, that a token was set: a directory of root alone on\n"
+	     "    \ta tmpfs (default /run/envd with -init, else none)"),
 	FLAG("verbose", FLAG_BOOL, verbose, NULL, "write the log to stdout too, in full"),
 	FLAG("version", FLAG_BOOL, version, NULL, "print the version"),
 	FLAG("vsock-any", FLAG_BOOL, any_vsock_peer, NULL,
@@ -293,6 +296,8 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		listen_spec_vsock(o->port, &o->listen[1]);
 		o->n_listen = 2;
 	}
+	if (o->init && !o->state_dir)
+		o->state_dir = OPTIONS_STATE_DIR;
 	o->pid1.listen = o->listen;
 	o->pid1.n_listen = o->n_listen;
 	return OPTIONS_OK;

@@ -15,6 +15,7 @@
 
 #define OPTIONS_DEFAULT_PORT 49983
 #define OPTIONS_MAX_LISTEN   16
+#define OPTIONS_STATE_DIR    "/run/envd" /* with -init */
 
 struct options {
 	bool is_not_fc;
@@ -27,6 +28,7 @@ struct options {
 	bool resume_handover;
 	char *const *argv; /* of the program; borrowed */
 	bool no_upgrade;
+	const char *state_dir; /* NULL: nothing is remembered over a restart */
 
 	/* Ours. */
 	struct listen_spec listen[OPTIONS_MAX_LISTEN]; /* those of -listen, or the default set */

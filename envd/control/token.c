@@ -1,13 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/token.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <sha2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
-#define PAGE_BYTES 4096
+#define PAGE_BYTES  4096
+#define MARKER_NAME "token"
 
 /* The page: locked, so that it is never in swap, and left out of core dumps (madvise(2)). */
 static char *page_new(void)
@@ -23,27 +34,129 @@ static char *page_new(void)
 	return page;
 }
 
-void token_set(struct token *t, const char *p, size_t n)
+/* ---- the marker ---- */
+
+/* The directory, if only root can look into it and its content is gone after a reboot. */
+static int open_directory(const char *directory, struct error *err)
+{
+	struct statfs fs;
+	struct stat status;
+	int fd;
+
+	mkdir(directory, 0700);
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &status) < 0 || fstatfs(fd, &fs) < 0) {
+		error_set_errno(err, ERROR_INTERNAL, errno, "%s", directory);
+		fd_close(&fd);
+		return -1;
+	}
+	if (status.st_uid == 0 && (status.st_mode & 077) == 0 && fs.f_type == TMPFS_MAGIC)
+		return fd;
+	close(fd);
+	return error_set(err, ERROR_FAILED_PRECONDITION,
+			 "%s is not a directory of root alone on a tmpfs", directory);
+}
+
+int token_open_marker(struct token *t, const char *directory, struct error *err)
+{
+	FD_AUTO int dir = open_directory(directory, err);
+	ssize_t n;
+
+	if (dir < 0)
+		return -1;
+	t->marker_fd = openat(dir, MARKER_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (t->marker_fd < 0)
+		return error_set_errno(err, ERROR_INTERNAL, errno, "%s/" MARKER_NAME, directory);
+	t->has_marker = true;
+	n = pread(t->marker_fd, t->lock, sizeof(t->lock) - 1, 0);
+	/* A marker that is cut short locks as well: no token has such a hash. */
+	t->locked = n != 0;
+	t->lock[n > 0 ? n : 0] = '\0';
+	return 0;
+}
+
+/* The hash of a token behind the salt that `lock` begins with. */
+static void salted_hash(const char *salt, const char *p, size_t n, char ret[TOKEN_HASH_BYTES])
+{
+	SHA2_CTX context;
+
+	SHA512Init(&context);
+	SHA512Update(&context, (const uint8_t *)salt, TOKEN_SALT_BYTES);
+	SHA512Update(&context, (const uint8_t *)p, n);
+	SHA512End(&context, ret);
+	explicit_bzero(&context, sizeof(context));
+}
+
+/* Writes the marker. On a tmpfs, so the loop does not wait for a disk. */
+static void write_marker(struct token *t)
+{
+	unsigned char random[TOKEN_SALT_BYTES / 2] = {0};
+	char text[sizeof(t->lock)] = "";
+	size_t i;
+
+	if (!t->has_marker)
+		return;
+	if (t->n) {
+		if (getrandom(random, sizeof(random), GRND_NONBLOCK) < 0)
+			log_debug("the salt of the token's marker is not random yet");
+		for (i = 0; i < sizeof(random); i++)
+			snprintf(text + 2 * i, 3, "%02x", random[i]);
+		salted_hash(text, t->page, t->n, text + TOKEN_SALT_BYTES);
+	}
+	if (ftruncate(t->marker_fd, 0) < 0 ||
+	    pwrite(t->marker_fd, text, strlen(text), 0) != (ssize_t)strlen(text))
+		log_error("the token's marker can't be written: %s", error_errno_text(errno));
+}
+
+/* Whether the bytes are the token of the marker. */
+static bool opens_lock(const struct token *t, const char *p, size_t n)
+{
+	char hash[TOKEN_HASH_BYTES];
+
+	if (strlen(t->lock) != sizeof(t->lock) - 1)
+		return false;
+	salted_hash(t->lock, p, n, hash);
+	return token_text_equal(t->lock + TOKEN_SALT_BYTES, strlen(hash), hash, strlen(hash));
+}
+
+/* ---- the token ---- */
+
+static void store(struct token *t, const char *p, size_t n)
 {
 	if (n == 0 || n > TOKEN_MAX_BYTES)
 		fatal("a token of %zu bytes", n);
 	if (!t->page)
 		t->page = page_new();
-	token_clear(t);
+	explicit_bzero(t->page, PAGE_BYTES);
 	memcpy(t->page, p, n);
 	t->n = n;
+	t->locked = false;
+}
+
+void token_set(struct token *t, const char *p, size_t n)
+{
+	bool changes = !t->n || !token_text_equal(t->page, t->n, p, n);
+
+	store(t, p, n);
+	if (changes)
+		write_marker(t);
 }
 
 void token_clear(struct token *t)
 {
+	bool changes = token_is_set(t);
+
 	if (t->page)
 		explicit_bzero(t->page, PAGE_BYTES);
 	t->n = 0;
+	t->locked = false;
+	if (changes)
+		write_marker(t);
 }
 
 bool token_is_set(const struct token *t)
 {
-	return t->n > 0;
+	return t->n > 0 || t->locked;
 }
 
 bool token_text_equal(const char *secret, size_t secret_bytes, const char *p, size_t n)
@@ -57,15 +170,20 @@ bool token_text_equal(const char *secret, size_t secret_bytes, const char *p, si
 	return !different;
 }
 
-bool token_equals(const struct token *t, const char *p, size_t n)
+bool token_equals(struct token *t, const char *p, size_t n)
 {
-	return t->n && token_text_equal(t->page, t->n, p, n);
+	if (t->n)
+		return token_text_equal(t->page, t->n, p, n);
+	if (!t->locked || n == 0 || n > TOKEN_MAX_BYTES || !opens_lock(t, p, n))
+		return false;
+	store(t, p, n);
+	return true;
 }
 
 const char *token_bytes(const struct token *t, size_t *ret_bytes)
 {
-	*ret_bytes = t->n;
-	return t->n ? t->page : NULL;
+	*ret_bytes = t->n ? t->n : t->locked ? sizeof(t->lock) : 0;
+	return t->n ? t->page : t->locked ? t->lock : NULL;
 }
 
 void token_hash(const char *p, size_t n, char ret[TOKEN_HASH_BYTES])

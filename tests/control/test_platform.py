@@ -121,7 +121,8 @@ def test_no_endpoint_without_the_token(daemon, method, path, token):
     assert answer.json()["code"] == 401
 
 
-@pytest.mark.parametrize("method,path", ENDPOINTS)
+# An upgrade with the token replaces the daemon: tests/upgrade.
+@pytest.mark.parametrize("method,path", [e for e in ENDPOINTS if e[1] != "/upgrade"])
 def test_every_endpoint_with_the_token(daemon, method, path):
     daemon.init(accessToken="correct-horse")
     assert daemon.request(method, path, token="correct-horse").status != 401
@@ -137,7 +138,8 @@ HANDOVER = {"procs": 0, "procs_failed": 0, "retained": 0, "retained_failed": 0, 
 BLOB = "/run/e2b/envd-handover.pb"
 
 
-@pytest.mark.parametrize("blob,failed", [(b"\x08\x01", True), (None, False)])
+@pytest.mark.parametrize("blob,failed", [(b"\x08\x04", True), (b"\x08\x01", False),
+                                         (None, False)])
 def test_resume_handover(blob, failed):
     """-resume-handover was swallowed: a fleet that upgraded into this daemon lost every process and
     was told that all went well, and the pipes of those processes stayed open for good."""
@@ -162,41 +164,6 @@ def test_resume_handover(blob, failed):
 
 def test_no_handover_without_the_flag(daemon):
     assert "X-Envd-Handover" not in daemon.init().headers
-
-
-@pytest.mark.parametrize("headers,initialized,status,text", [
-    ({}, False, 409, "envd not initialized\n"),
-    ({"X-Envd-Upgrade-Bin": "/usr/bin/envd"}, True, 400, "unsupported upgrade target\n"),
-    ({"X-Envd-Upgrade-Bin": "/usr/bin/envd.next"}, True, 501,
-     "this envd does not support live upgrades\n"),
-    ({}, True, 501, "this envd does not support live upgrades\n"),
-])
-def test_upgrade_is_refused_in_plain_text(daemon, headers, initialized, status, text):
-    if initialized:
-        daemon.init()
-    answer = daemon.request("POST", "/upgrade", b"\x7fELF", headers=headers)
-    assert (answer.status, answer.body.decode()) == (status, text)
-    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-
-
-def test_health_by_head(daemon):
-    """Probes such as `curl -I` and `wget --spider` send HEAD, which was refused with 405."""
-    daemon.init(accessToken="correct-horse")
-    answer = daemon.request("HEAD", "/health")
-    assert (answer.status, answer.body) == (204, b"")
-
-
-def test_scripts_of_other_origins_may_read_what_a_download_needs(daemon, tmp_path):
-    """A script that resumes a download needs ETag and Content-Range, and the name to save it by;
-    browsers hid all three, for no answer exposed them."""
-    (tmp_path / "file").write_bytes(b"content")
-    answer = daemon.request("GET", f"/files?path={tmp_path}/file",
-                            headers={"Origin": "https://example.org", "Range": "bytes=0-1"})
-    exposed = {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
-    for name in ("ETag", "Content-Disposition", "Content-Range"):
-        assert answer.headers[name]
-        assert name in exposed
 
 
 def test_log_that_nobody_reads():
@@ -376,3 +343,57 @@ def test_bad_forward_address(tmp_path):
                         "-forward-ip", "nowhere"], capture_output=True, text=True, timeout=20)
     assert r.returncode == 2
     assert "'nowhere' is not an IP address" in r.stderr
+
+
+class TestRestart:
+    """After a crash the daemon knew no token: until the next /init it served everybody, and any process
+    of the guest could send that /init."""
+
+    @pytest.fixture
+    def restarted(self, tmp_path):
+        state = f"/dev/shm/envd-state-{os.getpid()}"
+        d = Daemon("-isnotfc", "-state-dir", state)
+        d.init(accessToken="correct-horse")
+        os.kill(d.process.pid, signal.SIGKILL)
+        d.process.wait()
+        d = Daemon("-isnotfc", "-state-dir", state)
+        yield d
+        d.end()
+        os.unlink(f"{state}/token")
+        os.rmdir(state)
+
+    def test_the_door_stays_closed(self, restarted):
+        for method, path in (("GET", "/envs"), ("GET", "/files?path=/etc/hostname"),
+                             ("POST", "/process.Process/List")):
+            assert restarted.request(method, path).status == 401
+            assert restarted.request(method, path, token="wrong").status == 401
+        assert restarted.request("GET", "/health").status == 204
+        assert restarted.init(accessToken="thief").status == 401
+        assert restarted.init().status == 401
+
+    def test_the_token_opens_it(self, restarted):
+        assert restarted.request("GET", "/envs", token="correct-horse").status == 200
+        assert restarted.request("GET", "/envs").status == 401
+
+    def test_an_init_with_the_token_opens_it(self, restarted):
+        assert restarted.init(accessToken="correct-horse").status == 204
+        assert restarted.request("GET", "/envs", token="correct-horse").status == 200
+
+    def test_the_marker_has_no_token(self, restarted):
+        with open(f"/dev/shm/envd-state-{os.getpid()}/token", encoding="ascii") as marker:
+            text = marker.read()
+        assert len(text) == 160 and "correct-horse" not in text
+        mode = os.stat(f"/dev/shm/envd-state-{os.getpid()}").st_mode
+        assert mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770])
+def test_a_state_directory_that_others_can_enter(mode):
+    state = f"/dev/shm/envd-open-{os.getpid()}"
+    os.mkdir(state)
+    os.chmod(state, mode)
+    d = Daemon("-isnotfc", "-state-dir", state)
+    d.init(accessToken="correct-horse")
+    d.end()
+    assert os.listdir(state) == []
+    os.rmdir(state)
