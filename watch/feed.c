@@ -165,6 +165,21 @@ static void feed_deliver(struct watch_feed *feed)
 	source->n_outputs = 0;
 }
 
+/* Bounds the events of a drive by the number of watchers that get them. */
+static void feed_limit_drive(struct watch_feed *feed)
+{
+	const struct watch_root *root;
+	size_t most = 1, events;
+
+	TAILQ_FOREACH (root, &feed->roots, link)
+		if (root->n_watchers > most)
+			most = root->n_watchers;
+	events = FEED_SENDS_PER_TURN / most;
+	if (events < 1)
+		events = 1;
+	feed->source->drive_events = events < WATCH_DRIVE_EVENTS ? events : WATCH_DRIVE_EVENTS;
+}
+
 /* Applies what was asked for while the source was lent. */
 static void feed_settle_roots(struct watch_feed *feed)
 {
@@ -354,6 +369,7 @@ static void feed_update(struct watch_feed *feed)
 		feed_deliver(feed);
 		return;
 	}
+	feed_limit_drive(feed);
 	result = watch_source_drive(feed->source, false);
 	if (result == WATCH_DRIVE_WORK) {
 		/*
@@ -366,8 +382,9 @@ static void feed_update(struct watch_feed *feed)
 	feed_deliver(feed);
 	feed_settle_roots(feed);
 	if (result == WATCH_DRIVE_MORE) {
+		/* By a timer: a deferred call would come before the loop looks at its sockets. */
 		feed_set_state(feed, FEED_RUNNING);
-		defer_schedule(&feed->turn);
+		timer_set_ms(&feed->due, 0);
 	} else {
 		feed_wait(feed);
 	}

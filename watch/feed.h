@@ -48,6 +48,12 @@ struct watcher;
 #define FEED_PAUSE_WORTH_EVENTS 16
 #define FEED_PAUSE_RETRY_MS	500
 
+/*
+ * Events go to all watchers of a root in one turn of the loop. So a drive emits the fewer events the
+ * more watchers there are, or everything else in the daemon would wait.
+ */
+#define FEED_SENDS_PER_TURN 4096
+
 TAILQ_HEAD(watcher_list, watcher);
 
 enum feed_state {

@@ -13,7 +13,7 @@
 
 struct watch_slot {
 	struct watch_event *event; /* a reference */
-	size_t bytes;		   /* counted in watch_queue.bytes */
+	uint32_t bytes;		   /* counted in watch_queue.bytes */
 	bool own;		   /* charged to the queue's share, not through the event */
 };
 
@@ -38,17 +38,44 @@ struct watch_event *watch_queue_first(const struct watch_queue *queue)
 	return queue->n ? watch_queue_at(queue, 0) : NULL;
 }
 
-/* Doubles the ring. Every event keeps its number. */
-static void grow(struct watch_queue *queue)
+#define RECENT_BYTES (WATCH_QUEUE_RECENT * sizeof(uint64_t))
+
+/*
+ * Makes room for one more event. The ring doubles; every event keeps its number. False if the
+ * budget has no room for the memory, which is this queue's alone.
+ */
+static bool reserve(struct watch_queue *queue)
 {
 	uint32_t capacity = queue->capacity ? queue->capacity * 2 : RING_FIRST, i;
-	struct watch_slot *ring = mem_alloc(capacity * sizeof(*ring));
+	struct watch_slot *ring;
 
+	if (queue->n < queue->capacity)
+		return true;
+	if (!budget_share_take(&queue->share, (capacity - queue->capacity) * sizeof(*ring) +
+						      (queue->recent ? 0 : RECENT_BYTES)))
+		return false;
+	if (!queue->recent)
+		queue->recent = mem_zalloc(RECENT_BYTES);
+	ring = mem_alloc(capacity * sizeof(*ring));
 	for (i = 0; i < queue->n; i++)
 		ring[(queue->first + i) & (capacity - 1)] = *slot(queue, queue->first + i);
 	free(queue->ring);
 	queue->ring = ring;
 	queue->capacity = capacity;
+	return true;
+}
+
+/* An empty queue keeps no memory. */
+static void free_memory(struct watch_queue *queue)
+{
+	if (queue->ring)
+		budget_share_give(&queue->share,
+				  queue->capacity * sizeof(*queue->ring) + RECENT_BYTES);
+	free(queue->ring);
+	free(queue->recent);
+	queue->ring = NULL;
+	queue->recent = NULL;
+	queue->capacity = 0;
 }
 
 static uint64_t *recent_of(struct watch_queue *queue, const struct watch_event *event)
@@ -80,9 +107,9 @@ static struct watch_slot *find_repeat(struct watch_queue *queue, const struct wa
 /* Charges an event and fills the slot in for it. False if there is no room. */
 static bool hold(struct watch_queue *queue, struct watch_event *event, struct watch_slot *ret)
 {
-	size_t bytes = watch_event_bytes(event) + sizeof(*ret);
+	size_t bytes = watch_event_bytes(event);
 
-	*ret = (struct watch_slot){.event = event, .bytes = bytes};
+	*ret = (struct watch_slot){.event = event, .bytes = (uint32_t)bytes};
 	if (bytes > WATCH_QUEUE_MAX_BYTES - queue->bytes)
 		return false;
 	if (!budget_charge_hold(&event->charge, queue->share.budget, BUDGET_CLASS_WATCH, bytes)) {
@@ -112,8 +139,11 @@ void watch_queue_push(struct watch_queue *queue, struct watch_event *event)
 	if (queue->dropped)
 		return;
 	old = find_repeat(queue, event);
-	if ((!old && queue->n == WATCH_QUEUE_MAX_EVENTS) || !hold(queue, event, &held)) {
+	if ((!old && (queue->n == WATCH_QUEUE_MAX_EVENTS || !reserve(queue))) ||
+	    !hold(queue, event, &held)) {
 		queue->dropped = true;
+		if (!queue->n)
+			free_memory(queue);
 		return;
 	}
 	if (old) {
@@ -122,23 +152,9 @@ void watch_queue_push(struct watch_queue *queue, struct watch_event *event)
 		*old = held;
 		return;
 	}
-	if (queue->n == queue->capacity)
-		grow(queue);
-	if (!queue->recent)
-		queue->recent = mem_zalloc(WATCH_QUEUE_RECENT * sizeof(*queue->recent));
 	*slot(queue, queue->first + queue->n) = held;
 	queue->n++;
 	*recent_of(queue, event) = queue->first + queue->n;
-}
-
-/* An empty queue keeps no memory. */
-static void free_memory(struct watch_queue *queue)
-{
-	free(queue->ring);
-	free(queue->recent);
-	queue->ring = NULL;
-	queue->recent = NULL;
-	queue->capacity = 0;
 }
 
 void watch_queue_pop(struct watch_queue *queue)

@@ -9,10 +9,10 @@
  * and its reader was told to look again (watch_queue_recovered). So whatever was dropped is older
  * than the reader's look.
  *
- * Memory. An event that several queues hold is charged to the budget once (struct watch_event.
- * charge). If the class WATCH is full, the queue charges the event to a share of its own, which may
- * grow to the few KiB that every share can have (base/budget.h). So a watcher gets its events
- * although other watchers' readers never come.
+ * Memory. The ring is charged to a share of the queue's own. An event that several queues hold is
+ * charged to the budget once (watch_event.charge). If the class WATCH is full, the queue charges the
+ * event to its share as well, which can grow to a few KiB all the same (base/budget.h). So a watcher
+ * gets its events although other watchers' readers never come.
  *
  * Loop only.
  */
@@ -29,7 +29,7 @@ struct watch_event;
 struct watch_slot;
 
 /* Slots of the table that finds repeats, by the hash of a name. */
-#define WATCH_QUEUE_RECENT 256
+#define WATCH_QUEUE_RECENT 64
 
 /* Empty after watch_queue_init. */
 struct watch_queue {

@@ -135,7 +135,7 @@ struct watch_source {
 	struct watch_output *outputs;
 	size_t n_outputs;
 	size_t outputs_capacity;
-	size_t drive_events; /* WATCH_DRIVE_EVENTS; tests set fewer */
+	size_t drive_events; /* that end a drive: WATCH_DRIVE_EVENTS, or fewer */
 
 	char *path; /* for watch_node_path */
 	size_t path_capacity;
