@@ -1,5 +1,5 @@
 /*
- * Paths as clients give them: http.md, "Rules for every endpoint", Paths.
+ * Paths as clients give them: docs/compatibility/http.md, "Rules for every endpoint", Paths.
  */
 #ifndef BASE_PATH_H
 #define BASE_PATH_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EntryInfo: what the host is told of a file, a directory or a link (behaviour.md, "Files").
+ * EntryInfo: what the host is told of a file, a directory or a link (docs/compatibility/files.md).
  *
  * Everything here touches paths of the guest's, so it runs on a worker.
  */
@@ -79,8 +79,9 @@ int fs_entry_read(const char *path, struct fs_owners *owners, struct arena *aren
 void fs_permissions_text(mode_t mode, char text[FS_PERMISSIONS_BYTES]);
 
 /*
- * An old client fails on fields that it does not know (rpc.md): it is known by its User-Agent, its
- * entries are reduced to name, type and path, and the answer says so in a field of its head.
+ * An old client fails on fields that it does not know (docs/compatibility/rpc.md, "Old clients"). It is
+ * known by its User-Agent. Its entries are reduced to name, type and path, and a header of the answer
+ * says so.
  */
 #define FS_LEGACY_USER_AGENT "connect-python"
 #define FS_LEGACY_HEADER     "X-E2B-Legacy-SDK"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Metadata of files: what a client gives in X-Metadata-* fields, kept in extended attributes
- * user.e2b.* (http.md, `POST /files`).
+ * user.e2b.* (docs/compatibility/http.md, `POST /files`).
  */
 #ifndef FS_METADATA_H
 #define FS_METADATA_H

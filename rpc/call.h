@@ -33,7 +33,10 @@ struct evbuffer;
 struct router;
 struct rpc_call;
 
-/* A message, as sent and after inflating: rpc.md. Larger ones are resource_exhausted. */
+/*
+ * A message, as sent and after inflating (docs/compatibility/rpc.md). Larger ones are
+ * resource_exhausted.
+ */
 #define RPC_MESSAGE_MAX_BYTES (16u * 1024 * 1024)
 
 /* What a decoded message may come to in memory: many small fields cost more than their bytes. */
@@ -67,10 +70,10 @@ struct rpc_method {
 	/* A message may have so many bytes, also inflated; 0: RPC_MESSAGE_MAX_BYTES. */
 	size_t message_max_bytes;
 
-	/* The code of a NUL inside a string of the request (details 14, 80); 0: invalid_argument. */
+	/* The code of a NUL in a string (compatibility/details 14, 80); 0: invalid_argument. */
 	enum error_code nul_code;
 
-	/* RPC_CLIENT_STREAM: the code of a message that can't be read (details 67); 0: its own. */
+	/* RPC_CLIENT_STREAM: the code of a bad message (compatibility/details 67); 0: its own. */
 	enum error_code malformed_code;
 
 	/*
@@ -132,7 +135,7 @@ int64_t rpc_call_timeout_ms(const struct rpc_call *call);
 
 /*
  * Milliseconds that Connect-Timeout-Ms gives, or -1 for none: for Start, whose process it limits
- * whatever the protocol (details 60). The call's own deadline is kept by the call layer.
+ * whatever the protocol (compatibility/details 60). The call's own deadline is kept by the call layer.
  */
 int64_t rpc_call_connect_timeout_ms(const struct rpc_call *call);
 

@@ -221,7 +221,7 @@ struct envelope {
 
 /*
  * Looks at the next envelope. 1: it is complete; 0: more bytes are needed; -1: refused, with the
- * reason. details 65.
+ * reason. compatibility/details 65.
  */
 static int next_envelope(struct rpc_call *call, struct envelope *ret, struct error *err)
 {

@@ -37,13 +37,13 @@ enum auth_verdict {
 	AUTH_TOKEN_REFUSED,
 };
 
-/* The table of http.md, "Authorisation of /init itself". Pure. */
+/* The table of docs/compatibility/http.md, "Authorisation of /init itself". Pure. */
 enum auth_verdict auth_decide(bool token_is_set, enum auth_sent sent, enum auth_mmds mmds);
 
 /* What the metadata service's hash says of a token; `hash` NULL or "" is AUTH_MMDS_NONE. */
 enum auth_mmds auth_compare_hash(const char *hash, const char *token, size_t token_bytes);
 
-/* The bare text /init answers a refusal with (details 18). Borrowed, static. */
+/* The bare text /init answers a refusal with (compatibility/details 18). Borrowed, static. */
 const char *auth_verdict_text(enum auth_verdict verdict);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The media type of a file (details 33): by its extension, else by how it begins.
+ * The media type of a file (compatibility/details 33): by its extension, else by how it begins.
  */
 #ifndef FS_HTTP_CONTENT_TYPE_H
 #define FS_HTTP_CONTENT_TYPE_H

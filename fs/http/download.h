@@ -49,7 +49,7 @@ struct download {
 	struct fs_conditions conditions;
 	enum header_coding coding;
 	bool identity_refused;
-	bool wants_identity; /* a range or a condition is there (details 36) */
+	bool wants_identity; /* a range or a condition is there (compatibility/details 36) */
 	bool packed;	     /* of a tar archive: the archive itself is to be compressed */
 
 	/* The file. */

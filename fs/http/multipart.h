@@ -12,8 +12,8 @@
  *		case MULTIPART_ERROR:    m->error
  *		}
  *
- * What is taken and what is refused follows the reference (details 42 to 45): lines may end in LF
- * alone, if the first boundary does; a preamble and an epilogue are skipped.
+ * What is taken and what is refused follows the reference (compatibility/details 42 to 45): lines
+ * may end in LF alone, if the first boundary does; a preamble and an epilogue are skipped.
  */
 #ifndef FS_HTTP_MULTIPART_H
 #define FS_HTTP_MULTIPART_H

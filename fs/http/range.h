@@ -26,9 +26,9 @@ enum fs_ranges {
 
 /*
  * Reads the value of `Range` (NULL: there is none) for a file of `size` bytes. The rules are those
- * that existing clients met in the reference (details 36): a part of a list that begins behind the
- * end is left out; a list that adds up to more than the file counts as none; for an empty file
- * nothing is unsatisfiable.
+ * that existing clients met in the reference (compatibility/details 36): a part of a list that
+ * begins behind the end is left out; a list that adds up to more than the file counts as none; for
+ * an empty file nothing is unsatisfiable.
  */
 enum fs_ranges fs_ranges_parse(const char *value, uint64_t size,
 			       struct fs_range ranges[FS_RANGES_MAX], size_t *ret_count);

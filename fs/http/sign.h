@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signatures of /files: how a host lends one path to somebody who has no token (http.md,
- * "Signatures"). Pure.
+ * Signatures of /files: how a host lends one path to a client without a token
+ * (docs/compatibility/http.md, "Signatures"). Pure.
  */
 #ifndef FS_HTTP_SIGN_H
 #define FS_HTTP_SIGN_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `POST /files`: the order of its checks is details 40.
+ * `POST /files`: the order of its checks is compatibility/details 40.
  *
  *	upload_open (loop) → upload_take (worker), for each piece → upload_done (loop)
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An upload as multipart/form-data: each part named "file" is written to the path of the query, or
- * else to the one its file name says; other parts are skipped (details 42 to 45).
+ * else to the one its file name says; other parts are skipped (compatibility/details 42 to 45).
  */
 #include <errno.h>
 #include <stdlib.h>

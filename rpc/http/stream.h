@@ -206,7 +206,10 @@ void stream_reset(struct stream *s);
 void stream_reply(struct stream *s, unsigned status, const char *content_type, const void *body,
 		  size_t n);
 
-/* The answer every plain endpoint gives to a failure: {"code":status,"message":text} (http.md). */
+/*
+ * The answer of a plain endpoint to a failure: {"code":status,"message":text}
+ * (docs/compatibility/http.md).
+ */
 void stream_reply_error(struct stream *s, unsigned status, const char *message);
 
 /* Bytes of the response that wait to be written. */

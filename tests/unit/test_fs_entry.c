@@ -120,7 +120,7 @@ static void test_file(void **state)
 	assert_int_equal(entry.info.modified_time->nanos, 123456789);
 	assert_int_equal(entry.info.opt_symlink_target_case, 0);
 
-	/* The epoch itself is no time (details 89). */
+	/* The epoch itself is no time (compatibility/details 89). */
 	times[1] = (struct timespec){0};
 	assert_int_equal(utimensat(-1, path, times, 0), 0);
 	assert_int_equal(fs_entry_read(path, &owners, &arena, &entry, &err), 0);
