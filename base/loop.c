@@ -2,13 +2,22 @@
 
 #include <time.h>
 
+#include "base/log.h"
 #include "base/loop_memory.h"
 #include "base/mem.h"
+
+/* libevent's own texts; without this it writes them to stderr, which can wait. */
+static void on_library_log(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_warn("libevent: %s", text);
+}
 
 void loop_init(struct loop *loop)
 {
 	struct event_config *config;
 
+	event_set_log_callback(on_library_log);
 	loop_memory_init();
 	config = event_config_new();
 	if (!config)

@@ -374,6 +374,7 @@ static void start_cgroups(struct daemon *d)
 		&d->loop, d->cgroups ? d->cgroups->root_fd : -1, FREEZER_WATCHDOG_MS,
 		&(struct freezer_hooks){.hold = hold_starts, .starting = is_starting, .arg = d});
 	d->control.freezer = d->freezer;
+	control_set_cgroups(&d->control, d->cgroups ? d->cgroups->root_fd : -1);
 }
 
 static bool gate_is_closed(void *arg)

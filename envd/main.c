@@ -7,6 +7,7 @@
 #include "envd/boot/inherited.h"
 #include "envd/boot/pid1.h"
 #include "envd/commands/cmd.h"
+#include "envd/control/cpus.h"
 #include "envd/daemon.h"
 #include "envd/options.h"
 #include "envd/version.h"
@@ -20,6 +21,8 @@ int main(int argc, char **argv)
 		return cmd_ready(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "bridge") == 0)
 		return cmd_bridge(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "cpu-online") == 0)
+		return cpus_helper(argc - 1, argv + 1);
 	switch (options_parse(&options, argc, argv)) {
 	case OPTIONS_HELP:
 		return 0;

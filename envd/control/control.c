@@ -1,62 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/control.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/work.h"
+#include "envd/control/cpus.h"
 #include "envd/control/ctl_health.h"
 #include "envd/control/log_export.h"
 #include "envd/control/mmds.h"
-#include "envd/control/mounts.h"
+#include "envd/control/mmds_route.h"
+#include "envd/control/oom_log.h"
+#include "envd/control/run_files.h"
+#include "envd/control/volumes.h"
 
-#define RUN_DIRECTORY "/run/e2b"
-
-/* Writes one of the files by which programs in the guest know where they are. */
-static void write_run_file(const char *name, const char *value, mode_t mode)
-{
-	FD_AUTO int directory = -1;
-	FD_AUTO int fd = -1;
-
-	mkdir(RUN_DIRECTORY, 0755);
-	directory = open(RUN_DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (directory >= 0)
-		fd = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-			    mode);
-	if (fd < 0 || fd_write_all(fd, value, strlen(value)) < 0)
-		log_debug("%s/%s can't be written", RUN_DIRECTORY, name);
-}
+static void mmds_known(void *arg, const struct mmds_answer *answer);
 
 void control_init(struct control *c, struct context *context, struct server *server, bool is_not_fc)
 {
+	struct loop *loop = context->loop;
+
 	memset(c, 0, sizeof(*c));
 	c->context = context;
 	c->server = server;
 	c->is_not_fc = is_not_fc;
 	TAILQ_INIT(&c->waiting);
-	c->mounts = mounts_new();
-	c->control_workers = workers_new(context->loop, "control", 1);
-	c->fsfreeze_workers = workers_new(context->loop, "fsfreeze", 1);
+	c->volumes = volumes_new(loop);
+	c->collapse_workers = workers_new(loop, "collapse", 1);
+	c->fsfreeze_workers = workers_new(loop, "fsfreeze", 1);
+	c->system_workers = workers_new(loop, "system", 1);
+	c->run_files = run_files_new(c->system_workers);
+	memory_report_read(-1, "", c->memory_report);
 	context_env_set(context, "E2B_SANDBOX", is_not_fc ? "false" : "true", true);
-	write_run_file(".E2B_SANDBOX", is_not_fc ? "false" : "true", 0444);
+	run_files_set(c->run_files, ".E2B_SANDBOX", is_not_fc ? "false" : "true", 0444);
 	if (!is_not_fc) {
-		c->log_export = log_export_new(context->loop);
-		c->mmds = mmds_new(context->loop, control_known, c);
+		c->log_export = log_export_new(loop);
+		c->cpus = cpus_new(loop, c->run_files, CPUS_DIRECTORY, "/proc/self/exe");
+		c->oom_log = oom_log_new(loop, OOM_LOG_PATH);
+		c->mmds_route = mmds_route_new(loop);
+		c->mmds = mmds_new(loop, mmds_known, c);
 		mmds_poll(c->mmds, 0);
 	}
 }
 
-void control_known(void *arg, const struct mmds_answer *answer)
+void control_set_cgroups(struct control *c, int root_fd)
+{
+	memory_report_read(root_fd, "/proc/self/cgroup", c->memory_report);
+}
+
+/* The metadata service told the sandbox's names and the address of the log collector. */
+static void mmds_known(void *arg, const struct mmds_answer *answer)
 {
 	struct control *c = arg;
 
 	context_env_set(c->context, "E2B_SANDBOX_ID", answer->instance_id, true);
 	context_env_set(c->context, "E2B_TEMPLATE_ID", answer->env_id, true);
-	write_run_file(".E2B_SANDBOX_ID", answer->instance_id, 0666);
-	write_run_file(".E2B_TEMPLATE_ID", answer->env_id, 0666);
+	run_files_set(c->run_files, ".E2B_SANDBOX_ID", answer->instance_id, 0666);
+	run_files_set(c->run_files, ".E2B_TEMPLATE_ID", answer->env_id, 0666);
 	if (answer->address[0])
 		log_export_set_target(c->log_export, answer->address, answer->instance_id,
 				      answer->env_id);

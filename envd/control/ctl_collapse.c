@@ -134,7 +134,7 @@ static void collapse(struct stream *s, void *arg)
 	call->stream = stream_ref(s);
 	call->work.run = collapse_run;
 	call->work.done = collapse_done;
-	work_submit(c->control_workers, &call->work);
+	work_submit(c->collapse_workers, &call->work);
 }
 
 void ctl_collapse_register(struct control *c, struct router *router)

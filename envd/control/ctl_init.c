@@ -1,81 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * POST /init: an orchestrator tells the sandbox who it is and who may use it, after its start and
- * after each resume. In the order of the functions:
+ * after each resume.
  *
- *	body → parse → wait for the turn → authorise → apply → worker → thaw → answer → tidy
+ *	reading → waiting → authorising → applying → thawing → over
  *
- * One call runs at a time. One whose client gave up while it waited is dropped; one that runs is
- * carried to its end, for half an initialisation helps nobody.
+ * One call runs at a time, from `authorising` on; the others wait in the order in which their bodies
+ * were complete. A call whose client goes while the call waits is dropped. One that runs is carried to
+ * its end, because half an initialisation leaves the sandbox in a state that nobody asked for; whether
+ * its client heard of the thaw is counted (X-Envd-Init-Unobserved).
+ *
+ * Every step ends in bounded time, also if a worker hangs: otherwise no later /init would run, and
+ * none would thaw the workload.
  */
 #include <errno.h>
 #include <event2/buffer.h>
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/budget.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/work.h"
 #include "envd/control/auth.h"
-#include "envd/control/ca_bundle.h"
-#include "envd/control/clock.h"
 #include "envd/control/control.h"
+#include "envd/control/cpus.h"
 #include "envd/control/freezer.h"
-#include "envd/control/hosts.h"
+#include "envd/control/init_apply.h"
 #include "envd/control/init_request.h"
 #include "envd/control/mmds.h"
 #include "envd/control/mmds_route.h"
-#include "envd/control/mounts.h"
 #include "envd/version.h"
+#include "rpc/codec/json.h"
 #include "rpc/http/router.h"
-#include "rpc/http/server.h"
 #include "rpc/http/stream.h"
 
-#define EVENTS_HOST "events.e2b.local"
-#define HOSTS_PATH  "/etc/hosts"
+enum init_state {
+	INIT_READING,
+	INIT_WAITING,
+	INIT_AUTHORISING,
+	INIT_APPLYING,
+	INIT_THAWING,
+	INIT_OVER,
+};
 
 struct init_call {
 	struct control *control;
 	struct stream *stream; /* a reference */
-	char *body;	       /* wiped when the call ends: it holds the token */
+	enum init_state state;
+	uint64_t generation; /* of the freezer, when the call entered */
+	char *body;	     /* wiped when the call ends: it holds the token */
 	size_t body_bytes, body_room;
+	uint64_t read_ms; /* when the body was complete */
 	struct init_request request;
+	bool client_gone;
 	bool route_repaired;
 	bool applies; /* its timestamp is not older than the newest */
-
-	/* For the worker. */
-	struct work work;
-	char *ca_bundle;   /* to install, normalised */
-	char *ca_previous; /* to take out */
-	bool ca_installed;
-	bool failed;
-	struct error err;
-	size_t n_mounted; /* of the request's mounts */
-
-	TAILQ_ENTRY(init_call) link;
+	struct init_applied applied;
+	TAILQ_ENTRY(init_call) link; /* while it waits */
 };
 
-static void start_next(struct control *c);
-static void authorise(struct init_call *call);
+static void init(struct stream *s, void *arg);
 
-/* ---- its end ---- */
-
-static void call_free(struct init_call *call)
+void ctl_init_register(struct control *c, struct router *router)
 {
+	router_add(router, "POST", "/init", init, c);
+}
+
+static void init_body(struct stream *s, struct evbuffer *data);
+static void init_body_end(struct stream *s);
+static void init_half_closed(struct stream *s);
+static void init_gone(struct stream *s);
+static void next_call(struct control *c);
+static void authorise(struct init_call *call);
+static void authorised(struct init_call *call);
+static void applied(void *arg, const struct init_applied *result);
+static void thaw(struct init_call *call);
+static void thawed(void *arg, const struct thaw_result *result);
+static void answer(struct init_call *call);
+
+static void init_set_state(struct init_call *call, enum init_state state)
+{
+	static const char *const names[] = {"reading",	"waiting", "authorising",
+					    "applying", "thawing", "over"};
+
+	log_debug("/init %ju: %s -> %s", (uintmax_t)stream_id(call->stream), names[call->state],
+		  names[state]);
+	call->state = state;
+}
+
+/* ---- the request ---- */
+
+static void init(struct stream *s, void *arg)
+{
+	static const struct stream_handler handler = {
+		.body = init_body,
+		.body_end = init_body_end,
+		.half_closed = init_half_closed,
+		.gone = init_gone,
+	};
+	struct init_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
+	struct control *c = arg;
+
+	stream_header(s, "X-Envd-Version", version_reported());
+	stream_header(s, "X-Envd-Memory", c->memory_report);
+	if (c->handover)
+		stream_header(s, "X-Envd-Handover", c->handover);
+	call->control = c;
+	call->stream = stream_ref(s);
+	call->generation = freezer_generation(c->freezer);
+	stream_set_secret(s);
+	stream_set_handler(s, &handler, call);
+}
+
+/* The call is over. Its share of the budget goes with the stream. */
+static void call_end(struct init_call *call)
+{
+	init_set_state(call, INIT_OVER);
 	if (call->body)
 		explicit_bzero(call->body, call->body_room);
 	free(call->body);
-	free(call->ca_bundle);
-	free(call->ca_previous);
+	call->body = NULL;
 	stream_unref(call->stream);
 }
 
-static void reply_text(struct init_call *call, unsigned status, const char *text)
+static void refuse(struct init_call *call, unsigned status, const char *text)
 {
 	stream_reply(call->stream, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+/*
+ * Makes room for n bytes; the old memory is wiped. The room is charged to the peers without a token,
+ * for /init needs none. Their share leaves the first 4 KiB free, so a small /init always fits. False:
+ * the request was refused.
+ */
+static bool body_reserve(struct init_call *call, size_t n)
+{
+	struct budget_share *share = stream_share(call->stream);
+	size_t room = n * 2 < INIT_BODY_MAX_BYTES ? n * 2 : INIT_BODY_MAX_BYTES;
+	char *larger;
+
+	if (n > INIT_BODY_MAX_BYTES) {
+		stream_reply_error(call->stream, 413, "the body is too large");
+		return false;
+	}
+	if (n <= call->body_room)
+		return true;
+	if (!budget_share_take(share, room - call->body_room)) {
+		stream_reply_error(call->stream, 503, "too many requests are being read");
+		return false;
+	}
+	larger = mem_alloc(room);
+	if (call->body) {
+		memcpy(larger, call->body, call->body_bytes);
+		explicit_bzero(call->body, call->body_bytes);
+		free(call->body);
+	}
+	call->body = larger;
+	call->body_room = room;
+	return true;
+}
+
+/* Moves the bytes to memory of the call, and wipes them where they were. */
+static void init_body(struct stream *s, struct evbuffer *data)
+{
+	struct init_call *call = stream_data(s);
+	struct evbuffer_iovec piece;
+
+	if (!body_reserve(call, call->body_bytes + evbuffer_get_length(data))) {
+		call_end(call);
+		return;
+	}
+	while (evbuffer_peek(data, -1, NULL, &piece, 1) > 0 && piece.iov_len) {
+		memcpy(call->body + call->body_bytes, piece.iov_base, piece.iov_len);
+		explicit_bzero(piece.iov_base, piece.iov_len);
+		call->body_bytes += piece.iov_len;
+		evbuffer_drain(data, piece.iov_len);
+	}
+}
+
+static void init_body_end(struct stream *s)
+{
+	struct init_call *call = stream_data(s);
+	struct control *c = call->control;
+	struct error err;
+
+	call->read_ms = clock_monotonic_ms();
+	if (init_request_parse(call->body, call->body_bytes, stream_arena(s), &call->request,
+			       &err) < 0) {
+		log_warn("init: %s", err.message);
+		stream_reply(s, 400, NULL, NULL, 0);
+		call_end(call);
+		return;
+	}
+	init_set_state(call, INIT_WAITING);
+	TAILQ_INSERT_TAIL(&c->waiting, call, link);
+	next_call(c);
+}
+
+/*
+ * A client that closes its connection sends an end of its side first; the reset follows when something
+ * is written to it. The reference takes that end for the client's going, so a call that waits is
+ * dropped (an orchestrator gave up, and has sent another /init since).
+ */
+static void init_half_closed(struct stream *s)
+{
+	struct init_call *call = stream_data(s);
+
+	call->client_gone = true;
+	if (call->state != INIT_WAITING)
+		return;
+	TAILQ_REMOVE(&call->control->waiting, call, link);
+	refuse(call, 503, "the client has gone");
+	call_end(call);
+}
+
+static void init_gone(struct stream *s)
+{
+	struct init_call *call = stream_data(s);
+
+	call->client_gone = true;
+	if (call->state == INIT_WAITING)
+		TAILQ_REMOVE(&call->control->waiting, call, link);
+	if (call->state == INIT_READING || call->state == INIT_WAITING)
+		call_end(call);
+}
+
+/* ---- the turn ---- */
+
+static void next_call(struct control *c)
+{
+	struct init_call *call = TAILQ_FIRST(&c->waiting);
+
+	if (c->running || !call)
+		return;
+	TAILQ_REMOVE(&c->waiting, call, link);
+	c->running = call;
+	init_set_state(call, INIT_AUTHORISING);
+	authorise(call);
 }
 
 /* The call that ran is over: the next one has its turn. */
@@ -84,299 +246,14 @@ static void finish(struct init_call *call)
 	struct control *c = call->control;
 
 	c->running = NULL;
-	call_free(call);
-	start_next(c);
-}
-
-/* ---- tidying: what the answer does not wait for ---- */
-
-struct tidy {
-	struct work work;
-	struct control *control;
-	char *hyperloop_ip; /* NULL: none */
-	char *ca_bundle;    /* NULL: none */
-	bool hosts_set;
-};
-
-static void tidy_run(struct work *work)
-{
-	struct tidy *t = container_of(work, struct tidy, work);
-	int r;
-
-	if (t->ca_bundle)
-		ca_bundle_keep(CA_KEPT_PATH, t->ca_bundle);
-	if (!t->hyperloop_ip)
-		return;
-	r = hosts_set(HOSTS_PATH, t->hyperloop_ip, EVENTS_HOST);
-	t->hosts_set = r == 0;
-	if (r < 0)
-		log_error("%s can't be changed for hyperloop address '%s': %s", HOSTS_PATH,
-			  t->hyperloop_ip, error_errno_text(r));
-}
-
-static void tidy_done(struct work *work)
-{
-	struct tidy *t = container_of(work, struct tidy, work);
-	char *url;
-
-	if (t->hosts_set) {
-		url = mem_alloc(strlen(t->hyperloop_ip) + sizeof("http://"));
-		strcpy(url, "http://");
-		strcat(url, t->hyperloop_ip);
-		context_env_set(t->control->context, "E2B_EVENTS_ADDRESS", url, true);
-		free(url);
-	}
-	free(t->hyperloop_ip);
-	free(t->ca_bundle);
-	free(t);
-}
-
-static void tidy_start(struct init_call *call)
-{
-	const struct init_request *r = &call->request;
-	struct tidy *t;
-
-	if (!r->hyperloop_ip && !call->ca_bundle)
-		return;
-	t = mem_zalloc(sizeof(*t));
-	t->control = call->control;
-	t->work.run = tidy_run;
-	t->work.done = tidy_done;
-	t->hyperloop_ip = r->hyperloop_ip ? mem_strdup(r->hyperloop_ip) : NULL;
-	t->ca_bundle = call->ca_bundle ? mem_strdup(call->ca_bundle) : NULL;
-	work_submit(call->control->control_workers, &t->work);
-}
-
-/* ---- the answer ---- */
-
-static void answer(struct init_call *call)
-{
-	struct control *c = call->control;
-
-	if (call->failed) {
-		log_error("init: %s", call->err.message);
-		reply_text(call, 400, call->err.message);
-	} else {
-		c->initialized = true;
-		if (c->mmds)
-			mmds_poll(c->mmds, MMDS_REPOLL_MS);
-		stream_header(call->stream, "Cache-Control", "no-store");
-		stream_reply(call->stream, 204, NULL, NULL, 0);
-	}
-	if (call->applies)
-		tidy_start(call);
-	finish(call);
-}
-
-/* Whatever the timestamp said and whatever failed: an authorised /init thaws. */
-static void thawed(void *arg, const struct thaw_result *result)
-{
-	struct init_call *call = arg;
-
-	if (result->audit[0])
-		stream_header(call->stream, "X-Envd-Freeze-Audit", result->audit);
-	answer(call);
-}
-
-static void thaw(struct init_call *call)
-{
-	struct control *c = call->control;
-
-	freezer_thaw(c->freezer, &(struct thaw_request){.audit = true}, thawed, call);
-}
-
-/* ---- what can block: certificates, then mounts ---- */
-
-/* A bundle installed by a run before this one left its copy: that is the previous one. */
-static char *read_kept_bundle(void)
-{
-	char *text;
-
-	if (fd_read_file(AT_FDCWD, CA_KEPT_PATH, CA_BUNDLE_MAX_BYTES, &text, NULL) < 0)
-		return NULL;
-	return text;
-}
-
-static void apply_run(struct work *work)
-{
-	struct init_call *call = container_of(work, struct init_call, work);
-	const struct init_request *r = &call->request;
-	uint64_t deadline_ms, now;
-	size_t i;
-
-	if (call->ca_bundle) {
-		if (!call->ca_previous)
-			call->ca_previous = read_kept_bundle();
-		if (call->ca_previous && strcmp(call->ca_previous, call->ca_bundle) == 0)
-			call->ca_previous[0] = '\0';
-		call->failed = ca_bundle_install(CA_BUNDLE_PATH, call->ca_bundle, call->ca_previous,
-						 &call->err) < 0;
-		call->ca_installed = !call->failed;
-	}
-	deadline_ms = clock_monotonic_ms() + MOUNTS_TIMEOUT_MS;
-	for (i = 0; i < r->n_mounts && !call->failed; i++) {
-		if (!r->mounts[i].nfs_target)
-			continue;
-		now = clock_monotonic_ms();
-		call->failed = mounts_mount(r->mounts[i].nfs_target, r->mounts[i].path,
-					    now < deadline_ms ? (unsigned)(deadline_ms - now) : 0,
-					    &call->err) < 0;
-		if (!call->failed)
-			call->n_mounted = i + 1;
-	}
-}
-
-static void apply_done(struct work *work)
-{
-	struct init_call *call = container_of(work, struct init_call, work);
-	const struct init_request *r = &call->request;
-	struct control *c = call->control;
-	size_t i;
-
-	if (call->ca_installed) {
-		free(c->ca_bundle);
-		c->ca_bundle = mem_strdup(call->ca_bundle);
-	}
-	for (i = 0; i < call->n_mounted; i++)
-		if (r->mounts[i].nfs_target)
-			mounts_remember(c->mounts, r->mounts[i].path, r->lifecycle_id);
-	thaw(call);
-}
-
-/* Sets aside what is done already. True: a worker is needed. */
-static bool prepare_worker(struct init_call *call)
-{
-	struct init_request *r = &call->request;
-	struct control *c = call->control;
-	bool needed = false;
-	size_t i;
-
-	if (r->ca_bundle && *r->ca_bundle) {
-		call->ca_bundle = ca_bundle_normalize(r->ca_bundle);
-		if (c->ca_bundle && strcmp(c->ca_bundle, call->ca_bundle) == 0) {
-			free(call->ca_bundle);
-			call->ca_bundle = NULL;
-		} else {
-			call->ca_previous = c->ca_bundle ? mem_strdup(c->ca_bundle) : NULL;
-			needed = true;
-		}
-	}
-	for (i = 0; i < r->n_mounts; i++) {
-		if (mounts_wanted(c->mounts, r->mounts[i].path, r->lifecycle_id))
-			needed = true;
-		else
-			r->mounts[i].nfs_target = NULL; /* left alone */
-	}
-	return needed;
-}
-
-/* ---- what takes no time ---- */
-
-static void apply_vars(struct control *c, const struct init_request *r)
-{
-	size_t i;
-
-	if (!r->has_vars)
-		return;
-	context_env_clear_user(c->context);
-	for (i = 0; i < r->n_vars; i++)
-		context_env_set(c->context, r->vars[i].name, r->vars[i].value, false);
-	log_debug("init: %zu variables", r->n_vars);
-}
-
-/*
- * After a resume the connections from before may have nobody at their other end: the host they came
- * from is another, or its sockets are gone.
- */
-static void apply_lifecycle(struct control *c, const struct init_request *r)
-{
-	const char *lifecycle = r->lifecycle_id ? r->lifecycle_id : "";
-
-	if (c->lifecycle && strcmp(c->lifecycle, lifecycle) != 0)
-		server_suspect_connections(c->server);
-	free(c->lifecycle);
-	c->lifecycle = mem_strdup(lifecycle);
-}
-
-/* details 20: the order of the fields. */
-static void apply(struct init_call *call)
-{
-	const struct init_request *r = &call->request;
-	struct control *c = call->control;
-
-	if (r->has_timestamp)
-		clock_correct(r->timestamp_ns);
-	apply_vars(c, r);
-	if (r->token)
-		token_set(&c->token, r->token, r->token_bytes);
-	else
-		token_clear(&c->token);
-	if (r->default_user && *r->default_user)
-		context_set_default_user(c->context, r->default_user);
-	if (r->default_workdir && *r->default_workdir)
-		context_set_default_workdir(c->context, r->default_workdir);
-	apply_lifecycle(c, r);
-	if (!prepare_worker(call)) {
-		thaw(call);
-		return;
-	}
-	call->work.run = apply_run;
-	call->work.done = apply_done;
-	work_submit(c->control_workers, &call->work);
-}
-
-static void authorised(struct init_call *call)
-{
-	const struct init_request *r = &call->request;
-	struct control *c = call->control;
-
-	call->applies = !r->has_timestamp || !c->has_newest || r->timestamp_ns >= c->newest_ns;
-	if (call->applies && r->has_timestamp) {
-		c->has_newest = true;
-		c->newest_ns = r->timestamp_ns;
-	}
-	if (call->applies)
-		apply(call);
-	else
-		thaw(call);
+	call_end(call);
+	next_call(c);
 }
 
 /* ---- authorisation ---- */
 
-static void decide(struct init_call *call, enum auth_sent sent, enum auth_mmds mmds)
-{
-	enum auth_verdict verdict = auth_decide(token_is_set(&call->control->token), sent, mmds);
-
-	if (verdict == AUTH_ALLOWED) {
-		authorised(call);
-		return;
-	}
-	log_warn("init: %s", auth_verdict_text(verdict));
-	reply_text(call, 401, auth_verdict_text(verdict));
-	finish(call);
-}
-
-static void route_repaired(void *arg)
-{
-	authorise(arg);
-}
-
-/* The metadata service said what token it knows, or (NULL) nothing. */
-static void mmds_answered(void *arg, const struct mmds_answer *mmds)
-{
-	struct init_call *call = arg;
-	const struct init_request *r = &call->request;
-
-	if (!mmds && !call->route_repaired) {
-		/* A rule of the guest's own may stand before the service's address. */
-		call->route_repaired = true;
-		mmds_route_repair(call->control->control_workers, route_repaired, call);
-		return;
-	}
-	decide(call, r->token ? AUTH_SENT_OTHER : AUTH_SENT_NONE,
-	       mmds ? auth_compare_hash(mmds->token_hash, r->token, r->token_bytes)
-		    : AUTH_MMDS_NONE);
-}
+static void mmds_answered(void *arg, const struct mmds_answer *mmds);
+static void decide(struct init_call *call, enum auth_sent sent, enum auth_mmds mmds);
 
 static void authorise(struct init_call *call)
 {
@@ -391,112 +268,218 @@ static void authorise(struct init_call *call)
 		mmds_ask(c->mmds, mmds_answered, call);
 }
 
-/* ---- the turn ---- */
-
-static void start_next(struct control *c)
+static void route_repaired(void *arg)
 {
-	struct init_call *call = TAILQ_FIRST(&c->waiting);
-
-	if (c->running || !call)
-		return;
-	TAILQ_REMOVE(&c->waiting, call, link);
-	c->running = call;
-	authorise(call);
+	authorise(arg);
 }
 
-/* ---- the request ---- */
-
-/* Moves what came into memory of our own, and wipes it where it was. */
-static void init_body(struct stream *s, struct evbuffer *data)
+/* The metadata service's answer; NULL: none came. */
+static void mmds_answered(void *arg, const struct mmds_answer *mmds)
 {
-	struct init_call *call = stream_data(s);
-	size_t n = evbuffer_get_length(data), taken;
-	struct evbuffer_iovec piece;
-	size_t room = call->body_room;
-	char *larger;
+	struct init_call *call = arg;
+	const struct init_request *r = &call->request;
 
-	if (call->body_bytes + n > INIT_BODY_MAX_BYTES) {
-		stream_reply_error(s, 413, "the body is too large");
-		call_free(call);
+	if (!mmds && !call->route_repaired) {
+		/* A rule of the guest's own may stand before the service's address. */
+		call->route_repaired = true;
+		mmds_route_repair(call->control->mmds_route, route_repaired, call);
 		return;
 	}
-	if (call->body_bytes + n > room) {
-		room = (call->body_bytes + n) * 2;
-		room = room < INIT_BODY_MAX_BYTES ? room : INIT_BODY_MAX_BYTES;
-		if (!budget_share_take(stream_share(s), room - call->body_room)) {
-			stream_reply_error(s, 503, "too many bytes wait in the daemon");
-			call_free(call);
-			return;
-		}
-		call->body_room = room;
-		larger = mem_alloc(call->body_room);
-		if (call->body) {
-			memcpy(larger, call->body, call->body_bytes);
-			explicit_bzero(call->body, call->body_bytes);
-			free(call->body);
-		}
-		call->body = larger;
-	}
-	while (evbuffer_peek(data, -1, NULL, &piece, 1) > 0 && piece.iov_len) {
-		taken = piece.iov_len;
-		memcpy(call->body + call->body_bytes, piece.iov_base, taken);
-		explicit_bzero(piece.iov_base, taken);
-		call->body_bytes += taken;
-		evbuffer_drain(data, taken);
-	}
+	decide(call, r->token ? AUTH_SENT_OTHER : AUTH_SENT_NONE,
+	       mmds ? auth_compare_hash(mmds->token_hash, r->token, r->token_bytes)
+		    : AUTH_MMDS_NONE);
 }
 
-static void init_body_end(struct stream *s)
+static void decide(struct init_call *call, enum auth_sent sent, enum auth_mmds mmds)
 {
-	struct init_call *call = stream_data(s);
-	struct control *c = call->control;
-	struct error err;
+	enum auth_verdict verdict = auth_decide(token_is_set(&call->control->token), sent, mmds);
 
-	if (init_request_parse(call->body, call->body_bytes, stream_arena(s), &call->request,
-			       &err) < 0) {
-		log_warn("init: %s", err.message);
-		stream_reply(s, 400, NULL, NULL, 0);
-		call_free(call);
+	if (verdict == AUTH_ALLOWED) {
+		authorised(call);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&c->waiting, call, link);
-	start_next(c);
+	log_warn("init: %s", auth_verdict_text(verdict));
+	refuse(call, 401, auth_verdict_text(verdict));
+	finish(call);
 }
 
-static void init_gone(struct stream *s)
+/*
+ * The sender read its clock before the call waited for its turn: that time is added to the timestamp,
+ * or the clock would be set back by it. In whole milliseconds: the same timestamp sent twice is the
+ * same one here, and not an older one by chance.
+ */
+static void correct_timestamp(struct init_call *call)
 {
-	struct init_call *call = stream_data(s), *waiting;
+	uint64_t waited_ms = clock_monotonic_ms() - call->read_ms;
+	struct init_request *r = &call->request;
+
+	if (!r->has_timestamp)
+		return;
+	if (__builtin_add_overflow(r->timestamp_ns, (int64_t)waited_ms * 1000000, &r->timestamp_ns))
+		r->timestamp_ns = INT64_MAX;
+	stream_headerf(call->stream, "X-Envd-Init-Clock-Correction", "%" PRIu64, waited_ms);
+	log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
+				     .operation = stream_id(call->stream),
+				     LOG_FIELDS(LOG_NUMBER("clock_correction", waited_ms))},
+		  "init: the timestamp is %" PRIu64 " ms old", waited_ms);
+}
+
+static void authorised(struct init_call *call)
+{
+	struct init_request *r = &call->request;
 	struct control *c = call->control;
 
-	if (c->running == call)
+	init_set_state(call, INIT_APPLYING);
+	if (r->skips_thaw)
+		stream_header(call->stream, "X-Envd-Thaw", "skip");
+	correct_timestamp(call);
+	call->applied.status = 204;
+	call->applies = !r->has_timestamp || !c->has_newest || r->timestamp_ns >= c->newest_ns;
+	if (!call->applies) {
+		thaw(call);
 		return;
-	TAILQ_FOREACH (waiting, &c->waiting, link)
-		if (waiting == call)
-			break;
-	if (waiting)
-		TAILQ_REMOVE(&c->waiting, call, link);
-	call_free(call);
+	}
+	if (r->has_timestamp) {
+		c->has_newest = true;
+		c->newest_ns = r->timestamp_ns;
+	}
+	init_apply(c, r, applied, call);
 }
 
-static void init(struct stream *s, void *arg)
+static void applied(void *arg, const struct init_applied *result)
 {
-	static const struct stream_handler handler = {
-		.body = init_body,
-		.body_end = init_body_end,
-		.gone = init_gone,
-	};
-	struct init_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
+	struct init_call *call = arg;
 
-	call->control = arg;
-	call->stream = stream_ref(s);
-	stream_set_secret(s);
-	stream_header(s, "X-Envd-Version", version_reported());
-	if (call->control->handover)
-		stream_header(s, "X-Envd-Handover", call->control->handover);
-	stream_set_handler(s, &handler, call);
+	call->applied = *result;
+	if (result->cpus_error.code)
+		log_event(
+			&(struct log_line){.level = LOG_LEVEL_WARN,
+					   .operation = stream_id(call->stream),
+					   LOG_FIELDS(LOG_TEXT("error", result->cpus_error.message),
+						      LOG_NUMBER("cpu_count", call->request.cpus))},
+			"init: %s", result->cpus_error.message);
+	thaw(call);
 }
 
-void ctl_init_register(struct control *c, struct router *router)
+/* ---- the thaw: whatever the timestamp said and whatever failed ---- */
+
+static void thaw(struct init_call *call)
 {
-	router_add(router, "POST", "/init", init, c);
+	struct thaw_request request = {.audit = true, .generation = call->generation};
+
+	init_set_state(call, INIT_THAWING);
+	if (call->request.skips_thaw)
+		answer(call);
+	else
+		freezer_thaw(call->control->freezer, &request, thawed, call);
+}
+
+static void thawed(void *arg, const struct thaw_result *result)
+{
+	struct init_call *call = arg;
+	struct control *c = call->control;
+	uint64_t generation = freezer_generation(c->freezer);
+
+	if (result->audit[0])
+		stream_header(call->stream, "X-Envd-Freeze-Audit", result->audit);
+	if (result->withheld) {
+		log_event(
+			&(struct log_line){
+				.level = LOG_LEVEL_WARN,
+				.operation = stream_id(call->stream),
+				LOG_FIELDS(LOG_NUMBER("entry_freeze_generation", call->generation),
+					   LOG_NUMBER("current_freeze_generation", generation))},
+			"init: nothing is thawed, for a freeze came after the request");
+	} else if (call->client_gone) {
+		if (c->unobserved_generation != generation)
+			c->unobserved = 0;
+		c->unobserved_generation = generation;
+		c->unobserved++;
+	}
+	answer(call);
+}
+
+/* ---- the answer ---- */
+
+static void put_json_header(struct init_call *call, const char *name, struct json_writer *out)
+{
+	json_append(out, "", 1);
+	stream_header(call->stream, name, out->data);
+	json_writer_clear(out);
+}
+
+static void put_defaults(struct init_call *call)
+{
+	const struct context *context = call->control->context;
+	struct json_writer out;
+
+	json_writer_init(&out, 0, 128);
+	json_put_object(&out);
+	json_put_name(&out, "user");
+	json_put_string(&out, context->default_user);
+	if (context->default_workdir) {
+		json_put_name(&out, "workdir");
+		json_put_string(&out, context->default_workdir);
+	}
+	json_put_name(&out, "fallback");
+	json_put_bool(&out, !call->control->has_default_user);
+	json_put_object_end(&out);
+	put_json_header(call, "X-Envd-Defaults", &out);
+}
+
+static void put_cpus(struct init_call *call)
+{
+	struct cpus_figures figures;
+	struct json_writer out;
+
+	cpus_read(call->control->cpus, &figures);
+	json_writer_init(&out, 0, 128);
+	json_put_object(&out);
+	json_put_name(&out, "online");
+	json_put_uint(&out, figures.online);
+	json_put_name(&out, "possible");
+	json_put_uint(&out, figures.possible);
+	json_put_name(&out, "target");
+	json_put_uint(&out, figures.target);
+	if (call->applied.cpus_error.code) {
+		json_put_name(&out, "rejected");
+		json_put_string(&out, call->applied.cpus_error.message);
+	}
+	json_put_object_end(&out);
+	put_json_header(call, "X-Envd-Cpus", &out);
+}
+
+/* Hands the count over to a client that is there to read it. A freeze makes it 0. */
+static void put_unobserved(struct init_call *call)
+{
+	struct control *c = call->control;
+
+	if (c->unobserved_generation != freezer_generation(c->freezer))
+		c->unobserved = 0;
+	if (call->client_gone)
+		return;
+	stream_headerf(call->stream, "X-Envd-Init-Unobserved", "%u", c->unobserved);
+	c->unobserved = 0;
+}
+
+static void answer(struct init_call *call)
+{
+	struct control *c = call->control;
+
+	if (call->applied.status != 204) {
+		log_error("init: %s", call->applied.err.message);
+		refuse(call, call->applied.status, call->applied.err.message);
+	} else {
+		c->initialized = true;
+		if (c->mmds)
+			mmds_poll(c->mmds, MMDS_REPOLL_MS);
+		put_unobserved(call);
+		put_defaults(call);
+		put_cpus(call);
+		stream_header(call->stream, "Cache-Control", "no-store");
+		stream_reply(call->stream, 204, NULL, NULL, 0);
+	}
+	if (call->applies)
+		init_tidy(c, &call->request);
+	finish(call);
 }

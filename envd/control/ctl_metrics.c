@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET /metrics: what the machine uses, as JSON; with `Accept: application/openmetrics-text` the
  * same figures and the daemon's own in that form (OpenMetrics 1.0).
@@ -14,7 +15,9 @@
 #include "base/mem.h"
 #include "base/work.h"
 #include "envd/control/control.h"
+#include "envd/control/cpus.h"
 #include "envd/control/metrics.h"
+#include "envd/control/oom_log.h"
 #include "envd/control/openmetrics.h"
 #include "pty/accounting.h"
 #include "rpc/codec/json.h"
@@ -23,7 +26,7 @@
 
 #define PROC_FILE_MAX_BYTES (1024 * 1024)
 
-/* The root file system is the guest's, and statfs of it can wait: on a worker. */
+/* A worker reads the figures: statfs("/") can wait, for the root file system is the guest's. */
 struct metrics_call {
 	struct work work;
 	struct stream *stream;
@@ -31,6 +34,36 @@ struct metrics_call {
 	struct metrics_figures figures;
 	struct accounting *processes; /* NULL: none is asked for, or kept */
 };
+
+static void metrics(struct stream *s, void *arg);
+static void metrics_run(struct work *work);
+static void metrics_done(struct work *work);
+
+void ctl_metrics_register(struct control *c, struct router *router)
+{
+	router_add(router, "GET", "/metrics", metrics, c);
+}
+
+static bool wants_openmetrics(const struct stream *s)
+{
+	const char *accept = stream_header_in(s, "accept");
+
+	return accept && strstr(accept, "application/openmetrics-text");
+}
+
+static void metrics(struct stream *s, void *arg)
+{
+	struct metrics_call *m = arena_zalloc(stream_arena(s), sizeof(*m));
+	struct control *c = arg;
+
+	m->stream = stream_ref(s);
+	m->control = c;
+	if (wants_openmetrics(s))
+		m->processes = accounting_new(c->pty);
+	m->work.run = metrics_run;
+	m->work.done = metrics_done;
+	work_submit(c->context->file_workers, &m->work);
+}
 
 static void read_own_memory(struct metrics_figures *f)
 {
@@ -67,11 +100,39 @@ static void metrics_run(struct work *work)
 	accounting_read(m->processes);
 }
 
-static void reply_json(struct stream *s, const struct metrics_figures *f)
+static void put(struct json_writer *out, const char *name, uint64_t value)
 {
+	json_put_name(out, name);
+	json_put_uint(out, value);
+}
+
+/* The member is left out while the kills are not known. */
+static void put_oom_kills(struct json_writer *out, const struct oom_log *oom_log)
+{
+	const struct oom_kill *kills;
+	size_t n, i;
+
+	if (!oom_log_kills(oom_log, &kills, &n))
+		return;
+	json_put_name(out, "oom_kills");
+	json_put_array(out);
+	for (i = 0; i < n; i++) {
+		json_put_object(out);
+		put(out, "seq", kills[i].seq);
+		json_put_name(out, "process");
+		json_put_string(out, kills[i].process);
+		json_put_object_end(out);
+	}
+	json_put_array_end(out);
+}
+
+static void reply_json(struct stream *s, const struct control *c, const struct metrics_figures *f)
+{
+	struct cpus_figures cpus;
 	uint64_t used = f->memory.total_bytes - f->memory.available_bytes;
 	struct json_writer out;
 
+	cpus_read(c->cpus, &cpus);
 	json_writer_init(&out, 0, 512);
 	json_put_object(&out);
 	json_put_name(&out, "ts");
@@ -80,20 +141,19 @@ static void reply_json(struct stream *s, const struct metrics_figures *f)
 	json_put_uint(&out, f->cpu.count);
 	json_put_name(&out, "cpu_used_pct");
 	json_put_double(&out, (double)(uint64_t)(f->cpu_percent * 100 + 0.5) / 100);
-	json_put_name(&out, "mem_total_mib");
-	json_put_uint(&out, f->memory.total_bytes >> 20);
-	json_put_name(&out, "mem_used_mib");
-	json_put_uint(&out, used >> 20);
-	json_put_name(&out, "mem_total");
-	json_put_uint(&out, f->memory.total_bytes);
-	json_put_name(&out, "mem_used");
-	json_put_uint(&out, used);
-	json_put_name(&out, "mem_cache");
-	json_put_uint(&out, f->memory.cache_bytes);
-	json_put_name(&out, "disk_used");
-	json_put_uint(&out, f->disk_used);
-	json_put_name(&out, "disk_total");
-	json_put_uint(&out, f->disk_total);
+	put(&out, "cpu_possible", cpus.possible);
+	put(&out, "cpu_target", cpus.target);
+	put(&out, "cpu_target_attempts", cpus.attempts);
+	put(&out, "cpu_write_pending_ms", cpus.write_pending_ms);
+	put(&out, "mem_total", f->memory.total_bytes);
+	put(&out, "mem_used", used);
+	put(&out, "mem_cache", f->memory.cache_bytes);
+	put(&out, "disk_used", f->disk_used);
+	put(&out, "disk_total", f->disk_total);
+	put_oom_kills(&out, c->oom_log);
+	/* Not in the reference since 0.9.1; clients of earlier versions read them. */
+	put(&out, "mem_total_mib", f->memory.total_bytes >> 20);
+	put(&out, "mem_used_mib", used >> 20);
 	json_put_object_end(&out);
 	json_append(&out, "\n", 1);
 	stream_reply(s, 200, "application/json", out.data, out.n);
@@ -114,13 +174,6 @@ static void reply_openmetrics(struct metrics_call *m)
 	evbuffer_free(out);
 }
 
-static bool wants_openmetrics(const struct stream *s)
-{
-	const char *accept = stream_header_in(s, "accept");
-
-	return accept && strstr(accept, "application/openmetrics-text");
-}
-
 static void metrics_done(struct work *work)
 {
 	struct metrics_call *m = container_of(work, struct metrics_call, work);
@@ -134,26 +187,7 @@ static void metrics_done(struct work *work)
 	if (wants_openmetrics(m->stream))
 		reply_openmetrics(m);
 	else
-		reply_json(m->stream, &m->figures);
+		reply_json(m->stream, c, &m->figures);
 	accounting_free(m->processes);
 	stream_unref(m->stream);
-}
-
-static void metrics(struct stream *s, void *arg)
-{
-	struct metrics_call *m = arena_zalloc(stream_arena(s), sizeof(*m));
-	struct control *c = arg;
-
-	m->stream = stream_ref(s);
-	m->control = c;
-	if (wants_openmetrics(s))
-		m->processes = accounting_new(c->pty);
-	m->work.run = metrics_run;
-	m->work.done = metrics_done;
-	work_submit(c->context->file_workers, &m->work);
-}
-
-void ctl_metrics_register(struct control *c, struct router *router)
-{
-	router_add(router, "GET", "/metrics", metrics, c);
 }

@@ -231,6 +231,7 @@ static void locate(struct freeze_tree *tree, const char *proc_file)
 		if (!is_here(tree->root_fd, at))
 			continue;
 		add_ancestors(&tree->chain, at, true);
+		tree->located = true;
 		break;
 	}
 	free(text);

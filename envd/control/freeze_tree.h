@@ -33,6 +33,7 @@ void path_list_clear(struct path_list *list);
 /* A hierarchy, and the cgroups in it that must not be frozen. */
 struct freeze_tree {
 	int root_fd;
+	bool located; /* the daemon's cgroup was found: it is the last path of the chain */
 	struct path_list chain;	  /* the daemon's cgroup and all its ancestors */
 	struct path_list descend; /* the chain, and the ancestors of cgroups that a resume needs */
 };

@@ -386,9 +386,9 @@ static void job_over(struct freeze_job *job)
 	defer_schedule(&f->next);
 	if (job->frozen)
 		freeze_over(job);
-	else if (job->thaw.withheld)
+	else if (job->thaw.withheld && job->thawed)
 		job->thawed(job->arg, &job->thaw);
-	else if (!job->stale)
+	else if (!job->stale && !job->thaw.withheld)
 		thaw_over(job);
 	free(job);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/init_request.h"
 
 #include <string.h>
@@ -6,7 +7,7 @@
 #include "rpc/codec/json.h"
 #include "rpc/codec/rfc3339.h"
 
-/* A string, or null, which is none. */
+/* A string; null counts as absent. */
 static int get_text(struct json_lexer *in, struct arena *arena, const char **ret)
 {
 	char *text;
@@ -38,7 +39,10 @@ static int get_timestamp(struct json_lexer *in, struct arena *arena, struct init
 	return 0;
 }
 
-/* The token stays where it is, so that there is one place to wipe: hence no escapes. */
+/*
+ * The token is not copied, so that only the body has to be wiped. A text with escapes would have to be
+ * decoded into a copy: it is refused.
+ */
 static int get_token(struct json_lexer *in, struct init_request *r)
 {
 	if (in->token == JSON_NULL)
@@ -58,18 +62,25 @@ static int get_vars(struct json_lexer *in, struct arena *arena, struct init_requ
 {
 	struct init_var *var;
 	const char *value;
+	size_t room = 0;
 	char *name;
 
 	if (in->token == JSON_NULL)
 		return 0;
 	r->has_vars = true;
-	r->vars = arena_alloc(arena, INIT_MAX_VARS * sizeof(*r->vars));
 	r->n_vars = 0;
 	if (!json_open_object(in))
 		return -1;
 	while (json_next_field(in)) {
 		if (r->n_vars == INIT_MAX_VARS)
 			return json_fail(in, "is one variable too many");
+		if (r->n_vars == room) {
+			room = room ? room * 2 : 16;
+			var = arena_alloc(arena, room * sizeof(*var));
+			if (r->n_vars)
+				memcpy(var, r->vars, r->n_vars * sizeof(*var));
+			r->vars = var;
+		}
 		name = arena_alloc(arena, in->name.n + 1);
 		name[json_text_decode(&in->name, name)] = '\0';
 		if (get_text(in, arena, &value) < 0)
@@ -123,6 +134,32 @@ static int get_mounts(struct json_lexer *in, struct arena *arena, struct init_re
 	return 0;
 }
 
+/* Any text but "skip" thaws. */
+static int get_thaw(struct json_lexer *in, struct arena *arena, struct init_request *r)
+{
+	const char *text;
+
+	if (get_text(in, arena, &text) < 0)
+		return -1;
+	r->skips_thaw = text && strcmp(text, "skip") == 0;
+	return 0;
+}
+
+static int get_cpus(struct json_lexer *in, struct init_request *r)
+{
+	int result;
+
+	if (in->token == JSON_NULL)
+		return 0;
+	if (in->token != JSON_NUMBER)
+		return json_fail(in, "must be a number");
+	result = json_number_int64(in->text.p, in->text.n, &r->cpus);
+	if (result < 0)
+		return json_fail(in, "must be a whole number");
+	r->has_cpus = true;
+	return 0;
+}
+
 static int get_field(struct json_lexer *in, struct arena *arena, struct init_request *r)
 {
 	if (json_name_is_nocase(in, "timestamp"))
@@ -141,6 +178,10 @@ static int get_field(struct json_lexer *in, struct arena *arena, struct init_req
 		return get_text(in, arena, &r->ca_bundle);
 	if (json_name_is_nocase(in, "lifecycleID"))
 		return get_text(in, arena, &r->lifecycle_id);
+	if (json_name_is_nocase(in, "thaw"))
+		return get_thaw(in, arena, r);
+	if (json_name_is_nocase(in, "cpuCount"))
+		return get_cpus(in, r);
 	if (json_name_is_nocase(in, "volumeMounts"))
 		return get_mounts(in, arena, r);
 	json_skip(in);

@@ -1,5 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The body of POST /init, read: http.md's table of fields; details 16 and 17.
+ * The body of POST /init: the table of fields in docs/compatibility/http.md; compatibility/details 16
+ * and 17.
  */
 #ifndef ENVD_INIT_REQUEST_H
 #define ENVD_INIT_REQUEST_H
@@ -11,7 +13,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* More is 413. CA bundles are the largest thing in it. */
+/* A longer body is 413. The CA bundle is the largest member. */
 #define INIT_BODY_MAX_BYTES (4u * 1024 * 1024)
 #define INIT_MAX_VARS	    4096
 #define INIT_MAX_MOUNTS	    64
@@ -26,7 +28,7 @@ struct init_mount {
 	const char *path;
 };
 
-/* Absent fields are NULL, or false. All strings lie in the arena, the token in the body itself. */
+/* Absent fields are NULL or false. The strings are in the arena; the token is in the body. */
 struct init_request {
 	bool has_timestamp;
 	int64_t timestamp_ns; /* since 1970 */
@@ -40,6 +42,9 @@ struct init_request {
 	const char *hyperloop_ip;
 	const char *ca_bundle;
 	const char *lifecycle_id;
+	bool skips_thaw; /* thaw: "skip" */
+	bool has_cpus;
+	int64_t cpus; /* cpuCount, unchecked */
 	bool has_mounts;
 	struct init_mount *mounts;
 	size_t n_mounts;

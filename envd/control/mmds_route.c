@@ -1,6 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/mmds_route.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,13 +14,16 @@
 
 #define IPTABLES_TIMEOUT_MS 6000
 
-struct repair {
+struct mmds_route {
+	struct workers *workers; /* one thread */
 	struct work work;
-	void (*done)(void *arg);
+	bool working;		 /* on the worker */
+	void (*done)(void *arg); /* NULL: nobody waits */
 	void *arg;
+	struct timer deadline;
 };
 
-/* iptables waits for its own lock for up to five seconds: a program of the guest's may have it. */
+/* -w 5: iptables waits up to 5 s for its lock, which a program of the guest may hold. */
 static int iptables(const char *operation, const char *chain, const char *position,
 		    struct run_result *result)
 {
@@ -33,7 +38,7 @@ static int iptables(const char *operation, const char *chain, const char *positi
 	return run_command(argv, IPTABLES_TIMEOUT_MS, result);
 }
 
-/* A rule that is there already is taken out first: others may have been put before it. */
+/* An older rule is deleted first: the guest may have put others before it. */
 static void repair_run(struct work *work)
 {
 	static const char *const chains[] = {"PREROUTING", "OUTPUT"};
@@ -52,21 +57,59 @@ static void repair_run(struct work *work)
 	}
 }
 
-static void repair_done(struct work *work)
+static void tell(struct mmds_route *m)
 {
-	struct repair *repair = container_of(work, struct repair, work);
+	void (*done)(void *arg) = m->done;
 
-	repair->done(repair->arg);
-	free(repair);
+	timer_cancel(&m->deadline);
+	m->done = NULL;
+	if (done)
+		done(m->arg);
 }
 
-void mmds_route_repair(struct workers *workers, void (*done)(void *arg), void *arg)
+static void repair_done(struct work *work)
 {
-	struct repair *repair = mem_zalloc(sizeof(*repair));
+	struct mmds_route *m = container_of(work, struct mmds_route, work);
 
-	repair->work.run = repair_run;
-	repair->work.done = repair_done;
-	repair->done = done;
-	repair->arg = arg;
-	work_submit(workers, &repair->work);
+	m->working = false;
+	tell(m);
+}
+
+static void on_deadline(void *arg)
+{
+	struct mmds_route *m = arg;
+
+	log_warn("iptables does not end: the metadata service's route may not be repaired");
+	tell(m);
+}
+
+void mmds_route_repair(struct mmds_route *m, void (*done)(void *arg), void *arg)
+{
+	m->done = done;
+	m->arg = arg;
+	timer_set_ms(&m->deadline, m->working ? 0 : MMDS_ROUTE_TIMEOUT_MS);
+	if (m->working)
+		return;
+	m->working = true;
+	m->work.run = repair_run;
+	m->work.done = repair_done;
+	work_submit(m->workers, &m->work);
+}
+
+struct mmds_route *mmds_route_new(struct loop *loop)
+{
+	struct mmds_route *m = mem_zalloc(sizeof(*m));
+
+	m->workers = workers_new(loop, "route", 1);
+	timer_init(&m->deadline, loop, on_deadline, m);
+	return m;
+}
+
+void mmds_route_free(struct mmds_route *m)
+{
+	if (!m)
+		return;
+	workers_free(m->workers);
+	timer_cancel(&m->deadline);
+	free(m);
 }

@@ -1,12 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/openmetrics.h"
 
 #include <event2/buffer.h>
 #include <string.h>
 
 #include "envd/control/control.h"
+#include "envd/control/cpus.h"
 #include "envd/control/freezer.h"
 #include "envd/control/log_export.h"
 #include "envd/control/metrics.h"
+#include "envd/control/oom_log.h"
 #include "pty/accounting.h"
 #include "pty/proc.h"
 #include "pty/service.h"
@@ -73,6 +76,23 @@ static void put_machine(struct evbuffer *out, const struct metrics_figures *f)
 		  (double)f->disk_total);
 	put_gauge(out, "sandbox_disk_used_bytes", "Of it, what is not available.",
 		  (double)f->disk_used);
+}
+
+static void put_cpus(struct evbuffer *out, const struct control *c)
+{
+	struct cpus_figures cpus;
+
+	cpus_read(c->cpus, &cpus);
+	put_gauge(out, "sandbox_cpus_possible", "CPUs that can be brought online.", cpus.possible);
+	put_gauge(out, "sandbox_cpus_target", "CPUs that /init asked for; 0: none did.",
+		  cpus.target);
+	put_gauge(out, "sandbox_cpus_target_attempts", "Runs since that target was set.",
+		  cpus.attempts);
+	put_gauge(out, "sandbox_cpus_write_pending_seconds",
+		  "How long the kernel has been busy with one CPU.",
+		  (double)cpus.write_pending_ms / 1000);
+	put_counter(out, "sandbox_oom_kills", "OOM kills in the kernel's log.",
+		    oom_log_total(c->oom_log));
 }
 
 static void put_processes(struct evbuffer *out, const struct pty_service *pty)
@@ -160,6 +180,7 @@ void openmetrics_put(struct evbuffer *out, const struct control *c, const struct
 	const struct freezer_stats *freezes = freezer_stats(c->freezer);
 
 	put_machine(out, f);
+	put_cpus(out, c);
 	put_gauge(out, "envd_resident_memory_bytes", "Resident memory of the daemon.",
 		  (double)f->own_memory);
 	put_counter(out, "envd_requests", "Requests begun.", server_requests(c->server));

@@ -19,7 +19,7 @@
 #include "envd/boot/inherited.h"
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
-#include "envd/control/mounts.h"
+#include "envd/control/volumes.h"
 #include "pty/handover.h"
 #include "rpc/codec/codec.h"
 #include "watch/handover.h"
@@ -175,14 +175,16 @@ static void adopt_control_state(struct handover *h)
 	size_t i;
 
 	for (i = 0; i < state->n_mounts; i++)
-		mounts_remember(control->mounts, state->mounts[i]->path,
-				state->mounts[i]->lifecycle_id);
+		volumes_remember(control->volumes, state->mounts[i]->path,
+				 state->mounts[i]->lifecycle_id);
 	for (i = 0; i < state->n_envs; i++)
 		if (*state->envs[i]->name)
 			context_env_set(context, state->envs[i]->name, state->envs[i]->value,
 					false);
-	if (state->defaults && *state->defaults->user)
+	if (state->defaults && *state->defaults->user) {
 		context_set_default_user(context, state->defaults->user);
+		control->has_default_user = true;
+	}
 	if (state->defaults && state->defaults->has_workdir)
 		context_set_default_workdir(context, state->defaults->workdir);
 	if (*state->lifecycle_id && !control->lifecycle)

@@ -16,7 +16,7 @@
 #include "envd/boot/notify.h"
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
-#include "envd/control/mounts.h"
+#include "envd/control/volumes.h"
 #include "envd/version.h"
 #include "handover.pb-c.h"
 #include "pty/handover.h"
@@ -158,7 +158,7 @@ static void collect(const struct upgrade_parts *parts, struct arena *arena,
 	state->from_ver = arena_strdup(arena, version_reported());
 	pty_handover_export(parts->pty, arena, state);
 	watch_handover_export(parts->watch, arena, state);
-	mounts_each(control->mounts, add_mount, &mounts);
+	volumes_each(control->volumes, add_mount, &mounts);
 	state->n_guest_frozen_cgroups = freezer_guest_paths(control->freezer, &guest);
 	state->guest_frozen_cgroups = (const char **)(uintptr_t)guest;
 	state->schema = state->n_guest_frozen_cgroups ? SCHEMA_FROZEN : SCHEMA_PLAIN;

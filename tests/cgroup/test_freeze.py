@@ -6,7 +6,7 @@ import time
 import pytest
 
 from client import Failed
-from conftest import Tree, is_dead, wait_for, write
+from conftest import Tree, UnixConnection, is_dead, wait_for, write
 
 SERVICE = "system.slice/envd.service"
 
@@ -157,6 +157,36 @@ def test_a_thaw_without_a_freeze_leaves_the_guests_own(guest):
     assert guest.unfreeze().status == 204
     assert guest.init().status == 204
     assert guest.tree.asked("docker")
+
+
+def test_a_freeze_voids_the_thaw_of_an_init_before_it(guest):
+    """An /init whose body arrived after a freeze thawed the workload again, so the snapshot was
+    taken of running processes. The freeze counts, for the /init entered before it."""
+    connection = UnixConnection(guest.socket)
+    body = json.dumps({"envVars": {"A": "1"}}).encode()
+    connection.connect()
+    connection.sock.sendall(b"POST /init HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+                            % len(body))
+    # A request on another connection after it: the daemon has read the head by then.
+    wait_for(lambda: guest.request("GET", "/health").status == 204, "the daemon")
+    assert guest.freeze(maxWaitMs=20000).json()["frozen"] == 2
+    connection.sock.sendall(body)
+    assert connection.sock.recv(65536).startswith(b"HTTP/1.1 204 ")
+    connection.close()
+    assert guest.request("GET", "/envs").json()["A"] == "1"
+    assert guest.tree.frozen("user")
+    assert guest.init().status == 204
+    assert not guest.tree.asked("user")
+
+
+def test_init_that_skips_the_thaw(guest):
+    assert guest.freeze(maxWaitMs=20000).json()["frozen"] == 2
+    answer = guest.init(thaw="skip", envVars={"A": "1"})
+    assert (answer.status, answer.headers["X-Envd-Thaw"]) == (204, "skip")
+    assert guest.request("GET", "/envs").json()["A"] == "1"
+    assert guest.tree.frozen("user")
+    assert guest.init(thaw="later").status == 204
+    assert not guest.tree.asked("user")
 
 
 def test_init_thaws_and_tells_what_escaped(guest):

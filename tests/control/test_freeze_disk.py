@@ -72,6 +72,24 @@ def test_writers_wait_and_nothing_else_does(guest):
     assert len(list((guest.root / "root").iterdir())) == WRITERS
 
 
+def test_nothing_that_init_writes_keeps_it_from_thawing(guest):
+    """The CA bundle is on the stopped file system: its /init waited for the disk, no later one
+    ever ran, and none thawed the workload. It ends with 503, and all else goes on."""
+    (guest.root / "etc/ssl/certs").mkdir(parents=True)
+    bundle = guest.root / "etc/ssl/certs/ca-certificates.crt"
+    bundle.write_text("SYSTEM\n")
+    assert guest.request("POST", "/fsfreeze").status == 204
+    answer = guest.init(caBundle="X", envVars={"A": "1"})
+    assert (answer.status, answer.body) == \
+        (503, b"failed to install CA bundle: installation in progress")
+    assert guest.init(caBundle="Y").status == 503
+    assert guest.init(envVars={"A": "2"}, hyperloopIP="10.1.2.3").status == 204
+    assert guest.envs()["A"] == "2"
+    assert guest.request("POST", "/fsthaw").status == 204
+    wait_until(lambda: bundle.read_text() == "SYSTEM\nX\n", "the bundle")
+    wait_until(lambda: guest.envs().get("E2B_EVENTS_ADDRESS"), "the line of /etc/hosts")
+
+
 def blocked(guest):
     """How many threads of the daemon wait for a disk."""
     waiting = 0

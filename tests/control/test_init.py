@@ -1,10 +1,15 @@
-"""POST /init: http.md and details 16 to 23."""
+# SPDX-License-Identifier: Apache-2.0
+"""POST /init: docs/compatibility/http.md and compatibility/details 16 to 23."""
 
+import ctypes
 import datetime
 import http.client
 import json
 import os
+import socket
+import subprocess
 import threading
+import time
 
 import pytest
 
@@ -221,22 +226,191 @@ def test_route_repair(sandbox, stand_in, tmp_path):
         f"-w 5 -t nat -D OUTPUT {rule}", f"-w 5 -t nat -I OUTPUT 1 {rule}"]
 
 
-def test_calls_wait_for_each_other_and_a_lost_one_is_dropped(sandbox):
+def begin_init(**fields):
+    """A connection that has sent an /init and waits for the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
+    connection.request("POST", "/init", json.dumps(fields))
+    return connection
+
+
+@pytest.fixture
+def busy(sandbox):
+    """A sandbox whose metadata service holds up an /init, until `busy.go_on()`."""
     wait_until(lambda: sandbox.envs().get("E2B_SANDBOX_ID"), "the first poll")
     sandbox.mmds.gate.clear()
-    results = []
-    first = threading.Thread(
-        target=lambda: results.append(sandbox.init(envVars={"WHO": "first"}).status))
     before = len(sandbox.mmds.requests)
-    first.start()
+    sandbox.first = begin_init(envVars={"WHO": "first"})
     wait_until(lambda: len(sandbox.mmds.requests) > before, "the first one's question")
-    lost = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
-    lost.request("POST", "/init", json.dumps({"envVars": {"WHO": "lost"}}))
+
+    def go_on():
+        sandbox.mmds.gate.set()
+        response = sandbox.first.getresponse()
+        response.read()
+        sandbox.first.close()
+        return response
+
+    sandbox.go_on = go_on
+    return sandbox
+
+
+def test_calls_wait_for_each_other(busy):
+    second = begin_init(envVars={"WHO": "second"})
+    assert busy.go_on().status == 204
+    assert second.getresponse().status == 204
+    second.close()
+    assert busy.envs()["WHO"] == "second"
+
+
+def test_a_lost_call_is_dropped(busy):
+    """An orchestrator that gave up had its old /init applied behind its back: a client that closes
+    its connection sends the end of its side only, which the daemon took for a half-close. The test
+    for it looked before the lost call had its turn, so it passed. Now the third call, whose turn is
+    behind the lost one's, tells that there was none."""
+    lost = begin_init(envVars={"WHO": "lost", "LOST": "yes"})
+    third = begin_init(defaultWorkdir="/usr")
     lost.close()
-    assert sandbox.request("GET", "/health").status == 204
-    sandbox.mmds.gate.set()
-    first.join(20)
-    assert results == [204]
-    assert sandbox.envs()["WHO"] in ("first",)
-    assert sandbox.init(envVars={"WHO": "third"}).status == 204
-    assert sandbox.envs()["WHO"] == "third"
+    # The end has come when the daemon has closed its own side as well.
+    wait_until(lambda: established() == 2, "the end of the lost connection")
+    assert busy.go_on().status == 204
+    assert third.getresponse().status == 204
+    third.close()
+    assert busy.envs()["WHO"] == "first"
+    assert "LOST" not in busy.envs()
+
+
+def established():
+    """How many connections to the daemon are open on its side."""
+    listed = subprocess.run(["ss", "-Htn", "state", "established", f"( sport = :{PORT} )"],
+                            capture_output=True, text=True, check=True).stdout
+    half = subprocess.run(["ss", "-Htn", "state", "close-wait", f"( sport = :{PORT} )"],
+                          capture_output=True, text=True, check=True).stdout
+    return len(listed.splitlines()) + len(half.splitlines())
+
+
+def test_the_clock_is_corrected_by_the_time_that_a_call_waited(busy):
+    """A call that waited behind a slow one set the clock back by that time."""
+    waiting = begin_init(timestamp=now())
+    begun = time.monotonic()
+    wait_until(lambda: time.monotonic() - begun > 0.02, "some time")
+    busy.go_on()
+    waited_ms = (time.monotonic() - begun) * 1000
+    response = waiting.getresponse()
+    assert response.status == 204
+    assert 20 <= int(response.headers["X-Envd-Init-Clock-Correction"]) <= waited_ms + 1000
+    waiting.close()
+    assert busy.init().headers["X-Envd-Init-Clock-Correction"] is None
+
+
+def test_thaws_that_no_client_heard_of_are_counted(busy):
+    """A resume whose /init timed out left nobody a trace that the workload runs."""
+    busy.first.sock.shutdown(socket.SHUT_WR)
+    wait_until(lambda: close_waits() == 1, "the end of the client's side")
+    assert busy.go_on().headers["X-Envd-Init-Unobserved"] is None
+    assert busy.init().headers["X-Envd-Init-Unobserved"] == "1"
+    assert busy.init().headers["X-Envd-Init-Unobserved"] == "0"
+
+
+def close_waits():
+    return len(subprocess.run(["ss", "-Htn", "state", "close-wait", f"( sport = :{PORT} )"],
+                              capture_output=True, text=True, check=True).stdout.splitlines())
+
+
+def test_headers_of_every_answer(daemon):
+    report = '{"request":0,"low":0,"floor":0,"partial":'
+    for answer in (daemon.init(accessToken="one"), daemon.init(accessToken="two"),
+                   daemon.request("POST", "/init", b"[]")):
+        assert answer.headers["X-Envd-Memory"].startswith(report), answer.status
+
+
+def test_defaults_are_reported(daemon):
+    """What a request without a user gets, and whether somebody chose it."""
+    def defaults(**fields):
+        return daemon.init(**fields).headers["X-Envd-Defaults"]
+
+    assert defaults() == '{"user":"root","fallback":true}'
+    assert defaults(defaultUser="") == '{"user":"root","fallback":true}'
+    assert defaults(defaultUser="root") == '{"user":"root","fallback":false}'
+    assert defaults(defaultUser="nobody", defaultWorkdir="/tmp") == \
+        '{"user":"nobody","workdir":"/tmp","fallback":false}'
+    refused = daemon.request("POST", "/init", b"[]")
+    assert refused.headers["X-Envd-Defaults"] is None
+
+
+@pytest.mark.parametrize("value,header", [("skip", "skip"), ("later", None), ("", None),
+                                          (None, None)])
+def test_thaw_is_named_where_it_is_skipped(daemon, value, header):
+    answer = daemon.init(thaw=value)
+    assert (answer.status, answer.headers["X-Envd-Thaw"]) == (204, header)
+
+
+@pytest.mark.parametrize("fields", [{"thaw": 1}, {"cpuCount": 1.5}, {"cpuCount": "2"}])
+def test_malformed_new_members(daemon, fields):
+    assert daemon.init(**fields).status == 400
+
+
+def test_the_number_of_cpus_means_nothing_outside_firecracker(daemon):
+    for count in (-1, 0, 1, 100000):
+        answer = daemon.init(cpuCount=count)
+        assert answer.status == 204
+        assert answer.headers["X-Envd-Cpus"] == '{"online":0,"possible":0,"target":0}'
+
+
+def test_volumes_are_mounted_at_once(daemon, stand_in, tmp_path):
+    """One server that did not answer starved the volumes of all others: they were mounted one
+    after the other. Each of these mounts waits for the other one to begin."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    stand_in("mount", f"for at; do :; done; touch $at.begun\n"
+                      f"until [ -e {a}.begun ] && [ -e {b}.begun ]; do sleep 0.01; done\n")
+    answer = daemon.init(volumeMounts=[{"nfs_target": "h:/1", "path": str(a)},
+                                       {"nfs_target": "h:/2", "path": str(b)}])
+    assert answer.status == 204, answer.body
+
+
+def test_a_mount_that_hangs_stops_no_later_call(daemon, tmp_path):
+    """mkdir on a file system that does not answer hung the one worker of /init: no /init ended any
+    more, and none thawed the workload. The FUSE server here accepts the mount and answers nothing
+    afterwards."""
+    fuse = os.open("/dev/fuse", os.O_RDWR)
+    hung = tmp_path / "hung"
+    hung.mkdir()
+    libc = ctypes.CDLL(None, use_errno=True)
+    options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()
+    assert libc.mount(b"hung", os.fsencode(hung), b"fuse.hung", 0, options) == 0, \
+        os.strerror(ctypes.get_errno())
+    try:
+        answer = daemon.init(volumeMounts=[{"nfs_target": "h:/e", "path": str(hung / "below")}],
+                             lifecycleID="one", envVars={"A": "1"})
+        assert answer.status == 400
+        assert b"no end within" in answer.body
+        # It still hangs, and so its path is refused at once; everything else works.
+        answer = daemon.init(volumeMounts=[{"nfs_target": "h:/e", "path": str(hung / "below")}],
+                             lifecycleID="one", envVars={"A": "2"})
+        assert answer.status == 400
+        assert b"has not ended" in answer.body
+        assert daemon.envs()["A"] == "2"
+        assert daemon.init(envVars={"A": "3"}).status == 204
+    finally:
+        os.close(fuse)
+        libc.umount2(os.fsencode(hung), 2)
+
+
+def test_bodies_without_a_token_have_a_bound(daemon):
+    """150 connections that each sent 4 MiB of an /init and went no further held 602 MiB, and no
+    token was asked for. Peers without a token share a part of the memory; a small /init fits
+    always."""
+    head = (b"POST /init HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n")
+    held = []
+    piece = b" " * 2_000_000
+    for _ in range(40):
+        s = socket.create_connection(("127.0.0.1", PORT), timeout=20)
+        try:
+            s.sendall(head + piece)
+        except OSError:
+            pass  # refused in the midst of it
+        held.append(s)
+    with open(f"/proc/{daemon.process.pid}/status") as status:
+        rss_kib = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    assert rss_kib < 64 * 1024
+    assert daemon.init(envVars={"A": "1"}).status == 204
+    for s in held:
+        s.close()

@@ -87,8 +87,10 @@ def test_metrics(daemon):
     answer = daemon.request("GET", "/metrics")
     assert answer.headers["Content-Type"] == "application/json"
     m = answer.json()
-    assert set(m) == {"ts", "cpu_count", "cpu_used_pct", "mem_total_mib", "mem_used_mib",
-                      "mem_total", "mem_used", "mem_cache", "disk_used", "disk_total"}
+    assert list(m) == ["ts", "cpu_count", "cpu_used_pct", "cpu_possible", "cpu_target",
+                       "cpu_target_attempts", "cpu_write_pending_ms", "mem_total", "mem_used",
+                       "mem_cache", "disk_used", "disk_total", "mem_total_mib", "mem_used_mib"]
+    assert [m[name] for name in m if name.startswith("cpu_") and name[4] in "ptw"] == [0] * 4
     assert m["cpu_count"] == os.cpu_count()
     assert 0 <= m["cpu_used_pct"] <= 100
     assert m["mem_total"] == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

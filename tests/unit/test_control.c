@@ -1,4 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The control API's pure parts: /init's body, the metadata service's answers, metrics, the clock. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,19 +8,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/mountinfo.h"
 #include "envd/control/ca_bundle.h"
 #include "envd/control/clock.h"
+#include "envd/control/cpus.h"
 #include "envd/control/http_client.h"
 #include "envd/control/init_request.h"
+#include "envd/control/memory_report.h"
 #include "envd/control/metrics.h"
 #include "envd/control/mmds.h"
-#include "envd/control/mounts.h"
+#include "envd/control/oom_log.h"
+#include "envd/control/volumes.h"
 
 static int parse(struct arena *arena, const char *body, struct init_request *ret)
 {
@@ -243,30 +250,216 @@ static void test_ca_bundle(void **state)
 	assert_int_equal(rmdir(directory), 0);
 }
 
-static void test_mounts_ledger(void **state)
+static void test_volumes_that_are_mounted(void **state)
 {
-	struct mounts *m = mounts_new();
+	struct loop loop;
+	struct volumes *m;
 
-	assert_true(mounts_wanted(m, "/m", NULL));
-	mounts_remember(m, "/m", NULL);
-	assert_false(mounts_wanted(m, "/m", NULL));
-	assert_false(mounts_wanted(m, "/m", ""));
-	assert_true(mounts_wanted(m, "/m", "a"));
-	mounts_remember(m, "/m", "a");
-	assert_false(mounts_wanted(m, "/m", "a"));
-	assert_true(mounts_wanted(m, "/m", "b"));
-	assert_true(mounts_wanted(m, "/m", NULL));
-	mounts_free(m);
+	loop_init(&loop);
+	m = volumes_new(&loop);
+
+	assert_true(volumes_wanted(m, "/m", NULL));
+	volumes_remember(m, "/m", NULL);
+	assert_false(volumes_wanted(m, "/m", NULL));
+	assert_false(volumes_wanted(m, "/m", ""));
+	assert_true(volumes_wanted(m, "/m", "a"));
+	volumes_remember(m, "/m", "a");
+	assert_false(volumes_wanted(m, "/m", "a"));
+	assert_true(volumes_wanted(m, "/m", "b"));
+	assert_true(volumes_wanted(m, "/m", NULL));
+	volumes_free(m);
+	loop_clear(&loop);
+}
+
+static void test_init_thaw_and_cpus(void **state)
+{
+	struct arena arena = {0};
+	struct init_request r;
+
+	assert_int_equal(parse(&arena, "{\"thaw\":\"skip\",\"cpuCount\":-3}", &r), 0);
+	assert_true(r.skips_thaw && r.has_cpus);
+	assert_int_equal(r.cpus, -3);
+	assert_int_equal(parse(&arena, "{\"thaw\":\"later\",\"cpuCount\":null}", &r), 0);
+	assert_false(r.skips_thaw || r.has_cpus);
+	assert_int_equal(parse(&arena, "{\"thaw\":1}", &r), -1);
+	assert_int_equal(parse(&arena, "{\"cpuCount\":1.5}", &r), -1);
+	assert_int_equal(parse(&arena, "{\"cpuCount\":\"2\"}", &r), -1);
+	arena_clear(&arena);
+}
+
+/* The table of variables grows as they come: a small body costs little memory. */
+static void test_init_many_vars(void **state)
+{
+	size_t room = INIT_MAX_VARS * 16 + 64, at, i;
+	char *body = mem_alloc(room);
+	struct arena arena = {0};
+	struct init_request r;
+
+	at = (size_t)snprintf(body, room, "{\"envVars\":{");
+	for (i = 0; i < INIT_MAX_VARS; i++)
+		at += (size_t)snprintf(body + at, room - at, "%s\"V%zu\":\"%zu\"", i ? "," : "", i,
+				       i);
+	snprintf(body + at, room - at, "}}");
+	assert_int_equal(parse(&arena, body, &r), 0);
+	assert_int_equal(r.n_vars, INIT_MAX_VARS);
+	for (i = 0; i < r.n_vars; i++)
+		assert_int_equal(strtoul(r.vars[i].value, NULL, 10), i);
+	snprintf(body + at, room - at, ",\"A\":\"\"}}");
+	assert_int_equal(parse(&arena, body, &r), -1);
+	arena_clear(&arena);
+	free(body);
+}
+
+static void test_cpu_lists(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned n;
+	} cases[] = {
+		{"0\n", 1},	  {"0-3\n", 4}, {"0-3,8\n", 5}, {"0,2-3,5-7\n", 6},
+		{"0-1,1-2\n", 3}, {"\n", 0},	{"", 0},	{"3-1\n", 0},
+		{"0-64\n", 0},	  {"0 1\n", 0}, {"0-63\n", 64}, {"x\n", 0},
+	};
+	uint8_t bits[8];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(cases); i++)
+		if (cpus_parse_list(cases[i].text, bits, sizeof(bits)) != cases[i].n)
+			fail_msg("%s", cases[i].text);
+	assert_int_equal(cpus_parse_list("1,3\n", bits, sizeof(bits)), 2);
+	assert_int_equal(bits[0], 1 << 1 | 1 << 3);
+}
+
+static void test_oom_records(void **state)
+{
+	static const struct {
+		const char *record, *name; /* NULL: no kill */
+	} cases[] = {
+		{"3,7,1,-;Out of memory: Killed process 12 (python3) total-vm:1kB, x\n", "python3"},
+		{"0,7,1,-;Memory cgroup out of memory: Killed process 1 (a) b) total-vm:1kB\n",
+		 "a) b"},
+		{"6,7,1,-,caller=T1;Out of memory (oom_kill_allocating_task): Killed process 3 (x) "
+		 "total-vm:9kB\n SUBSYSTEM=x\n",
+		 "x"},
+		{"3,7,1,-;Out of memory: Killed process x\n", "Unknown"},
+		{"3,7,1,-;Out of memory: Killed process 12 (python3)\n (a) total-vm:1\n",
+		 "Unknown"},
+		/* A program of the guest wrote it: its facility is not the kernel's. */
+		{"12,7,1,-;Out of memory: Killed process 12 (python3) total-vm:1kB\n", NULL},
+		{"3,7,1,-;x: Out of memory: Killed process 12 (python3) total-vm:1kB\n", NULL},
+		{"3,7,1,-;oom_reaper: reaped process 12 (python3)\n", NULL},
+		{"3;Out of memory: Killed process 12 (python3) total-vm:1kB\n", NULL},
+		{"Out of memory: Killed process 12 (python3) total-vm:1kB\n", NULL},
+		{"", NULL},
+	};
+	struct oom_kill kill;
+	size_t i;
+	bool is;
+
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		is = oom_log_parse(cases[i].record, strlen(cases[i].record), &kill);
+		if (is != (cases[i].name != NULL))
+			fail_msg("%s", cases[i].record);
+		if (!is)
+			continue;
+		assert_string_equal(kill.process, cases[i].name);
+		assert_int_equal(kill.seq, 7);
+	}
+}
+
+static void test_mountinfo(void **state)
+{
+	char line[] = "36 35 98:0 /r /a\\040b\\134c rw,noatime shared:1 master:2 - nfs4 h:/e rw";
+	char bad[] = "36 35 98:0 /r /a rw shared:1 nfs4 h:/e rw", cut[] = "36 35 98:0 /r";
+	char text[] = "\\0\\400\\04\\101";
+	struct mountinfo mount;
+
+	assert_true(mountinfo_parse(line, &mount));
+	assert_string_equal(mount.path, "/a b\\c");
+	assert_string_equal(mount.type, "nfs4");
+	assert_false(mountinfo_parse(bad, &mount));
+	assert_false(mountinfo_parse(cut, &mount));
+	mountinfo_unescape(text);
+	assert_string_equal(text, "\\0\\400\\04A");
+	assert_true(mountinfo_has("/proc"));
+	assert_false(mountinfo_has("/proc/self"));
+}
+
+static void put_file(int dir_fd, const char *name, const char *text)
+{
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
+	close(fd);
+}
+
+static void test_memory_report(void **state)
+{
+	static const struct {
+		const char *parent_min, *min, *low, *report;
+	} cases[] = {
+		{"104857600\n", "209715200\n", "314572800\n",
+		 "{\"request\":209715200,\"low\":314572800,\"floor\":104857600,\"partial\":false}"},
+		{"max\n", "5\n", "0\n", "{\"request\":5,\"low\":0,\"floor\":5,\"partial\":false}"},
+		{"0\n", "max\n", "0\n",
+		 "{\"request\":9223372036854775807,\"low\":0,\"floor\":0,\"partial\":false}"},
+		{"7\n", "5\n", "x\n", "{\"request\":5,\"low\":0,\"floor\":5,\"partial\":true}"},
+	};
+	char directory[] = "/tmp/envd-memory-XXXXXX", report[MEMORY_REPORT_BYTES], text[64];
+	char command[64], self[64];
+	int fd;
+	size_t i;
+
+	assert_non_null(mkdtemp(directory));
+	fd = open(directory, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(mkdirat(fd, "p", 0755), 0);
+	assert_int_equal(mkdirat(fd, "p/own", 0755), 0);
+	snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	put_file(fd, "p/own/cgroup.procs", text);
+	put_file(fd, "cgroup.procs", "1\n");
+	put_file(fd, "self", "0::/p/own\n");
+	snprintf(self, sizeof(self), "%s/self", directory);
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		put_file(fd, "p/memory.min", cases[i].parent_min);
+		put_file(fd, "p/own/memory.min", cases[i].min);
+		put_file(fd, "p/own/memory.low", cases[i].low);
+		memory_report_read(fd, self, report);
+		assert_string_equal(report, cases[i].report);
+	}
+	/* Outside of the hierarchy; no hierarchy at all; in its root. */
+	put_file(fd, "p/own/cgroup.procs", "");
+	memory_report_read(fd, self, report);
+	assert_string_equal(report, "{\"request\":0,\"low\":0,\"floor\":0,\"partial\":true}");
+	memory_report_read(-1, self, report);
+	assert_string_equal(report, "{\"request\":0,\"low\":0,\"floor\":0,\"partial\":true}");
+	put_file(fd, "cgroup.procs", text);
+	put_file(fd, "self", "0::/\n");
+	memory_report_read(fd, self, report);
+	assert_string_equal(report, "{\"request\":0,\"low\":0,\"floor\":0,\"partial\":false}");
+	close(fd);
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	assert_int_equal(system(command), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_init_refused),  cmocka_unit_test(test_init_taken),
-		cmocka_unit_test(test_mmds_answers),  cmocka_unit_test(test_http_answers),
-		cmocka_unit_test(test_urls),	      cmocka_unit_test(test_metrics),
-		cmocka_unit_test(test_clock),	      cmocka_unit_test(test_ca_bundle),
-		cmocka_unit_test(test_mounts_ledger),
+		cmocka_unit_test(test_init_refused),
+		cmocka_unit_test(test_init_taken),
+		cmocka_unit_test(test_mmds_answers),
+		cmocka_unit_test(test_http_answers),
+		cmocka_unit_test(test_urls),
+		cmocka_unit_test(test_metrics),
+		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_ca_bundle),
+		cmocka_unit_test(test_volumes_that_are_mounted),
+		cmocka_unit_test(test_init_thaw_and_cpus),
+		cmocka_unit_test(test_init_many_vars),
+		cmocka_unit_test(test_cpu_lists),
+		cmocka_unit_test(test_oom_records),
+		cmocka_unit_test(test_mountinfo),
+		cmocka_unit_test(test_memory_report),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/mountinfo.h"
 
 struct mount {
 	char *path;
@@ -86,48 +87,16 @@ void watch_mounts_free(struct watch_mounts *mounts)
 	free(mounts);
 }
 
-/* Undoes the escapes "\ooo" of a space, a tab, a newline and a backslash. */
-static void unescape(char *s)
-{
-	char *out = s;
-
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
-		    s[3] >= '0' && s[3] <= '7') {
-			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*out++ = *s++;
-		}
-	}
-	*out = '\0';
-}
-
-/* One line: "36 35 98:0 /root /mount/point options [optional …] - type source options". */
 static void add_line(struct watch_mounts *mounts, char *line)
 {
-	char *path = line, *type, *end;
-	int i;
+	struct mountinfo mount;
 
-	for (i = 0; i < 4; i++) {
-		path = strchr(path, ' ');
-		if (!path)
-			return;
-		path++;
-	}
-	end = strchr(path, ' ');
-	if (!end)
+	if (!mountinfo_parse(line, &mount))
 		return;
-	type = strstr(end, " - ");
-	if (!type)
-		return;
-	*end = '\0';
-	unescape(path);
-	type += 3;
 	mounts->mounts[mounts->n] = (struct mount){
-		.path = mem_strdup(path),
+		.path = mem_strdup(mount.path),
 		.line = mounts->n,
-		.kind = watch_mount_kind(type, strcspn(type, " ")),
+		.kind = watch_mount_kind(mount.type, strlen(mount.type)),
 	};
 	mounts->n++;
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /proc/self/mountinfo (proc_pid_mountinfo(5)): the table of mounts. Reading it touches no mounted
+ * file system, so a server that does not answer can't hang the reader.
+ */
+#ifndef BASE_MOUNTINFO_H
+#define BASE_MOUNTINFO_H
+
+#include <stdbool.h>
+
+/* One line of the table. */
+struct mountinfo {
+	char *path;	  /* the mount point, unescaped */
+	const char *type; /* "ext4", "nfs", "fuse.sshfs" */
+};
+
+/* Undoes the table's escapes in place: space, tab, newline and backslash are "\ooo" in octal. */
+void mountinfo_unescape(char *text);
+
+/*
+ * Splits a line, without its newline, in place: "36 35 98:0 /root /mount/point options [optional …] -
+ * type source options". The results point into the line. False: it is no such line.
+ */
+bool mountinfo_parse(char *line, struct mountinfo *ret);
+
+/* Whether something is mounted at exactly this path. The path itself is not touched. */
+bool mountinfo_has(const char *path);
+
+#endif
