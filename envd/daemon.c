@@ -296,6 +296,8 @@ static void build(struct daemon *d)
 	d->router = router_new();
 	d->codec_workers = workers_new(&d->loop, "codecs", CODEC_WORKERS);
 	router_set_workers(d->router, d->codec_workers);
+	if (d->options->keepalive_s)
+		router_set_keepalive_s(d->router, d->options->keepalive_s);
 	d->server = server_new(&d->loop, &d->context.budget, d->router, gate_check, &d->gate);
 	if (d->options->any_vsock_peer)
 		server_allow_any_vsock_peer(d->server);

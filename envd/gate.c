@@ -17,7 +17,7 @@
  */
 #define EXPOSED_HEADERS                                                                            \
 	"Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin, Location, Cache-Control, "            \
-	"X-Content-Type-Options, ETag, Content-Disposition, Content-Range"
+	"X-Content-Type-Options, ETag, Content-Disposition, Content-Range, X-Envd-Offsets"
 
 static bool check_origin(const struct gate *gate, struct stream *s);
 static bool passes_closed_gate(const struct stream *s);

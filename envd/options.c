@@ -18,6 +18,7 @@ enum flag_kind {
 	FLAG_ON_OFF,
 	FLAG_SCOPE,
 	FLAG_HALT,
+	FLAG_SECONDS,
 };
 
 struct flag {
@@ -50,6 +51,9 @@ static const struct flag flags[] = {
 	     "    \tSIGTERM and SIGPWR power off, SIGINT reboots)"),
 	FLAG("isnotfc", FLAG_BOOL, is_not_fc, NULL,
 	     "run outside of Firecracker: no metadata service, no log export"),
+	FLAG("keepalive", FLAG_SECONDS, keepalive_s, "seconds",
+	     "how often an idle stream sends a keepalive, unless the client asks otherwise "
+	     "(default 90)"),
 	FLAG("keep-owner", FLAG_BOOL, keep_owner, NULL,
 	     "an upload without username leaves an existing file with its owner"),
 	FLAG("kill-scope", FLAG_SCOPE, kill_scope, "scope",
@@ -119,6 +123,22 @@ static int parse_port(const char *text, unsigned *ret)
 	return 0;
 }
 
+/* 1 second to a day. */
+static int parse_seconds(const char *text, unsigned *ret)
+{
+	char *end;
+	unsigned long value;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || *end || value < 1 || value > 24 * 3600)
+		return -EINVAL;
+	*ret = (unsigned)value;
+	return 0;
+}
+
 static int parse_listen(struct options *o, const char *text)
 {
 	struct error err;
@@ -157,6 +177,8 @@ static int store(struct options *o, const struct flag *flag, const char *text)
 			       : -EINVAL;
 	case FLAG_HALT:
 		return pid1_halt_parse(text, at);
+	case FLAG_SECONDS:
+		return parse_seconds(text, at);
 	}
 	return -EINVAL;
 }

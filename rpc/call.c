@@ -158,7 +158,7 @@ static void on_keepalive(void *arg)
 	call->method->keepalive(call);
 }
 
-/* Keepalive-Ping-Interval in milliseconds: details 61. */
+/* Keepalive-Ping-Interval in milliseconds: compatibility/details 61. */
 static uint64_t keepalive_interval_ms(const struct rpc_call *call)
 {
 	const char *text = rpc_call_header(call, "keepalive-ping-interval");
@@ -166,14 +166,10 @@ static uint64_t keepalive_interval_ms(const struct rpc_call *call)
 	long seconds;
 
 	if (!text || !*text || *text == ' ')
-		return RPC_KEEPALIVE_DEFAULT_S * 1000;
+		return call->keepalive_ms;
 	seconds = strtol(text, &end, 10);
-	if (*end)
-		return RPC_KEEPALIVE_DEFAULT_S * 1000;
-	if (seconds < RPC_KEEPALIVE_MIN_S)
-		seconds = RPC_KEEPALIVE_MIN_S;
-	if (seconds > RPC_KEEPALIVE_MAX_S)
-		seconds = RPC_KEEPALIVE_MAX_S;
+	if (*end || seconds < RPC_KEEPALIVE_MIN_S || seconds > RPC_KEEPALIVE_MAX_S)
+		return call->keepalive_ms;
 	return (uint64_t)seconds * 1000;
 }
 
@@ -210,6 +206,12 @@ void rpc_header(struct rpc_call *call, const char *name, const char *value)
 {
 	if (!call->ended && !stream_head_sent(call->stream))
 		stream_header(call->stream, name, value);
+}
+
+void rpc_put_stream_fields(struct rpc_call *call)
+{
+	if (call->method->kind == RPC_SERVER_STREAM)
+		stream_header(call->stream, "X-Accel-Buffering", "no");
 }
 
 void rpc_trailer(struct rpc_call *call, const char *name, const char *value)

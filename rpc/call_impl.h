@@ -16,10 +16,9 @@
 #define RPC_FLAG_CONNECT_END 0x02u
 #define RPC_FLAG_WEB_TRAILER 0x80u
 
-/* Keepalive-Ping-Interval: what holds without it, and what a wilder one is cut to. */
-#define RPC_KEEPALIVE_DEFAULT_S 90
-#define RPC_KEEPALIVE_MIN_S	1
-#define RPC_KEEPALIVE_MAX_S	(24 * 3600)
+/* Keepalive-Ping-Interval in seconds. Without it, or out of this range, the router's default holds. */
+#define RPC_KEEPALIVE_MIN_S 1
+#define RPC_KEEPALIVE_MAX_S (24 * 3600)
 
 struct rpc_detail {
 	const char *type;
@@ -87,7 +86,7 @@ struct rpc_call {
 	int64_t timeout_ms; /* -1: none */
 	struct timer deadline;
 	struct timer keepalive;
-	uint64_t keepalive_ms;
+	uint64_t keepalive_ms; /* the router's default until the request's field was read */
 	uint64_t last_sent_ms;
 };
 
@@ -122,6 +121,12 @@ void rpc_call_start_timers(struct rpc_call *call);
 
 /* Sends a head, if none was sent, and a frame. */
 enum rpc_flow rpc_call_send(struct rpc_call *call, struct rpc_frame *frame);
+
+/*
+ * Adds what proxies need to know of a server's stream. nginx collects a response in buffers unless
+ * X-Accel-Buffering forbids it (ngx_http_proxy_module, proxy_buffering).
+ */
+void rpc_put_stream_fields(struct rpc_call *call);
 
 /* Whether a comma-or-space separated list names gzip, by connect-go's rules (details 63). */
 bool rpc_accepts_gzip(const char *list);

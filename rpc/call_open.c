@@ -142,7 +142,10 @@ static struct rpc_call *call_new(struct stream *s, const struct rpc_route *route
 	call->codec = types[type].codec;
 	call->content_type = types[type].type; /* the request's: a client compares */
 	call->timeout_ms = -1;
-	call->workers = route->router ? router_workers(route->router) : NULL;
+	if (route->router) {
+		call->workers = router_workers(route->router);
+		call->keepalive_ms = router_keepalive_ms(route->router);
+	}
 	return call;
 }
 

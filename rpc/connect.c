@@ -138,6 +138,7 @@ static void stream_head_fields(struct rpc_call *call)
 {
 	stream_header(call->stream, "Content-Type", call->content_type);
 	stream_header(call->stream, "Connect-Accept-Encoding", "gzip");
+	rpc_put_stream_fields(call);
 	if (call->gzip_out)
 		stream_header(call->stream, "Connect-Content-Encoding", "gzip");
 }

@@ -58,6 +58,7 @@ static void web_head(struct rpc_call *call)
 {
 	stream_header(call->stream, "Content-Type", call->content_type);
 	stream_header(call->stream, "Grpc-Accept-Encoding", "gzip");
+	rpc_put_stream_fields(call);
 	if (call->gzip_out)
 		stream_header(call->stream, "Grpc-Encoding", "gzip");
 }

@@ -194,6 +194,20 @@ static int decode_text(struct decoder *d, const struct json_text *text,
 	return decoder_string(d, field, *place, json_text_decode(text, *place));
 }
 
+/*
+ * Base64 that is broken into lines, as base64(1) and Ruby write it: the reference ignores CR and LF. Only
+ * text with escapes can have them. Decodes into out, which has room for all of the text.
+ */
+static ssize_t decode_lines(const struct json_text *text, char *out)
+{
+	size_t n = json_text_decode(text, out), kept = 0, i;
+
+	for (i = 0; i < n; i++)
+		if (out[i] != '\r' && out[i] != '\n')
+			out[kept++] = out[i];
+	return kept == n ? -EINVAL : base64_decode(out, out, kept);
+}
+
 static int decode_bytes(struct decoder *d, const struct json_text *text,
 			const ProtobufCFieldDescriptor *field, ProtobufCBinaryData *place)
 {
@@ -214,6 +228,8 @@ static int decode_bytes(struct decoder *d, const struct json_text *text,
 		n = json_text_decode(text, (char *)place->data);
 	}
 	got = base64_decode(place->data, p, n);
+	if (got < 0 && text->escaped)
+		got = decode_lines(text, (char *)place->data);
 	if (got < 0)
 		return decoder_fail(d, field, "base64 was expected");
 	place->len = (size_t)got;

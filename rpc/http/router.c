@@ -24,6 +24,7 @@ struct router {
 	struct arena arena; /* of the routes */
 	struct route *buckets[N_BUCKETS];
 	struct workers *workers; /* borrowed; or NULL */
+	unsigned keepalive_s;
 };
 
 static size_t bucket_of(const char *path)
@@ -37,7 +38,10 @@ static size_t bucket_of(const char *path)
 
 struct router *router_new(void)
 {
-	return mem_zalloc(sizeof(struct router));
+	struct router *r = mem_zalloc(sizeof(*r));
+
+	r->keepalive_s = ROUTER_KEEPALIVE_DEFAULT_S;
+	return r;
 }
 
 void router_free(struct router *r)
@@ -56,6 +60,16 @@ void router_set_workers(struct router *r, struct workers *workers)
 struct workers *router_workers(const struct router *r)
 {
 	return r->workers;
+}
+
+void router_set_keepalive_s(struct router *r, unsigned seconds)
+{
+	r->keepalive_s = seconds;
+}
+
+uint64_t router_keepalive_ms(const struct router *r)
+{
+	return (uint64_t)r->keepalive_s * 1000;
 }
 
 struct arena *router_arena(struct router *r)

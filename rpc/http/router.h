@@ -7,6 +7,8 @@
 #ifndef RPC_HTTP_ROUTER_H
 #define RPC_HTTP_ROUTER_H
 
+#include <stdint.h>
+
 struct arena;
 struct router;
 struct stream;
@@ -24,6 +26,11 @@ void router_free(struct router *r);
 struct workers;
 void router_set_workers(struct router *r, struct workers *workers);
 struct workers *router_workers(const struct router *r);
+
+/* How often streams without another wish of their client's send a keepalive. */
+#define ROUTER_KEEPALIVE_DEFAULT_S 90
+void router_set_keepalive_s(struct router *r, unsigned seconds);
+uint64_t router_keepalive_ms(const struct router *r);
 
 /* Memory that lives as long as the router, for what its routes lead to. */
 struct arena *router_arena(struct router *r);
