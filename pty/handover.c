@@ -14,6 +14,7 @@
 #include "pty/cgroup/cgroup.h"
 #include "pty/output.h"
 #include "pty/rpc.h"
+#include "pty/start_key.h"
 #include "rpc/codec/codec.h"
 #include "rpc/context.h"
 
@@ -75,6 +76,37 @@ static int64_t deadline_left_ms(const struct proc *p, uint64_t now)
 	return p->deadline_ms > now + 1 ? (int64_t)(p->deadline_ms - now) : 1;
 }
 
+/* The pieces are borrowed from the ring. */
+static Handover__Kept *export_kept(const struct kept *kept, struct arena *arena)
+{
+	static const uint64_t from_start[OUTPUT_KINDS];
+	Handover__Kept *out = arena_zalloc(arena, sizeof(*out));
+	struct kept_cursor cursor;
+	Handover__KeptPiece *piece;
+	enum output_kind kind;
+	const uint8_t *data;
+	size_t n, count = 0;
+
+	handover__kept__init(out);
+	out->max_bytes = kept->max_bytes;
+	out->n_first_offset = OUTPUT_KINDS;
+	out->first_offset = arena_zalloc(arena, sizeof(kept->first_offset));
+	memcpy(out->first_offset, kept->first_offset, sizeof(kept->first_offset));
+	kept_begin(kept, from_start, &cursor);
+	while (kept_next(kept, &cursor, SIZE_MAX, &kind, &data, &n) == 1)
+		count++;
+	out->pieces = arena_zalloc(arena, (count + 1) * sizeof(out->pieces[0]));
+	kept_begin(kept, from_start, &cursor);
+	while (kept_next(kept, &cursor, SIZE_MAX, &kind, &data, &n) == 1) {
+		piece = arena_zalloc(arena, sizeof(*piece));
+		handover__kept_piece__init(piece);
+		piece->output = (uint32_t)kind;
+		piece->data = (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)data};
+		out->pieces[out->n_pieces++] = piece;
+	}
+	return out;
+}
+
 static Handover__HandoverProc *export_proc(const struct proc *p, struct arena *arena, uint64_t now)
 {
 	Handover__HandoverProc *out = arena_zalloc(arena, sizeof(*out));
@@ -103,6 +135,14 @@ static Handover__HandoverProc *export_proc(const struct proc *p, struct arena *a
 	out->pty_bytes = output_bytes(p, OUTPUT_PTY);
 	out->age_ms = now - p->started_ms;
 	out->operation = p->operation;
+	out->keep_for_ms = p->keep_for_ms;
+	if (p->kept)
+		out->kept = export_kept(p->kept, arena);
+	if (p->start_key) {
+		out->start_key = p->start_key->text;
+		out->start_key_request =
+			(ProtobufCBinaryData){START_KEY_DIGEST, p->start_key->request};
+	}
 	return out;
 }
 
@@ -120,6 +160,17 @@ static Handover__HandoverExit *export_exit(const struct retained_exit *exit, str
 	out->end = arena_zalloc(arena, sizeof(*out->end));
 	exit_status_event(&exit->exit_status, true, text, out->end);
 	out->remaining_ms = exit->until_ms > now ? (int64_t)(exit->until_ms - now) : 0;
+	out->is_pty = exit->is_pty;
+	out->stdout_bytes = exit->total_bytes[OUTPUT_STDOUT];
+	out->stderr_bytes = exit->total_bytes[OUTPUT_STDERR];
+	out->pty_bytes = exit->total_bytes[OUTPUT_PTY];
+	if (exit->kept)
+		out->kept = export_kept(exit->kept, arena);
+	if (exit->start_key) {
+		out->start_key = exit->start_key->text;
+		out->start_key_request =
+			(ProtobufCBinaryData){START_KEY_DIGEST, exit->start_key->request};
+	}
 	return out;
 }
 
@@ -136,6 +187,8 @@ void pty_handover_export(const struct pty_service *svc, struct arena *arena,
 		state->processes[state->n_processes++] = export_proc(p, arena, now);
 	state->terminated = arena_zalloc(arena, (t->n_retained + 1) * sizeof(state->terminated[0]));
 	TAILQ_FOREACH (exit, &t->retained, link)
+		state->terminated[state->n_terminated++] = export_exit(exit, arena, now);
+	TAILQ_FOREACH (exit, &t->timed, link)
 		state->terminated[state->n_terminated++] = export_exit(exit, arena, now);
 	state->n_helper_pids = t->zombies.n;
 	state->helper_pids = arena_zalloc(arena, (t->zombies.n + 1) * sizeof(int32_t));
@@ -220,6 +273,29 @@ static void restore_counts(struct proc *p, const Handover__HandoverProc *in)
 	p->adopted_deadline_ms = in->timeout_ms > 0 ? (uint64_t)in->timeout_ms : 0;
 }
 
+/* Makes the kept output again. NULL if there was none. */
+static struct kept *restore_kept(struct pty_service *svc, const Handover__Kept *in)
+{
+	uint64_t offsets[OUTPUT_KINDS] = {0};
+	const Handover__KeptPiece *piece;
+	struct kept *kept;
+	size_t i;
+
+	if (!in || in->max_bytes == 0 || in->max_bytes > KEPT_MAX_BYTES)
+		return NULL;
+	kept = kept_new(&svc->context->budget, in->max_bytes);
+	for (i = 0; i < in->n_first_offset && i < OUTPUT_KINDS; i++)
+		offsets[i] = in->first_offset[i];
+	kept_set_offsets(kept, offsets);
+	for (i = 0; i < in->n_pieces; i++) {
+		piece = in->pieces[i];
+		if (piece->output < OUTPUT_KINDS && piece->data.len)
+			kept_add(kept, (enum output_kind)piece->output, piece->data.data,
+				 piece->data.len, false);
+	}
+	return kept;
+}
+
 static int adopt_proc(struct pty_service *svc, Handover__HandoverProc *in)
 {
 	struct budget *budget = &svc->context->budget;
@@ -257,6 +333,11 @@ static int adopt_proc(struct pty_service *svc, Handover__HandoverProc *in)
 	p = proc_new(&svc->table, svc->context, &s, cgroup, &request, safe_scope(svc, in, cgroup),
 		     &share);
 	restore_counts(p, in);
+	p->kept = restore_kept(svc, in->kept);
+	p->keep_for_ms = in->keep_for_ms;
+	p->start_key = start_key_restore(&svc->start_keys, in->start_key,
+					 in->start_key_request.data, in->start_key_request.len);
+	start_key_run(p->start_key, p);
 	log_operation(p->operation, "process_readopted", "process %d: adopted", (int)p->pid);
 	proc_pump(p);
 	return 0;
@@ -265,12 +346,22 @@ static int adopt_proc(struct pty_service *svc, Handover__HandoverProc *in)
 static int adopt_exit(struct pty_service *svc, const Handover__HandoverExit *in)
 {
 	struct exit_status status = {0};
+	struct retained_exit *exit;
 
 	if (!in->end || in->remaining_ms <= 0 || exit_status_parse(in->end, &status) < 0)
 		return -1;
-	if (!proc_table_find(&svc->table, (pid_t)in->pid))
-		proc_table_retain(&svc->table, (pid_t)in->pid, in->has_tag ? in->tag : NULL,
-				  &status, (uint64_t)in->remaining_ms);
+	if (proc_table_find(&svc->table, (pid_t)in->pid))
+		return 0;
+	exit = proc_table_retain(&svc->table, (pid_t)in->pid, in->has_tag ? in->tag : NULL, &status,
+				 (uint64_t)in->remaining_ms);
+	exit->is_pty = in->is_pty;
+	exit->total_bytes[OUTPUT_STDOUT] = in->stdout_bytes;
+	exit->total_bytes[OUTPUT_STDERR] = in->stderr_bytes;
+	exit->total_bytes[OUTPUT_PTY] = in->pty_bytes;
+	exit->kept = restore_kept(svc, in->kept);
+	exit->start_key = start_key_restore(&svc->start_keys, in->start_key,
+					    in->start_key_request.data, in->start_key_request.len);
+	start_key_end(exit->start_key, exit);
 	return 0;
 }
 

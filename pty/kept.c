@@ -197,6 +197,11 @@ void kept_add(struct kept *kept, enum output_kind kind, const uint8_t *data, siz
 	append(kept, kind, data, n);
 }
 
+void kept_set_offsets(struct kept *kept, const uint64_t first_offset[OUTPUT_KINDS])
+{
+	memcpy(kept->first_offset, first_offset, sizeof(kept->first_offset));
+}
+
 void kept_trim(struct kept *kept)
 {
 	size_t n = used(kept);

@@ -59,6 +59,9 @@ void kept_unref(struct kept *kept); /* NULL is fine */
  */
 void kept_add(struct kept *kept, enum output_kind kind, const uint8_t *data, size_t n, bool all);
 
+/* Sets the offsets of the first bytes to come, before anything is added: kept by another daemon. */
+void kept_set_offsets(struct kept *kept, const uint64_t first_offset[OUTPUT_KINDS]);
+
 /* Gives back memory that is not needed: nothing will be added any more. */
 void kept_trim(struct kept *kept);
 

@@ -92,6 +92,7 @@ static void insert_timed(struct proc_table *t, struct retained_exit *exit, uint6
 {
 	struct timed_exit *timed = mem_zalloc(sizeof(*timed));
 
+	exit->until_ms = clock_monotonic_ms() + ms;
 	timed->table = t;
 	timed->exit = exit;
 	exit->timed = timed;
@@ -169,12 +170,6 @@ static void insert_exit(struct proc_table *t, struct retained_exit *exit, uint64
 		timer_set_ms(&t->expiry, ms);
 }
 
-void proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
-		       const struct exit_status *exit_status, uint64_t ms)
-{
-	insert_exit(t, add_exit(t, pid, tag, exit_status), ms);
-}
-
 /* Retains the exit of a process with what is kept of it. */
 static void retain(struct proc_table *t, struct proc *p)
 {
@@ -195,6 +190,15 @@ static void retain(struct proc_table *t, struct proc *p)
 		insert_timed(t, exit, p->keep_for_ms);
 	else
 		insert_exit(t, exit, t->retain_ms);
+}
+
+struct retained_exit *proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
+					const struct exit_status *exit_status, uint64_t ms)
+{
+	struct retained_exit *exit = add_exit(t, pid, tag, exit_status);
+
+	insert_timed(t, exit, ms);
+	return exit;
 }
 
 /* Drops the table's references to processes that ended in an earlier callback. */

@@ -89,9 +89,12 @@ void proc_table_retire(struct proc_table *t, struct proc *p);
 /* Borrowed; NULL: none. Of several processes with one tag the one that started last. */
 struct proc *proc_table_find(struct proc_table *t, pid_t pid);
 struct proc *proc_table_find_tag(struct proc_table *t, const char *tag);
-/* Retains an exit of a process that was never in this table. Copies. */
-void proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
-		       const struct exit_status *exit_status, uint64_t ms);
+/*
+ * Retains an exit of a process that was never in this table, for `ms` from now on. Copies. Borrowed
+ * until the next call; the caller may fill in what was kept of the process.
+ */
+struct retained_exit *proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
+					const struct exit_status *exit_status, uint64_t ms);
 
 const struct retained_exit *proc_table_exit(struct proc_table *t, pid_t pid);
 const struct retained_exit *proc_table_exit_tag(struct proc_table *t, const char *tag);

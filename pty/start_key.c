@@ -47,6 +47,18 @@ static void digest_request(const struct rpc_call *call, const ProtobufCMessage *
 	free(packed);
 }
 
+static struct start_key *start_key_new(struct start_keys *keys, const char *text,
+				       const uint8_t digest[START_KEY_DIGEST])
+{
+	struct start_key *key = mem_zalloc(sizeof(*key) + strlen(text) + 1);
+
+	strcpy(key->text, text);
+	memcpy(key->request, digest, START_KEY_DIGEST);
+	TAILQ_INIT(&key->waiting);
+	LIST_INSERT_HEAD(bucket(keys, text), key, link);
+	return key;
+}
+
 int start_key_take(struct start_keys *keys, const struct rpc_call *call,
 		   const ProtobufCMessage *request, struct start_key **ret, struct error *err)
 {
@@ -70,13 +82,21 @@ int start_key_take(struct start_keys *keys, const struct rpc_call *call,
 		*ret = key;
 		return 1;
 	}
-	key = mem_zalloc(sizeof(*key) + strlen(text) + 1);
-	strcpy(key->text, text);
-	memcpy(key->request, digest, sizeof(digest));
-	TAILQ_INIT(&key->waiting);
-	LIST_INSERT_HEAD(bucket(keys, text), key, link);
-	*ret = key;
+	*ret = start_key_new(keys, text, digest);
 	return 0;
+}
+
+struct start_key *start_key_restore(struct start_keys *keys, const char *text,
+				    const uint8_t *digest, size_t digest_bytes)
+{
+	const struct start_key *key;
+
+	if (*text == '\0' || strlen(text) > START_KEY_MAX_BYTES || digest_bytes != START_KEY_DIGEST)
+		return NULL;
+	LIST_FOREACH (key, bucket(keys, text), link)
+		if (strcmp(key->text, text) == 0)
+			return NULL;
+	return start_key_new(keys, text, digest);
 }
 
 void start_key_run(struct start_key *key, struct proc *p)

@@ -16,6 +16,7 @@
 #define PTY_START_KEY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -58,6 +59,13 @@ struct start_keys {
  */
 int start_key_take(struct start_keys *keys, const struct rpc_call *call,
 		   const ProtobufCMessage *request, struct start_key **ret, struct error *err);
+
+/*
+ * A key that another daemon knew, in STARTING. Owned; NULL if the text or the digest is malformed or
+ * the key is known already.
+ */
+struct start_key *start_key_restore(struct start_keys *keys, const char *text,
+				    const uint8_t *digest, size_t digest_bytes);
 
 /* The three take NULL. */
 void start_key_run(struct start_key *key, struct proc *p);

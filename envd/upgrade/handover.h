@@ -26,8 +26,8 @@ struct watch_service;
 
 #define HANDOVER_BLOB "/run/e2b/envd-handover.pb"
 
-/* A larger file is a failed handover. */
-#define HANDOVER_MAX_BYTES (64u * 1024 * 1024)
+/* A larger file is a failed handover. Kept output makes most of it. */
+#define HANDOVER_MAX_BYTES (512u * 1024 * 1024)
 
 /* The newest schema that handover_read understands. */
 #define HANDOVER_SCHEMA 3

@@ -54,6 +54,45 @@ def test_output_in_the_pipe_is_not_lost(daemon):
     assert again.out["stdout"].split() == [b"%d" % i for i in range(1, 1001)]
 
 
+def test_kept_output_is_complete(daemon):
+    """A client that counts what it has misses no byte over an upgrade, whatever was under way."""
+    script = "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo line $i; done; exec sleep 1000"
+    stream = daemon.client.start("sh", "-c", script, tag="counted",
+                                 headers={"X-Envd-Keep-Output": "1000000"})
+    expected = b"".join(b"line %d\n" % i for i in range(1, 3001))
+    got = stream.out["stdout"]
+    for _ in range(5):
+        assert daemon.replace()["procs"] == 1
+        again = daemon.client.stream("Connect", {"process": {"tag": "counted"}},
+                                     headers={"X-Envd-From": f"stdout={len(got)}"})
+        again.next()
+        if len(got) < len(expected):
+            again.next()
+        got += again.out["stdout"]
+        again.close()
+    again = daemon.client.stream("Connect", {"process": {"tag": "counted"}},
+                                 headers={"X-Envd-From": f"stdout={len(got)}"})
+    again.next()
+    while len(got) + len(again.out["stdout"]) < len(expected):
+        again.next()
+    assert got + again.out["stdout"] == expected
+
+
+def test_kept_output_of_an_exit_and_start_keys(daemon):
+    headers = {"X-Envd-Keep-Output": "1000", "X-Envd-Keep-For": "600", "X-Envd-Start-Key": "once"}
+    ended = daemon.client.start("sh", "-c", "echo out; echo err >&2; exit 4",
+                                headers=headers).drain()
+    lives = daemon.client.start("sleep", "1000", headers={**headers, "X-Envd-Start-Key": "twice"})
+    assert daemon.replace() == {**NONE, "procs": 1, "retained": 1}
+    again = daemon.client.start("sh", "-c", "echo out; echo err >&2; exit 4",
+                                headers=headers).drain()
+    assert (again.pid, again.out, again.end) == (ended.pid, ended.out, ended.end)
+    again = daemon.client.start("sleep", "1000", headers={**headers, "X-Envd-Start-Key": "twice"})
+    assert again.pid == lives.pid
+    with pytest.raises(Failed, match="already_exists"):
+        daemon.client.start("sleep", "999", headers={**headers, "X-Envd-Start-Key": "twice"})
+
+
 def test_a_terminal_goes_on(daemon):
     stream = daemon.client.start("sh", pty={"size": {"cols": 80, "rows": 24}}, tag="terminal")
     stream.until("pty", b"#")
