@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
 
 #include <stdalign.h>
@@ -14,11 +15,6 @@ struct arena_chunk {
 	size_t bytes; /* of the chunk, with this header */
 	alignas(max_align_t) char data[];
 };
-
-void arena_init(struct arena *a)
-{
-	memset(a, 0, sizeof(*a));
-}
 
 void arena_clear(struct arena *a)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An arena: memory that is given out in pieces and taken back all at once.
  *
@@ -19,6 +20,7 @@
 
 struct arena_chunk;
 
+/* An arena that is all zero bytes is ready for use. */
 struct arena {
 	struct arena_chunk *chunks; /* newest first */
 	char *free;		    /* first free byte of the newest chunk */
@@ -26,9 +28,6 @@ struct arena {
 	size_t total_bytes;	    /* of all chunks */
 	size_t limit_bytes;	    /* for arena_try_alloc; 0: none */
 };
-
-/* An arena that is all zero bytes is ready for use; this says so by name. */
-void arena_init(struct arena *a);
 
 /* Frees every piece. The arena can be used again; its limit stays. */
 void arena_clear(struct arena *a);

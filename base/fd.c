@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fd.h"
 
 #include <errno.h>
@@ -32,11 +33,6 @@ int fd_set_nonblock(int fd)
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	return 0;
-}
-
-int fd_set_cloexec(int fd)
-{
-	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }
 
 int fd_write_all(int fd, const void *data, size_t n)

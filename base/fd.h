@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * File descriptors: closing them, and the flags that every one of ours carries.
  */
@@ -18,7 +19,6 @@ int fd_take(int *fd);
 
 /* 0 or -errno. */
 int fd_set_nonblock(int fd);
-int fd_set_cloexec(int fd);
 
 /* Writes or reads all n bytes of a blocking descriptor, through EINTR. 0 or -errno. */
 int fd_write_all(int fd, const void *data, size_t n);

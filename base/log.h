@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon's log: one line an event, to stderr (journald reads the "<N>" priorities where
  * stderr is its socket). Payloads, tokens and environment values are never logged.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop: libevent's, with the two things that everything above needs besides fds:
  * a call made later from the loop, and a clock.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/loop_memory.h"
 
 #include <event2/event.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem_trim.h"
 
 #include <malloc.h>
@@ -30,11 +31,6 @@ void mem_trim_init(struct mem_trim *trim, struct loop *loop)
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	mallopt(M_TOP_PAD, 16 * 1024);
 	timer_init(&trim->timer, loop, settle, trim);
-}
-
-void mem_trim_clear(struct mem_trim *trim)
-{
-	timer_cancel(&trim->timer);
 }
 
 void mem_trim_released(struct mem_trim *trim)

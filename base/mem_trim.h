@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The heap, kept small: what a burst of work took goes back to the system when the work is over.
  *
@@ -22,7 +23,6 @@ struct mem_trim {
 
 /* Sets how malloc keeps its memory, for the whole process. */
 void mem_trim_init(struct mem_trim *trim, struct loop *loop);
-void mem_trim_clear(struct mem_trim *trim);
 
 /* Something ended, and its memory was freed or is about to be. Cheap. NULL is fine. */
 void mem_trim_released(struct mem_trim *trim);

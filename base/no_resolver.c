@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names that a static program can't resolve, and this one never tries: addresses are numeric, users
  * come from their files. libevent refers to these functions all the same; defined here, they keep

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libevent parses addresses with sscanf in functions that this daemon never calls, and the C
  * library's reads every form of number there is. Defined here under the names that its headers

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Paths as clients give them: docs/compatibility/http.md, "Rules for every endpoint", Paths.
  */

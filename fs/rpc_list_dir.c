@@ -261,5 +261,6 @@ const struct rpc_method fs_rpc_list_dir = {
 	.input = &filesystem__list_dir_request__descriptor,
 	.output = &filesystem__list_dir_response__descriptor,
 	.nul_code = ERROR_INTERNAL,
+	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
 	.open = list_open,
 };

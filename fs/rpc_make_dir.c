@@ -68,5 +68,6 @@ const struct rpc_method fs_rpc_make_dir = {
 	.input = &filesystem__make_dir_request__descriptor,
 	.output = &filesystem__make_dir_response__descriptor,
 	.nul_code = ERROR_INTERNAL,
+	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
 	.open = make_dir_open,
 };

@@ -59,6 +59,7 @@ const struct rpc_method fs_rpc_move = {
 	.input = &filesystem__move_request__descriptor,
 	.output = &filesystem__move_response__descriptor,
 	.nul_code = ERROR_INTERNAL,
+	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
 	.open = move_open,
 };
 

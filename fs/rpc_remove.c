@@ -60,5 +60,6 @@ const struct rpc_method fs_rpc_remove = {
 	.input = &filesystem__remove_request__descriptor,
 	.output = &filesystem__remove_response__descriptor,
 	.nul_code = ERROR_INTERNAL,
+	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
 	.open = remove_open,
 };

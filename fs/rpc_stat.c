@@ -40,5 +40,6 @@ const struct rpc_method fs_rpc_stat = {
 	.input = &filesystem__stat_request__descriptor,
 	.output = &filesystem__stat_response__descriptor,
 	.nul_code = ERROR_INTERNAL,
+	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
 	.open = stat_open,
 };

@@ -65,11 +65,6 @@ struct loop *rpc_call_loop(const struct rpc_call *call)
 	return stream_loop(call->stream);
 }
 
-uint64_t rpc_call_id(const struct rpc_call *call)
-{
-	return stream_id(call->stream);
-}
-
 const char *rpc_call_header(const struct rpc_call *call, const char *name)
 {
 	return stream_header_in(call->stream, name);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A call: one RPC, in messages. The contract of rpc/http/stream.h one floor up.
  *
@@ -38,6 +39,9 @@ struct rpc_call;
  * resource_exhausted.
  */
 #define RPC_MESSAGE_MAX_BYTES (16u * 1024 * 1024)
+
+/* For methods whose requests hold a few names: a limit that leaves room for the longest path. */
+#define RPC_SMALL_MESSAGE_BYTES ((size_t)64 * 1024)
 
 /* What a decoded message may come to in memory: many small fields cost more than their bytes. */
 #define RPC_DECODED_MAX_BYTES (64u * 1024 * 1024)
@@ -116,7 +120,6 @@ void *rpc_call_data(const struct rpc_call *call);
 
 struct arena *rpc_call_arena(struct rpc_call *call);
 struct loop *rpc_call_loop(const struct rpc_call *call);
-uint64_t rpc_call_id(const struct rpc_call *call);
 
 /* A field of the request's head by its lower-case name, or NULL. */
 const char *rpc_call_header(const struct rpc_call *call, const char *name);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The inside of a call, for call.c, call_read.c, frame.c and the protocol files (connect.c,
  * grpcweb.c). Services include rpc/call.h alone.
@@ -128,7 +129,7 @@ enum rpc_flow rpc_call_send(struct rpc_call *call, struct rpc_frame *frame);
  */
 void rpc_put_stream_fields(struct rpc_call *call);
 
-/* Whether a comma-or-space separated list names gzip, by connect-go's rules (details 63). */
+/* Whether a comma-or-space separated list names gzip, by connect-go's rules (compatibility/details 63). */
 bool rpc_accepts_gzip(const char *list);
 
 /*
@@ -137,7 +138,7 @@ bool rpc_accepts_gzip(const char *list);
  */
 int rpc_parse_compression(const char *name, bool *ret_gzip, struct error *err);
 
-/* Connect-Timeout-Ms (details 57): -1 with ERROR_INVALID_ARGUMENT; *ret is -1 for none. */
+/* Connect-Timeout-Ms (compatibility/details 57): -1 with ERROR_INVALID_ARGUMENT; *ret is -1 for none. */
 int rpc_parse_timeout_ms(const char *text, int64_t *ret, struct error *err);
 
 /* Connect's GET of a method without side effects (connect.c). */

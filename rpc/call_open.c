@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How a request becomes a call: the protocol and the codec by its content type, what the two have
- * agreed on, and the refusals in between (details 54 to 57, 63, 75).
+ * agreed on, and the refusals in between (compatibility/details 54 to 57, 63, 75).
  */
 #include <event2/buffer.h>
 #include <stdlib.h>
@@ -78,7 +79,8 @@ int rpc_parse_timeout_ms(const char *text, int64_t *ret, struct error *err)
 
 /*
  * A content type as the table spells it: in lower case, with its one parameter in one form. The
- * answer has it in the same form (details 56). NULL where it is malformed or has other parameters.
+ * answer has it in the same form (compatibility/details 56). NULL if it is malformed, or has other
+ * parameters.
  */
 static const char *canonical_type(struct arena *arena, const char *content_type)
 {

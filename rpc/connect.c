@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The Connect protocol: connectrpc.com/docs/protocol. Unary calls have bare bodies and HTTP's own
  * status; streams have envelopes and end with one that tells how.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/context.h"
 
 #include <stdlib.h>
@@ -62,14 +63,6 @@ void context_env_clear_user(struct context *context)
 		free(context->env[i].value);
 	}
 	context->n_env = kept;
-}
-
-const char *context_env_get(const struct context *context, const char *name)
-{
-	bool found;
-	size_t at = env_position(context, name, &found);
-
-	return found ? context->env[at].value : NULL;
 }
 
 int context_find_user(struct context *context, const char *name, struct arena *arena,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the whole daemon shares and a host may change at run time: the global environment, the
  * default user and working directory. /init writes it, processes and file operations read it.
@@ -45,8 +46,6 @@ void context_env_set(struct context *context, const char *name, const char *valu
 
 /* Removes the variables a client set; internal ones stay. */
 void context_env_clear_user(struct context *context);
-
-const char *context_env_get(const struct context *context, const char *name);
 
 /*
  * The user a request names, or the default user where `name` is NULL: as user_find.

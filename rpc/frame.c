@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frames: messages encoded once, with their envelope, for any number of calls.
  */

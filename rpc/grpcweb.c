@@ -1,7 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gRPC-Web over HTTP/1.1: github.com/grpc/grpc, doc/PROTOCOL-WEB.md and PROTOCOL-HTTP2.md. Every
  * kind of call has envelopes; the response ends with one that holds the trailers, or, where it has
- * no message, has them in its head (details 76).
+ * no message, has them in its head (compatibility/details 76).
  */
 #include <event2/buffer.h>
 #include <stdio.h>

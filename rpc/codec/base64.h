@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Base64 (RFC 4648): how JSON carries bytes, and with it every chunk of a process' output.
  *

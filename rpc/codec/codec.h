@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The codecs: messages as protobuf's binary format and as proto3 JSON, by protobuf-c's
  * descriptors.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * proto3 JSON to messages: https://protobuf.dev/programming-guides/json/.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Messages to proto3 JSON: https://protobuf.dev/programming-guides/json/.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/codec/codec_message.h"
 
 #include <stdlib.h>

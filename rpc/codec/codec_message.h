@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the two decoders share: messages built in an arena, member by member, by protobuf-c's
  * descriptors (protobuf-c.h describes them: members lie at offsets, a repeated one is a count and

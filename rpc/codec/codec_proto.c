@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The binary format: https://protobuf.dev/programming-guides/encoding/. protobuf-c's own decoder
  * checks no UTF-8, keeps unknown fields, and has no bound on its memory.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gzip (RFC 1952) of whole messages, and its decoding piece by piece for bodies.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON (RFC 8259), strictly: a lexer that hands out tokens, and a writer.
  *
@@ -118,7 +119,6 @@ void json_skip(struct json_lexer *in);
 int json_get_string(struct json_lexer *in, struct arena *arena, char **ret, size_t *ret_bytes);
 int json_get_bool(struct json_lexer *in, bool *ret);
 int json_get_int64(struct json_lexer *in, int64_t *ret);
-int json_get_uint64(struct json_lexer *in, uint64_t *ret);
 int json_get_double(struct json_lexer *in, double *ret);
 
 /* Makes `what` (static text: "must not be empty") the error of the current value. Returns -1. */

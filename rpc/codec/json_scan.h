@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How far a string goes on with nothing to look at: for the lexer and the writer of JSON.
  */

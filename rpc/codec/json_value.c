@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/codec/json.h"
 
 #include <errno.h>
@@ -97,14 +98,6 @@ static int number_fail(struct json_lexer *in, int r)
 int json_get_int64(struct json_lexer *in, int64_t *ret)
 {
 	int r = in->token == JSON_NUMBER ? json_number_int64(in->text.p, in->text.n, ret) : -EINVAL;
-
-	return r < 0 ? number_fail(in, r) : 0;
-}
-
-int json_get_uint64(struct json_lexer *in, uint64_t *ret)
-{
-	int r = in->token == JSON_NUMBER ? json_number_uint64(in->text.p, in->text.n, ret)
-					 : -EINVAL;
 
 	return r < 0 ? number_fail(in, r) : 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/codec/rfc3339.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Points in time as text: RFC 3339, "2024-02-29T12:00:00.5Z".
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A request's body, read by a worker from the connection itself. For large bodies: where one thread
  * reads a piece and uses it, nobody is woken for each of them, and a read takes all that has come.

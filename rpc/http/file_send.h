@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A part of a file, sent through a connection by a worker: where the loop would have to wait for a
  * disk, or where there is so much that the loop would be busy with it alone. What the client does not

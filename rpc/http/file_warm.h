@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whether parts of a file are in memory: so that the loop sends only what it does not have to wait
  * for.

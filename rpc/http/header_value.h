@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What stands inside header fields: lists, weights, parameters, credentials. All of it is read by
  * the rules that existing clients met in the reference, which are laxer than the RFCs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/http/http1_chunked.h"
 
 #include "base/mem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The framing of a chunked body (RFC 9112 section 7.1); what it refuses stands in
  * rpc/http/http1_parse.h. Framing and data alternate, and only the framing is looked at here:

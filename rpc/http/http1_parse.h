@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Request heads of HTTP/1.1. No fd, no clock, no buffer of its own: the connection gives the
  * bytes it has.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/http/http_chars.h"
 
 const unsigned char http_token_lower[256] =

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The classes of characters that HTTP is made of (RFC 9110 section 5.6, RFC 3986).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Dates in HTTP (RFC 9110 section 5.6.7): seconds since 1970, in UTC whatever the machine's zone.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The head of a request, whatever HTTP version it came in: what was asked for, its fields, and
  * how its body is framed. All pointers lead into the arena of the request.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP's status codes in words: RFC 9110 section 15, RFC 6585, and Connect's 499.
  */

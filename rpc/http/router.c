@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/http/router.h"
 
 #include <stdbool.h>
@@ -118,7 +119,7 @@ static struct route *find(struct router *r, const char *path, const char *method
 	return NULL;
 }
 
-/* RFC 9110 section 15.5.6: the methods there are, one line each (details 6). */
+/* RFC 9110 section 15.5.6: the methods there are, one line each (compatibility/details 6). */
 static void reply_method_not_allowed(struct router *r, struct stream *s, const char *path)
 {
 	struct route *route;

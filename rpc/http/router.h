@@ -1,7 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The router: which handler answers a path.
  *
- * A path is matched as a whole (details 6: no trailing slash, no percent-encoding for plain
+ * A path is matched as a whole (compatibility/details 6: no trailing slash, no percent-encoding for plain
  * endpoints). A path that is there with another method is 405 with `Allow`, any other path 404.
  */
 #ifndef RPC_HTTP_ROUTER_H

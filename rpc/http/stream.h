@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A stream: one request and its response, whatever carries it (HTTP/1.1 now, HTTP/2 later).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The inside of a stream, for stream.c and for the transports that bring requests (http1.c). Handlers
  * include rpc/http/stream.h alone.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Percent-encoding (RFC 3986 section 2.1) and query strings, by the rules that existing clients
  * met in the reference: a pair with a bad escape or a ';' in it counts as absent, '+' is a space,

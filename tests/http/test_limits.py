@@ -1,5 +1,6 @@
 """What one client, or many, can make the daemon hold; and what the others notice of it."""
 
+import json
 import os
 import resource
 import struct
@@ -297,23 +298,28 @@ if MEMORY_COUNTS:
         """malloc said no, and the daemon aborted, with all that was running. It has a reserve now:
         while that is used, requests with large bodies are refused, and the small ones are served."""
         daemon = other_daemon()
-        large = rpc("filesystem.Filesystem/Stat", {"path": "/", "x": "y" * 700_000})
-        wire = connect(daemon.address)
-        wire.send(HEALTH)
-        assert wire.answer().status == 204
+        gathered = connect(daemon.address)
+        gathered.send(HEALTH)
+        assert gathered.answer().status == 204
         _, hard = resource.prlimit(daemon.pid, resource.RLIMIT_AS)
         resource.prlimit(daemon.pid, resource.RLIMIT_AS, (address_space(daemon.pid), hard))
-        wire.send(large)  # the memory that it takes is the reserve's
-        assert wire.answer().status in (200, 429)
-        assert "the reserve of" in daemon.log()
+        # The memory that this body takes is the reserve's.
+        body = json.dumps({"process": {"pid": 1 << 30}, "input": {"stdin": "A" * 800_000}}).encode()
+        text = request("POST", "/process.Process/SendInput", "Content-Type: application/json",
+                       body=body)
+        gathered.send(text[:-10])
+        wait_for(lambda: "the reserve of" in daemon.log())
         # Less than the reserve is left, but something.
         room = address_space(daemon.pid) + MIB
         resource.prlimit(daemon.pid, resource.RLIMIT_AS, (room, hard))
-        wire.send(large)
-        assert (answer := wire.answer()).status == 503, answer.body
+        refused = connect(daemon.address)
+        refused.send(text)
+        assert refused.answer().status == 503
         other = connect(daemon.address)
         other.send(HEALTH + rpc("process.Process/List", {}))
         assert [other.answer().status for _ in range(2)] == [204, 200]
         resource.prlimit(daemon.pid, resource.RLIMIT_AS, (hard, hard))
-        other.send(large)
-        assert other.answer().status == 200
+        gathered.send(text[-10:])
+        assert gathered.answer().status == 404
+        other.send(text)
+        assert other.answer().status == 404
