@@ -66,6 +66,13 @@ void output_close(struct output *o)
 	fd_close(&o->fd);
 }
 
+void output_discard(struct output *o)
+{
+	o->ended = true;
+	output_update(o);
+	discards_add(&o->proc->table->discards, fd_take(&o->fd));
+}
+
 static size_t chunk_bytes(const struct output *o)
 {
 	return o->kind == OUTPUT_PTY ? PROC_PTY_CHUNK_BYTES : PROC_PIPE_CHUNK_BYTES;

@@ -24,4 +24,7 @@ void output_rest(struct output *o);
 
 void output_close(struct output *o);
 
+/* Hands the output over to be read and discarded to its end. */
+void output_discard(struct output *o);
+
 #endif

@@ -66,7 +66,10 @@ static void proc_end(struct proc *p)
 
 	for (i = 0; i < p->n_outputs; i++) {
 		output_rest(&p->outputs[i]);
-		output_close(&p->outputs[i]);
+		if (p->grace_passed && !p->outputs[i].ended)
+			output_discard(&p->outputs[i]);
+		else
+			output_close(&p->outputs[i]);
 	}
 	proc_set_state(p, PROC_ENDED);
 	zombie_read_status(p->pid, p->pidfd, &p->exit_status);
@@ -75,6 +78,7 @@ static void proc_end(struct proc *p)
 		      p->exit_status.code == CLD_EXITED ? "exit status" : "killed by signal",
 		      p->exit_status.status);
 	timer_cancel(&p->deadline);
+	timer_cancel(&p->grace);
 	taps_end(p);
 	taps_update(p);
 	input_end(&p->input);
@@ -91,8 +95,10 @@ void proc_settle(struct proc *p)
 	if (p->state == PROC_RUNNING) {
 		proc_set_state(p, PROC_DRAINING);
 		input_end(&p->input);
+		if (p->ends_with_leader)
+			timer_set_ms(&p->grace, PROC_LEADER_GRACE_MS);
 	}
-	if (!p->killed && !p->deadline_passed)
+	if (!p->killed && !p->deadline_passed && !p->grace_passed)
 		for (i = 0; i < p->n_outputs; i++)
 			if (!p->outputs[i].ended)
 				return;
@@ -139,6 +145,14 @@ void proc_pass_deadline(struct proc *p)
 	p->deadline_passed = true;
 	taps_pass_deadline(p);
 	proc_kill(p, p->scope, NULL, NULL);
+}
+
+static void grace_over(void *arg)
+{
+	struct proc *p = arg;
+
+	p->grace_passed = true;
+	proc_settle(p);
 }
 
 static void deadline_fired(void *arg)
@@ -199,6 +213,7 @@ struct proc *proc_new(struct proc_table *table, struct context *daemon, const st
 	TAILQ_INIT(&p->taps);
 	TAILQ_INIT(&p->kills);
 	timer_init(&p->deadline, daemon->loop, deadline_fired, p);
+	timer_init(&p->grace, daemon->loop, grace_over, p);
 	timer_init(&p->stall, daemon->loop, taps_check_stall, p);
 	init_streams(p, spawn);
 	if (event_assign(&p->exit_event, daemon->loop->base, p->pidfd, EV_READ | EV_PERSIST,
@@ -234,6 +249,7 @@ void proc_abandon(struct proc *p)
 
 	event_del(&p->exit_event);
 	timer_cancel(&p->deadline);
+	timer_cancel(&p->grace);
 	timer_cancel(&p->stall);
 	proc_set_state(p, PROC_ENDED);
 	input_end(&p->input);

@@ -2,8 +2,9 @@
 /*
  * A process: what is known about it, who reads its output, and when it is over.
  *
- * Four facts decide: its leader has exited (the pidfd is readable), each output is at its end, a
- * client has killed it, its deadline has passed. They come in any order. proc_settle derives the
+ * Facts decide: its leader has exited (the pidfd is readable), each output is at its end, a client
+ * has killed it, its deadline has passed, the grace of X-Envd-End: leader is over. They come in any
+ * order. proc_settle derives the
  * state from them:
  *
  *	RUNNING ── the leader exited ──► DRAINING ── all outputs at their end,
@@ -58,6 +59,12 @@ struct start_key;
  */
 #define PROC_REST_MAX_BYTES (1024 * 1024)
 
+/*
+ * X-Envd-End: leader. The process ends this long after its leader, also if background children still have
+ * its outputs open. What they write later is read and discarded.
+ */
+#define PROC_LEADER_GRACE_MS 200
+
 enum proc_state {
 	PROC_RUNNING,
 	PROC_DRAINING,
@@ -87,6 +94,7 @@ struct proc {
 	pid_t pid;
 	int pidfd; /* owned; -1 once it is handed over to be reaped */
 	bool is_pty;
+	bool ends_with_leader; /* X-Envd-End: leader */
 	enum kill_scope scope;
 	struct cgroup *cgroup; /* its own; owned; NULL: none */
 	char *tag;	       /* owned; NULL: none */
@@ -100,9 +108,11 @@ struct proc {
 	bool exited;
 	bool killed;
 	bool deadline_passed;
+	bool grace_passed; /* ends_with_leader: PROC_LEADER_GRACE_MS since its exit */
 
 	struct event exit_event;
 	struct timer deadline;
+	struct timer grace;
 	uint64_t deadline_ms; /* by clock_monotonic_ms; 0: none */
 	uint64_t
 		adopted_deadline_ms; /* adopted: the time left, which runs from the thaw on; 0: none */

@@ -230,6 +230,7 @@ void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *bud
 	timer_init(&t->expiry, loop, expire, t);
 	defer_init(&t->bury, loop, bury, t);
 	zombies_init(&t->zombies, loop, budget);
+	discards_init(&t->discards, loop, budget);
 }
 
 void proc_table_clear(struct proc_table *t)
@@ -247,6 +248,7 @@ void proc_table_clear(struct proc_table *t)
 	timer_cancel(&t->expiry);
 	defer_cancel(&t->bury);
 	zombies_clear(&t->zombies);
+	discards_clear(&t->discards);
 	free(t->by_pid);
 	free(t->retained_by_pid);
 }

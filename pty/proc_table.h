@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/loop.h"
+#include "pty/discard.h"
 #include "pty/exit_status.h"
 #include "pty/kept.h"
 #include "pty/zombie.h"
@@ -65,6 +66,7 @@ struct proc_table {
 	uint64_t output_bytes;
 	uint64_t oom_kills;
 
+	struct discards discards;
 	struct zombies zombies; /* ended leaders that a tracer holds */
 	struct defer bury;
 	struct mem_trim *trim; /* told when exits are forgotten; or NULL */

@@ -68,6 +68,7 @@ struct start {
 	enum kill_scope scope;
 	struct cgroup *cgroup;	   /* to begin in; NULL: the daemon's */
 	struct budget_share share; /* charged for what the process keeps */
+	bool ends_with_leader;
 	struct keep keep;
 	struct start_key *key; /* NULL: the request has none, or it joined another */
 	bool is_system;
@@ -93,6 +94,18 @@ static int choose_scope(struct start *start, struct error *err)
 	if (text && kill_scope_parse(text, &start->scope) < 0)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "X-Envd-Kill-Scope is leader, session or tree, not '%s'", text);
+	return 0;
+}
+
+/* X-Envd-End. */
+static int choose_end(struct start *start, struct error *err)
+{
+	const char *text = rpc_call_header(start->call, "x-envd-end");
+
+	start->ends_with_leader = text && strcmp(text, "leader") == 0;
+	if (text && !start->ends_with_leader && strcmp(text, "output") != 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "X-Envd-End is leader or output, not '%s'", text);
 	return 0;
 }
 
@@ -289,9 +302,9 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 		start_free(start);
 		return;
 	}
-	if (r < 0 || choose_scope(start, &err) < 0 || keep_parse(call, &start->keep, &err) < 0 ||
-	    prepare_spawn(start, &err) < 0 || refuse_while_frozen(start, &err) < 0 ||
-	    take_budget(start, &err) < 0) {
+	if (r < 0 || choose_scope(start, &err) < 0 || choose_end(start, &err) < 0 ||
+	    keep_parse(call, &start->keep, &err) < 0 || prepare_spawn(start, &err) < 0 ||
+	    refuse_while_frozen(start, &err) < 0 || take_budget(start, &err) < 0) {
 		rpc_fail(call, &err);
 		start_free(start);
 		return;
@@ -399,6 +412,7 @@ static void begin(struct start *start)
 		     start->scope, &start->share);
 	start->cgroup = NULL;
 	start->share = (struct budget_share){0};
+	p->ends_with_leader = start->ends_with_leader;
 	p->keep_for_ms = start->keep.for_ms;
 	if (start->keep.output_bytes)
 		p->kept = kept_new(&svc->context->budget, start->keep.output_bytes);

@@ -415,3 +415,25 @@ def test_what_was_written_before_a_term_is_told(envd):
     envd.signal(stream.pid, "SIGTERM")
     stream.drain()
     assert len(stream.out["stdout"]) == total
+
+
+# ---- X-Envd-End ----
+
+def test_the_end_with_the_leader(envd):
+    """A command whose background child held stdout did not return. With X-Envd-End: leader it ends
+    with its leader, with what was written by then; the child goes on and is not killed by SIGPIPE."""
+    path = os.path.join(WORLD, "behind")
+    script = (f"(echo early; while [ ! -e {path}.go ]; do sleep 0.02; done; "
+              f"head -c 300000 /dev/zero && echo late && touch {path}) & sleep 0.05; exit 4")
+    stream = envd.sh(script, headers={"X-Envd-End": "leader"}).drain()
+    assert stream.out["stdout"] == b"early\n" and stream.end["exitCode"] == 4
+    assert envd.list() == []
+    with open(path + ".go", "w", encoding="ascii"):
+        pass
+    wait_for(lambda: os.path.exists(path))
+    # Without a background child nothing waits for the grace, and all output comes.
+    stream = envd.sh("head -c 3000000 /dev/zero", headers={"X-Envd-End": "leader"}).drain()
+    assert len(stream.out["stdout"]) == 3000000
+    with pytest.raises(Failed) as failed:
+        envd.sh("true", headers={"X-Envd-End": "never"})
+    assert failed.value.code == "invalid_argument"
