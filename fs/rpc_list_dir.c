@@ -48,6 +48,36 @@ struct list_dir_call {
 	struct budget_share share; /* names and entries in memory */
 };
 
+static void list_open(struct rpc_call *call, const ProtobufCMessage *message);
+static void list_run(struct fs_rpc *rpc);
+static void list_done(struct fs_rpc *rpc);
+
+const struct rpc_method fs_rpc_list_dir = {
+	.service = "filesystem.Filesystem",
+	.name = "ListDir",
+	.kind = RPC_UNARY,
+	.input = &filesystem__list_dir_request__descriptor,
+	.output = &filesystem__list_dir_response__descriptor,
+	.nul_code = ERROR_INTERNAL,
+	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
+	.open = list_open,
+};
+
+static void list_open(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Filesystem__ListDirRequest *request = (const void *)message;
+	struct list_dir_call *c = fs_rpc_new(call, sizeof(*c));
+
+	if (!c || fs_rpc_path(&c->rpc, request->path, &c->requested) < 0)
+		return;
+	c->depth = request->depth ? request->depth : 1;
+	c->codec = rpc_call_codec(call);
+	c->legacy = fs_rpc_is_legacy(call);
+	c->out = evbuffer_new();
+	budget_share_init(&c->share, &c->rpc.context->budget, BUDGET_CLASS_RESPONSES);
+	fs_rpc_submit(&c->rpc, list_run, list_done);
+}
+
 static void list_fail(struct list_dir_call *c, enum error_code code, int errnum, const char *what)
 {
 	error_set_errno(&c->rpc.err, code, errnum, "%s %s", what,
@@ -238,29 +268,3 @@ static void list_done(struct fs_rpc *rpc)
 	}
 	list_free(c);
 }
-
-static void list_open(struct rpc_call *call, const ProtobufCMessage *message)
-{
-	const Filesystem__ListDirRequest *request = (const void *)message;
-	struct list_dir_call *c = fs_rpc_new(call, sizeof(*c));
-
-	if (!c || fs_rpc_path(&c->rpc, request->path, &c->requested) < 0)
-		return;
-	c->depth = request->depth ? request->depth : 1;
-	c->codec = rpc_call_codec(call);
-	c->legacy = fs_rpc_is_legacy(call);
-	c->out = evbuffer_new();
-	budget_share_init(&c->share, &c->rpc.context->budget, BUDGET_CLASS_RESPONSES);
-	fs_rpc_submit(&c->rpc, list_run, list_done);
-}
-
-const struct rpc_method fs_rpc_list_dir = {
-	.service = "filesystem.Filesystem",
-	.name = "ListDir",
-	.kind = RPC_UNARY,
-	.input = &filesystem__list_dir_request__descriptor,
-	.output = &filesystem__list_dir_response__descriptor,
-	.nul_code = ERROR_INTERNAL,
-	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
-	.open = list_open,
-};

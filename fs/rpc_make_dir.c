@@ -11,6 +11,30 @@ struct make_dir_call {
 	struct fs_entry entry;
 };
 
+static void make_dir_open(struct rpc_call *call, const ProtobufCMessage *message);
+static void make_dir_run(struct fs_rpc *rpc);
+static void make_dir_done(struct fs_rpc *rpc);
+
+const struct rpc_method fs_rpc_make_dir = {
+	.service = "filesystem.Filesystem",
+	.name = "MakeDir",
+	.kind = RPC_UNARY,
+	.input = &filesystem__make_dir_request__descriptor,
+	.output = &filesystem__make_dir_response__descriptor,
+	.nul_code = ERROR_INTERNAL,
+	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
+	.open = make_dir_open,
+};
+
+static void make_dir_open(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Filesystem__MakeDirRequest *request = (const void *)message;
+	struct make_dir_call *c = fs_rpc_new(call, sizeof(*c));
+
+	if (c && fs_rpc_path(&c->rpc, request->path, &c->path) == 0)
+		fs_rpc_submit(&c->rpc, make_dir_run, make_dir_done);
+}
+
 /* Another was first: it is there. */
 static void fail_exists(struct fs_rpc *rpc, const char *shown)
 {
@@ -51,23 +75,3 @@ static void make_dir_done(struct fs_rpc *rpc)
 	response.entry = &c->entry.info;
 	fs_rpc_end(rpc, &response.base, &c->entry.info);
 }
-
-static void make_dir_open(struct rpc_call *call, const ProtobufCMessage *message)
-{
-	const Filesystem__MakeDirRequest *request = (const void *)message;
-	struct make_dir_call *c = fs_rpc_new(call, sizeof(*c));
-
-	if (c && fs_rpc_path(&c->rpc, request->path, &c->path) == 0)
-		fs_rpc_submit(&c->rpc, make_dir_run, make_dir_done);
-}
-
-const struct rpc_method fs_rpc_make_dir = {
-	.service = "filesystem.Filesystem",
-	.name = "MakeDir",
-	.kind = RPC_UNARY,
-	.input = &filesystem__make_dir_request__descriptor,
-	.output = &filesystem__make_dir_response__descriptor,
-	.nul_code = ERROR_INTERNAL,
-	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
-	.open = make_dir_open,
-};

@@ -17,6 +17,30 @@ struct remove_call {
 	struct fs_remove remove;
 };
 
+static void remove_open(struct rpc_call *call, const ProtobufCMessage *message);
+static void remove_run(struct fs_rpc *rpc);
+static void remove_done(struct fs_rpc *rpc);
+
+const struct rpc_method fs_rpc_remove = {
+	.service = "filesystem.Filesystem",
+	.name = "Remove",
+	.kind = RPC_UNARY,
+	.input = &filesystem__remove_request__descriptor,
+	.output = &filesystem__remove_response__descriptor,
+	.nul_code = ERROR_INTERNAL,
+	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
+	.open = remove_open,
+};
+
+static void remove_open(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Filesystem__RemoveRequest *request = (const void *)message;
+	struct remove_call *c = fs_rpc_new(call, sizeof(*c));
+
+	if (c && fs_rpc_path(&c->rpc, request->path, &c->path) == 0)
+		fs_rpc_submit(&c->rpc, remove_run, remove_done);
+}
+
 static void remove_run(struct fs_rpc *rpc)
 {
 	struct remove_call *c = (struct remove_call *)rpc;
@@ -43,23 +67,3 @@ static void remove_done(struct fs_rpc *rpc)
 	fs_remove_clear(&c->remove);
 	fs_rpc_end(rpc, &response.base, NULL);
 }
-
-static void remove_open(struct rpc_call *call, const ProtobufCMessage *message)
-{
-	const Filesystem__RemoveRequest *request = (const void *)message;
-	struct remove_call *c = fs_rpc_new(call, sizeof(*c));
-
-	if (c && fs_rpc_path(&c->rpc, request->path, &c->path) == 0)
-		fs_rpc_submit(&c->rpc, remove_run, remove_done);
-}
-
-const struct rpc_method fs_rpc_remove = {
-	.service = "filesystem.Filesystem",
-	.name = "Remove",
-	.kind = RPC_UNARY,
-	.input = &filesystem__remove_request__descriptor,
-	.output = &filesystem__remove_response__descriptor,
-	.nul_code = ERROR_INTERNAL,
-	.message_max_bytes = RPC_SMALL_MESSAGE_BYTES,
-	.open = remove_open,
-};

@@ -184,7 +184,7 @@ static void upgrade_open(struct stream *s, void *arg)
 	}
 	u->program = UPGRADE_PROGRAM;
 	set_state(u, UPGRADE_RECEIVING);
-	fs_sink_start(&u->sink, s, u->workers);
+	fs_sink_start(&u->sink, s, u->workers, &u->parts.control->context->budget);
 }
 
 /* ---- the body, on the worker ---- */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `POST /files/compose`: several files become one. The order of its checks is details 52.
+ * `POST /files/compose`: several files become one. The order of its checks is compatibility/details 52.
  *
- *	compose_open → body … → body_end (loop) → compose_run (worker) → compose_done (loop)
+ *	fs_compose_open → compose_body … → compose_body_end (loop) → compose_run (worker)
+ *	→ compose_done (loop)
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/budget.h"
 #include "base/buffer.h"
 #include "base/mem.h"
 #include "fs/entry.h"
@@ -22,12 +24,16 @@
 /* A longer body is refused. */
 #define COMPOSE_MAX_BYTES (1024u * 1024)
 
+/* Memory for each byte of the body. */
+#define DECODED_FACTOR 12
+
 struct compose {
 	struct work work;
 	struct stream *stream; /* a reference */
 	struct context *context;
 	struct arena arena;
 	struct error err;
+	struct budget_share share; /* the body, and what it is decoded to */
 	struct evbuffer *body;
 	bool too_large;
 
@@ -40,14 +46,51 @@ struct compose {
 	char *path; /* the destination, resolved */
 };
 
-static void compose_free(struct compose *c)
+static void compose_body(struct stream *s, struct evbuffer *data);
+static void compose_body_end(struct stream *s);
+static void compose_run(struct work *work);
+static void compose_done(struct work *work);
+static void compose_gone(struct stream *s);
+static void compose_free(struct compose *c);
+
+static const struct stream_handler compose_handler = {
+	.body = compose_body,
+	.body_end = compose_body_end,
+	.gone = compose_gone,
+};
+
+void fs_compose_open(struct stream *s, void *arg)
 {
-	if (c->body)
-		evbuffer_free(c->body);
-	stream_unref(c->stream);
-	free(c->sources);
-	arena_clear(&c->arena);
-	free(c);
+	struct fs_service *svc = arg;
+	struct compose *c = mem_zalloc(sizeof(*c));
+
+	c->stream = stream_ref(s);
+	c->context = svc->context;
+	budget_share_init(&c->share, &svc->context->budget, BUDGET_CLASS_UPLOADS);
+	c->body = evbuffer_new();
+	if (!c->body)
+		fatal("evbuffer_new failed");
+	stream_set_handler(s, &compose_handler, c);
+}
+
+/*
+ * The body is charged as it comes, with what it is decoded to: an empty string of three bytes, its comma
+ * included, becomes a pointer in an array that doubles, and a string in the arena.
+ */
+static void compose_body(struct stream *s, struct evbuffer *data)
+{
+	struct compose *c = stream_data(s);
+	size_t bytes = evbuffer_get_length(data);
+
+	if (!c->too_large && !budget_share_take(&c->share, DECODED_FACTOR * bytes)) {
+		stream_reply_error(s, 503, "too many requests wait for memory");
+		compose_free(c);
+		return;
+	}
+	if (evbuffer_get_length(c->body) + evbuffer_get_length(data) > COMPOSE_MAX_BYTES)
+		c->too_large = true;
+	else if (!c->too_large)
+		buffer_gather(c->body, data);
 }
 
 /* ---- the request ---- */
@@ -136,6 +179,26 @@ static int check_request(struct compose *c)
 			  "error resolving destination path", &c->arena, &c->path, &c->err);
 }
 
+/* From here on the work is completed even if the client goes away. */
+static void compose_body_end(struct stream *s)
+{
+	static const struct stream_handler waiting;
+	struct compose *c = stream_data(s);
+	int r = check_request(c);
+
+	evbuffer_free(c->body);
+	c->body = NULL;
+	stream_set_handler(s, &waiting, NULL);
+	if (r < 0) {
+		fs_reply_error(s, &c->err);
+		compose_free(c);
+		return;
+	}
+	c->work.run = compose_run;
+	c->work.done = compose_done;
+	work_submit(c->context->file_workers, &c->work);
+}
+
 /* ---- the work ---- */
 
 /* Resolves and looks at one source. */
@@ -198,58 +261,18 @@ static void compose_done(struct work *work)
 	compose_free(c);
 }
 
-/* ---- the stream ---- */
-
-static void compose_body(struct stream *s, struct evbuffer *data)
-{
-	struct compose *c = stream_data(s);
-
-	if (evbuffer_get_length(c->body) + evbuffer_get_length(data) > COMPOSE_MAX_BYTES)
-		c->too_large = true;
-	else if (!c->too_large)
-		buffer_gather(c->body, data);
-}
-
-/* Once the work has begun it is done to its end, whatever becomes of the client. */
-static void compose_body_end(struct stream *s)
-{
-	static const struct stream_handler waiting;
-	struct compose *c = stream_data(s);
-	int r = check_request(c);
-
-	evbuffer_free(c->body);
-	c->body = NULL;
-	stream_set_handler(s, &waiting, NULL);
-	if (r < 0) {
-		fs_reply_error(s, &c->err);
-		compose_free(c);
-		return;
-	}
-	c->work.run = compose_run;
-	c->work.done = compose_done;
-	work_submit(c->context->file_workers, &c->work);
-}
-
 static void compose_gone(struct stream *s)
 {
 	compose_free(stream_data(s));
 }
 
-static const struct stream_handler compose_handler = {
-	.body = compose_body,
-	.body_end = compose_body_end,
-	.gone = compose_gone,
-};
-
-void fs_compose_open(struct stream *s, void *arg)
+static void compose_free(struct compose *c)
 {
-	struct fs_service *svc = arg;
-	struct compose *c = mem_zalloc(sizeof(*c));
-
-	c->stream = stream_ref(s);
-	c->context = svc->context;
-	c->body = evbuffer_new();
-	if (!c->body)
-		fatal("evbuffer_new failed");
-	stream_set_handler(s, &compose_handler, c);
+	if (c->body)
+		evbuffer_free(c->body);
+	budget_share_clear(&c->share);
+	stream_unref(c->stream);
+	free(c->sources);
+	arena_clear(&c->arena);
+	free(c);
 }

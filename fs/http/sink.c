@@ -5,17 +5,18 @@
 
 #include "base/buffer.h"
 #include "base/mem.h"
+#include "rpc/http/read_pool.h"
 #include "rpc/http/stream.h"
 
-/* A worker that reads the body itself goes on for so long, then others have their turn. */
+/* A worker that reads the body itself stops after this time, so that other work has its turn. */
 #define LOAN_SLICE_MS 50
 
-/* It waits so long for more, for the loop to wait takes two switches of threads. */
+/* A worker waits this long for more bytes, because a wait of the loop costs two thread switches. */
 #define LOAN_WAIT_MS 1
 
 /*
- * Where a read brings less, the client is no faster than we are. The loop then gathers the next piece:
- * a client that sends little by little would have a thread to itself.
+ * If a read brings less, the client is slower than the worker. Then the loop gathers the next piece:
+ * otherwise a slow client would occupy a thread.
  */
 #define LOAN_READ_BYTES (32 * 1024)
 
@@ -25,7 +26,7 @@ static void take_piece(struct fs_sink *sink)
 	evbuffer_drain(sink->piece, evbuffer_get_length(sink->piece));
 }
 
-/* Reads the body and takes it until the time is up, or little comes; says in `flows` which. */
+/* Reads and takes the body until the time is up, or until a read brings little (`flows` is false). */
 static void take_loan(struct fs_sink *sink)
 {
 	uint64_t until = clock_monotonic_ms() + LOAN_SLICE_MS;
@@ -50,7 +51,32 @@ static void sink_run(struct work *work)
 		take_loan(sink);
 }
 
-/* Hands what was gathered to the worker, and the rest of the body with it where that is large. */
+/*
+ * Charges the bytes that wait and those that the worker has. If the budget has no room, `short_of_room`
+ * is set, the bytes are passed on at once, and nothing is read meanwhile: the upload slows down, and
+ * does not fail.
+ */
+static void charge(struct fs_sink *sink)
+{
+	size_t bytes = evbuffer_get_length(sink->gathered) + sink->submitted_bytes;
+
+	sink->short_of_room = !budget_share_set(&sink->share, bytes);
+}
+
+/* Lends the socket to the worker if there is room for what it reads. */
+static bool lend(struct fs_sink *sink)
+{
+	const size_t reads = (size_t)BODY_LOAN_PIECES * READ_PIECE_BYTES;
+
+	if (!budget_share_take(&sink->share, reads))
+		return false;
+	if (stream_lend(sink->stream, &sink->loan))
+		return true;
+	budget_share_give(&sink->share, reads);
+	return false;
+}
+
+/* Hands the gathered bytes to the worker, and the socket with them if much is still to come. */
 static void submit(struct fs_sink *sink)
 {
 	struct evbuffer *swap = sink->piece;
@@ -59,24 +85,26 @@ static void submit(struct fs_sink *sink)
 	sink->gathered = swap;
 	sink->last = sink->ended;
 	sink->busy = true;
-	sink->lent = stream_lend(sink->stream, &sink->loan);
+	sink->submitted_bytes = evbuffer_get_length(sink->piece);
+	sink->lent = lend(sink);
 	work_submit(sink->workers, &sink->work);
 }
 
-/* Decides what is next: the only place that submits, holds, and ends. */
+/* Decides what is next: submits, holds, or ends. */
 static void sink_update(struct fs_sink *sink)
 {
 	size_t waiting = evbuffer_get_length(sink->gathered);
+	bool full = waiting >= FS_SINK_PIECE_BYTES || (waiting && sink->short_of_room);
 
 	if (sink->busy) {
-		if (waiting >= FS_SINK_PIECE_BYTES)
+		if (full)
 			stream_hold(sink->stream);
 	} else if (!stream_live(sink->stream)) {
 		sink->gone(sink);
 	} else if (sink->result < 0 || sink->last) {
 		stream_unhold(sink->stream);
 		sink->done(sink);
-	} else if (sink->ended || waiting >= FS_SINK_PIECE_BYTES ||
+	} else if (sink->ended || full ||
 		   (sink->flows && !waiting && sink->loan.left >= BODY_LOAN_MIN_BYTES)) {
 		submit(sink);
 		stream_unhold(sink->stream);
@@ -93,6 +121,8 @@ static void sink_done(struct work *work)
 	if (sink->lent)
 		stream_return(sink->stream, &sink->loan);
 	sink->lent = false;
+	sink->submitted_bytes = 0;
+	charge(sink);
 	sink_update(sink);
 }
 
@@ -101,6 +131,8 @@ static void sink_body(struct stream *s, struct evbuffer *data)
 	struct fs_sink *sink = stream_data(s);
 
 	buffer_gather(sink->gathered, data);
+	if (!sink->lent)
+		charge(sink);
 	sink_update(sink);
 }
 
@@ -123,7 +155,8 @@ static const struct stream_handler sink_handler = {
 	.gone = sink_gone,
 };
 
-void fs_sink_start(struct fs_sink *sink, struct stream *s, struct workers *workers)
+void fs_sink_start(struct fs_sink *sink, struct stream *s, struct workers *workers,
+		   struct budget *budget)
 {
 	sink->stream = stream_ref(s);
 	sink->workers = workers;
@@ -133,6 +166,7 @@ void fs_sink_start(struct fs_sink *sink, struct stream *s, struct workers *worke
 	sink->piece = evbuffer_new();
 	if (!sink->gathered || !sink->piece)
 		fatal("evbuffer_new failed");
+	budget_share_init(&sink->share, budget, BUDGET_CLASS_UPLOADS);
 	stream_set_handler(s, &sink_handler, sink);
 	if (stream_head_in(s)->expect_continue) {
 		stream_hold(s);
@@ -142,6 +176,7 @@ void fs_sink_start(struct fs_sink *sink, struct stream *s, struct workers *worke
 
 void fs_sink_clear(struct fs_sink *sink)
 {
+	budget_share_clear(&sink->share);
 	evbuffer_free(sink->gathered);
 	evbuffer_free(sink->piece);
 	stream_unref(sink->stream);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request body that a worker takes piece by piece: uploads. While one piece is worked on the
- * next is gathered; then the stream is held. So two pieces of FS_SINK_PIECE_BYTES are in memory
- * whatever the length of the body, and a body that fits one piece takes a single trip to a worker.
+ * Passes the body of an upload to a worker, piece by piece. While the worker takes one piece, the loop
+ * gathers the next; when that one is full, the loop stops reading. So at most two pieces of
+ * FS_SINK_PIECE_BYTES are in memory, whatever the length of the body, and they are charged to the
+ * uploads of the budget. A body that fits into one piece takes one trip to a worker.
  *
- * Of a large body the worker reads the rest itself (rpc/http/body_loan.h), as long as it comes.
+ * The worker reads a large body itself (rpc/http/body_loan.h) while the client is fast enough.
  */
 #ifndef FS_HTTP_SINK_H
 #define FS_HTTP_SINK_H
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/budget.h"
 #include "base/work.h"
 #include "rpc/http/body_loan.h"
 
@@ -22,37 +24,41 @@ struct stream;
 
 struct fs_sink {
 	/*
-	 * Takes all of the piece; on a worker. `last`: the body is complete with it. 0, or -1 where
-	 * the rest of the body does not matter any more.
+	 * Takes all of the piece; on a worker. `last`: the body ends with it. 0, or -1 if the rest of
+	 * the body is to be ignored.
 	 */
 	int (*take)(struct fs_sink *sink, struct evbuffer *piece, bool last);
-	/* All was taken, or take said -1: answer and free. On the loop; the last call but `gone`. */
+	/* Everything was taken, or `take` returned -1: answer and free. On the loop; the last call. */
 	void (*done)(struct fs_sink *sink);
-	/* The client went away, or the daemon ends: undo and free. On the loop, instead of `done`. */
+	/* The client went away, or the daemon ends: undo and free. On the loop; instead of `done`. */
 	void (*gone)(struct fs_sink *sink);
 
-	/* The rest is the sink's own. */
+	/* Private. */
 	struct work work;
 	struct stream *stream;
 	struct workers *workers;
 	struct evbuffer *gathered;
-	struct evbuffer *piece; /* the worker's while `busy` */
-	struct body_loan loan;	/* the same */
+	struct evbuffer *piece;	   /* belongs to the worker while `busy` */
+	struct body_loan loan;	   /* as well */
+	struct budget_share share; /* of the pieces, and of what a worker reads */
+	size_t submitted_bytes;
+	bool short_of_room; /* the budget refused the last charge */
 	int result;
 	bool busy;
 	bool ended; /* the body is complete */
-	bool last;  /* and the worker has its end */
+	bool last;  /* the worker has the end of the body */
 	bool lent;  /* the worker reads the body itself */
-	bool flows; /* and it kept coming */
+	bool flows; /* the last read of the worker was a large one */
 };
 
 /*
- * Begins to take the body. Becomes the stream's handler. A client that waits for "100 Continue"
- * gets it when `take` was called for the first time, with an empty piece.
+ * Begins to take the body, and becomes the stream's handler. A client that waits for "100 Continue"
+ * gets it after the first call of `take`, which has an empty piece.
  */
-void fs_sink_start(struct fs_sink *sink, struct stream *s, struct workers *workers);
+void fs_sink_start(struct fs_sink *sink, struct stream *s, struct workers *workers,
+		   struct budget *budget);
 
-/* Frees what the sink itself has; for `done` and `gone`. */
+/* Frees what belongs to the sink; for `done` and `gone`. */
 void fs_sink_clear(struct fs_sink *sink);
 
 #endif

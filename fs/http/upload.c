@@ -397,5 +397,5 @@ void fs_upload_open(struct stream *s, void *arg)
 	u->sink.take = upload_take;
 	u->sink.done = upload_done;
 	u->sink.gone = upload_gone;
-	fs_sink_start(&u->sink, s, svc->context->file_workers);
+	fs_sink_start(&u->sink, s, svc->context->file_workers, &svc->context->budget);
 }

@@ -156,6 +156,30 @@ class TestClientGoes:
         wait_for(lambda: not os.listdir(tmp_path / "d"))
 
 
+def test_unfinished_uploads_are_counted(other_daemon, tmp_path):
+    """What waits of uploads is charged, and when their part is used up they go on in small pieces.
+
+    The pieces were charged to nobody: clients that stopped in the midst of a body held as much as
+    they liked.
+    """
+    daemon = other_daemon()
+    files = Files(daemon.address)
+    before = private_kib(daemon)
+    wires = [files.connect() for _ in range(700)]
+    for i, wire in enumerate(wires):
+        wire.send(request("POST", files.target(tmp_path / str(i)), BYTES,
+                          "Content-Length: 1000000") + bytes(250_000))
+    # All of it has arrived when the daemon has read it, and written what it had no room for.
+    wait_for(lambda: len(os.listdir(tmp_path)) > 200)
+    assert files.put(tmp_path / "f", bytes(3_000_000)).status == 200
+    assert private_kib(daemon) - before < (96 + 24) << 10
+    for wire in wires:
+        wire.send(bytes(750_000))
+        assert wire.answer("POST").status == 200
+        wire.close()
+    assert {path.stat().st_size for path in tmp_path.iterdir()} == {1_000_000, 3_000_000}
+
+
 def test_no_memory_is_lost(daemon, files, tmp_path):
     """The same faults over and over take no more memory the later time."""
     (tmp_path / "f").write_bytes(b"text that compresses\n" * 100_000)
