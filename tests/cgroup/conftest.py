@@ -1,40 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
 """Daemons whose cgroups lie in a directory of their own, and what is seen there."""
 
-import ctypes
-import http.client
-import json
+import itertools
 import os
-import shutil
-import socket
-import subprocess
+import signal
 import sys
-import time
 
 import pytest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(TOP, "tests", "process"))
+import daemon as base
+from wait import is_dead, wait_for  # noqa: F401
 
-from client import Client, Failed  # noqa: E402
+sys.path.append(os.path.join(base.TOP, "tests", "process"))
 
-ENVD = os.path.join(TOP, os.environ.get("ENVD", "build/envd"))
+from client import Client, Failed  # noqa: E402, F401
+
 WORLD = os.environ["WORLD"]
 ROOT = os.environ["CGROUP_ROOT"]
-SECONDS = 30
-LIBC = ctypes.CDLL(None)
-PR_CAPBSET_DROP, CAP_SYS_TIME = 24, 25
-
-
-def wait_for(condition, what="it", seconds=SECONDS):
-    """Waits until the condition holds, and returns what it gave."""
-    until = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < until, f"{what}: waited in vain"
-        time.sleep(0.005)
 
 
 def read(path):
@@ -45,14 +27,6 @@ def read(path):
 def write(path, text):
     with open(path, "w", encoding="ascii") as f:
         f.write(text)
-
-
-def is_dead(pid):
-    """Gone, or a zombie."""
-    try:
-        return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return True
 
 
 class Tree:
@@ -101,84 +75,37 @@ class Tree:
         write(self.at(name, "cgroup.freeze"), "1" if on else "0")
 
 
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("envd", timeout=SECONDS)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(SECONDS)
-        self.sock.connect(self.path)
-
-
-class Answer:
-    def __init__(self, response):
-        self.status = response.status
-        self.headers = response.headers
-        self.body = response.read()
-
-    def json(self):
-        return json.loads(self.body)
-
-
-class Daemon:
+class Daemon(base.Daemon):
     """A daemon on a unix socket, in the cgroup `place` of its tree."""
 
-    count = 0
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    sockets = itertools.count(1)
+    # It watches cgroups from the first process on, and keeps the directories of its own open.
+    more_descriptors = 4
 
     def __init__(self, tree, *flags, place=None, uid=None):
-        Daemon.count += 1
         self.tree = tree
+        n = next(self.sockets)
         directory = WORLD
         if uid:
-            directory = os.path.join(WORLD, f"user-{Daemon.count}")
+            directory = os.path.join(WORLD, f"user-{n}")
             os.mkdir(directory)
             os.chown(directory, uid, uid)
-        self.socket = os.path.join(directory, f"envd-{Daemon.count}.sock")
-        self.log_path = os.path.join(TOP, "build", "log", f"cgroup-envd-{Daemon.count}.log")
 
-        # Other users need not get to where it was built.
-        program = shutil.copy(ENVD, WORLD) if uid else ENVD
-
-        def prepare():
-            # No test may move the machine's clock, as an /init can.
-            LIBC.prctl(PR_CAPBSET_DROP, CAP_SYS_TIME, 0, 0, 0)
+        def enter():
             if place is not None:
                 write(tree.at(place, "cgroup.procs"), str(os.getpid()))
-            if uid:
-                os.setgroups([])
-                os.setgid(uid)
-                os.setuid(uid)
 
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(
-                [program, "-isnotfc", "-listen", f"unix:{self.socket}",
-                 "-cgroup-root", tree.path, *flags],
-                env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, cwd="/",
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare)
-        self.pid = self.process.pid
+        self.socket = os.path.join(directory, f"envd-{n}.sock")
+        super().__init__("-cgroup-root", tree.path, *flags, address=self.socket, uid=uid,
+                         prepare=enter)
         self.client = Client(self.socket)
-        wait_for(self.answers, "the first answer")
 
-    def answers(self):
-        assert self.process.poll() is None, self.log()
-        try:
-            return self.request("GET", "/health").status == 204
-        except OSError:
-            return False
-
-    def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as log:
-            return log.read()
-
-    def request(self, method, path, body=None, headers=None):
-        connection = UnixConnection(self.socket)
-        try:
-            connection.request(method, path, body=body, headers=headers or {})
-            return Answer(connection.getresponse())
-        finally:
-            connection.close()
+    def kill_started(self):
+        """What is frozen can be killed, too."""
+        for pid in self.tree.pids("."):
+            if pid != self.pid:
+                os.kill(pid, signal.SIGKILL)
 
     def freeze(self, **parameters):
         query = "&".join(f"{name}={value}" for name, value in parameters.items())
@@ -186,24 +113,6 @@ class Daemon:
 
     def unfreeze(self):
         return self.request("POST", "/unfreeze")
-
-    def init(self, **fields):
-        return self.request("POST", "/init", json.dumps(fields))
-
-    def metrics(self):
-        """The OpenMetrics samples, by name and labels."""
-        answer = self.request("GET", "/metrics",
-                              headers={"Accept": "application/openmetrics-text"})
-        lines = answer.body.decode().splitlines()
-        assert lines[-1] == "# EOF"
-        return {name: float(value) for name, _, value in
-                (line.rpartition(" ") for line in lines if not line.startswith("#"))}
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(SECONDS)
-        log = self.log()
-        assert "Sanitizer" not in log and "runtime error" not in log, log
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from client import Failed
-from conftest import Tree, UnixConnection, is_dead, wait_for, write
+from connect import Connection
+from conftest import Tree, is_dead, wait_for, write
 
 SERVICE = "system.slice/envd.service"
 
@@ -162,7 +163,7 @@ def test_a_thaw_without_a_freeze_leaves_the_guests_own(guest):
 def test_a_freeze_voids_the_thaw_of_an_init_before_it(guest):
     """An /init whose body arrived after a freeze thawed the workload again, so the snapshot was
     taken of running processes. The freeze counts, for the /init entered before it."""
-    connection = UnixConnection(guest.socket)
+    connection = Connection(guest.socket)
     body = json.dumps({"envVars": {"A": "1"}}).encode()
     connection.connect()
     connection.sock.sendall(b"POST /init HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -248,7 +249,7 @@ def test_a_daemon_that_was_frozen_by_the_one_before(start):
     tree = first.tree
     stream = first.client.start("sleep", "1000")
     first.freeze(mode="hierarchy", maxWaitMs=20000)
-    first.stop()
+    first.terminate()
     second = start(tree=tree)
     assert tree.frozen("user")
     assert second.init().status == 204

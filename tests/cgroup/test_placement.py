@@ -100,7 +100,7 @@ def test_a_daemon_that_ends_leaves_its_processes_to_the_next(start):
     tree = first.tree
     stream = first.client.start("sleep", "100")
     group = tree.children("user")
-    first.stop()
+    first.terminate()
     second = start(tree=tree)
     other = second.client.start("sleep", "100")
     assert not is_dead(stream.pid)

@@ -1,19 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
 """The helper commands as a user runs them: the built binary, real sockets, exit codes."""
 
-import os
 import subprocess
 
 import pytest
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-ENVD = os.environ.get("ENVD", os.path.join(TOP, "build", "envd"))
+from daemon import ENVD
 
 
 @pytest.fixture
 def envd():
     """Runs a command to its end: envd("ready", "--port", "80").returncode"""
 
-    def run(*args, timeout=20):
+    def run(*args, timeout=60):
         return subprocess.run([ENVD, *args], capture_output=True, text=True, timeout=timeout,
                               stdin=subprocess.DEVNULL)
 
@@ -35,5 +34,5 @@ def background():
     for process in started:
         if process.poll() is None:
             process.terminate()
-        process.wait(10)
+        process.wait(60)
         process.stderr.close()

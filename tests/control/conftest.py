@@ -1,88 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
 """A daemon as a platform starts it, its metadata service, and a client that says what it sends."""
 
-import http.client
+import base64
 import json
 import os
-import socket
-import subprocess
-import time
 
 import pytest
 
+import daemon as base
+from connect import basic, envelope
+from daemon import ENVD, TOP  # noqa: F401
 from mmds import Mmds
+from wait import wait_for as wait_until  # noqa: F401
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-ENVD = os.environ.get("ENVD", "build/envd")
 PORT = 49983
 
 
-def wait_until(condition, what, seconds=20):
-    """Waits for a condition, and says what it was where it does not come."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        result = condition()
-        if result:
-            return result
-        time.sleep(0.01)
-    raise AssertionError(f"{what}: not within {seconds} s")
+class Daemon(base.Daemon):
+    """A daemon on its standard port of loopback; it has no flags but those that it is given."""
 
+    flags = ()
+    environment = {"PATH": os.environ["PATH"]}
+    # The relay keeps 16 pipes for its next connections.
+    more_descriptors = 32
 
-class Answer:
-    def __init__(self, response):
-        self.status = response.status
-        self.headers = response.headers
-        self.body = response.read()
-
-    def json(self):
-        return json.loads(self.body)
-
-
-class Daemon:
-    """A running envd, and requests to it."""
-
-    def __init__(self, *flags, command=(os.path.join(TOP, ENVD),),
-                 log=os.path.join(TOP, "build/log/control-envd.log"), keep_fds=()):
-        self.log = open(log, "ab+") if isinstance(log, (str, os.PathLike)) else log
-        self.process = subprocess.Popen(
-            [*command, "-listen", f"tcp:127.0.0.1:{PORT}", *flags],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, pass_fds=keep_fds,
-            env={"PATH": os.environ["PATH"]})
-        wait_until(self.answers, "the daemon's first answer")
-
-    def answers(self):
-        assert self.process.poll() is None, "the daemon has ended"
-        try:
-            return self.request("GET", "/health").status == 204
-        except OSError:
-            return False
-
-    def request(self, method, path, body=None, token=None, headers=None):
-        fields = dict(headers or {})
-        if token is not None:
-            fields["X-Access-Token"] = token
-        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=30)
-        try:
-            connection.request(method, path, body=body, headers=fields)
-            return Answer(connection.getresponse())
-        finally:
-            connection.close()
-
-    def init(self, **fields):
-        return self.request("POST", "/init", json.dumps(fields))
-
-    def envs(self, token=None):
-        return self.request("GET", "/envs", token=token).json()
+    def __init__(self, *flags, **how):
+        super().__init__("-listen", f"tcp:127.0.0.1:{PORT}", *flags, address=("127.0.0.1", PORT), **how)
 
     def run(self, cmd, token=None, user=None):
         """Runs a command by a shell; returns its stdout."""
-        import base64
-        import struct
         headers = {"Content-Type": "application/connect+json"}
         if user:
-            headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:".encode()).decode()
-        message = json.dumps({"process": {"cmd": "/bin/sh", "args": ["-c", cmd]}}).encode()
+            headers["Authorization"] = basic(user)
         answer = self.request("POST", "/process.Process/Start",
-                              b"\0" + struct.pack(">I", len(message)) + message, token, headers)
+                              envelope({"process": {"cmd": "/bin/sh", "args": ["-c", cmd]}}), token,
+                              headers)
         assert answer.status == 200, answer.body
         out, at = b"", 0
         while at < len(answer.body):
@@ -94,18 +46,13 @@ class Daemon:
             out += base64.b64decode(data.get("stdout", ""))
         return out.decode()
 
-    def end(self):
-        self.process.terminate()
-        assert self.process.wait(20) == 0
-        self.log.close()
-
 
 @pytest.fixture
 def daemon():
     """Outside Firecracker: no metadata service."""
     d = Daemon("-isnotfc")
     yield d
-    d.end()
+    d.stop()
 
 
 @pytest.fixture
@@ -121,7 +68,7 @@ def sandbox(mmds):
     d = Daemon("-no-cgroups")
     d.mmds = mmds
     yield d
-    d.end()
+    d.stop()
 
 
 @pytest.fixture

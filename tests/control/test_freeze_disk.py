@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from conftest import ENVD, TOP, Daemon, wait_until
+from conftest import ENVD, Daemon, wait_until
 
 # More than there are workers for files.
 WRITERS = 80
@@ -27,7 +27,7 @@ def guest(tmp_path):
             (root / name).mkdir(exist_ok=True)
         (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
         (root / "etc/group").write_text("root:x:0:\n")
-        shutil.copy(os.path.join(TOP, ENVD), root / "envd")
+        shutil.copy(ENVD, root / "envd")
         d = Daemon("-isnotfc", "-no-cgroups", "-verbose", command=("chroot", str(root), "/envd"),
                    log=root / "log")
         d.root = root

@@ -558,7 +558,7 @@ def test_stop_while_uploads_run(other_daemon, tmp_path):
         wire.send(request("POST", files.target(tmp_path / "f"), BYTES, ATOMIC,
                           "Content-Length: 100000") + bytes(50_000))
     assert files.get(tmp_path / "f").body == b"old"
-    assert daemon.stop() == []
+    assert daemon.terminate() == []
     assert os.listdir(tmp_path) == ["f"]
     assert (tmp_path / "f").read_text() == "old"
     for wire in wires:

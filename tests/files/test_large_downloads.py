@@ -110,13 +110,13 @@ def test_half_close(files, path):
 
 def test_unix_socket(path):
     socket_path, port = f"{WORLD}/large.sock", next(ports)
-    daemon = Daemon("-listen", f"tcp:127.0.0.1:{port}", "-listen", f"unix:{socket_path}", port=port,
-                    log=f"build/log/files-envd-{port}.log")
+    daemon = Daemon("-listen", f"tcp:127.0.0.1:{port}", "-listen", f"unix:{socket_path}",
+                    address=("127.0.0.1", port))
     with Wire(socket_path) as wire:
         wire.send(request("GET", target(path)) + GET_HEALTH)
         assert wire.answer().body == DATA
         assert wire.answer().status == 204
-    assert not daemon.stop()
+    daemon.stop()
 
 
 def test_others_have_their_turn(files, daemon, tmp_path, path):

@@ -102,15 +102,15 @@ def test_expect(files, tmp_path):
 
 def test_unix_socket(tmp_path):
     path, port = f"{WORLD}/large.sock", next(ports)
-    daemon = Daemon("-listen", f"tcp:127.0.0.1:{port}", "-listen", f"unix:{path}", port=port,
-                    log=f"build/log/files-envd-{port}.log")
+    daemon = Daemon("-listen", f"tcp:127.0.0.1:{port}", "-listen", f"unix:{path}",
+                    address=("127.0.0.1", port))
     message = request("POST", target(tmp_path / "f"), BYTES, body=DATA) + GET_HEALTH
     with Wire(path) as wire:
         wire.send(message)
         assert wire.answer("POST").status == 200
         assert wire.answer().status == 204
     assert (tmp_path / "f").read_bytes() == DATA
-    assert not daemon.stop()
+    daemon.stop()
 
 
 def tar_of(data):

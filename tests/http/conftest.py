@@ -1,34 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
 """One daemon for the session; other daemons with other flags for single tests."""
 
-import itertools
-import os
 import resource
 import selectors
 import subprocess
 
 import pytest
 
-from daemon import Daemon
+from daemon import ENVD, Daemon, Daemons, ports
+from wait import wait_for  # noqa: F401
 from wire import Wire
-
-PORT = 23000
-ports = itertools.count(PORT + 1)
 
 
 def start_quietly(*flags, line=None, descriptors=None):
     """Starts a daemon that need not listen on TCP, and waits for the line that says where it does.
     It has so many descriptors at most."""
-    program = os.path.abspath(os.environ.get("ENVD", "build/envd"))
-
     def limit():
         if descriptors:
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
-    process = subprocess.Popen([program, "-isnotfc", *flags], stdin=subprocess.DEVNULL,
+    process = subprocess.Popen([ENVD, "-isnotfc", *flags], stdin=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, preexec_fn=limit)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stderr, selectors.EVENT_READ)
-        assert selector.select(20), "the daemon says nothing"
+        assert selector.select(60), "the daemon says nothing"
     said = process.stderr.readline().decode().strip()
     assert said.startswith("listening on "), said
     # A vsock listener of the default set may be named behind.
@@ -38,11 +33,9 @@ def start_quietly(*flags, line=None, descriptors=None):
 
 @pytest.fixture(scope="session", autouse=True)
 def daemon():
-    daemon = Daemon("-port", str(PORT), port=PORT, log="build/log/http-envd.log")
-    daemon.address = ("127.0.0.1", PORT)
+    daemon = Daemon()
     yield daemon
-    complaints = daemon.stop()
-    assert not complaints, "\n".join(complaints)
+    daemon.stop()
 
 
 @pytest.fixture
@@ -53,8 +46,9 @@ def wire(daemon):
 
 
 @pytest.fixture
-def connect(daemon):
-    """A function that makes a connection to the daemon, or to another one."""
+def connect(daemon, other_daemon):
+    """A function that makes a connection to the daemon, or to another one. The connections are closed
+    before the daemons are ended."""
     wires = []
 
     def connect(address=None):
@@ -69,22 +63,9 @@ def connect(daemon):
 @pytest.fixture
 def other_daemon():
     """A function that starts a daemon with more flags on a port of its own."""
-    started = []
-
-    def start(*flags):
-        port = next(ports)
-        daemon = Daemon("-port", str(port), *flags, port=port,
-                        log=f"build/log/http-envd-{port}.log")
-        daemon.address = ("127.0.0.1", port)
-        started.append(daemon)
-        return daemon
-
-    yield start
-    complaints = []
-    for daemon in started:
-        if daemon.process.poll() is None:
-            complaints += daemon.stop()
-    assert not complaints, "\n".join(complaints)
+    daemons = Daemons()
+    yield daemons
+    daemons.stop()
 
 
 @pytest.fixture
@@ -99,16 +80,15 @@ def quiet_daemon():
     yield start
     for process in started:
         process.terminate()
-        assert process.wait(10) in (0, -9)
+        assert process.wait(60) in (0, -9)
         process.stderr.close()
 
 
 @pytest.fixture
 def run_envd():
     """A function that runs the daemon's program to its end: (exit code, stdout, stderr)."""
-    def run(*flags, seconds=5):
-        program = os.path.abspath(os.environ.get("ENVD", "build/envd"))
-        done = subprocess.run([program, *flags], capture_output=True, text=True, timeout=seconds,
+    def run(*flags, seconds=60):
+        done = subprocess.run([ENVD, *flags], capture_output=True, text=True, timeout=seconds,
                               stdin=subprocess.DEVNULL, check=False)
         return done.returncode, done.stdout, done.stderr
 

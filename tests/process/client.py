@@ -1,51 +1,10 @@
-"""A client of process.Process that shows every message as it came: Connect with JSON, over a unix
-socket, one connection a call."""
+# SPDX-License-Identifier: Apache-2.0
+"""A client of process.Process that shows every message as it came."""
 
 import base64
-import fcntl
-import http.client
-import json
-import select
-import socket
-import struct
-import termios
 
-SECONDS = 20  # no answer takes longer
-
-
-class Failed(Exception):
-    """The error of a call."""
-
-    def __init__(self, error):
-        super().__init__(f"{error.get('code')}: {error.get('message')}")
-        self.code = error.get("code")
-        self.message = error.get("message", "")
-
-
-def envelope(message, flags=0):
-    data = message if isinstance(message, bytes) else json.dumps(message).encode()
-    return struct.pack(">BI", flags, len(data)) + data
-
-
-class Connection(http.client.HTTPConnection):
-    def __init__(self, path, receive_bytes=0):
-        super().__init__("envd", timeout=SECONDS)
-        self.path = path
-        self.receive_bytes = receive_bytes
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(SECONDS)
-        if self.receive_bytes:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_bytes)
-        self.sock.connect(self.path)
-
-    def unread_bytes(self):
-        """How much of what was sent the daemon has not read (unix(7), SIOCOUTQ)."""
-        return struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
-
-    def is_answered(self):
-        return bool(select.select([self.sock], [], [], 0)[0])
+import connect
+from connect import Connection, Failed, envelope, read_message
 
 
 class Stream:
@@ -63,10 +22,7 @@ class Stream:
 
     def next(self):
         """The next message; None at the end of the stream. Raises what the stream ends with."""
-        header = self.response.read(5)
-        assert len(header) == 5, "the stream ended without its envelope"
-        flags, size = struct.unpack(">BI", header)
-        message = json.loads(self.response.read(size))
+        flags, message = read_message(self.response)
         if flags & 2:
             self.finished = True
             assert self.response.read() == b""
@@ -103,44 +59,11 @@ class Stream:
         self.response.close()
 
 
-class Client:
-    def __init__(self, path):
-        self.path = path
-
-    def _headers(self, kind, user, headers):
-        all_headers = {"Content-Type": kind}
-        if user is not None:
-            credentials = base64.b64encode(f"{user}:".encode()).decode()
-            all_headers["Authorization"] = f"Basic {credentials}"
-        all_headers.update(headers or {})
-        return all_headers
-
-    def begin(self, method, message, user=None, headers=None):
-        """Sends a unary call: the connection, for finish()."""
-        connection = Connection(self.path)
-        connection.request("POST", f"/process.Process/{method}", json.dumps(message),
-                           self._headers("application/json", user, headers))
-        return connection
-
-    @staticmethod
-    def finish(connection):
-        """The answer of a unary call, or Failed."""
-        response = connection.getresponse()
-        body = response.read()
-        connection.close()
-        answer = json.loads(body) if body else {}
-        if response.status != 200:
-            raise Failed(answer)
-        return answer
-
-    def call(self, method, message, user=None, headers=None):
-        return self.finish(self.begin(method, message, user, headers))
+class Client(connect.Client):
+    service = "process.Process"
 
     def stream(self, method, message, user=None, headers=None, receive_bytes=0, body=None):
-        connection = Connection(self.path, receive_bytes)
-        connection.request("POST", f"/process.Process/{method}",
-                           envelope(message) if body is None else body,
-                           self._headers("application/connect+json", user, headers))
+        connection = self.open(method, message, user, headers, receive_bytes, body)
         response = connection.getresponse()
         assert response.status == 200, response.read()
         return Stream(connection, response)
@@ -208,7 +131,7 @@ class InputStream:
     """StreamInput: the request is sent piece by piece."""
 
     def __init__(self, client):
-        self.connection = Connection(client.path)
+        self.connection = Connection(client.address)
         self.connection.putrequest("POST", "/process.Process/StreamInput")
         self.connection.putheader("Content-Type", "application/connect+json")
         self.connection.putheader("Transfer-Encoding", "chunked")
@@ -237,10 +160,7 @@ class InputStream:
         assert response.status == 200
         messages = []
         while True:
-            header = response.read(5)
-            assert len(header) == 5
-            flags, size = struct.unpack(">BI", header)
-            message = json.loads(response.read(size))
+            flags, message = read_message(response)
             if flags & 2:
                 self.connection.close()
                 if "error" in message:

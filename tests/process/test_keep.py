@@ -200,7 +200,7 @@ def test_a_start_that_is_repeated(envd):
     path = os.path.join(WORLD, "once")
     headers = {**KEEP, "X-Envd-Start-Key": "repeated"}
     request = {"process": {"cmd": "sh", "args": ["-c", f"echo x >>{path}; echo begun; sleep 100"]}}
-    lost = Connection(envd.path)
+    lost = Connection(envd.address)
     lost.request("POST", "/process.Process/Start", envelope(request),
                  {"Content-Type": "application/connect+json", **headers})
     lost.close()

@@ -264,7 +264,8 @@ def test_a_limit_is_resource_exhausted():
     daemon = Daemon(processes=2)
     holders = []
     try:
-        # Processes of that uid elsewhere on the machine count too.
+        # The kernel refuses an exec if the user had more than two before it. Processes of that uid
+        # elsewhere on the machine count too.
         with pytest.raises(Failed) as failed:
             while len(holders) < 10:
                 holders.append(daemon.client.start("sleep", "1000", user="user"))
@@ -272,6 +273,7 @@ def test_a_limit_is_resource_exhausted():
     finally:
         for holder in holders:
             daemon.client.kill(holder.pid)
+            holder.close()
         daemon.stop()
 
 

@@ -13,9 +13,10 @@ import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(TOP, "tests", "process"))
+sys.path[:0] = [os.path.join(TOP, "tests", name) for name in ("process", "lib")]
 
-from client import Client, Connection  # noqa: E402
+from client import Client  # noqa: E402
+from connect import Connection  # noqa: E402
 
 ENVD = os.path.abspath(os.environ.get("ENVD", os.path.join(TOP, "build", "envd")))
 PEER = os.environ.get("PEER") and os.path.abspath(os.environ["PEER"])
@@ -23,6 +24,7 @@ WORLD = os.environ["WORLD"]
 CGROUP_ROOT = os.environ["CGROUP_ROOT"]
 NEXT = "/usr/bin/envd.next"
 PORT = 49983
+ADDRESS = ("127.0.0.1", PORT)
 
 
 def wait_for(condition, seconds=30):
@@ -32,13 +34,6 @@ def wait_for(condition, seconds=30):
         assert time.monotonic() < until, "it did not come to pass"
         time.sleep(0.005)
     return result
-
-
-class TcpConnection(http.client.HTTPConnection):
-    """As client.Connection, which speaks to a unix socket: the reference knows TCP alone."""
-
-    def __init__(self, _path, _receive_bytes=0):
-        super().__init__("127.0.0.1", PORT, timeout=30)
 
 
 class Daemon:
@@ -54,11 +49,11 @@ class Daemon:
                 env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, cwd="/",
                 stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file)
         self.pid = self.process.pid
-        self.client = Client("")
+        self.client = Client(ADDRESS)
         wait_for(self.is_healthy)
 
     def request(self, method, path, body=None, headers=None):
-        connection = TcpConnection("")
+        connection = Connection(ADDRESS)
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
         response.body = response.read()
@@ -117,12 +112,6 @@ class Daemon:
         self.process.wait(20)
         log = self.log()
         assert "Sanitizer" not in log and "runtime error" not in log, log
-
-
-@pytest.fixture(autouse=True)
-def tcp_client(monkeypatch):
-    import client
-    monkeypatch.setattr(client, "Connection", TcpConnection)
 
 
 @pytest.fixture

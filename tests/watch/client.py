@@ -1,28 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of the watch methods that shows every message as it came: Connect with JSON, one
-connection a call."""
+"""A client of the watch methods that shows every message as it came."""
 
-import base64
 import http.client
 import io
 import json
 import os
 import select
-import socket
 import struct
 import time
 
-SECONDS = 30  # nothing that is waited for takes longer
+import connect
+from connect import Failed, envelope
+from wait import SECONDS
+
 KINDS = ("CREATE", "WRITE", "REMOVE", "RENAME", "CHMOD")
-
-
-class Failed(Exception):
-    """The error of a call."""
-
-    def __init__(self, error):
-        super().__init__(f"{error.get('code')}: {error.get('message')}")
-        self.code = error.get("code")
-        self.message = error.get("message", "")
 
 
 class Event:
@@ -37,24 +28,6 @@ class Event:
 
     def __repr__(self):
         return f"{self.kind} {self.name}"
-
-
-def envelope(message, flags=0):
-    data = json.dumps(message).encode()
-    return struct.pack(">BI", flags, len(data)) + data
-
-
-class Connection(http.client.HTTPConnection):
-    def __init__(self, port, receive_bytes=0):
-        super().__init__("127.0.0.1", port, timeout=SECONDS)
-        self.receive_bytes = receive_bytes
-
-    def connect(self):
-        self.sock = socket.socket()
-        self.sock.settimeout(SECONDS)
-        if self.receive_bytes:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_bytes)
-        self.sock.connect((self.host, self.port))
 
 
 class Chunks:
@@ -109,43 +82,17 @@ class Chunks:
         return False
 
 
-class Client:
-    def __init__(self, port):
-        self.port = port
-
-    @staticmethod
-    def _headers(kind, user, headers):
-        all_headers = {"Content-Type": kind}
-        if user is not None:
-            all_headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:".encode()).decode()
-        return all_headers | (headers or {})
+class Client(connect.Client):
+    service = "filesystem.Filesystem"
 
     def send(self, method, path, body=None, kind="application/json", user=None, headers=None):
         """Any request: the status, the headers and the body of the answer."""
-        connection = Connection(self.port)
-        connection.request(method, path, body, self._headers(kind, user, headers))
-        response = connection.getresponse()
-        answer = response.read()
-        connection.close()
-        return response.status, response.headers, answer
+        answer = self.request(method, path, body, self.headers(kind, user, headers))
+        return answer.status, answer.headers, answer.body
 
-    def call(self, method, message, **how):
-        """A unary call: the answer, or Failed."""
-        status, _, body = self.send("POST", f"/filesystem.Filesystem/{method}",
-                                    json.dumps(message), **how)
-        answer = json.loads(body) if body else {}
-        if status != 200:
-            raise Failed(answer)
-        return answer
-
-    def open(self, path, recursive=False, entry=False, network=False, body=None, user=None,
-             headers=None, receive_bytes=0):
+    def open(self, path, recursive=False, entry=False, network=False, **how):
         """WatchDir; of its answer the head is read."""
-        if body is None:
-            body = envelope(request(path, recursive, entry, network))
-        connection = Connection(self.port, receive_bytes)
-        connection.request("POST", "/filesystem.Filesystem/WatchDir", body,
-                           self._headers("application/connect+json", user, headers))
+        connection = super().open("WatchDir", request(path, recursive, entry, network), **how)
         return Stream(connection, Chunks(connection), path)
 
     def watch(self, path, *options, **more):

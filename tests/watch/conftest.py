@@ -4,63 +4,36 @@
 import contextlib
 import fcntl
 import os
-import resource
 import subprocess
-import sys
 import tempfile
-import time
 
 import pytest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, HERE)
+import daemon as base
+from client import Client
+from daemon import ENVD, TOP  # noqa: F401
+from wait import wait_for
 
-from client import SECONDS, Client  # noqa: E402
-
-ENVD = os.path.abspath(os.environ.get("ENVD", os.path.join(TOP, "build", "envd")))
 WORLD = os.environ["WORLD"]
-FIRST_PORT = 20000  # below those that the kernel gives to clients
 QUEUE = "/proc/sys/fs/inotify/max_queued_events"
 LOCK = "/tmp/envd-watch-queue.lock"
 
 
-class Daemon:
-    """A daemon on a port of its own. `user_limits`: inotify's limits, which are those of a user
-    namespace, e.g. {"max_inotify_watches": 10}."""
+class Daemon(base.Daemon):
+    """A daemon on a port of its own, with a client. `user_limits`: inotify's limits, which are those of
+    a user namespace, e.g. {"max_inotify_watches": 10}."""
 
-    count = 0
+    more_descriptors = 2  # spare inotify instances
 
     def __init__(self, *flags, user_limits=None):
-        Daemon.count += 1
-        port = FIRST_PORT + Daemon.count
-        self.log_path = os.path.join(TOP, "build", "log", f"watch-envd-{Daemon.count}.log")
-        command = [ENVD, "-isnotfc", "-port", str(port), *flags]
+        wrap = ()
         if user_limits:
             script = "".join(f"echo {value} >/proc/sys/user/{name} && "
                              for name, value in user_limits.items())
-            command = ["unshare", "--user", "--map-root-user",
-                       "sh", "-c", f'{script} exec "$@"', "sh", *command]
-
-        def prepare():
-            resource.setrlimit(resource.RLIMIT_NOFILE, (20000, 20000))
-
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, preexec_fn=prepare)
-        self.pid = self.process.pid
-        self.client = Client(port)
-        wait_for(self._answers)
-
-    def _answers(self):
-        assert self.process.poll() is None, self.log()
-        with contextlib.suppress(OSError):
-            return self.client.send("GET", "/health")
-        return False
-
-    def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as log:
-            return log.read()
+            wrap = ("unshare", "--user", "--map-root-user",
+                    "sh", "-c", f'{script} exec "$@"', "sh")
+        super().__init__(*flags, wrap=wrap)
+        self.client = Client(self.address)
 
     def instances(self):
         """The number of watches of each of its inotify instances. The spare one, which has none, is
@@ -69,31 +42,11 @@ class Daemon:
         for fd in os.listdir(f"/proc/{self.pid}/fd"):
             with contextlib.suppress(OSError):
                 if os.readlink(f"/proc/{self.pid}/fd/{fd}") == "anon_inode:inotify":
-                    with open(f"/proc/{self.pid}/fdinfo/{fd}", encoding="ascii") as f:
-                        counts.append(sum(line.startswith("inotify wd:") for line in f))
+                    counts.append(self.proc(f"fdinfo/{fd}").count("\ninotify wd:"))
         return sorted(count for count in counts if count)
 
     def memory_kib(self):
-        with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as f:
-            return next(int(line.split()[1]) for line in f if line.startswith("Private_Dirty:"))
-
-    def stop(self):
-        self.process.terminate()
-        code = self.process.wait(SECONDS)
-        log = self.log()
-        assert code in (0, -15), log
-        assert "Sanitizer" not in log and "runtime error" not in log, log
-
-
-def wait_for(condition, seconds=SECONDS, pause_seconds=0.005):
-    """Waits until the condition holds, and returns what it gave."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(pause_seconds)
+        return self.private_kib()
 
 
 @contextlib.contextmanager

@@ -279,7 +279,7 @@ def network(directory):
     """A FUSE file system, on the directory `net`."""
     sh(directory, "mkdir net")
     fuse = Fuse(f"{directory}/net")
-    yield fuse.path
+    yield fuse.where
     fuse.close()
 
 

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon under test: how it is started, what can be asked of it, and what it may not leave behind.
+
+A suite's conftest.py derives its own class where its daemons have more flags or other addresses."""
+
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import re
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+
+from connect import Answer, Connection
+from wait import wait_for
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ENVD = os.path.join(TOP, os.environ.get("ENVD") or "build/envd")
+SANITIZED = "san" in os.path.basename(ENVD)
+LOG_DIR = os.environ.get("ENVD_LOG_DIR", os.path.join(TOP, "build", "log"))
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_CAPBSET_DROP, CAP_SYS_TIME = 24, 25
+
+# Below the ports that the kernel gives to clients.
+ports = itertools.count(23000)
+
+
+class Daemon:
+    """A running envd. It listens at `address`: a port of its own on all addresses, if None is given;
+    the path of a unix socket; or what a -listen among the flags says.
+
+    uid: its user. nofile: its limits of descriptors, (soft, hard). prepare: called in the child before
+    its exec. keep_fds: descriptors that it inherits. wrap: a command that runs it."""
+
+    flags = shlex.split(os.environ.get("ENVD_FLAGS", "-isnotfc"))
+    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                   "ENVD_TEST_SECRET": "of the daemon alone"}
+    count = itertools.count(1)
+    # Descriptors that it may have more at the end than at its beginning.
+    more_descriptors = 0
+
+    def __init__(self, *flags, address=None, uid=None, nofile=None, prepare=None, keep_fds=(),
+                 wrap=(), command=None, log=None):
+        self.token = None
+        if address is None:
+            address = ("127.0.0.1", next(ports))
+        self.address = address
+        if "-listen" not in flags and "-port" not in flags:
+            flags = (*(("-listen", f"unix:{address}") if isinstance(address, str) else
+                       ("-port", str(address[1]))), *flags)
+        # Another user may not reach the directory that it was built in.
+        program = shutil.copy(ENVD, os.environ["WORLD"]) if uid else ENVD
+
+        def child():
+            # No test may move the machine's clock, as an /init can.
+            LIBC.prctl(PR_CAPBSET_DROP, CAP_SYS_TIME, 0, 0, 0)
+            if nofile:
+                resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
+            if prepare:
+                prepare()
+            if uid:
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
+
+        self.log_path = os.path.join(LOG_DIR, f"envd-{next(self.count)}.log") if log is None else log
+        if isinstance(self.log_path, (str, os.PathLike)):
+            log = open(self.log_path, "wb")
+        with log:
+            self.process = subprocess.Popen(
+                [*wrap, *(command or [program]), *self.flags, *flags], env=self.environment, cwd="/",
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=child,
+                pass_fds=keep_fds)
+        self.pid = self.process.pid
+        wait_for(self.answers, lambda: "the first answer: " + self.log())
+        # The loop, and the thread that KILLs keep; and one of the sanitizer's own.
+        self.threads_at_rest = 3 if "tsan" in ENVD else 2
+        self.held = self.descriptors()
+
+    # ---- requests ----
+
+    def answers(self):
+        assert self.process.poll() is None, f"the daemon ended: {self.log()}"
+        try:
+            return self.request("GET", "/health").status == 204
+        except OSError:
+            return False
+
+    def request(self, method, path, body=None, token=None, headers=None):
+        fields = dict(headers or {}) | ({} if token is None else {"X-Access-Token": token})
+        connection = Connection(self.address)
+        try:
+            connection.request(method, path, body=body, headers=fields)
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def init(self, **fields):
+        return self.request("POST", "/init", json.dumps(fields))
+
+    def envs(self, token=None):
+        return self.request("GET", "/envs", token=token).json()
+
+    def metrics(self, token=None):
+        """The OpenMetrics samples, by name and labels."""
+        answer = self.request("GET", "/metrics", token=token,
+                              headers={"Accept": "application/openmetrics-text"})
+        lines = answer.body.decode().splitlines()
+        assert lines[-1] == "# EOF"
+        return {name: float(value) for name, _, value in
+                (line.rpartition(" ") for line in lines if not line.startswith("#"))}
+
+    # ---- what it holds ----
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def proc(self, name):
+        with open(f"/proc/{self.pid}/{name}", encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def descriptors(self):
+        """What its descriptors refer to, sorted; those of connections are left out."""
+        found = []
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                found.append(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
+            except OSError:
+                pass
+        return sorted(re.sub(r":\[\d+\]", "", name) for name in found
+                      if not name.startswith("socket:"))
+
+    def children(self):
+        """Process ids whose parent it is, zombies too."""
+        found = []
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(OSError):  # a thread that ends meanwhile
+                found += map(int, self.proc(f"task/{task}/children").split())
+        return found
+
+    def threads(self):
+        """How many it has more than at rest."""
+        return len(os.listdir(f"/proc/{self.pid}/task")) - self.threads_at_rest
+
+    def private_kib(self, *kinds):
+        """Its own memory; kinds are "Clean" and "Dirty", Dirty if none is named."""
+        fields = dict(line.split(":", 1) for line in self.proc("smaps_rollup").splitlines()[1:])
+        return sum(int(fields[f"Private_{kind}"].split()[0]) for kind in kinds or ("Dirty",))
+
+    def report(self):
+        """What it says of its state (SIGUSR1)."""
+        before = len(self.log())
+        os.kill(self.pid, signal.SIGUSR1)
+        wait_for(lambda: "\nwatches:" in self.log()[before:], "the report")
+        return self.log()[before:]
+
+    def budgets(self):
+        """Its budgets that are not at zero."""
+        used = re.findall(r"budget of ([^:]+): (\d+) used", self.report())
+        assert used, "the report names no budget"
+        return {name: int(n) for name, n in used if n != "0"}
+
+    # ---- its end ----
+
+    def leftovers(self):
+        """What it holds more than an unused daemon, as text; "" where that is nothing."""
+        found = [f"budget of {name}: {n}" for name, n in self.budgets().items()]
+        more = list(self.descriptors())
+        for name in self.held:
+            if name in more:
+                more.remove(name)
+        if len(more) > self.more_descriptors:
+            found.append(f"descriptors: {more}")
+        if self.threads() > 0:
+            found.append(f"threads: {self.threads()}")
+        if pids := self.children():
+            found.append(f"children: {pids}")
+        return "; ".join(found)
+
+    def kill_started(self):
+        """Kills what tests have started and left: each process has a session, and a group, of its own."""
+        for pid in self.children():
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def settle(self):
+        """Waits until nothing is left of what its clients had."""
+        self.kill_started()
+        text = [""]
+
+        def settled():
+            text[0] = self.leftovers()
+            return not text[0]
+
+        wait_for(settled, lambda: f"an end of {text[0]}", pause_seconds=0.05)
+
+    def terminate(self):
+        """SIGTERM: what there is to complain about."""
+        complaints = []
+        if self.process.poll() is not None:
+            complaints.append(f"the daemon had ended with {self.process.returncode}: {self.log()}")
+        self.process.terminate()
+        try:
+            code = self.process.wait(60)
+            if code not in (0, -15):
+                complaints.append(f"the daemon ended with {code}: {self.log()}")
+        except subprocess.TimeoutExpired:
+            complaints.append("the daemon goes on after SIGTERM")
+            self.process.kill()
+            self.process.wait()
+        if isinstance(self.log_path, (str, os.PathLike)):
+            log = self.log()
+            if "Sanitizer" in log or "runtime error" in log:
+                complaints.append(log)
+        return complaints
+
+    def stop(self):
+        """Ends it in order. A daemon that keeps something of its clients fails here."""
+        complaints = []
+        if self.process.poll() is None and isinstance(self.log_path, (str, os.PathLike)):
+            try:
+                self.settle()
+            except AssertionError as error:
+                complaints.append(str(error))
+        complaints += self.terminate()
+        assert not complaints, "\n".join(complaints)
+        return complaints
+
+    end = stop
+
+
+class Daemons:
+    """Starts daemons for one test. At its end those that still run are ended in order."""
+
+    def __init__(self, kind=Daemon):
+        self.kind = kind
+        self.started = []
+
+    def __call__(self, *flags, **how):
+        self.started.append(self.kind(*flags, **how))
+        return self.started[-1]
+
+    def stop(self):
+        complaints = []
+        for daemon in self.started:
+            if daemon.process.poll() is None:
+                try:
+                    daemon.stop()
+                except AssertionError as error:
+                    complaints.append(str(error))
+        assert not complaints, "\n".join(complaints)

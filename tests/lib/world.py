@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What surrounds the tests of a suite: namespaces, users, file systems, addresses.
+
+A suite runs as the first process of its own network, mount, process and IPC namespaces. So two runs of
+one suite, from two clones, do not meet: each has all ports, and what it mounts or starts ends with it.
+Each suite has a function below; it is called as root, in the namespaces, with the path of an empty
+directory (WORLD) that is removed when the suite has ended.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import time
+
+NAMESPACES = ("--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+def loopback_up():
+    """SIOCSIFFLAGS with IFF_UP (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        fcntl.ioctl(s, 0x8914, struct.pack("16sH14x", b"lo", 1))
+
+
+def mount(*arguments):
+    subprocess.run(["mount", *map(str, arguments)], check=True)
+
+
+def bind(source, target):
+    os.makedirs(target, exist_ok=True) if os.path.isdir(source) else None
+    mount("--bind", source, target)
+
+
+def users(world, home_mode=0o755, keep=False, more=()):
+    """/etc/passwd and /etc/group of the suite: root, the default user, and `user`, uid 1000, who is in
+    the group crew (gid 2000) too. Both have an empty home directory below WORLD. `keep`: the machine's
+    other users stay. `more`: further lines of passwd."""
+    for name, uid in ("root", 0), ("user", 1000):
+        os.mkdir(f"{world}/{name}")
+        os.chmod(f"{world}/{name}", home_mode)
+        os.chown(f"{world}/{name}", uid, uid)
+    made = {
+        "passwd": [f"root:x:0:0:root:{world}/root:/bin/bash",
+                   f"user:x:1000:1000:A user:{world}/user:/bin/bash", *more],
+        "group": ["root:x:0:", "user:x:1000:", "crew:x:2000:user"],
+    }
+    for name, lines in made.items():
+        with open(f"/etc/{name}", encoding="utf-8") as f:
+            others = f.read().splitlines()
+        names = {line.split(":")[0] for line in lines}
+        ids = {line.split(":")[2] for line in lines}
+        lines += [line for line in others if line.count(":") >= 3 and (keep or line.startswith("tty:"))
+                  and line.split(":")[0] not in names and line.split(":")[2] not in ids]
+        with open(f"{world}/{name}", "w", encoding="utf-8") as f:
+            f.write("\n".join(lines) + "\n")
+        bind(f"{world}/{name}", f"/etc/{name}")
+
+
+# ---- the suites ----
+
+def cgroup(world, stack):
+    """A directory of the kernel's cgroup2, which is removed at the end: CGROUP_ROOT."""
+    with open("/proc/mounts", encoding="utf-8") as f:
+        mounts = [line.split() for line in f]
+    hierarchy = next((m[1] for m in mounts if m[2] == "cgroup2"), None)
+    if hierarchy is None:
+        hierarchy = f"{world}/cgroup2"
+        os.mkdir(hierarchy)
+        mount("-t", "cgroup2", "none", hierarchy)
+        stack.callback(subprocess.run, ["umount", hierarchy], check=False)
+    top = os.environ["CGROUP_ROOT"] = f"{hierarchy}/envd-test-{os.path.basename(world)}"
+    os.mkdir(top)
+    stack.callback(remove_cgroups, top)
+
+
+def remove_cgroups(top):
+    """A cgroup lets go of its processes a moment after they have ended."""
+    with open(f"{top}/cgroup.kill", "w", encoding="ascii") as f:
+        f.write("1")
+    for _ in range(200):
+        for directory, _, _ in os.walk(top, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        if not os.path.exists(top):
+            return
+        time.sleep(0.1)
+    print(f"{top}: not removed")
+
+
+def cmd(_world, _stack):
+    pass
+
+
+def control(world, _stack):
+    """The addresses of the platform: 169.254.169.254 for the metadata service, 169.254.0.21 for
+    forwarded ports. The files that /init changes are copies. The clock is the machine's: no test may
+    move it."""
+    for address in "169.254.169.254", "169.254.0.21":
+        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+    mount("-t", "tmpfs", "-o", "mode=755", "none", "/run")
+    shutil.copy("/etc/hosts", f"{world}/hosts")
+    bind(f"{world}/hosts", "/etc/hosts")
+    # The daemon looks for mount and iptables in /usr/local/sbin first: the stand-ins go there.
+    for name, target in (("certs", "/etc/ssl/certs"), ("sbin", "/usr/local/sbin"),
+                         ("local", "/usr/local/share/ca-certificates")):
+        os.mkdir(f"{world}/{name}")
+        bind(f"{world}/{name}", target)
+
+
+def files(world, _stack):
+    users(world)
+
+
+def http(_world, _stack):
+    pass
+
+
+def process(world, _stack):
+    """One user more: nohome, uid 1001, whose home directory does not exist."""
+    users(world, home_mode=0o700, more=[f"nohome:x:1001:1000::{world}/nohome:/bin/sh"])
+
+
+def sdk(world, _stack):
+    """The SDKs' debug mode talks to localhost:49983. They read variables, too: only the suite's count."""
+    users(world, home_mode=0o700, keep=True)
+    for name in [name for name in os.environ if name.startswith("E2B_")]:
+        del os.environ[name]
+
+
+def watch(world, stack):
+    """A file system of the suite's own, so that nobody else's changes are seen."""
+    mount("-t", "tmpfs", "-o", "mode=755,size=2g", "envd-watch", world)
+    stack.callback(subprocess.run, ["umount", "-l", world], check=False)
+    users(world, home_mode=0o700)
+    os.environ["HOME"] = f"{world}/root"
