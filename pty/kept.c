@@ -240,8 +240,8 @@ static uint32_t skip_early(struct kept_cursor *cursor, enum output_kind kind, ui
 int kept_next(const struct kept *kept, struct kept_cursor *cursor, size_t max_bytes,
 	      enum output_kind *ret_kind, const uint8_t **ret_data, size_t *ret_n)
 {
-	uint32_t header, length, rest;
-	enum output_kind kind;
+	uint32_t header, length, rest = 0;
+	enum output_kind kind = OUTPUT_STDOUT;
 	size_t place;
 
 	if (cursor->at < kept->first)

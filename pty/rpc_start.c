@@ -21,6 +21,7 @@
 #include "pty/cgroup/cgroup.h"
 #include "pty/environment.h"
 #include "pty/keep.h"
+#include "pty/limits.h"
 #include "pty/rpc.h"
 #include "pty/spawn.h"
 #include "rpc/context.h"
@@ -69,6 +70,7 @@ struct start {
 	struct cgroup *cgroup;	   /* to begin in; NULL: the daemon's */
 	struct budget_share share; /* charged for what the process keeps */
 	bool ends_with_leader;
+	struct limits limits;
 	struct keep keep;
 	struct start_key *key; /* NULL: the request has none, or it joined another */
 	bool is_system;
@@ -303,6 +305,7 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 		return;
 	}
 	if (r < 0 || choose_scope(start, &err) < 0 || choose_end(start, &err) < 0 ||
+	    limits_parse(rpc_call_header(call, "x-envd-limits"), &start->limits, &err) < 0 ||
 	    keep_parse(call, &start->keep, &err) < 0 || prepare_spawn(start, &err) < 0 ||
 	    refuse_while_frozen(start, &err) < 0 || take_budget(start, &err) < 0) {
 		rpc_fail(call, &err);
@@ -367,6 +370,9 @@ static void start_run(struct work *work)
 		if (start->result < 0)
 			error_prefix(&start->err, "error starting process '%s'", s->argv[0]);
 	}
+	s->limits = &start->limits;
+	if (start->result == 0)
+		start->result = limits_apply_cgroup(&start->limits, start->cgroup, &start->err);
 	if (start->result == 0)
 		start->result = spawn_run(s, &start->err);
 	fd_close(&s->cgroup_fd);

@@ -165,7 +165,8 @@ static enum error_code code_of(int errnum)
 }
 
 /* Turns a child's report into an error. */
-static int explain(const struct spawn *s, enum spawn_step step, int errnum, struct error *err)
+static int explain(const struct spawn *s, enum spawn_step step, enum limit_name limit, int errnum,
+		   struct error *err)
 {
 	static const char *const doing[] = {
 		[SPAWN_CGROUP] = "enter the cgroup of",
@@ -179,6 +180,9 @@ static int explain(const struct spawn *s, enum spawn_step step, int errnum, stru
 	if (step == SPAWN_CWD)
 		return error_set_errno(err, ERROR_INVALID_ARGUMENT, errnum,
 				       "cwd '%s' cannot be entered", s->cwd);
+	if (step == SPAWN_LIMIT)
+		return error_set_errno(err, ERROR_FAILED_PRECONDITION, errnum,
+				       "X-Envd-Limits: %s cannot be applied", limits_name(limit));
 	if (step == SPAWN_EXEC)
 		return error_set_errno(err,
 				       errnum == E2BIG ? ERROR_INVALID_ARGUMENT : code_of(errnum),
@@ -276,8 +280,10 @@ static pid_t clone_child(struct spawn *s, struct spawn_child *report)
 int spawn_run(struct spawn *s, struct error *err)
 {
 	struct spawn_child report = {.spawn = s, .defaults = &defaults, .fds = {-1, -1, -1}};
-	int r;
+	int r, i;
 
+	for (i = 0; i < LIMIT_NAMES; i++)
+		report.resources[i] = limits_resource((enum limit_name)i);
 	pthread_once(&inspect_once, inspect_process);
 	r = make_stdio(s, report.fds);
 	if (r == 0)
@@ -292,5 +298,5 @@ int spawn_run(struct spawn *s, struct error *err)
 		return 0;
 	reap(s);
 	spawn_close(s);
-	return explain(s, report.failed_at, report.failed_errno, err);
+	return explain(s, report.failed_at, report.failed_limit, report.failed_errno, err);
 }

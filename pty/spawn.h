@@ -22,6 +22,8 @@
 
 #include "base/error.h"
 
+struct limits;
+
 struct spawn {
 	/* ---- What to run. Borrowed until spawn_run has returned. ---- */
 
@@ -52,6 +54,8 @@ struct spawn {
 	bool pty; /* a terminal of cols × rows instead of three pipes */
 	uint16_t cols, rows;
 	bool stdin_pipe; /* otherwise stdin is at its end (not for a terminal) */
+
+	const struct limits *limits; /* the resource limits and nice of it; NULL: none */
 
 	int cgroup_fd;	     /* the directory of a cgroup, for CLONE_INTO_CGROUP; -1: none */
 	int cgroup_procs_fd; /* a cgroup.procs that the child writes itself into; -1: none */

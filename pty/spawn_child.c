@@ -96,6 +96,28 @@ CHILD_CODE static void reset_process(const struct spawn_defaults *d)
 			syscall(SYS_prlimit64, 0, i, &d->limits[i], NULL);
 }
 
+/* The limits of this one process, while the child is still privileged. */
+CHILD_CODE static void set_limits(struct spawn_child *c)
+{
+	const struct limits *limits = c->spawn->limits;
+	struct rlimit limit;
+	long r;
+	int i;
+
+	for (i = 0; limits && i < LIMIT_NAMES; i++) {
+		if (!limits->of[i].set || (c->resources[i] < 0 && i != LIMIT_NICE))
+			continue;
+		limit.rlim_cur = limit.rlim_max = limits->of[i].number;
+		if (i == LIMIT_NICE)
+			r = syscall(SYS_setpriority, PRIO_PROCESS, 0, limits->of[i].nice);
+		else
+			r = syscall(SYS_prlimit64, 0, c->resources[i], &limit, NULL);
+		c->failed_limit = (enum limit_name)i;
+		if (r < 0)
+			fail(c, SPAWN_LIMIT, errno);
+	}
+}
+
 /* An input that is at its end: /dev/null, or in an image without it a pipe without a writer. */
 CHILD_CODE static int open_nothing(void)
 {
@@ -291,6 +313,7 @@ CHILD_CODE void spawn_child_main(void *arg)
 
 	leave_daemon(c);
 	reset_process(c->defaults);
+	set_limits(c);
 	set_stdio(c);
 	become_user(c);
 	enter_directory(c);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <sys/resource.h>
 
+#include "pty/limits.h"
 #include "pty/spawn.h"
 
 /* Holds a path of 4 KiB and the frames of system calls. */
@@ -32,6 +33,7 @@ enum spawn_step {
 	SPAWN_STDIO,
 	SPAWN_TERMINAL,
 	SPAWN_USER,
+	SPAWN_LIMIT,
 	SPAWN_CWD,
 	SPAWN_EXEC,
 };
@@ -40,9 +42,11 @@ struct spawn_child {
 	struct spawn *spawn;
 	const struct spawn_defaults *defaults;
 	int fds[3]; /* become 0, 1, 2; all above 2; -1: an input that is at its end */
+	int resources[LIMIT_NAMES]; /* limits_resource of each */
 	/* The report: the step that failed, its errno, and whether "/" replaced the directory. */
 	volatile enum spawn_step failed_at;
 	volatile int failed_errno;
+	volatile enum limit_name failed_limit; /* SPAWN_LIMIT */
 	volatile bool cwd_replaced;
 };
 

@@ -129,6 +129,25 @@ int cgroup_kill(const struct cgroup *cg)
 	return cgroup_file_write(group_fd(cg), path, "1");
 }
 
+int cgroup_limit(const struct cgroup *cg, const char *controller, const char *file,
+		 const char *value)
+{
+	char path[64], enable[32];
+	int r;
+
+	if (!cg->made)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "%s/%s", cg->name, file);
+	r = cgroup_file_write(group_fd(cg), path, value);
+	if (r != -ENOENT)
+		return r;
+	/* Where that fails there is no file afterwards, either. */
+	snprintf(enable, sizeof(enable), "+%s", controller);
+	cgroup_file_write(cg->all->root_fd, "cgroup.subtree_control", enable);
+	cgroup_file_write(group_fd(cg), "cgroup.subtree_control", enable);
+	return cgroup_file_write(group_fd(cg), path, value);
+}
+
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
 {
 	FD_AUTO int fd = -1;

@@ -69,6 +69,14 @@ int cgroup_kill(const struct cgroup *cg);
  */
 int cgroup_open_members(const struct cgroup *cg);
 
+/*
+ * Gives the cgroup a controller ("memory") and writes one of its files. The controller is turned on
+ * for all cgroups of processes in the group, and stays on. 0; -ENOENT: the cgroup was not made, or
+ * the controller is not available; or another -errno. Worker.
+ */
+int cgroup_limit(const struct cgroup *cg, const char *controller, const char *file,
+		 const char *value);
+
 /* Any thread. 0 or -errno. */
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
 

@@ -160,3 +160,24 @@ def test_a_group_that_takes_no_more(daemon, envd, tree):
     envd.kill(stream.pid)
     stream.drain()
     assert is_dead(stream.pid)
+
+
+def test_limits_of_the_cgroup(envd, tree):
+    """X-Envd-Limits are written to the process' own cgroup where the kernel has the controller; where
+    it has none the start fails and names the limit, and no cgroup stays."""
+    controllers = read(tree.at("cgroup.controllers")).split()
+    files = {"pids": ("pids", "pids.max", "17"), "memory-high": ("memory", "memory.high", "17825792"),
+             "cpu-weight": ("cpu", "cpu.weight", "17")}
+    for name, (controller, file, shown) in files.items():
+        limits = {"X-Envd-Limits": f"{name}={'17M' if name == 'memory-high' else '17'}"}
+        if controller in controllers:
+            stream = envd.start("sleep", "100", headers=limits)
+            group = tree.children("user")[-1]
+            assert read(tree.at("user", group, file)).strip() == shown
+            envd.kill(stream.pid)
+            stream.drain()
+            continue
+        with pytest.raises(Failed) as failed:
+            envd.start("sleep", "100", headers=limits)
+        assert failed.value.code == "failed_precondition" and name in failed.value.message
+    wait_for(lambda: tree.children("user") == [], "the removal of the groups")

@@ -307,3 +307,31 @@ def test_a_child_that_is_stopped_before_its_exec(envd, daemon):
     assert failed.value.code == "aborted" and "stopped by a signal" in failed.value.message
     assert not os.path.exists(f"/proc/{stopped[0]}")
     assert envd.run("true").end["status"] == "exit status 0"
+
+
+# ---- X-Envd-Limits ----
+
+def test_limits(envd):
+    """Limits of one process: they hold for it, and the next one has none of them."""
+    limits = "nofile=123, core=0,fsize=2K , nice=7"
+    script = "ulimit -n; ulimit -c; ulimit -f; nice; ulimit -H -n"
+    assert envd.output(script, headers={"X-Envd-Limits": limits}, user="user") == \
+        ["123", "0", "4", "7", "123"]
+    assert envd.output("ulimit -n; nice") == [str(NOFILE), "0"]
+
+
+@pytest.mark.parametrize("limits, code, name", [
+    ("memory=1G", "failed_precondition", "memory"),  # this daemon has no cgroups
+    ("pids=10, nofile=5", "failed_precondition", "pids"),
+    ("nofile=1000000000000", "failed_precondition", "nofile"),
+    ("memory=1X", "invalid_argument", "memory"), ("cpu=0", "invalid_argument", "cpu"),
+    ("cpu=1.", "invalid_argument", "cpu"), ("nice=20", "invalid_argument", "nice"),
+    ("cpu-weight=0", "invalid_argument", "cpu-weight"), ("nofile", "invalid_argument", "nofile"),
+    ("core=0,core=1", "invalid_argument", "core"), ("speed=9", "invalid_argument", "speed"),
+    ("", "invalid_argument", "''"),
+])
+def test_limits_that_cannot_be(envd, limits, code, name):
+    """What cannot be applied is an error that names it, and never left out in silence."""
+    with pytest.raises(Failed) as failed:
+        envd.run("true", headers={"X-Envd-Limits": limits})
+    assert failed.value.code == code and name in failed.value.message

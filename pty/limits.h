@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The limits of one process (X-Envd-Limits on Start, docs/processes.md): "NAME=VALUE, …".
+ *
+ * | name                        | value              | set by                                     |
+ * |-----------------------------|--------------------|--------------------------------------------|
+ * | memory, memory-high         | bytes, K, M, G     | memory.max, memory.high of its cgroup      |
+ * | pids                        | a number           | pids.max                                   |
+ * | cpu                         | CPUs, as 1.5       | cpu.max with a period of 100 ms            |
+ * | cpu-weight, io-weight       | 1 … 10000          | cpu.weight, io.weight                      |
+ * | nofile                      | a number           | RLIMIT_NOFILE                              |
+ * | core, fsize                 | bytes, K, M, G     | RLIMIT_CORE, RLIMIT_FSIZE                  |
+ * | nice                        | -20 … 19           | setpriority(2)                             |
+ *
+ * A limit that cannot be applied fails the Start with ERROR_FAILED_PRECONDITION and its name.
+ */
+#ifndef PTY_LIMITS_H
+#define PTY_LIMITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/resource.h>
+
+#include "base/error.h"
+
+struct cgroup;
+
+enum limit_name {
+	LIMIT_MEMORY,
+	LIMIT_MEMORY_HIGH,
+	LIMIT_PIDS,
+	LIMIT_CPU,
+	LIMIT_CPU_WEIGHT,
+	LIMIT_IO_WEIGHT,
+	LIMIT_NOFILE,
+	LIMIT_CORE,
+	LIMIT_FSIZE,
+	LIMIT_NICE,
+	LIMIT_NAMES,
+};
+
+struct limit {
+	bool set;
+	char text[32]; /* for a file of the cgroup */
+	rlim_t number; /* of a resource limit */
+	int nice;
+};
+
+struct limits {
+	struct limit of[LIMIT_NAMES];
+};
+
+/* Parses the header's value; NULL sets none. 0, or -1 with ERROR_INVALID_ARGUMENT. */
+int limits_parse(const char *text, struct limits *ret, struct error *err);
+
+/*
+ * Writes the limits of a cgroup that has been entered (NULL: there is none). 0, or -1 with
+ * ERROR_FAILED_PRECONDITION. On a worker.
+ */
+int limits_apply_cgroup(const struct limits *limits, const struct cgroup *cg, struct error *err);
+
+/* RLIMIT_… of a name, or -1. */
+int limits_resource(enum limit_name name);
+
+const char *limits_name(enum limit_name name);
+
+#endif
