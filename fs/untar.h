@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tar archive that is unpacked into a directory, as a user. On a worker:
+ * Unpacks a tar archive into a directory, as a user. On a worker:
  *
  *	fs_untar_init → fs_untar_bytes … → fs_untar_finish → fs_untar_clear
  *
  * Nothing is created or changed outside the directory, whatever the archive says and whatever
  * others do to the tree meanwhile: every path is resolved by openat2(2) with RESOLVE_BENEATH, names
- * that are absolute or have ".." in them are refused, and so are links out of the directory. Of a
- * symbolic link that goes for good only if ".." stands at the beginning of its target alone: from
- * its own directory, in which no link leads, it goes up inside the top, and from there only down.
+ * that are absolute or contain ".." are refused, and so are links that lead out. A symbolic link may
+ * contain ".." only as leading components: from the link's own directory, whose path contains no
+ * link, those stay below the top, and no later component can climb again.
  *
- * What there was in the place of a file or link is replaced; directories are kept as they are.
- * Everything belongs to the user. Devices are made for root alone.
+ * An entry replaces a file or a link of its name; existing directories keep owner and mode. Every
+ * new entry belongs to the user. Devices are created for root only.
  */
 #ifndef FS_UNTAR_H
 #define FS_UNTAR_H

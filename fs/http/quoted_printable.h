@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quoted-printable (RFC 2045 section 6.7), decoded piece by piece: what a part of a form may be
- * encoded in. As lax as the reference: LF ends a line too, a '=' that no hex digits follow stands
- * for itself, and bytes from 0x80 on are taken as they are.
+ * Decodes quoted-printable (RFC 2045 section 6.7) piece by piece. It is here because the reference
+ * decodes a part of a form that says `Content-Transfer-Encoding: quoted-printable`
+ * (compatibility/details 44): without it such a file would be stored encoded. The rules are the
+ * reference's: LF ends a line, a '=' without two hexadecimal digits stands for itself, and bytes
+ * from 0x80 on are copied.
  */
 #ifndef FS_HTTP_QUOTED_PRINTABLE_H
 #define FS_HTTP_QUOTED_PRINTABLE_H
@@ -13,19 +15,19 @@
 /* A longer line is refused; the RFC allows 76 characters. */
 #define QP_LINE_MAX_BYTES 4096
 
-/* One that is all zero bytes is ready for use. */
+/* All zero is ready for use. */
 struct qp {
-	char line[QP_LINE_MAX_BYTES]; /* without the piece that is to come */
+	char line[QP_LINE_MAX_BYTES]; /* the beginning of a line whose end has not come yet */
 	size_t n;
 };
 
 /*
- * Takes bytes from *p, *n (moved on) up to the end of a line, and writes what the line decodes to.
- * Returns the number of bytes written, -EAGAIN when the piece is used up first, or -EBADMSG.
+ * Takes bytes from *p, *n, which are advanced, up to the end of a line, and decodes the line to `out`.
+ * Returns the number of bytes written, -EAGAIN if the piece ends before the line, or -EBADMSG.
  */
 ssize_t qp_next(struct qp *qp, const char **p, size_t *n, char out[QP_LINE_MAX_BYTES]);
 
-/* The same for what is left at the end of the text. */
+/* Decodes the last line, which no line end follows. */
 ssize_t qp_finish(struct qp *qp, char out[QP_LINE_MAX_BYTES]);
 
 #endif
