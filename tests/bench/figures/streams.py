@@ -1,5 +1,7 @@
 """Bytes out of a process, and into one."""
 
+import socket
+import time
 import urllib.request
 
 import table
@@ -100,4 +102,56 @@ def input_calls(bench):
     bench.row("SendInput of 4 KiB, one connection", "/s", m["rate"])
 
 
-GROUP = (output, input_stream, input_calls)
+def kept_output(bench):
+    """The same bytes with 1 MiB of them kept for later readers: what keeping costs."""
+    size = 512 * MIB
+    message = wire.start(bench.client_path, "produce", size)
+    requests = {
+        name: bench.file(f"produce-{name}",
+                         wire.stream("process.Process/Start", message, close=True, headers=headers))
+        for name, headers in (("plain", ()), ("kept", [("X-Envd-Keep-Output", str(MIB))]))}
+
+    def measure(daemon):
+        seconds = {name: bench.client("fetch", "-p", daemon.port, "-m", size, request)["seconds"]
+                   for name, request in requests.items()}
+        return {"rate": size / MIB / seconds["kept"], "of": seconds["plain"] / seconds["kept"]}
+
+    m = bench.rounds(5, measure)
+    bench.row("stdout with 1 MiB kept", "MiB/s", {"ours": m["rate"].get("ours")})
+    bench.row("  of the rate without", "×", {"ours": m["of"].get("ours")}, table.at_least(0.9))
+
+
+def echo(bench):
+    """A byte to a process and back: from SendInput to the data event on the stream of its Start."""
+    count = 200 if bench.quick else 2000
+
+    def measure(daemon):
+        tag = f"echo-{daemon.name}"
+        call = wire.unary("process.Process/SendInput", {
+            "process": {"tag": tag}, "input": {"stdin": wire.b64(b"x")}})
+        times = []
+        with socket.create_connection(("127.0.0.1", daemon.port)) as stream, \
+                socket.create_connection(("127.0.0.1", daemon.port)) as calls:
+            for connection in (stream, calls):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection.settimeout(20)
+            stream.sendall(wire.stream("process.Process/Start", wire.start("cat", tag=tag)))
+            while b'"start"' not in stream.recv(65536):
+                pass
+            for _ in range(count):
+                began = time.perf_counter()
+                calls.sendall(call)
+                while b'"data"' not in stream.recv(65536):
+                    pass
+                times.append((time.perf_counter() - began) * 1e6)
+                calls.recv(65536)
+            close_stdin(daemon, tag)
+        times.sort()
+        return {"p50": times[count // 2], "p99": times[count * 99 // 100]}
+
+    m = bench.rounds(5, measure)
+    bench.row("echo through a process, p50", "µs", m["p50"])
+    bench.row("echo through a process, p99", "µs", m["p99"], table.peer_at_most(2))
+
+
+GROUP = (output, kept_output, input_stream, input_calls, echo)
