@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The cgroup of one process and of all that it starts: made when it is spawned, removed when the
- * process is over and the last one in it has ended.
+ * The cgroup of one process and its descendants: made when the process is spawned, removed when the
+ * process has ended and the cgroup is empty.
  *
  *	cgroup_new ─► cgroup_enter (worker) ─► … cgroup_kill (worker) … ─► cgroup_release
  *
  *	IN_USE ── released ──► RELEASED ── the timer ──► REMOVING ── removed ──► freed
  *	                           ▲                        │
- *	                           └── it became empty ── LINGERING (somebody is in it)
+ *	                           └── it became empty ── LINGERING (not empty)
  */
 #ifndef PTY_CGROUP_CGROUP_H
 #define PTY_CGROUP_CGROUP_H
@@ -34,8 +34,8 @@ struct cgroup {
 	enum cgroup_state state;
 	char name[CGROUP_NAME_BYTES];
 	bool made;		   /* the directory is there */
-	int removed;		   /* what became of its removal: 0 or -errno */
-	bool changed;		   /* while it was being removed, it became empty */
+	int removed;		   /* result of the last removal: 0 or -errno */
+	bool changed;		   /* it became empty during a removal */
 	struct cgroup_watch watch; /* over its cgroup.events, while it lingers */
 	TAILQ_ENTRY(cgroup) link;
 };
@@ -48,7 +48,7 @@ struct cgroup_usage {
 	uint64_t oom_kills;
 };
 
-/* A cgroup to come. `c` may be NULL: then so is the cgroup. */
+/* A cgroup whose directory cgroup_enter will make. NULL if `c` is NULL. */
 struct cgroup *cgroup_new(struct cgroups *c, enum cgroup_group group);
 
 /*
@@ -80,10 +80,10 @@ int cgroup_limit(const struct cgroup *cg, const char *controller, const char *fi
 /* Any thread. 0 or -errno. */
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
 
-/* Its process is over: takes it, and removes it once it is empty. NULL is fine. */
+/* Takes the cgroup of an ended process, and removes it once it is empty. NULL is fine. */
 void cgroup_release(struct cgroup *cg);
 
-/* Takes over those that an earlier daemon has left: removed once they are empty. */
+/* Takes over the cgroups that an earlier daemon has left, and removes them once they are empty. */
 void cgroup_adopt_stale(struct cgroups *c);
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files of cgroup2, small texts that are read and written whole, and its directories
- * (Documentation/admin-guide/cgroup-v2.rst). Every path is relative to an open directory.
+ * Files and directories of cgroup2 (Documentation/admin-guide/cgroup-v2.rst). The files are small
+ * texts that are read and written as a whole. Paths are relative to an open directory.
  */
 #ifndef PTY_CGROUP_CGROUP_FILE_H
 #define PTY_CGROUP_CGROUP_FILE_H
@@ -14,7 +14,7 @@
 /* Enough for cgroup.events, memory.events, cpu.stat and every file of one value. */
 #define CGROUP_FILE_BYTES 4096
 
-/* Never creates a file: where cgroup2 has none the property is not to be had. 0 or -errno. */
+/* Does not create a file: -ENOENT if the property does not exist. 0 or -errno. */
 int cgroup_file_write(int dir_fd, const char *path, const char *value);
 
 /* Reads at most room - 1 bytes and adds a NUL. The count, or -errno. */
@@ -36,8 +36,8 @@ int cgroup_file_read_number(int dir_fd, const char *path, uint64_t *ret);
 bool cgroup_file_is_frozen(int dir_fd);
 
 /*
- * Removes a cgroup with the empty ones below it, to CGROUP_REMOVE_MAX_DEPTH. 0 (also where it was
- * not there), -EBUSY where a process is in it, or another -errno. Reads directories: for a worker.
+ * Removes a cgroup and the empty ones below it, down to CGROUP_REMOVE_MAX_DEPTH. 0, also if it did
+ * not exist; -EBUSY if a process is in it; or another -errno. Reads directories: for a worker.
  */
 #define CGROUP_REMOVE_MAX_DEPTH 32
 int cgroup_remove(int dir_fd, const char *name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel tells of changes: fsnotify of cgroup.events and memory.events. */
+/* Changes of cgroup.events and memory.events, reported by inotify. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ static struct cgroup_watch_list *bucket(struct cgroups *c, int id)
 	return &c->watches[(unsigned)id % CGROUPS_WATCH_BUCKETS];
 }
 
-static void tell(struct cgroups *c, int id)
+static void emit(struct cgroups *c, int id)
 {
 	struct cgroup_watch *watch;
 
@@ -29,7 +29,7 @@ static void tell(struct cgroups *c, int id)
 	}
 }
 
-/* One read a turn; what is left wakes the loop again. */
+/* One read a turn: if events remain, the loop wakes up again. */
 static void inotify_readable(evutil_socket_t fd, short what, void *arg)
 {
 	union {
@@ -43,9 +43,9 @@ static void inotify_readable(evutil_socket_t fd, short what, void *arg)
 	while (at < n) {
 		event = (const void *)(buffer.bytes + at);
 		at += (ssize_t)(sizeof(*event) + event->len);
-		/* A watch whose file has gone is unwatched by who had it removed. */
+		/* IN_IGNORED: whoever removed the file calls cgroups_unwatch. */
 		if (event->mask & IN_MODIFY)
-			tell(c, event->wd);
+			emit(c, event->wd);
 	}
 }
 

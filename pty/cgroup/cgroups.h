@@ -6,12 +6,12 @@
  *	ROOT/ptys      processes with a terminal    ROOT/ptys/p3, …
  *	ROOT/socats    forwarded ports
  *
- * The three are the platform's: it sets their weights, bounds and freezes. The ones below are
- * cgroup.h's: what a process started, however it forked, is what is in its cgroup. They have no
- * controllers unless the processes are to be accounted for, since a memory cgroup lives as long as
- * there is page cache that was charged to it.
+ * The platform sets weights, limits and freezes of the three groups. The cgroups below them are those
+ * of cgroup.h, each with one process and all its descendants. They have no controllers unless
+ * processes are accounted for or limited: the kernel keeps a memory cgroup as long as page cache is
+ * charged to it.
  *
- * Loop only, but for what says otherwise.
+ * Loop only, except where a comment says otherwise.
  */
 #ifndef PTY_CGROUP_CGROUPS_H
 #define PTY_CGROUP_CGROUPS_H
@@ -27,7 +27,7 @@
 
 struct cgroup;
 
-/* An empty cgroup is removed so much later, together with the others of that time. */
+/* Empty cgroups are removed after this delay, several at once. */
 #define CGROUPS_REMOVE_DELAY_MS 50
 
 enum cgroup_group {
@@ -43,7 +43,7 @@ enum cgroup_entry {
 	CGROUP_ENTRY_PROCS, /* the child writes itself into cgroup.procs */
 };
 
-/* What a turn of inotify tells of. */
+/* One watched file. */
 struct cgroup_watch {
 	int id; /* of inotify_add_watch; -1: none */
 	void (*changed)(struct cgroup_watch *watch);
@@ -73,9 +73,9 @@ struct cgroups {
 	bool has_kill;	    /* cgroup.kill, Linux 5.14 */
 	bool accounting;    /* the cgroups of processes have controllers */
 	uint64_t n_named;   /* names given out so far */
-	size_t n_lingering; /* of processes that are over, but not empty yet */
+	size_t n_lingering; /* of ended processes, not empty yet */
 
-	/* cgroup.c: those whose process is over. */
+	/* cgroup.c: those of ended processes. */
 	struct cgroup_list released; /* to be removed in the next turn */
 	struct cgroup_list removing; /* by the worker, now */
 	struct cgroup_list lingering;
@@ -92,13 +92,13 @@ struct cgroups {
 };
 
 /*
- * Makes the groups below `root`, which must be cgroup2, and tries how a child can be placed in
- * one. NULL, with a line in the log, where it is not to be had. Borrows the loop and the workers.
+ * Makes the groups below `root`, which must be cgroup2, and finds out how a child can be placed in
+ * one. NULL, with a line in the log, if that fails. Borrows the loop and the workers.
  */
 struct cgroups *cgroups_new(struct loop *loop, struct workers *workers, const char *root,
 			    bool accounting);
 
-/* Leaves the directories; what is in them runs on. NULL is fine. */
+/* The directories stay, and the processes in them go on. NULL is fine. */
 void cgroups_free(struct cgroups *c);
 
 /* "user", "ptys", "socats": its name below the root. On any thread. */
@@ -108,8 +108,8 @@ const char *cgroups_group_name(enum cgroup_group group);
 bool cgroups_claim_oom(struct cgroups *c, enum cgroup_group group);
 
 /*
- * Calls watch->changed from the loop whenever the kernel tells of a change of the file, a
- * cgroup.events or memory.events, relative to the root. 0 or -errno. (cgroup_watch.c)
+ * Calls watch->changed from the loop when the kernel reports a change of the file: a cgroup.events or
+ * memory.events, relative to the root. 0 or -errno. (cgroup_watch.c)
  */
 int cgroups_watch(struct cgroups *c, struct cgroup_watch *watch, const char *path);
 void cgroups_unwatch(struct cgroups *c, struct cgroup_watch *watch);

@@ -24,15 +24,15 @@
 
 struct oom_count {
 	bool known;	    /* there is a memory.events */
-	uint64_t seen;	    /* oom_kill at the last look */
-	uint64_t unclaimed; /* of these, by no process */
+	uint64_t seen;	    /* oom_kill at the last update */
+	uint64_t unclaimed; /* kills that no process has claimed */
 	uint64_t grown_ms;  /* when it grew last */
 };
 
-/* The count as it is now; the first look takes it for the beginning. */
+/* Records the present count. The first call sets the base. */
 void oom_count_update(struct oom_count *oom, uint64_t kills, uint64_t now_ms);
 
-/* Whether a process that just ended by SIGKILL was one of those counted. Takes it off. */
+/* Whether a process that just ended by SIGKILL was an OOM kill. Claims one kill of the count. */
 bool oom_count_claim(struct oom_count *oom, uint64_t now_ms);
 
 #endif
