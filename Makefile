@@ -396,6 +396,18 @@ bench: all build/bench/client
 	@tests/bench/peers
 	@scripts/as-root tests/bench/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
 
+# The tracer of tests/loop, and the names of this machine's system calls.
+build/gen/loop/syscall_names.h:
+	@mkdir -p $(@D)
+	@echo '#include <sys/syscall.h>' | $(CC) -dM -E - | \
+		sed -nE 's/^#define (__NR_([a-z0-9_]+)) .*/{\1, "\2"},/p' | sort >$@
+
+build/loop-trace: tests/loop/trace.c build/gen/loop/syscall_names.h
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CSTD) -D_GNU_SOURCE -O1 -g $(WARN) -Ibuild/gen/loop -o $@ $<
+
+loop loop-asan test-programs: build/loop-trace
+
 # What PEER=/path/to/another/envd answers otherwise than ours; ONLY=pattern for some of the cases.
 compare: all
 	$(if $(PEER),,$(error compare needs another envd: make compare PEER=/path/to/envd))
@@ -483,7 +495,7 @@ help:
 #H make install      DESTDIR= PREFIX=/usr: binary, systemd unit, proto files, man pages
 #H
 #H make test         every suite, about ten minutes; SUITES="unit sdk" for some
-#H make unit         one suite: unit http process files watch control cgroup cmd sdk secure
+#H make unit         one suite: unit http process files watch control cgroup cmd loop sdk secure
 #H                   conformance; with -asan or -tsan: on a daemon with that sanitizer
 #H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test
 #H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."

@@ -119,6 +119,20 @@ def http(_world, _stack):
     pass
 
 
+def loop(world, stack):
+    """Cgroups, users, and a /usr/bin that takes the program of an upgrade."""
+    cgroup(world, stack)
+    users(world, keep=True)
+    mount("-t", "tmpfs", "-o", "mode=755", "none", "/run")
+    os.mkdir(f"{world}/bin")
+    mount("-t", "tmpfs", "-o", "mode=755", "none", f"{world}/bin")
+    stack.callback(subprocess.run, ["umount", "-l", "/usr/bin", f"{world}/bin"], check=False)
+    for name in "upper", "work":
+        os.mkdir(f"{world}/bin/{name}")
+    mount("-t", "overlay", "overlay", "-o", f"lowerdir=/usr/bin,upperdir={world}/bin/upper,"
+          f"workdir={world}/bin/work", "/usr/bin")
+
+
 def process(world, _stack):
     """One user more: nohome, uid 1001, whose home directory does not exist."""
     users(world, home_mode=0o700, more=[f"nohome:x:1001:1000::{world}/nohome:/bin/sh"])
