@@ -79,7 +79,9 @@ int rpc_decode(const struct rpc_call *call, const void *p, size_t n, bool compre
 
 bool rpc_decode_is_large(const struct rpc_call *call, size_t n)
 {
-	return n > RPC_LOOP_BYTES && call->workers;
+	bool streamed = call->method->kind == RPC_CLIENT_STREAM;
+
+	return call->workers && n > (streamed ? RPC_LOOP_STREAM_BYTES : RPC_LOOP_BYTES);
 }
 
 static void decode_run(struct work *work)

@@ -26,6 +26,12 @@ struct rpc_call;
 #define RPC_LOOP_BYTES (64 * 1024)
 
 /*
+ * The same for messages of a client's stream, which hold one piece of input and no lists: 1 MiB decodes in
+ * 0.1 ms. With a worker for each piece, StreamInput moved 255 MiB/s instead of 475.
+ */
+#define RPC_LOOP_STREAM_BYTES (1024 * 1024)
+
+/*
  * Inflates and decodes n bytes at p into the arena. The message takes at most room_bytes, inflated text
  * included. -1 with the error, as codec_decode; -2 if the text would inflate to more than
  * max_inflated_bytes and the method allows it. Any thread.

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
-#define DAY_SECONDS 86400
+#include "base/calendar.h"
 
 /* A text that is read from left to right; once something is wrong it stays so. */
 struct cursor {
@@ -66,36 +66,19 @@ static int32_t cursor_fraction(struct cursor *c)
 	return value;
 }
 
-static bool is_leap_year(int year)
-{
-	return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-}
-
-/*
- * Days from 1970-01-01 to a day of the Gregorian calendar. Years are counted from March, so that
- * the leap day is the last: (153 m + 2) / 5 is then the number of days before a month.
- */
-static int64_t days_from_date(int year, int month, int day)
-{
-	int from_march = (month + 9) % 12;
-	int64_t y = year - (month <= 2);
-
-	return y * 365 + y / 4 - y / 100 + y / 400 + (153 * from_march + 2) / 5 + day - 1 - 719468;
-}
-
 int rfc3339_parse(const char *p, size_t n, int64_t *ret_seconds, int32_t *ret_nanos)
 {
-	static const int month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	struct cursor c = {.p = p, .end = p + n};
-	int year, month, day, hour, minute, second, offset = 0;
+	struct calendar_date date;
+	int hour, minute, second, offset = 0;
 	int32_t nanos = 0;
 	int64_t seconds;
 
-	year = cursor_number(&c, 4, 0, 9999);
+	date.year = cursor_number(&c, 4, 0, 9999);
 	cursor_expect(&c, '-');
-	month = cursor_number(&c, 2, 1, 12);
+	date.month = cursor_number(&c, 2, 1, 12);
 	cursor_expect(&c, '-');
-	day = cursor_number(&c, 2, 1, 31);
+	date.day = cursor_number(&c, 2, 1, 31);
 	cursor_expect(&c, 'T');
 	hour = cursor_number(&c, 2, 0, 23);
 	cursor_expect(&c, ':');
@@ -115,11 +98,11 @@ int rfc3339_parse(const char *p, size_t n, int64_t *ret_seconds, int32_t *ret_na
 	}
 	if (c.bad || c.p < c.end)
 		return -EINVAL;
-	if (day > month_days[month - 1] + (month == 2 && is_leap_year(year)))
+	if (!calendar_exists(&date))
 		return -EINVAL;
 
-	seconds = days_from_date(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 +
-		  second - offset;
+	seconds = calendar_days(&date) * CALENDAR_DAY_SECONDS + hour * 3600 + minute * 60 + second -
+		  offset;
 	if (seconds < RFC3339_MIN_SECONDS || seconds > RFC3339_MAX_SECONDS)
 		return -EINVAL;
 	*ret_seconds = seconds;
@@ -139,32 +122,23 @@ static char *put_number(char *at, char before, int value, int n_digits)
 
 int rfc3339_format(int64_t seconds, int32_t nanos, char out[RFC3339_BYTES])
 {
-	int64_t days, year_days;
-	int year, month, day, rest;
+	struct calendar_date date;
+	int64_t days;
+	unsigned rest;
 	char *at = out;
 
 	if (seconds < RFC3339_MIN_SECONDS || seconds > RFC3339_MAX_SECONDS || nanos < 0 ||
 	    nanos > 999999999)
 		return -ERANGE;
 
-	/* The inverse of days_from_date: the year is the last that does not begin after the day. */
-	days = (seconds - RFC3339_MIN_SECONDS) / DAY_SECONDS + RFC3339_MIN_SECONDS / DAY_SECONDS;
-	rest = (int)((seconds - RFC3339_MIN_SECONDS) % DAY_SECONDS);
-	year = (int)((days + 719468) * 400 / 146097) + 1;
-	while (days_from_date(year, 3, 1) > days)
-		year--;
-	year_days = days - days_from_date(year, 3, 1);
-	month = (int)((5 * year_days + 2) / 153);
-	day = (int)(year_days - (153 * month + 2) / 5) + 1;
-	month = month < 10 ? month + 3 : month - 9;
-	year += month <= 2;
-
-	at = put_number(at, '\0', year, 4);
-	at = put_number(at, '-', month, 2);
-	at = put_number(at, '-', day, 2);
-	at = put_number(at, 'T', rest / 3600, 2);
-	at = put_number(at, ':', rest / 60 % 60, 2);
-	at = put_number(at, ':', rest % 60, 2);
+	calendar_split(seconds, &days, &rest);
+	calendar_date_of(days, &date);
+	at = put_number(at, '\0', (int)date.year, 4);
+	at = put_number(at, '-', date.month, 2);
+	at = put_number(at, '-', date.day, 2);
+	at = put_number(at, 'T', (int)(rest / 3600), 2);
+	at = put_number(at, ':', (int)(rest / 60 % 60), 2);
+	at = put_number(at, ':', (int)(rest % 60), 2);
 	if (nanos % 1000000 == 0 && nanos)
 		at = put_number(at, '.', nanos / 1000000, 3);
 	else if (nanos % 1000 == 0 && nanos)

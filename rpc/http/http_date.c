@@ -4,64 +4,34 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/calendar.h"
+
 static const char day_names[] = "SunMonTueWedThuFriSat";
 static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 static const char *const long_day_names[] = {"Sunday",	 "Monday", "Tuesday", "Wednesday",
 					     "Thursday", "Friday", "Saturday"};
 
-struct civil {
-	int64_t year;
-	int month, day, hour, minute, second; /* month and day from 1 */
+struct moment {
+	struct calendar_date date;
+	int hour, minute, second;
 };
-
-/*
- * Days since 1970-01-01 of a date in the Gregorian calendar. The year is taken to begin in March,
- * so that the leap day is its last, and an era is the 400 years after which all repeats.
- */
-static int64_t days_of(const struct civil *c)
-{
-	int64_t year = c->year - (c->month <= 2);
-	int64_t era = (year >= 0 ? year : year - 399) / 400;
-	int64_t year_of_era = year - era * 400;
-	int64_t day_of_year = (153 * (c->month + (c->month > 2 ? -3 : 9)) + 2) / 5 + c->day - 1;
-
-	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 +
-	       day_of_year - 719468;
-}
-
-/* The date of that many days since 1970-01-01: the reverse of days_of. */
-static void civil_of(int64_t days, struct civil *c)
-{
-	int64_t since = days + 719468;
-	int64_t era = (since >= 0 ? since : since - 146096) / 146097;
-	int64_t day = since - era * 146097;
-	int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-	int64_t day_of_year = day - (365 * year + year / 4 - year / 100);
-	int64_t month = (5 * day_of_year + 2) / 153;
-
-	c->day = (int)(day_of_year - (153 * month + 2) / 5 + 1);
-	c->month = (int)(month < 10 ? month + 3 : month - 9);
-	c->year = era * 400 + year + (c->month <= 2);
-}
 
 bool http_date_format(char out[HTTP_DATE_BYTES], int64_t seconds)
 {
-	int64_t days = seconds / 86400, rest = seconds % 86400;
+	struct calendar_date date;
+	unsigned rest;
 	int weekday;
-	struct civil c;
+	int64_t days;
 
-	if (rest < 0) {
-		rest += 86400;
-		days--;
-	}
-	civil_of(days, &c);
+	calendar_split(seconds, &days, &rest);
+	calendar_date_of(days, &date);
 	out[0] = '\0';
-	if (c.year < 0 || c.year > 9999)
+	if (date.year < 0 || date.year > 9999)
 		return false;
 	weekday = (int)((days % 7 + 11) % 7); /* 1970-01-01 was a Thursday */
-	snprintf(out, HTTP_DATE_BYTES, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-		 day_names + 3 * weekday, c.day, month_names + 3 * (c.month - 1), (int)c.year,
-		 (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60));
+	snprintf(out, HTTP_DATE_BYTES, "%.3s, %02d %.3s %04d %02u:%02u:%02u GMT",
+		 day_names + 3 * weekday, date.day, month_names + 3 * (date.month - 1),
+		 (int)date.year, rest / 3600 % 24, rest / 60 % 60, rest % 60);
 	return true;
 }
 
@@ -116,82 +86,77 @@ static bool take_long_day(const char **p)
 	return false;
 }
 
-static bool take_month(const char **p, struct civil *c)
+static bool take_month(const char **p, struct moment *m)
 {
-	if (!take_name(p, month_names, &c->month))
+	if (!take_name(p, month_names, &m->date.month))
 		return false;
-	c->month++;
+	m->date.month++;
 	return true;
 }
 
 /* "08:49:37". */
-static bool take_time(const char **p, struct civil *c)
+static bool take_time(const char **p, struct moment *m)
 {
-	return take_number(p, 2, false, &c->hour) && take_text(p, ":") &&
-	       take_number(p, 2, false, &c->minute) && take_text(p, ":") &&
-	       take_number(p, 2, false, &c->second);
+	return take_number(p, 2, false, &m->hour) && take_text(p, ":") &&
+	       take_number(p, 2, false, &m->minute) && take_text(p, ":") &&
+	       take_number(p, 2, false, &m->second);
 }
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT". */
-static bool parse_fixdate(const char *p, struct civil *c)
+static bool parse_fixdate(const char *p, struct moment *m)
 {
 	int weekday, year;
 
 	if (!take_name(&p, day_names, &weekday) || !take_text(&p, ", ") ||
-	    !take_number(&p, 2, false, &c->day) || !take_text(&p, " ") || !take_month(&p, c) ||
+	    !take_number(&p, 2, false, &m->date.day) || !take_text(&p, " ") || !take_month(&p, m) ||
 	    !take_text(&p, " ") || !take_number(&p, 4, false, &year) || !take_text(&p, " ") ||
-	    !take_time(&p, c) || !take_text(&p, " GMT"))
+	    !take_time(&p, m) || !take_text(&p, " GMT"))
 		return false;
-	c->year = year;
+	m->date.year = year;
 	return !*p;
 }
 
 /* "Sunday, 06-Nov-94 08:49:37 GMT" (RFC 850). */
-static bool parse_rfc850(const char *p, struct civil *c)
+static bool parse_rfc850(const char *p, struct moment *m)
 {
 	int year;
 
-	if (!take_long_day(&p) || !take_text(&p, ", ") || !take_number(&p, 2, false, &c->day) ||
-	    !take_text(&p, "-") || !take_month(&p, c) || !take_text(&p, "-") ||
-	    !take_number(&p, 2, false, &year) || !take_text(&p, " ") || !take_time(&p, c) ||
-	    !take_text(&p, " GMT"))
+	if (!take_long_day(&p) || !take_text(&p, ", ") ||
+	    !take_number(&p, 2, false, &m->date.day) || !take_text(&p, "-") || !take_month(&p, m) ||
+	    !take_text(&p, "-") || !take_number(&p, 2, false, &year) || !take_text(&p, " ") ||
+	    !take_time(&p, m) || !take_text(&p, " GMT"))
 		return false;
-	c->year = year + (year >= 69 ? 1900 : 2000);
+	m->date.year = year + (year >= 69 ? 1900 : 2000);
 	return !*p;
 }
 
 /* "Sun Nov  6 08:49:37 1994" (C's asctime). */
-static bool parse_asctime(const char *p, struct civil *c)
+static bool parse_asctime(const char *p, struct moment *m)
 {
 	int weekday, year;
 
-	if (!take_name(&p, day_names, &weekday) || !take_text(&p, " ") || !take_month(&p, c) ||
-	    !take_text(&p, " ") || !take_number(&p, 2, true, &c->day) || !take_text(&p, " ") ||
-	    !take_time(&p, c) || !take_text(&p, " ") || !take_number(&p, 4, false, &year))
+	if (!take_name(&p, day_names, &weekday) || !take_text(&p, " ") || !take_month(&p, m) ||
+	    !take_text(&p, " ") || !take_number(&p, 2, true, &m->date.day) || !take_text(&p, " ") ||
+	    !take_time(&p, m) || !take_text(&p, " ") || !take_number(&p, 4, false, &year))
 		return false;
-	c->year = year;
+	m->date.year = year;
 	return !*p;
 }
 
-/* Whether there is such a day and time: its number of days, turned back, is the same date. */
-static bool civil_exists(const struct civil *c)
+static bool moment_exists(const struct moment *m)
 {
-	struct civil back;
-
-	if (c->hour > 23 || c->minute > 59 || c->second > 59)
-		return false;
-	civil_of(days_of(c), &back);
-	return back.year == c->year && back.month == c->month && back.day == c->day;
+	return m->hour <= 23 && m->minute <= 59 && m->second <= 59 && calendar_exists(&m->date);
 }
 
 bool http_date_parse(const char *text, int64_t *ret_seconds)
 {
-	struct civil c;
+	struct moment m;
 
-	if (!parse_fixdate(text, &c) && !parse_rfc850(text, &c) && !parse_asctime(text, &c))
+	if (!parse_fixdate(text, &m) && !parse_rfc850(text, &m) && !parse_asctime(text, &m))
 		return false;
-	if (!civil_exists(&c))
+	if (!moment_exists(&m))
 		return false;
-	*ret_seconds = days_of(&c) * 86400 + c.hour * 3600 + c.minute * 60 + c.second;
+	*ret_seconds = calendar_days(&m.date) * CALENDAR_DAY_SECONDS + m.hour * 3600 +
+		       m.minute * 60 + m.second;
 	return true;
 }

@@ -123,7 +123,7 @@ def test_input_keeps_its_order(wire, connect):
         "cmd": "sha256sum"}, "stdin": True, "tag": "large-input"}))
     assert wire.head().status == 200
     assert "start" in envelopes(wire.chunk())[0][1]["event"]
-    pieces = [os.urandom(n) for n in (10, 300_000, 1, 70_000, 200_000, 5)]
+    pieces = [os.urandom(n) for n in (10, 1_300_000, 1, 70_000, 900_000, 5)]
     body = envelope({"start": {"process": {"tag": "large-input"}}})
     for i, piece in enumerate(pieces):
         body += envelope({"data": {"input": {"stdin": base64.b64encode(piece).decode()}}}, i % 2)

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Gregorian calendar, for dates as text: days since 1970-01-01 and back, without the C library's
+ * time zones.
+ */
+#ifndef BASE_CALENDAR_H
+#define BASE_CALENDAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CALENDAR_DAY_SECONDS 86400
+
+struct calendar_date {
+	int64_t year;
+	int month, day; /* from 1 */
+};
+
+/* Days since 1970-01-01 of a date. A day beyond the end of its month counts on into the next one. */
+int64_t calendar_days(const struct calendar_date *date);
+
+/* The date of that many days since 1970-01-01. */
+void calendar_date_of(int64_t days, struct calendar_date *ret);
+
+/* Whether the month has that day. */
+bool calendar_exists(const struct calendar_date *date);
+
+/* Splits seconds since 1970 into whole days, rounded down, and the seconds of the day. */
+void calendar_split(int64_t seconds, int64_t *ret_days, unsigned *ret_seconds_of_day);
+
+#endif
