@@ -32,6 +32,7 @@
 #include "pty/handover.h"
 #include "pty/service.h"
 #include "pty/spawn.h"
+#include "pty/store.h"
 #include "rpc/context.h"
 #include "rpc/http/router.h"
 #include "rpc/http/server.h"
@@ -398,6 +399,51 @@ static void open_state_dir(struct daemon *d)
 		log_info("locked: a token was set before this start");
 }
 
+static void store_put(void *arg, const char *name, const int *fds, size_t n)
+{
+	struct daemon *d = arg;
+
+	notify_store(&d->notify, name, fds, n);
+}
+
+static void store_drop(void *arg, const char *name)
+{
+	struct daemon *d = arg;
+
+	notify_drop(&d->notify, name);
+}
+
+/*
+ * A parent keeps the descriptors of processes over a crash, if there is one that does: process 1 of
+ * -init, or a service manager whose unit names a state directory (systemd/envd.service).
+ */
+static void connect_store(struct daemon *d)
+{
+	if (d->notify.fd >= 0 && d->options->state_dir)
+		pty_service_set_store(
+			d->pty,
+			&(struct pty_store){.put = store_put, .drop = store_drop, .arg = d});
+}
+
+/* After a crash: the processes of the daemon before this one. */
+static void adopt_stored(struct daemon *d)
+{
+	const struct inherited *set = d->inherited;
+	const char **names = mem_alloc((set->n_stored + 1) * sizeof(*names));
+	int *fds = mem_alloc((set->n_stored + 1) * sizeof(*fds));
+	size_t i;
+
+	for (i = 0; i < set->n_stored; i++) {
+		names[i] = set->stored[i].name;
+		fds[i] = set->stored[i].fd;
+	}
+	if (set->n_stored)
+		log_info("%u processes outlived the daemon before this one",
+			 pty_store_adopt(d->pty, fds, names, set->n_stored));
+	free(fds);
+	free(names);
+}
+
 /* What is served. */
 static void start_services(struct daemon *d)
 {
@@ -418,6 +464,7 @@ static void start_services(struct daemon *d)
 	d->control.pty = d->pty = pty_service_new(&d->context, d->cgroups);
 	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)
 		pty_service_set_kill_scope(d->pty, scope);
+	connect_store(d);
 	pty_service_register(d->pty, d->router);
 	d->watch = watch_service_new(&d->context);
 	watch_service_register(d->watch, d->router);
@@ -444,7 +491,10 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	if (options->resume_handover)
 		handover_read(&d->handover, HANDOVER_BLOB, inherited);
 	spawn_init();
-	notify_init(&d->notify);
+	if (inherited->notify_fd >= 0)
+		notify_init_connected(&d->notify, inherited->notify_fd);
+	else
+		notify_init(&d->notify);
 	ignore_signals();
 	if (options->verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
@@ -467,6 +517,7 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 			return 1;
 	} else {
 		freezer_adopt_found(d->freezer);
+		adopt_stored(d);
 	}
 	if (start_port_forward(d) < 0)
 		return 2;

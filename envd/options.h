@@ -38,7 +38,7 @@ struct options {
 	bool any_vsock_peer;
 	const char *forward_ip; /* NULL: by is_not_fc */
 	bool keep_owner;
-	unsigned keepalive_s; /* 0: the default */
+	unsigned keepalive_s;	/* 0: the default */
 	const char *kill_scope; /* "leader", "session", "tree" */
 	bool init;		/* be PID 1 */
 	struct pid1_options pid1;

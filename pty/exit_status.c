@@ -63,6 +63,8 @@ void exit_status_event(const struct exit_status *exit_status, bool explain,
 	ret->exited = exit_status->code == CLD_EXITED;
 	if (ret->exited)
 		snprintf(text, EXIT_STATUS_TEXT_BYTES, "exit status %d", exit_status->status);
+	else if (exit_status->code == 0)
+		snprintf(text, EXIT_STATUS_TEXT_BYTES, "unknown: the daemon was restarted");
 	else
 		signal_text(exit_status->status, exit_status->code == CLD_DUMPED, text);
 	ret->exit_code = ret->exited ? exit_status->status : -1;

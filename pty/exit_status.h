@@ -12,7 +12,7 @@
 
 /* code and status are those of waitid(2). */
 struct exit_status {
-	int code;   /* CLD_EXITED, CLD_KILLED or CLD_DUMPED */
+	int code;   /* CLD_EXITED, CLD_KILLED or CLD_DUMPED; 0: unknown, it was no child of ours */
 	int status; /* the exit status or the signal; 0 after CLD_KILLED: unknown */
 	bool oom;   /* it was an OOM kill (pty/cgroup/oom_count.h) */
 };

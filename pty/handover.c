@@ -15,6 +15,7 @@
 #include "pty/output.h"
 #include "pty/rpc.h"
 #include "pty/start_key.h"
+#include "pty/store.h"
 #include "rpc/codec/codec.h"
 #include "rpc/context.h"
 
@@ -107,8 +108,9 @@ static Handover__Kept *export_kept(const struct kept *kept, struct arena *arena)
 	return out;
 }
 
-static Handover__HandoverProc *export_proc(const struct proc *p, struct arena *arena, uint64_t now)
+Handover__HandoverProc *pty_handover_describe(const struct proc *p, struct arena *arena)
 {
+	uint64_t now = clock_monotonic_ms();
 	Handover__HandoverProc *out = arena_zalloc(arena, sizeof(*out));
 	ProtobufCMessage *config;
 	struct error err;
@@ -184,7 +186,7 @@ void pty_handover_export(const struct pty_service *svc, struct arena *arena,
 
 	state->processes = arena_zalloc(arena, (t->n_live + 1) * sizeof(state->processes[0]));
 	TAILQ_FOREACH (p, &t->live, link)
-		state->processes[state->n_processes++] = export_proc(p, arena, now);
+		state->processes[state->n_processes++] = pty_handover_describe(p, arena);
 	state->terminated = arena_zalloc(arena, (t->n_retained + 1) * sizeof(state->terminated[0]));
 	TAILQ_FOREACH (exit, &t->retained, link)
 		state->terminated[state->n_terminated++] = export_exit(exit, arena, now);
@@ -226,7 +228,8 @@ static int take_descriptors(const Handover__HandoverProc *in, struct spawn *s)
 	s->stdout_fd = take_descriptor(s->pty ? in->tty_fd : in->stdout_fd, &failed);
 	s->stderr_fd = take_descriptor(in->stderr_fd, &failed);
 	s->stdin_fd = s->pty ? s->stdout_fd : take_descriptor(in->stdin_fd, &failed);
-	s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+	if (s->pidfd < 0)
+		s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
 	if (s->pidfd < 0)
 		failed = errno;
 	return -failed;
@@ -296,7 +299,7 @@ static struct kept *restore_kept(struct pty_service *svc, const Handover__Kept *
 	return kept;
 }
 
-static int adopt_proc(struct pty_service *svc, Handover__HandoverProc *in)
+int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, int pidfd)
 {
 	struct budget *budget = &svc->context->budget;
 	Process__StartRequest request;
@@ -308,6 +311,7 @@ static int adopt_proc(struct pty_service *svc, Handover__HandoverProc *in)
 
 	spawn_prepare(&s);
 	s.pid = (pid_t)in->pid;
+	s.pidfd = pidfd;
 	r = take_descriptors(in, &s);
 	if (r < 0 || s.pid < 2 || !budget_take(budget, BUDGET_PROCESSES, 1)) {
 		log_error("handover: process %u is not adopted: %s", in->pid,
@@ -339,6 +343,10 @@ static int adopt_proc(struct pty_service *svc, Handover__HandoverProc *in)
 					 in->start_key_request.data, in->start_key_request.len);
 	start_key_run(p->start_key, p);
 	log_operation(p->operation, "process_readopted", "process %d: adopted", (int)p->pid);
+	/* What the parent kept under these names is replaced. */
+	pty_store_drop_stdin(p);
+	pty_store_drop(p);
+	pty_store_put(p);
 	proc_pump(p);
 	return 0;
 }
@@ -385,7 +393,7 @@ void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *
 
 	*ret = (struct pty_adopted){0};
 	for (i = 0; i < state->n_processes; i++, ret->procs++)
-		ret->procs_failed += adopt_proc(svc, state->processes[i]) < 0;
+		ret->procs_failed += pty_handover_adopt_one(svc, state->processes[i], -1) < 0;
 	for (i = 0; i < state->n_terminated; i++, ret->retained++)
 		ret->retained_failed += adopt_exit(svc, state->terminated[i]) < 0;
 	for (i = 0; i < state->n_helper_pids; i++)

@@ -27,6 +27,16 @@ void pty_handover_pause(struct pty_service *svc, bool pause);
 void pty_handover_export(const struct pty_service *svc, struct arena *arena,
 			 Handover__HandoverState *state);
 
+/* Describes one process; as pty_handover_export does. */
+struct proc;
+Handover__HandoverProc *pty_handover_describe(const struct proc *p, struct arena *arena);
+
+/*
+ * Adopts one process, whose pidfd is known: takes all descriptors. 0, or -1 after a line in the log. The
+ * process need not be a child of the daemon; then its exit status can't be known.
+ */
+int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, int pidfd);
+
 struct pty_adopted {
 	unsigned procs, procs_failed;
 	unsigned retained, retained_failed;

@@ -28,10 +28,13 @@ static void close_fd(struct input *in)
 	if (in->waiting)
 		event_del(&in->event);
 	in->waiting = false;
-	if (in->shared)
+	if (in->shared) {
 		in->fd = -1;
-	else
+	} else if (in->fd >= 0) {
 		fd_close(&in->fd);
+		if (in->closed)
+			in->closed(in);
+	}
 }
 
 /* Writes as much of the job as the pipe takes: INPUT_DONE, INPUT_WAITS or -errno. */

@@ -36,7 +36,8 @@ TAILQ_HEAD(input_queue, input_job);
 struct input {
 	int fd; /* owned unless `shared`; -1: there is none, or it was closed */
 	bool shared;
-	bool waiting; /* the event is set */
+	void (*closed)(struct input *in); /* the daemon has closed fd; NULL: nobody wants to know */
+	bool waiting;			  /* the event is set */
 	struct event event;
 	struct input_queue queue;
 	size_t queued_bytes;

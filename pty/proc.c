@@ -12,6 +12,7 @@
 #include "pty/output.h"
 #include "pty/proc_table.h"
 #include "pty/start_key.h"
+#include "pty/store.h"
 #include "pty/zombie.h"
 #include "rpc/context.h"
 
@@ -82,6 +83,7 @@ static void proc_end(struct proc *p)
 	taps_end(p);
 	taps_update(p);
 	input_end(&p->input);
+	pty_store_drop(p);
 	proc_table_retire(p->table, p);
 	proc_reap(p);
 }
@@ -180,8 +182,14 @@ static void keep_config(struct proc *p, const Process__ProcessConfig *config)
 	protobuf_c_message_pack(&config->base, p->config);
 }
 
+static void stdin_closed(struct input *in)
+{
+	pty_store_drop_stdin(container_of(in, struct proc, input));
+}
+
 static void init_streams(struct proc *p, const struct spawn *spawn)
 {
+	p->input.closed = stdin_closed;
 	input_init(&p->input, p->daemon->loop, &p->daemon->budget, spawn->stdin_fd, spawn->pty);
 	if (spawn->pty) {
 		output_init(&p->outputs[p->n_outputs++], p, OUTPUT_PTY, spawn->stdout_fd);
@@ -252,6 +260,8 @@ void proc_abandon(struct proc *p)
 	timer_cancel(&p->grace);
 	timer_cancel(&p->stall);
 	proc_set_state(p, PROC_ENDED);
+	/* The next daemon may adopt it from the store, with its stdin. */
+	p->input.closed = NULL;
 	input_end(&p->input);
 	for (i = 0; i < p->n_outputs; i++)
 		output_close(&p->outputs[i]);

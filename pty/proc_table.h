@@ -14,6 +14,7 @@
 #include "pty/discard.h"
 #include "pty/exit_status.h"
 #include "pty/kept.h"
+#include "pty/store.h"
 #include "pty/zombie.h"
 
 struct loop;
@@ -46,10 +47,11 @@ struct retained_exit {
 };
 
 struct proc_table {
-	bool paused;	       /* no output is read: the daemon is about to be replaced */
-	unsigned retain_ms;    /* PROC_RETAIN_MS; tests set others */
-	unsigned stall_ms;     /* TAP_STALL_MS; likewise */
-	struct proc_list live; /* in the order of their start */
+	struct pty_store store; /* keeps descriptors over a crash; without hooks: none does */
+	bool paused;		/* no output is read: the daemon is about to be replaced */
+	unsigned retain_ms;	/* PROC_RETAIN_MS; tests set others */
+	unsigned stall_ms;	/* TAP_STALL_MS; likewise */
+	struct proc_list live;	/* in the order of their start */
 	size_t n_live;
 	struct proc_list ended; /* the table drops its reference in the next turn of the loop */
 	struct proc **by_pid;	/* n_buckets, a power of two */

@@ -24,6 +24,7 @@
 #include "pty/limits.h"
 #include "pty/rpc.h"
 #include "pty/spawn.h"
+#include "pty/store.h"
 #include "rpc/context.h"
 
 static void start_open(struct rpc_call *call, const ProtobufCMessage *message);
@@ -437,6 +438,7 @@ static void begin(struct start *start)
 	else
 		proc_update(p);
 	release_waiting(p->start_key, p, NULL);
+	pty_store_put(p);
 	if (!start->has_deadline)
 		return;
 	if (start->deadline_passed || now >= start->deadline_ms)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 #include "base/error.h"
@@ -16,6 +17,10 @@
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
+
+/* Not in the headers of Debian 12. */
+#define PIDFD_GET_INFO_64    _IOC(_IOC_READ | _IOC_WRITE, 0xff, 11, 64)
+#define PIDFD_INFO_EXIT_MASK (UINT64_C(1) << 3)
 
 struct zombie {
 	pid_t pid;
@@ -56,6 +61,22 @@ static int wait_for_child(int pidfd, int options, siginfo_t *info)
 	return r < 0 ? -errno : info->si_pid != 0;
 }
 
+/*
+ * The exit status of a process that is no child, from its pidfd: Linux 6.15 keeps it there once the
+ * process was reaped (include/uapi/linux/pidfd.h, PIDFD_GET_INFO). Leaves *ret as it is without.
+ */
+static void read_pidfd_info(int pidfd, struct exit_status *ret)
+{
+	struct {
+		uint64_t mask, cgroup;
+		uint32_t ids[11];
+		int32_t exit_code;
+	} info = {.mask = PIDFD_INFO_EXIT_MASK};
+
+	if (ioctl(pidfd, PIDFD_GET_INFO_64, &info) == 0 && (info.mask & PIDFD_INFO_EXIT_MASK))
+		from_wait_status(info.exit_code, ret);
+}
+
 void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret)
 {
 	siginfo_t info;
@@ -69,8 +90,9 @@ void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret)
 	} else if (r == 0) {
 		read_exit_status(pid, ret);
 	} else {
-		/* ECHILD: somebody else in this process has reaped it. */
-		log_error("process %d: waitid: %s", (int)pid, error_errno_text(r));
+		/* ECHILD: the daemon has adopted it after a crash, and another process has reaped it. */
+		ret->code = 0;
+		read_pidfd_info(pidfd, ret);
 	}
 }
 

@@ -2,6 +2,7 @@
 #include "envd/boot/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,7 +14,11 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "envd/boot/inherited.h"
 #include "envd/boot/manager.h"
+
+#define NOTIFY_MAX_FDS	  8
+#define NOTIFY_TEXT_BYTES 128
 
 /* Reads the address in NOTIFY_SOCKET: a path, or '@' and an abstract name. 0 or -EINVAL. */
 static int read_address(struct notify *n, const char *text)
@@ -49,12 +54,58 @@ void notify_init(struct notify *n)
 		n->watchdog_ms = watchdog_us / 1000;
 }
 
-/* Sends one datagram. If the manager does not take it, the daemon goes on. */
+/* Sends one datagram, with descriptors. If the manager does not take it, the daemon goes on. */
+static void send_with(struct notify *n, const char *text, const int *fds, size_t n_fds)
+{
+	char control[CMSG_SPACE(sizeof(int) * NOTIFY_MAX_FDS)] = {0};
+	struct iovec data = {.iov_base = (char *)(uintptr_t)text, .iov_len = strlen(text)};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
+	struct cmsghdr *head;
+
+	if (n->fd < 0 || n_fds > NOTIFY_MAX_FDS)
+		return;
+	if (!n->is_connected) {
+		message.msg_name = &n->addr;
+		message.msg_namelen = n->addr_bytes;
+	}
+	if (n_fds) {
+		message.msg_control = control;
+		message.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+		head = CMSG_FIRSTHDR(&message);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+		memcpy(CMSG_DATA(head), fds, sizeof(int) * n_fds);
+	}
+	if (sendmsg(n->fd, &message, MSG_NOSIGNAL) < 0)
+		log_warn("sending %.20s to the service manager: %s", text, error_errno_text(errno));
+}
+
 static void send_state(struct notify *n, const char *text)
 {
-	if (n->fd >= 0 && sendto(n->fd, text, strlen(text), MSG_NOSIGNAL,
-				 (struct sockaddr *)&n->addr, n->addr_bytes) < 0)
-		log_warn("sending %s to the service manager: %s", text, error_errno_text(errno));
+	send_with(n, text, NULL, 0);
+}
+
+void notify_init_connected(struct notify *n, int fd)
+{
+	*n = (struct notify){.fd = fd, .is_connected = true};
+}
+
+void notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds)
+{
+	char text[NOTIFY_TEXT_BYTES];
+
+	/* Without FDPOLL=0 the manager drops a pipe whose writer has gone, unread bytes and all. */
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	send_with(n, text, fds, n_fds);
+}
+
+void notify_drop(struct notify *n, const char *name)
+{
+	char text[NOTIFY_TEXT_BYTES];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	send_state(n, text);
 }
 
 /* The timer runs in the loop, so it proves that the loop turns. */
@@ -83,6 +134,12 @@ void notify_restore_environment(const struct notify *n)
 
 	if (n->fd < 0)
 		return;
+	if (n->is_connected) {
+		fcntl(n->fd, F_SETFD, 0);
+		snprintf(number, sizeof(number), "%d", n->fd);
+		setenv(INHERITED_NOTIFY_VARIABLE, number, 1);
+		return;
+	}
 	memcpy(path, n->addr.sun_path, bytes);
 	if (path[0] == '\0')
 		path[0] = '@';
@@ -93,8 +150,11 @@ void notify_restore_environment(const struct notify *n)
 	setenv("WATCHDOG_USEC", number, 1);
 }
 
-void notify_clear_environment(void)
+void notify_clear_environment(const struct notify *n)
 {
+	if (n->is_connected)
+		fcntl(n->fd, F_SETFD, FD_CLOEXEC);
+	unsetenv(INHERITED_NOTIFY_VARIABLE);
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");
 }

@@ -7,12 +7,14 @@
 #define ENVD_NOTIFY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/un.h>
 
 #include "base/loop.h"
 
 struct notify {
-	int fd; /* -1: there is no service manager */
+	int fd;		   /* -1: there is no service manager */
+	bool is_connected; /* fd is one end of a socketpair with process 1 of -init */
 	struct sockaddr_un addr;
 	socklen_t addr_bytes;
 	uint64_t watchdog_ms; /* 0: the manager asked for none */
@@ -26,6 +28,19 @@ struct notify {
  */
 void notify_init(struct notify *n);
 
+/* Process 1 of -init is the manager, behind this end of a socketpair. Takes fd. Instead of notify_init. */
+void notify_init_connected(struct notify *n, int fd);
+
+/*
+ * Has the manager keep duplicates of the descriptors (FDSTORE of sd_notify(3)): after a crash the next
+ * daemon finds them (envd/boot/inherited.h). `name` has no colon. Never waits; what the manager does not
+ * take is lost.
+ */
+void notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds);
+
+/* The manager closes what it keeps under the name. */
+void notify_drop(struct notify *n, const char *name);
+
 /*
  * The daemon listens, so units that are ordered after it may start. If the manager asked for a
  * watchdog, the loop sends WATCHDOG=1 twice in each period from now on.
@@ -37,7 +52,7 @@ void notify_ready(struct notify *n, struct loop *loop);
  * replaces this one by execve(2); and removes them again.
  */
 void notify_restore_environment(const struct notify *n);
-void notify_clear_environment(void);
+void notify_clear_environment(const struct notify *n);
 
 /* The program that replaces this one does not know watchdogs: the manager's stops (sd_notify(3)). */
 void notify_stop_watchdog(struct notify *n);

@@ -22,6 +22,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "envd/boot/inherited.h"
+#include "envd/boot/pid1_store.h"
 
 /*
  * The cgroup of the command of -init-exec. It lies below the group that the daemon makes for processes
@@ -36,8 +37,9 @@ struct pid1 {
 	sigset_t inherited; /* the mask of the children */
 	pid_t daemon;	    /* 0 while none runs */
 	uint64_t started_ms;
-	uint64_t restart_ms; /* while none runs: the time of the next start */
-	uint64_t delay_ms;   /* before the next restart */
+	uint64_t restart_ms;	  /* while none runs: the time of the next start */
+	uint64_t delay_ms;	  /* before the next restart */
+	struct pid1_store *store; /* NULL: there can be none */
 	bool exec_started;
 	pid_t exec;
 };
@@ -244,6 +246,8 @@ static void take_signal(struct pid1 *p, int sig, const siginfo_t *info)
 {
 	if (sig == SIGCHLD) {
 		reap(p, false);
+	} else if (sig == SIGIO) {
+		pid1_store_read(p->store);
 	} else if (sig == listening_signal()) {
 		if (info->si_pid == p->daemon)
 			start_exec(p);
@@ -305,14 +309,21 @@ void pid1_run(const struct pid1_options *options, struct inherited *listeners)
 	sigprocmask(SIG_SETMASK, &p.signals, &p.inherited);
 	pid1_setup();
 	inherited_open(listeners, options->listen, options->n_listen);
-	if (start_daemon(&p))
+	p.store = pid1_store_new();
+	if (start_daemon(&p)) {
+		pid1_store_inherit(p.store, listeners);
 		return;
+	}
 	for (;;) {
 		uint64_t now = clock_monotonic_ms(), wait_ms = UINT64_MAX;
 		int sig;
 
-		if (!p.daemon && now >= p.restart_ms && start_daemon(&p))
+		/* What the daemon sent before it died. */
+		pid1_store_read(p.store);
+		if (!p.daemon && now >= p.restart_ms && start_daemon(&p)) {
+			pid1_store_inherit(p.store, listeners);
 			return;
+		}
 		if (!p.daemon)
 			wait_ms = p.restart_ms > now ? p.restart_ms - now : 0;
 		sig = wait_signal(&p, wait_ms, &info);

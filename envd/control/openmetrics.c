@@ -103,8 +103,8 @@ static void put_processes(struct evbuffer *out, const struct pty_service *pty)
 	put_gauge(out, "envd_processes", "Live processes.", (double)stats.live);
 	put_gauge(out, "envd_process_readers", "Streams that follow a process.",
 		  (double)stats.readers);
-	put_gauge(out, "envd_starts_waiting",
-		  "Starts that wait for a worker or for their exec.", (double)stats.waiting);
+	put_gauge(out, "envd_starts_waiting", "Starts that wait for a worker or for their exec.",
+		  (double)stats.waiting);
 	put_gauge(out, "envd_cgroups_lingering",
 		  "Processes that are over, and something they started is not.",
 		  (double)stats.lingering);

@@ -100,7 +100,7 @@ static void close_between(unsigned first, unsigned last)
 static void close_others(const struct handover *h, const struct inherited *inherited)
 {
 	size_t n_processes = h->state ? h->state->n_processes : 0, i;
-	struct kept kept = {.fds = mem_alloc((n_processes * 4 + INHERITED_MAX) * sizeof(int))};
+	struct kept kept = {.fds = mem_alloc((n_processes * 4 + INHERITED_MAX + 1) * sizeof(int))};
 	unsigned first = FIRST_FD;
 
 	for (i = 0; i < n_processes; i++) {
@@ -111,6 +111,7 @@ static void close_others(const struct handover *h, const struct inherited *inher
 	}
 	for (i = 0; i < inherited->n; i++)
 		keep(&kept, inherited->fds[i]);
+	keep(&kept, inherited->notify_fd);
 	qsort(kept.fds, kept.n, sizeof(int), compare_numbers);
 	for (i = 0; i < kept.n; i++) {
 		if ((unsigned)kept.fds[i] > first)

@@ -21,6 +21,7 @@
 #include "handover.pb-c.h"
 #include "pty/handover.h"
 #include "pty/spawn.h"
+#include "pty/store.h"
 #include "rpc/context.h"
 #include "rpc/http/server.h"
 #include "watch/handover.h"
@@ -242,10 +243,13 @@ static int execute(const struct upgrade_parts *parts, const struct image *image)
 	sigset_t ignored;
 	int r;
 
-	if (image->ours)
+	if (image->ours) {
 		notify_restore_environment(parts->notify);
-	else
+	} else {
+		/* It knows neither the watchdog nor the store, where a stdin would stay open for good. */
 		notify_stop_watchdog(parts->notify);
+		pty_store_drop_all(parts->pty);
+	}
 	/* Descriptors above the soft limit stay open; the new program raises the limit itself. */
 	getrlimit(RLIMIT_NOFILE, &files);
 	spawn_original_nofile(&original);
@@ -254,8 +258,10 @@ static int execute(const struct upgrade_parts *parts, const struct image *image)
 	execve(image->path, image->argv, environ);
 	r = -errno;
 	ignore_signals_again(&ignored);
+	if (!image->ours)
+		pty_store_put_all(parts->pty);
 	setrlimit(RLIMIT_NOFILE, &files);
-	notify_clear_environment();
+	notify_clear_environment(parts->notify);
 	return r;
 }
 

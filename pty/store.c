@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pty/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pty/handover.h"
+#include "pty/rpc.h"
+#include "rpc/codec/codec.h"
+
+#define PROCESS_PREFIX "proc."
+#define STDIN_PREFIX   "stdin."
+#define NAME_BYTES     32
+
+/* A description is a process' configuration and little more. */
+#define RECORD_MAX_BYTES (64u * 1024 * 1024)
+
+void pty_service_set_store(struct pty_service *svc, const struct pty_store *store)
+{
+	svc->table.store = *store;
+}
+
+/* ---- putting and dropping ---- */
+
+static void name_of(const struct proc *p, const char *prefix, char name[NAME_BYTES])
+{
+	snprintf(name, NAME_BYTES, "%s%d", prefix, (int)p->pid);
+}
+
+/* The inode by which a descriptor is recognised when it comes back without its number. */
+static uint64_t inode_of(int fd)
+{
+	struct stat status;
+
+	return fd >= 0 && fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
+/* A memory file with the description of the process; -1 if there can be none. */
+static int make_record(const struct proc *p)
+{
+	struct arena arena = {0};
+	Handover__HandoverState state = HANDOVER__HANDOVER_STATE__INIT;
+	Handover__HandoverProc *record = pty_handover_describe(p, &arena);
+	size_t n;
+	uint8_t *packed;
+	int fd = memfd_create("envd-process", MFD_CLOEXEC);
+
+	record->stdout_ino = inode_of(record->stdout_fd);
+	record->stderr_ino = inode_of(record->stderr_fd);
+	record->stdin_ino = inode_of(record->stdin_fd);
+	record->tty_ino = inode_of(record->tty_fd);
+	/* After a crash nobody knows how much was left: the deadline starts anew. */
+	state.schema = 1;
+	state.processes = &record;
+	state.n_processes = 1;
+	n = protobuf_c_message_get_packed_size(&state.base);
+	packed = mem_alloc(n);
+	protobuf_c_message_pack(&state.base, packed);
+	if (fd >= 0 && fd_write_all(fd, packed, n) < 0)
+		fd_close(&fd);
+	free(packed);
+	arena_clear(&arena);
+	return fd;
+}
+
+void pty_store_put(const struct proc *p)
+{
+	const struct pty_store *store = &p->table->store;
+	char name[NAME_BYTES];
+	int fds[4], n = 0;
+	unsigned i;
+
+	if (!store->put)
+		return;
+	fds[n] = make_record(p);
+	if (fds[n++] < 0) {
+		log_warn("process %d would be lost in a crash: %s", (int)p->pid,
+			 error_errno_text(errno));
+		return;
+	}
+	fds[n++] = p->pidfd;
+	for (i = 0; i < p->n_outputs; i++)
+		if (p->outputs[i].fd >= 0)
+			fds[n++] = p->outputs[i].fd;
+	name_of(p, PROCESS_PREFIX, name);
+	store->put(store->arg, name, fds, (size_t)n);
+	fd_close(&fds[0]);
+	if (p->is_pty || p->input.fd < 0)
+		return;
+	name_of(p, STDIN_PREFIX, name);
+	store->put(store->arg, name, &p->input.fd, 1);
+}
+
+void pty_store_drop_stdin(const struct proc *p)
+{
+	const struct pty_store *store = &p->table->store;
+	char name[NAME_BYTES];
+
+	name_of(p, STDIN_PREFIX, name);
+	if (store->drop && !p->is_pty)
+		store->drop(store->arg, name);
+}
+
+void pty_store_drop(const struct proc *p)
+{
+	const struct pty_store *store = &p->table->store;
+	char name[NAME_BYTES];
+
+	name_of(p, PROCESS_PREFIX, name);
+	if (store->drop)
+		store->drop(store->arg, name);
+}
+
+void pty_store_drop_all(const struct pty_service *svc)
+{
+	const struct proc *p;
+
+	TAILQ_FOREACH (p, &svc->table.live, link) {
+		pty_store_drop_stdin(p);
+		pty_store_drop(p);
+	}
+}
+
+void pty_store_put_all(const struct pty_service *svc)
+{
+	const struct proc *p;
+
+	TAILQ_FOREACH (p, &svc->table.live, link)
+		pty_store_put(p);
+}
+
+/* ---- adopting ---- */
+
+/* What came back for one process. */
+struct group {
+	long pid;
+	int record, pidfd;
+	int others[8]; /* pipes and terminals */
+	size_t n_others;
+};
+
+/* The pid in a name, or -1. */
+static long pid_of(const char *name)
+{
+	char *end;
+	long pid;
+
+	if (strncmp(name, PROCESS_PREFIX, strlen(PROCESS_PREFIX)) == 0)
+		name += strlen(PROCESS_PREFIX);
+	else if (strncmp(name, STDIN_PREFIX, strlen(STDIN_PREFIX)) == 0)
+		name += strlen(STDIN_PREFIX);
+	else
+		return -1;
+	pid = strtol(name, &end, 10);
+	return end != name && !*end && pid > 1 ? pid : -1;
+}
+
+static bool is_pidfd(int fd)
+{
+	char path[32], target[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	target[n > 0 ? n : 0] = '\0';
+	/* "anon_inode:[pidfd]", or "pidfd:[N]" from Linux 6.9 on. */
+	return strstr(target, "pidfd") != NULL;
+}
+
+static void add_to_group(struct group *g, int fd)
+{
+	struct stat status;
+
+	if (g->pidfd < 0 && is_pidfd(fd))
+		g->pidfd = fd;
+	else if (g->record < 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		g->record = fd;
+	else if (g->n_others < ARRAY_LEN(g->others))
+		g->others[g->n_others++] = fd;
+	else
+		close(fd);
+}
+
+/* The descriptor of a group with this inode, which leaves the group; -1 if there is none. */
+static int take_by_inode(struct group *g, uint64_t inode)
+{
+	size_t i;
+
+	for (i = 0; i < g->n_others; i++)
+		if (inode && g->others[i] >= 0 && inode_of(g->others[i]) == inode)
+			return fd_take(&g->others[i]);
+	return -1;
+}
+
+static Handover__HandoverProc *read_record(int fd, struct arena *arena)
+{
+	Handover__HandoverState *state;
+	ProtobufCMessage *message;
+	struct stat status;
+	struct error err;
+	char *text;
+
+	if (fd < 0 || fstat(fd, &status) < 0 || status.st_size <= 0 ||
+	    status.st_size > RECORD_MAX_BYTES)
+		return NULL;
+	text = arena_alloc(arena, (size_t)status.st_size);
+	if (pread(fd, text, (size_t)status.st_size, 0) != status.st_size ||
+	    codec_decode(RPC_CODEC_PROTO, &handover__handover_state__descriptor, text,
+			 (size_t)status.st_size, ERROR_INVALID_ARGUMENT, arena, &message, &err) < 0)
+		return NULL;
+	state = (Handover__HandoverState *)message;
+	return state->n_processes == 1 ? state->processes[0] : NULL;
+}
+
+static bool adopt_group(struct pty_service *svc, struct group *g)
+{
+	struct arena arena = {0};
+	Handover__HandoverProc *record = read_record(g->record, &arena);
+	bool adopted = false;
+	size_t i;
+
+	if (record && g->pidfd >= 0 && (long)record->pid == g->pid) {
+		record->stdout_fd = take_by_inode(g, record->stdout_ino);
+		record->stderr_fd = take_by_inode(g, record->stderr_ino);
+		record->stdin_fd = take_by_inode(g, record->stdin_ino);
+		record->tty_fd = take_by_inode(g, record->tty_ino);
+		adopted = pty_handover_adopt_one(svc, record, fd_take(&g->pidfd)) == 0;
+	}
+	if (!adopted)
+		log_error("process %ld is not adopted", g->pid);
+	for (i = 0; i < g->n_others; i++)
+		fd_close(&g->others[i]);
+	fd_close(&g->record);
+	fd_close(&g->pidfd);
+	arena_clear(&arena);
+	return adopted;
+}
+
+struct named {
+	long pid;
+	int fd;
+};
+
+static int compare_pids(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+
+	return x->pid != y->pid ? (x->pid > y->pid) - (x->pid < y->pid)
+				: (x->fd > y->fd) - (x->fd < y->fd);
+}
+
+unsigned pty_store_adopt(struct pty_service *svc, int *fds, const char *const *names, size_t n)
+{
+	struct named *list = mem_alloc((n + 1) * sizeof(*list));
+	unsigned adopted = 0;
+	struct group g;
+	size_t i = 0, j;
+
+	for (j = 0; j < n; j++)
+		list[j] = (struct named){pid_of(names[j]), fds[j]};
+	qsort(list, n, sizeof(*list), compare_pids);
+	while (i < n) {
+		g = (struct group){.pid = list[i].pid, .record = -1, .pidfd = -1};
+		for (j = i; j < n && list[j].pid == g.pid; j++)
+			if (g.pid > 0)
+				add_to_group(&g, list[j].fd);
+			else
+				close(list[j].fd);
+		if (g.pid > 0)
+			adopted += adopt_group(svc, &g);
+		i = j;
+	}
+	free(list);
+	return adopted;
+}

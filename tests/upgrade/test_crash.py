@@ -1,0 +1,178 @@
+"""A crash of the daemon costs its streams and nothing else, if a parent keeps what is to outlive it."""
+
+import base64
+import os
+import signal
+import subprocess
+
+import pytest
+from client import Client
+from conftest import CGROUP_ROOT, ENVD, PORT, TOP, Daemon, wait_for
+
+
+def is_daemon(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/exe") == ENVD
+    except OSError:
+        return False  # it has ended
+
+
+class Below(Daemon):
+    """A daemon below process 1 of its own process namespace (-init)."""
+
+    def __init__(self):
+        self.log_path = os.path.join(TOP, "build", "log", "upgrade-crash.log")
+        with open(self.log_path, "ab") as log:
+            self.log_start = log.tell()
+            self.process = subprocess.Popen(
+                ["unshare", "--pid", "--mount", "--uts", "--fork", "--kill-child", "--mount-proc",
+                 ENVD, "-init", "-isnotfc", "-cgroup-root", CGROUP_ROOT,
+                 "-listen", f"tcp:127.0.0.1:{PORT}"],
+                env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, cwd="/",
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.client = Client(("127.0.0.1", PORT))
+        wait_for(self.is_healthy)
+        self.pid = self.daemon()
+
+    def first(self):
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as listed:
+            return int(listed.read())
+
+    def daemon(self):
+        """The child of process 1 that is called like it; orphans are its children too."""
+        with open(f"/proc/{self.first()}/task/{self.first()}/children") as listed:
+            found = [int(pid) for pid in listed.read().split() if is_daemon(pid)]
+        return found[0] if len(found) == 1 else None
+
+    def crash(self):
+        before = self.daemon()
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: self.daemon() not in (None, before))
+        wait_for(self.is_healthy)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(20)
+        log = self.log()
+        assert "Sanitizer" not in log and "runtime error" not in log, log
+
+
+@pytest.fixture
+def below():
+    daemon = Below()
+    daemon.init()
+    yield daemon
+    daemon.stop()
+
+
+def send(daemon, tag, kind, data):
+    daemon.client.call("SendInput", {"process": {"tag": tag},
+                                     "input": {kind: base64.b64encode(data).decode()}})
+
+
+def connect(daemon, tag):
+    stream = daemon.client.stream("Connect", {"process": {"tag": tag}})
+    stream.next()
+    return stream
+
+
+def test_processes_outlive_the_daemon(below):
+    """`kill -9` of the daemon: every process was lost, with its pipes."""
+    cat = below.client.start("cat", tag="cat")
+    below.client.start("sh", pty={"size": {"cols": 80, "rows": 24}}, tag="terminal")
+    for round in range(5):
+        below.crash()
+        listed = below.client.call("List", {})["processes"]
+        assert {p["tag"] for p in listed} == {"cat", "terminal"}
+        assert cat.pid in {p["pid"] for p in listed}
+        stream = connect(below, "cat")
+        send(below, "cat", "stdin", b"round %d\n" % round)
+        stream.until("stdout", b"round %d\n" % round)
+        stream.close()
+    stream = connect(below, "terminal")
+    send(below, "terminal", "pty", b"stty size; exit 5\n")
+    stream.drain()
+    assert b"24 80" in stream.out["pty"]
+    # No other process has its stdin open any more: it reads an end of file.
+    stream = connect(below, "cat")
+    below.client.call("CloseStdin", {"process": {"tag": "cat"}})
+    stream.drain()
+    assert not below.client.call("List", {}).get("processes")
+
+
+def test_stdin_is_closed_although_the_parent_had_it(below):
+    """While process 1 keeps the pipe, the process reads no end of file."""
+    stream = below.client.start("cat", tag="cat")
+    below.client.call("CloseStdin", {"process": {"tag": "cat"}})
+    stream.drain()
+    assert stream.end["status"] == "exit status 0"
+
+
+def test_output_that_was_in_the_pipe(below):
+    below.client.start("sh", "-c", "read x; seq 1000; read x", tag="lines").close()
+    below.crash()
+    stream = connect(below, "lines")
+    send(below, "lines", "stdin", b"\n")
+    stream.until("stdout", b"\n1000\n")
+    assert stream.out["stdout"].split() == [b"%d" % i for i in range(1, 1001)]
+
+
+def test_a_kill_scope_and_a_freeze(below):
+    """A freeze that was in effect is found, and starts are refused until a thaw."""
+    from client import Failed
+    below.client.start("sh", "-c", "sleep 1000 & wait", tag="tree",
+                       headers={"X-Envd-Kill-Scope": "tree"}).close()
+    assert below.request("POST", "/freeze?maxWaitMs=2000").status == 200
+    below.crash()
+    with pytest.raises(Failed, match="unavailable"):
+        below.client.start("true")
+    below.init()
+    below.client.start("true").drain()
+    stream = connect(below, "tree")
+    below.client.call("SendSignal", {"process": {"tag": "tree"}, "signal": "SIGNAL_SIGKILL"})
+    stream.drain()
+    wait_for(lambda: not below.client.call("List", {}).get("processes"))
+
+
+def test_nothing_is_left_in_the_store(below):
+    def kept():
+        return len(os.listdir(f"/proc/{below.first()}/fd"))
+
+    before = kept()
+    for _ in range(50):
+        below.client.start("true").drain()
+    cats = [below.client.start("cat", tag=f"cat-{i}") for i in range(10)]
+    wait_for(lambda: kept() >= before + 10 * 5)
+    for i in range(10):
+        below.client.call("CloseStdin", {"process": {"tag": f"cat-{i}"}})
+        cats[i].drain()
+    wait_for(lambda: kept() == before)
+
+
+def test_an_upgrade_and_then_a_crash(below):
+    below.client.start("cat", tag="cat").close()
+    assert below.replace()["procs"] == 1
+    below.crash()
+    stream = connect(below, "cat")
+    send(below, "cat", "stdin", b"still\n")
+    stream.until("stdout", b"still\n")
+    below.client.call("CloseStdin", {"process": {"tag": "cat"}})
+    stream.drain()
+
+
+def test_the_port_is_never_free(below):
+    import socket
+    for _ in range(5):
+        os.kill(below.daemon(), signal.SIGKILL)
+        with socket.socket() as thief, pytest.raises(OSError, match="in use"):
+            thief.bind(("127.0.0.1", PORT))
+            thief.listen()
+        wait_for(below.is_healthy)
+        wait_for(below.daemon)
+
+
+def test_the_door_stays_closed(below):
+    below.init(accessToken="secret")
+    below.crash()
+    assert below.request("GET", "/envs").status == 401
+    assert below.request("GET", "/envs", headers={"X-Access-Token": "secret"}).status == 200
