@@ -438,13 +438,11 @@ static void begin(struct start *start)
 	else
 		proc_update(p);
 	release_waiting(p->start_key, p, NULL);
-	pty_store_put(p);
-	if (!start->has_deadline)
-		return;
-	if (start->deadline_passed || now >= start->deadline_ms)
-		proc_pass_deadline(p);
-	else
+	if (start->has_deadline && !start->deadline_passed && now < start->deadline_ms)
 		proc_set_deadline(p, start->deadline_ms - now);
+	pty_store_put(p);
+	if (start->has_deadline && !p->deadline_ms)
+		proc_pass_deadline(p);
 }
 
 /* Gives back what the start holds, the child included, and tells the client why. */

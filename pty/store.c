@@ -279,5 +279,7 @@ unsigned pty_store_adopt(struct pty_service *svc, int *fds, const char *const *n
 		i = j;
 	}
 	free(list);
+	if (!svc->refuses_starts)
+		pty_handover_start_deadlines(svc);
 	return adopted;
 }

@@ -134,6 +134,13 @@ def test_a_kill_scope_and_a_freeze(below):
     wait_for(lambda: not below.client.call("List", {}).get("processes"))
 
 
+def test_a_deadline_begins_anew(below):
+    stream = below.client.start("sleep", "1000", tag="short", headers={"Connect-Timeout-Ms": "1500"})
+    below.crash()
+    wait_for(lambda: not below.client.call("List", {}).get("processes"))
+    stream.close()
+
+
 def test_nothing_is_left_in_the_store(below):
     def kept():
         return len(os.listdir(f"/proc/{below.first()}/fd"))
