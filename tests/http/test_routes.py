@@ -7,7 +7,8 @@ from wire import request, rpc
 
 STAT = "filesystem.Filesystem/Stat"
 EXPOSED = {"grpc-status", "grpc-message", "grpc-status-details-bin", "location", "cache-control",
-           "x-content-type-options"}
+           "x-content-type-options", "etag", "content-disposition", "content-range",
+           "x-envd-offsets"}
 PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 

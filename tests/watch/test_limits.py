@@ -76,7 +76,7 @@ def read_names(watch, directory, names):
             elif event.name == ".":
                 names.clear()
                 names.update(os.listdir(directory))
-            else:
+            elif event.kind in ("REMOVE", "RENAME"):
                 names.discard(event.name)
         return names == right
 
