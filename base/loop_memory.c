@@ -64,7 +64,7 @@ static void *loop_realloc(void *p, size_t bytes)
 	void *moved;
 
 	if (!is_record(p))
-		return realloc(p, bytes);
+		return mem_try_realloc(p, bytes);
 	moved = mem_try_alloc(bytes);
 	if (moved) {
 		memcpy(moved, p, bytes < LOOP_RECORD_BYTES ? bytes : LOOP_RECORD_BYTES);
@@ -77,7 +77,7 @@ static void *loop_realloc(void *p, size_t bytes)
 #define __has_feature(x) 0
 #endif
 
-/* Sanitizers look after malloc's memory alone: they get all of it. */
+/* Sanitizers see only the memory of malloc: there are no records for them. */
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #define SANITIZED true
 #else
@@ -89,6 +89,7 @@ void loop_memory_init(void)
 	size_t bytes = (size_t)LOOP_RECORDS * LOOP_RECORD_BYTES;
 	void *p;
 
+	event_set_mem_functions(loop_malloc, loop_realloc, loop_free);
 	if (SANITIZED || records.begin)
 		return;
 	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -98,5 +99,4 @@ void loop_memory_init(void)
 	records.begin = p;
 	records.unused = p;
 	records.end = records.begin + bytes;
-	event_set_mem_functions(loop_malloc, loop_realloc, loop_free);
 }

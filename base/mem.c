@@ -105,13 +105,20 @@ void *mem_zalloc(size_t n)
 	return p;
 }
 
-void *mem_realloc(void *old, size_t n)
+void *mem_try_realloc(void *old, size_t n)
 {
 	void *p;
 
 	do {
 		p = realloc(old, n ? n : 1);
 	} while (!p && reserve_release());
+	return p;
+}
+
+void *mem_realloc(void *old, size_t n)
+{
+	void *p = mem_try_realloc(old, n);
+
 	if (!p)
 		fatal("out of memory (%zu bytes)", n);
 	return p;

@@ -24,8 +24,9 @@ void *mem_dup(const void *p, size_t n);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *p, size_t n);
 
-/* As malloc(3), with the reserve: for libraries that handle NULL themselves. Any thread. */
+/* As malloc(3) and realloc(3), with the reserve: for libraries that handle NULL themselves. Any thread. */
 void *mem_try_alloc(size_t n);
+void *mem_try_realloc(void *old, size_t n);
 
 /* Allocates the reserve. Without this call there is none. */
 void mem_reserve_init(void);

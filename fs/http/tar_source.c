@@ -55,15 +55,26 @@ static const char *read_link(struct tar_source *t, const char *name)
 	return n < 0 ? NULL : arena_strndup(&t->arena, target, (size_t)n);
 }
 
-/* Opens a file, which must still be one. False: it is not there any more, or can't be read. */
-static bool open_file(struct tar_source *t, const char *name, struct stat *st)
+/*
+ * Opens a file, which must still be one. 1; 0: the file is gone or nobody can read it, and the archive
+ * leaves it out; -errno: the daemon can't open it now (EMFILE, ENOMEM), and the archive breaks off, for
+ * an archive that ends in order must not lack a file.
+ */
+static int open_file(struct tar_source *t, const char *name, struct stat *st)
 {
+	int r;
+
 	t->fd = openat(fs_walk_dirfd(&t->walk), name,
 		       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (t->fd >= 0 && fstat(t->fd, st) == 0 && S_ISREG(st->st_mode))
-		return true;
+	if (t->fd >= 0 && fstat(t->fd, st) == 0) {
+		if (S_ISREG(st->st_mode))
+			return 1;
+		fd_close(&t->fd);
+		return 0;
+	}
+	r = -errno;
 	fd_close(&t->fd);
-	return false;
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EINTR ? r : 0;
 }
 
 /* Whether a directory is another file system's, of the kernel's own kind. */
@@ -78,35 +89,38 @@ static bool is_kernels(struct tar_source *t, const struct stat *st)
 	return fd >= 0 && fstatfs(fd, &fs) == 0 && fs_magic_is_sizeless((long)fs.f_type);
 }
 
-/* Finds type and what belongs to it. False: the entry is left out. */
-static bool describe(struct tar_source *t, struct stat *st, struct tar_entry *e)
+/* Finds type and what belongs to it. 1; 0: the entry is left out; -errno: the archive breaks off. */
+static int describe(struct tar_source *t, struct stat *st, struct tar_entry *e)
 {
+	int r;
+
 	switch (st->st_mode & S_IFMT) {
 	case S_IFREG:
-		if (!open_file(t, t->walk.name, st))
-			return false;
+		r = open_file(t, t->walk.name, st);
+		if (r <= 0)
+			return r;
 		e->type = TAR_FILE;
 		e->size = (uint64_t)st->st_size;
-		return true;
+		return 1;
 	case S_IFDIR:
 		e->type = TAR_DIRECTORY;
 		e->name = arena_printf(&t->arena, "%s/", t->walk.relative);
-		return true;
+		return 1;
 	case S_IFLNK:
 		e->type = TAR_SYMLINK;
 		e->link = read_link(t, t->walk.name);
 		return e->link != NULL;
 	case S_IFIFO:
 		e->type = TAR_FIFO;
-		return true;
+		return 1;
 	case S_IFCHR:
 	case S_IFBLK:
 		e->type = S_ISCHR(st->st_mode) ? TAR_CHAR_DEVICE : TAR_BLOCK_DEVICE;
 		e->major = major(st->st_rdev);
 		e->minor = minor(st->st_rdev);
-		return true;
+		return 1;
 	default:
-		return false;
+		return 0;
 	}
 }
 
@@ -141,8 +155,9 @@ static int add_entry(struct tar_source *t, struct evbuffer *out)
 		add_dead(t, r, out);
 		return 0;
 	}
-	if (!describe(t, &st, &e))
-		return 0;
+	r = describe(t, &st, &e);
+	if (r <= 0)
+		return r;
 	e.mode = st.st_mode & 07777;
 	e.uid = st.st_uid;
 	e.gid = st.st_gid;

@@ -130,10 +130,16 @@ void watch_see_top(struct watch_tree *tree, struct watch_seen *ret)
 {
 	int fd = open_path(tree->path, DIR_FLAGS);
 	struct stat st;
+	int r = 0;
 
-	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_dev != tree->dev || st.st_ino != tree->ino)) {
+	/* A failed look says nothing about the directory: only another one in its place is stale. */
+	if (fd >= 0 && fstat(fd, &st) < 0)
+		r = -errno;
+	else if (fd >= 0 && (st.st_dev != tree->dev || st.st_ino != tree->ino))
+		r = -ESTALE;
+	if (r < 0) {
 		fd_close(&fd);
-		fd = -ESTALE;
+		fd = r;
 	}
 	watch_see_open(tree->source->fd, fd, ret);
 }
