@@ -10,6 +10,7 @@
 #   release   static-pie, hardened, stripped: build/envd, its symbols in build/envd.debug
 #   asan      address and undefined-behaviour sanitizers: build/envd-asan
 #   tsan      thread sanitizer: build/envd-tsan
+#   faults    asan, and system calls and allocations that fail (tests/faults): build/envd-faults
 #   fuzz      libFuzzer with asan: build/fuzz/fuzz_X
 
 VARIANT ?= release
@@ -76,6 +77,15 @@ else ifeq ($(VARIANT),asan)
 INSTRUMENT := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
             -fno-sanitize-recover=undefined
 LINK     := -fsanitize=address,undefined
+else ifeq ($(VARIANT),faults)
+# libevent's calls are wrapped too, so it is its archive that is linked.
+INSTRUMENT := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+            -fno-sanitize-recover=undefined
+FAULT_SRC := $(wildcard tests/faults/*.c)
+FAULT_OBJ := $(FAULT_SRC:%.c=$(BUILD)/%.o)
+WRAPPED  := $(shell scripts/wrapped $(FAULT_SRC))
+LINK     := -fsanitize=address,undefined $(WRAPPED:%=-Wl,--wrap=%)
+LIBS     := -l:libevent_core.a -lprotobuf-c -lz -lmd -lpthread
 else ifeq ($(VARIANT),tsan)
 CC       := clang
 INSTRUMENT := -O1 -fno-omit-frame-pointer -fsanitize=thread
@@ -91,7 +101,7 @@ else ifeq ($(VARIANT),lint-clang)
 CC       := clang
 INSTRUMENT := -O1 -Werror
 else
-$(error VARIANT is one of: release asan tsan fuzz)
+$(error VARIANT is one of: release asan tsan faults fuzz)
 endif
 
 ALL_CPPFLAGS = -D_GNU_SOURCE -I. -I$(BUILD)/gen $(CPPFLAGS)
@@ -145,7 +155,7 @@ $(BUILD)/envd-unstripped: $(LIB_OBJ) $(MAIN_OBJ) scripts/cold.ld
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static-pie $(LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
 
-build/envd-asan build/envd-tsan: $(LIB_OBJ) $(MAIN_OBJ)
+build/envd-asan build/envd-tsan build/envd-faults: $(LIB_OBJ) $(MAIN_OBJ) $(FAULT_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -314,9 +324,9 @@ build/envd.cdx.json: build/envd scripts/sbom
 #
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
-FOLDERS  := $(filter-out bench compare newcomer vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
+FOLDERS  := $(filter-out bench compare faults newcomer vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
 # The longest come first.
-SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-replay \
+SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-replay faults-few \
             $(filter-out conformance,$(FOLDERS)) $(SANITIZED:%=%-asan)
 # With sanitizers the daemon's own suites, for the SDKs' send it nothing that those do not.
 SANITIZED := $(filter conformance files http process watch,$(FOLDERS))
@@ -373,6 +383,14 @@ $(FOLDERS:%=%-asan):
 	@scripts/toolchain
 	$(SUBMAKE) VARIANT=asan all
 	@$(TOOL_ENV) ENVD=build/envd-asan tests/$(@:%-asan=%)/run
+
+# Calls of the daemon that fail (tests/faults): make test tries ten seeds.
+.PHONY: faults faults-few
+faults faults-few:
+	@scripts/packages test
+	@scripts/toolchain
+	$(SUBMAKE) VARIANT=faults all
+	@$(TOOL_ENV) ENVD=build/envd-faults tests/faults/run --seeds $(or $(SEEDS),$(if $(findstring few,$@),1-10,1-40))
 
 # The model of tests/watch with more seeds than `make watch` tries.
 .PHONY: watch-model
@@ -500,6 +518,7 @@ help:
 #H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test
 #H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."
 #H make fuzz         SECONDS=60 for each fuzz target
+#H make faults       calls of the daemon fail at random, for SEEDS=1-40
 #H make watch-model  the model test of watches for SEEDS=1-200
 #H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, includes
 #H
@@ -510,6 +529,6 @@ help:
 #H make lock         newest test clients into the lock files
 #H make clean        remove build/
 #H
-#H VARIANT=asan|tsan and ARCH=arm64 build another build/envd-...; V=1 shows the commands.
+#H VARIANT=asan|tsan|faults and ARCH=arm64 build another build/envd-...; V=1 shows the commands.
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -111,6 +111,10 @@ def control(world, _stack):
         bind(f"{world}/{name}", target)
 
 
+def faults(world, _stack):
+    users(world)
+
+
 def files(world, _stack):
     users(world)
 
