@@ -457,13 +457,13 @@ FORMATTED := $(shell find $(wildcard $(MODULES) tests) -name '*.[ch]' -not -path
 TIDIED    := $(SRC) $(UNIT_SRC) $(FUZZ_SRC)
 
 .PHONY: lint lint-all lint-format lint-includes lint-compile lint-tidy lint-cppcheck lint-shell \
-        lint-docs lint-man
+        lint-docs lint-man lint-license
 lint:
 	@scripts/packages lint
 	$(SUBMAKE) -k -Otarget lint-all
 	@echo 'lint: clean'
 
-lint-all: lint-format lint-includes lint-shell lint-docs lint-man lint-cppcheck lint-tidy
+lint-all: lint-format lint-includes lint-shell lint-docs lint-man lint-license lint-cppcheck lint-tidy
 	$(SUBMAKE) VARIANT=lint-gcc lint-compile
 
 lint-format:
@@ -495,6 +495,12 @@ lint-docs:
 
 lint-man:
 	@mandoc -Tlint -Wwarning $(MAN)
+
+# Every file that can hold a comment names its licence.
+lint-license:
+	@lacking=$$(git grep -IL 'SPDX-License-Identifier: Apache-2.0' -- . ':!*.md' ':!*.txt' \
+		':!*.in' ':!*.json' ':!*.asc' ':!LICENSE' ':!tests/fuzz/corpus'); \
+	for file in $$lacking; do echo "$$file: no SPDX line"; done; test -z "$$lacking"
 
 lint-shell:
 	@shellcheck $(shell grep -lE '^\#!.*sh$$' scripts/* .ci/* tests/*/* 2>/dev/null)

@@ -115,8 +115,7 @@ static void serve_invoking_user(struct daemon *d)
 
 	user_db_restrict(d->context.users, geteuid(), getegid(), getenv("HOME"));
 	if (user_find_uid(d->context.users, geteuid(), &arena, &user, &err) == 0)
-		context_set_default_user(&d->context, user.name);
-	d->context.user_delivered = false;
+		context_set_fallback_user(&d->context, user.name);
 	log_info("not root: serving user '%s' alone", d->context.default_user);
 	arena_clear(&arena);
 }
@@ -290,8 +289,7 @@ static void build(struct daemon *d)
 	/* When a fork bomb has used up all pids, no thread can be started for the KILL that ends it. */
 	workers_keep_thread(d->context.kill_workers);
 	d->context.users = user_db_new(NULL, NULL);
-	context_set_default_user(&d->context, "root");
-	d->context.user_delivered = false;
+	context_set_fallback_user(&d->context, "root");
 	d->gate.context = &d->context;
 	d->gate.cors = d->options->cors;
 	d->router = router_new();

@@ -78,12 +78,18 @@ int context_find_user(struct context *context, const char *name, struct arena *a
 	return -1;
 }
 
-void context_set_default_user(struct context *context, const char *name)
+void context_set_fallback_user(struct context *context, const char *name)
 {
 	char *copy = mem_strdup(name);
 
 	free(context->default_user);
 	context->default_user = copy;
+	context->user_delivered = false;
+}
+
+void context_set_default_user(struct context *context, const char *name)
+{
+	context_set_fallback_user(context, name);
 	context->user_delivered = true;
 }
 

@@ -37,7 +37,7 @@ struct context {
 	struct env_var *env; /* sorted by name */
 	size_t n_env;
 	bool user_delivered;   /* an /init or a handover has set default_user */
-	char *default_user;    /* "root" until /init says otherwise */
+	char *default_user;    /* the fallback until then: "root", or the user of the daemon */
 	char *default_workdir; /* NULL: the user's home */
 };
 
@@ -53,7 +53,10 @@ void context_env_clear_user(struct context *context);
 int context_find_user(struct context *context, const char *name, struct arena *arena,
 		      struct user *ret, struct error *err);
 
-/* Copies. */
+/* The default user until an /init or a handover delivers one. Copies. */
+void context_set_fallback_user(struct context *context, const char *name);
+
+/* The default user and directory that an /init or a handover delivers. Copies. */
 void context_set_default_user(struct context *context, const char *name);
 void context_set_default_workdir(struct context *context, const char *path);
 

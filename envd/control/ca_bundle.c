@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/ca_bundle.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The certificates that the guest's programs trust: /init adds the platform's own to the system
  * bundle, and takes out the one it added before.

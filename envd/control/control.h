@@ -73,7 +73,6 @@ struct control {
 	uint64_t unobserved_generation; /* of the freezer, when they were counted */
 
 	/* /init: init_apply.c. */
-	bool has_default_user; /* somebody delivered one */
 	char *lifecycle;       /* of the last /init; owned */
 	char *ca_bundle;       /* the one that is installed, normalised; owned */
 	struct ca_job *ca_job; /* being installed */

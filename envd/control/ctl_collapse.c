@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * POST /collapse: the daemon's own anonymous memory in huge pages, so that a resume touches fewer
  * of the host's (MADV_COLLAPSE, madvise(2), Linux 6.1). With a heap of this size there is seldom a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* GET /envs: the global environment variables. */
 #include <stddef.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * POST /fsfreeze, POST /fsthaw: the root file system is stopped for a snapshot of its disk, and let
  * go (FIFREEZE and FITHAW, ioctl_fs.h).

@@ -422,7 +422,7 @@ static void put_defaults(struct init_call *call)
 		json_put_string(&out, context->default_workdir);
 	}
 	json_put_name(&out, "fallback");
-	json_put_bool(&out, !call->control->has_default_user);
+	json_put_bool(&out, !context->user_delivered);
 	json_put_object_end(&out);
 	put_json_header(call, "X-Envd-Defaults", &out);
 }

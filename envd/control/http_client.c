@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/http_client.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small HTTP client, for the metadata service and the log collector: one request, one answer, a
  * connection each ("Connection: close"). Addresses are numeric: a static binary has no resolver.

@@ -88,10 +88,8 @@ static void apply_token(struct control *c, const struct init_request *r)
 
 static void apply_defaults(struct control *c, const struct init_request *r)
 {
-	if (r->default_user && *r->default_user) {
+	if (r->default_user && *r->default_user)
 		context_set_default_user(c->context, r->default_user);
-		c->has_default_user = true;
-	}
 	if (r->default_workdir && *r->default_workdir)
 		context_set_default_workdir(c->context, r->default_workdir);
 }

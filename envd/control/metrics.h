@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the machine uses: /proc/stat, /proc/meminfo (proc(5)), statfs of "/".
  */

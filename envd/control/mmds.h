@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The metadata service of Firecracker (MMDS version 2, docs/mmds/mmds-user-guide.md there): who
  * this sandbox is, where its log goes, and whose token /init may trust.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Figures in the text format of OpenMetrics 1.0
  * (https://github.com/OpenObservability/OpenMetrics/blob/main/specification/OpenMetrics.md).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A file's content replaced in one step: a reader sees the old or the new, never half of either.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs a program of the image's and waits for it: mount, iptables. On workers only.
  */

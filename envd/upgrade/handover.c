@@ -182,10 +182,8 @@ static void adopt_control_state(struct handover *h)
 		if (*state->envs[i]->name)
 			context_env_set(context, state->envs[i]->name, state->envs[i]->value,
 					false);
-	if (state->defaults && *state->defaults->user) {
+	if (state->defaults && *state->defaults->user)
 		context_set_default_user(context, state->defaults->user);
-		control->has_default_user = true;
-	}
 	if (state->defaults && state->defaults->has_workdir)
 		context_set_default_workdir(context, state->defaults->workdir);
 	if (*state->lifecycle_id && !control->lifecycle)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every group of figures uses: the daemons, the client, rounds taken in turn.
 
 A figure is a function `name(bench)` in figures/GROUP.py that stands in the GROUP tuple at that

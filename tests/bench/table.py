@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Figures, what they are to reach, and the table they are printed in."""
 
 

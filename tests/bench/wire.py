@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The raw bytes of requests: HTTP/1.1 around Connect, in JSON or in protobuf."""
 
 import base64

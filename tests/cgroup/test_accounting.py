@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the metrics tell of processes, one by one and together."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """/freeze, /unfreeze and the thaw of /init, on the kernel's cgroups."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kill scope `tree`: everything that a process started, whatever it did to get away."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which processes are in which cgroup, from their start to their end."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the cases against one daemon, in namespaces of their own, and writes down what it saw.
 
 A case becomes a transcript: lines of text in which everything that may differ from run to run

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An HTTP/1.1 client that hides nothing: it sends the bytes it is given, and tells what came."""
 
 import socket

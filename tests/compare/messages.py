@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The messages of the two services, by name and field number: enough to write a request in either
 codec and to read an answer back into the same form."""
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The server that connectconformance starts: one request on stdin says what it must be able to do,
  * its answer on stdout where it listens, both with a length of four bytes before them. It serves

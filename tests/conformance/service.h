@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * connectrpc.conformance.v1.ConformanceService on our RPC layer: it answers as each request says,
  * and tells what it saw of the request.

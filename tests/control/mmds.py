@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A metadata service that behaves like Firecracker's version 2, and a log collector."""
 
 import hashlib

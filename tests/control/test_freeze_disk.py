@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The root file system stopped for a snapshot: an ext4 image that a daemon has for its root."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the platform around a sandbox sees: metadata, log, metrics, tokens, forwarded ports."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An /init of another life cycle: connections from before may have nobody at their other end."""
 
 import http.client

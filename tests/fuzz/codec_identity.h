@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A message that was decoded is the same after every way out and in again. */
 #ifndef TESTS_FUZZ_CODEC_IDENTITY_H
 #define TESTS_FUZZ_CODEC_IDENTITY_H

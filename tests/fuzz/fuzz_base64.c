@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Base64: bytes come back, and what is taken as base64 is what is written, bar its spelling. */
 #include <stdlib.h>
 #include <string.h>

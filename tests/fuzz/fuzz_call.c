@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls, from the first byte of a connection to the last: protocols, envelopes, compression, codecs.
  * The input is all that a client sends. What comes back must not depend on how the input was cut,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* JSON to a message with every kind of field, and back. */
 #include "tests/fuzz/codec_identity.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Replies of a host's vsock proxy: the length of a line, more to come, or refused; never unsure. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The fields of /files: ranges, conditions, and names written into Content-Disposition. */
 #include <stdlib.h>
 #include <string.h>

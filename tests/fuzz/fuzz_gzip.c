@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gzip: bytes come back; a text that is none is refused, whole and in pieces alike. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What stands in header fields: every reader of it on the same input. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files of hosts: once rewritten there is nothing left to do, and no comment is lost. The first
  * byte chooses the address.

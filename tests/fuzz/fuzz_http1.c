@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A whole connection, without its socket: the input is all that a client sends before it closes
  * its side. What comes back must not depend on how the input was cut, nor on how fast the client

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Chunked bodies. The input is such a body. What comes out is the same wherever it was cut, and
  * llhttp reads the same data in it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Request heads. The input is a request as it would come. What is taken is the same wherever the
  * input was cut, satisfies what http_head.h promises, and llhttp reads it in the same way.

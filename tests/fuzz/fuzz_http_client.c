@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Answers to the small HTTP client: one that came whole, and the same one byte by byte, end alike.
  * The first byte tells whether the server closes behind the rest.

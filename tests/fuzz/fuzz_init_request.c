@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Bodies of POST /init: what is accepted keeps the bounds, and its texts are whole. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* JSON texts: what the lexer takes is written anew, and the new text has the same tokens. */
 #include <stdlib.h>
 #include <string.h>

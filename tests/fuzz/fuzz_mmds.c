@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the metadata service tells: any text is read or refused, and what is read is terminated. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Forms: whole against cut at a point of the input's choice, and against single bytes. The first
  * byte is the length of the boundary that follows, the second where to cut.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Dumps of listening sockets: each port at most once, within the bound, whatever the bytes are. */
 #include <errno.h>
 #include <stdlib.h>

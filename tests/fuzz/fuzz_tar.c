@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tar archives: whole against cut at a point of the input's choice, and against single bytes; and
  * an entry that was read can be written, and reads the same again. The first byte is where to cut;

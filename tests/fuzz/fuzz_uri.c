@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Paths and query strings. The input is a query in which "path" is looked up, and a path. What is
  * found must be what a plain reading of the rules, written for clearness alone, finds.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The files of users and groups: what stands before the first NUL of the input is passwd, what
  * stands behind it is group.

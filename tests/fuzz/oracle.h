@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * llhttp, the parser of Node.js, as an oracle for ours: where we take a request, it must take it
  * too and read the same things in it. (Not the other way round: it takes more.) Debian's package

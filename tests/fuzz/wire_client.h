@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A client without a socket: it talks to the HTTP engine of a server, and closes its side at the end
  * of what it has to say.

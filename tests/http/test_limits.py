@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one client, or many, can make the daemon hold; and what the others notice of it."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the daemon listens, and what it says when it can't."""
 
 import base64

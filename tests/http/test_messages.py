@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Requests and answers: connections kept, bodies framed, every cut of the input."""
 
 import pytest

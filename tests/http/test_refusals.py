@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What two programs could read in two ways is refused, and the connection closed."""
 
 import pytest

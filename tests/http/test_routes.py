@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which path answers what: methods, content types, cross-origin rules, users."""
 
 import base64

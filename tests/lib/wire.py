@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client that sends what it is told to, byte by byte, and reads answers strictly."""
 
 import json

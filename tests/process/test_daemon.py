@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The daemon around the processes: what it leaves behind, ends, and does without root."""
 
 import os

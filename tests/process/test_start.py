@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a process runs with, and how its stream looks."""
 
 import hashlib

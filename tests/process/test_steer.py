@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding processes, ending them, reading them later and together."""
 
 import os

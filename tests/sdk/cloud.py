@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A stand-in of the cloud around a sandbox, for the SDKs' secure mode.
 
 Two servers on loopback: the control plane, of which there is what the SDKs call to create, find,

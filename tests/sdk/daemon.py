@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The daemon under test: start it, wait until it answers, stop it.
 
 From Python, `Daemon`. For other languages, as a program: `daemon.py COMMAND...` runs the command

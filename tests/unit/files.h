@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What tests say of files. */
 #ifndef TESTS_UNIT_FILES_H
 #define TESTS_UNIT_FILES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inputs for parsers of outside bytes, laid right before a page that can't be read: a parser that
  * looks one byte too far crashes, in every variant of the build.

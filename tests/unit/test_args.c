@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The helper commands' arguments, and what `envd ready` reads. */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Who may set the token, and how a token is compared. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Base64: both alphabets, every length around the vector's size, every byte in every place. */
 #include <errno.h>
 #include <setjmp.h>

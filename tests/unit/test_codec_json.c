@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* proto3 JSON to messages and back, and the same by way of the binary format. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The binary format: what is taken, merged, passed over and refused. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a worker sends of a file, and why it ends. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is told of the pages of a file. */
 #include <fcntl.h>
 #include <setjmp.h>

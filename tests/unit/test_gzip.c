@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gzip: there and back, the bound, and everything that is not whole. */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Lists, weights, parameters, credentials. */
 #include <errno.h>
 #include <setjmp.h>

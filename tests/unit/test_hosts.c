@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* /etc/hosts, rewritten: comments and order stay, and nothing else is touched. */
 #include <setjmp.h>
 #include <stdarg.h>

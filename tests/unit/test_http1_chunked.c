@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Chunked bodies: decoded alike however they are cut; every doubt refused. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Request heads: what is taken, what is refused, and that the cut of the input makes no odds. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Dates: the three forms, the bounds of the calendar, and back again. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* JSON: what is one, what is not, and what the getters and the writer make of it. */
 #include <errno.h>
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a service manager hears, and how the machine of PID 1 mode is told to end. */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Paths as clients give them. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The memory of large bodies: what is kept, and when it goes. Leaks are the sanitizer's to find. */
 #include <event2/buffer.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The relay and the dial before it, over real sockets of both kinds. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Points in time as text, there and back. */
 #include <errno.h>
 #include <setjmp.h>

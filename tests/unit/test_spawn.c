@@ -28,9 +28,9 @@
 
 #include <cmocka.h>
 
+#include "base/clone.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "base/clone.h"
 #include "pty/spawn.h"
 
 #define STRAY_FD 77

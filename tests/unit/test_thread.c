@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A thread's stack: where it is, what is below it, and that it is gone with the thread; and what a
  * thread has for itself.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Percent-encoding and query strings. */
 #include <setjmp.h>
 #include <stdarg.h>

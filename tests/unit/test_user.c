@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Users and groups from files: what a line may look like, and that changes are seen. */
 #include <setjmp.h>
 #include <stdarg.h>

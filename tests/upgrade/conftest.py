@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A daemon that is replaced, and what is to survive that."""
 
 import http.client

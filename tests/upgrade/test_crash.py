@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A crash of the daemon costs its streams and nothing else, if a parent keeps what is to outlive it."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ours to ours: nothing that the wire can carry is lost."""
 
 import json

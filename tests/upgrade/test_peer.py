@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From another envd to ours and back, if PEER names one. Without it these tests do not exist: the project
 contains no other envd."""
 

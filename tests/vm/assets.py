@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a guest is made of: the kernel and its modules from Debian's package, the host's side of
 the vsock device from crates.io, and the test's own static programs. Everything is kept in
 build/vm and made once."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`envd bridge` in front of a guest, for clients that speak TCP."""
 
 import socket

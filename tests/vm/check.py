@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Counts what was checked, and shows it as it happens."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client of envd's over any connected socket: HTTP/1.1 and Connect's JSON, no more than the
 checks need."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """systemd with a root file system in namespaces of this machine: what an emulated guest shows of time
 is mostly the emulator's. Only figures come from here, for not every machine lets one do this."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes an initramfs: a cpio archive in the kernel's "newc" form
 (Documentation/driver-api/early-userspace/buffer-format.rst)."""
 

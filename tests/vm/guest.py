@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One guest: QEMU, the vsock device beside it, its console and its end."""
 
 import contextlib

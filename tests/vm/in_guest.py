@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """in_guest.py UDS FOLDER PROGRAM: runs the guest's FOLDER/NAME in place of the host's program of
 that name, with its output and its exit code."""
 

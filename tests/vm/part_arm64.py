@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An arm64 guest: envd, cross-built, as PID 1 on that architecture's own kernel, and the unit tests
 on it, with those that qemu's user mode can't run."""
 

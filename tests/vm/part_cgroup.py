@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A guest whose only hierarchy is cgroup2, with the memory controller: the properties of the
 platform's groups, OOM kills told from others, the accounting of processes."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Debian image in which envd is PID 1, and E2B's SDKs on the host that use it through the
 bridge."""
 

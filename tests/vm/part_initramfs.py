@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A kernel, its virtio modules, and envd as the only program: the smallest sandbox there is."""
 
 import hashlib

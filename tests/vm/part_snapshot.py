@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A guest that is saved to a file, ended, and restored in another QEMU, as a sandbox that is
 paused and resumed. vhost-user's vsock can't be migrated: it is unplugged before, which resets its
 connections as Firecracker does, and plugged in after; virtio-net stays all the time."""

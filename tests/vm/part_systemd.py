@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Debian image that systemd boots, with envd as systemd/bake leaves it there."""
 
 import json

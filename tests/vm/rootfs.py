@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Root file systems of Debian's packages, made with mmdebstrap, and disks with them."""
 
 import os

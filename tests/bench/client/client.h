@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The load client of the benchmark: one program, one subcommand a kind of load.
  *

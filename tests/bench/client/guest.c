@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What runs in a guest while the daemon is measured: trees of processes, listening ports. */
 #include "client.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The floor: what the same work costs with nothing between; and the programs at its ends. */
 #include "client.h"
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Short commands: how long one takes, how many a second, what they cost the daemon."""
 
 import table

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Control: /init, killing trees of processes, freezing, and a busy guest's idle daemon."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files: downloads, uploads, directories. The floor is nginx, where it does the same work."""
 
 import ctypes

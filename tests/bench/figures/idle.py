@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the daemon costs while it does nothing, and how soon it is there."""
 
 import os

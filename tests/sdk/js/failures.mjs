@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A reporter for node --test that prints what failed, and at the end how many passed.
 import { inspect } from 'node:util'
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The JavaScript SDK's git module against a bare repository.
 
 import assert from 'node:assert/strict'

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests share. The daemon is already serving when they run (daemon.py).
 
 import fs from 'node:fs'

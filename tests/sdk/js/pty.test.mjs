@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Terminals through the JavaScript SDK.
 
 import assert from 'node:assert/strict'

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Watches through the JavaScript SDK.
 
 import assert from 'node:assert/strict'

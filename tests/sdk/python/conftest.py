@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every test gets: one daemon for the session, a sandbox object for the test.
 
 A test that needs a daemon with other flags takes the fixture `other_daemon`.

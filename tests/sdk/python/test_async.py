@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands and terminals through the SDK's asynchronous half: what an event loop makes different,
 many things at once above all."""
 

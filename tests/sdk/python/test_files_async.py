@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files through the SDK's asynchronous half: its own ways to send and read, and much at once."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The SDK's git module, which is commands with much quoting, against a bare repository."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Terminals through the SDK's synchronous half."""
 
 import os

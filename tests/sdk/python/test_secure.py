@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What there is in secure mode alone: tokens, signed URLs, a sandbox's life.
 
 In this mode every other test runs too, through the edge and with the access token.

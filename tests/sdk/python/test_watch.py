@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Watches through the SDK: its synchronous half polls, the asynchronous one is called back."""
 
 import asyncio

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The least that can be an init: prints how long the kernel has been up, and waits. What the time
  * to envd's first answer is measured against.

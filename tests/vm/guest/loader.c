@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The init of the test's initramfs: inserts the kernel modules named in /modules/list, in their
  * order, and becomes the program that the kernel's command line names after `--`. With

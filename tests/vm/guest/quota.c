@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quota DEVICE UID KIBIBYTES: how much a user may have on a file system that counts it
  * (quotactl(2), Q_SETQUOTA).
