@@ -21,6 +21,8 @@ int main(int argc, char **argv)
 		return cmd_ready(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "bridge") == 0)
 		return cmd_bridge(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "upgrade") == 0)
+		return cmd_upgrade(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "cpu-online") == 0)
 		return cpus_helper(argc - 1, argv + 1);
 	switch (options_parse(&options, argc, argv)) {

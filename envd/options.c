@@ -77,7 +77,7 @@ static const struct flag flags[] = {
 };
 
 /* The other programs in the binary (envd/commands/cmd.h). */
-static const char *const commands[] = {"ready", "bridge"};
+static const char *const commands[] = {"ready", "bridge", "upgrade"};
 
 static void usage(void)
 {
@@ -85,7 +85,8 @@ static void usage(void)
 
 	fputs("Usage: envd [flags]\n"
 	      "       envd ready …     wait until the guest is ready (envd ready --help)\n"
-	      "       envd bridge …    reach a guest over vsock (envd bridge --help)\n",
+	      "       envd bridge …    reach a guest over vsock (envd bridge --help)\n"
+	      "       envd upgrade …   replace a running envd (envd upgrade --help)\n",
 	      stdout);
 	for (i = 0; i < ARRAY_LEN(flags); i++)
 		printf("  -%s%s%s\n    \t%s\n", flags[i].name, flags[i].value_name ? " " : "",

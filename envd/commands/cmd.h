@@ -13,4 +13,7 @@ int cmd_ready(int argc, char **argv);
 /* Runs on the host and relays a TCP or unix socket to a vsock port of a guest. 1 failure, 2 usage. */
 int cmd_bridge(int argc, char **argv);
 
+/* Replaces a running daemon by a program (POST /upgrade). 1 refused or something was lost, 2 usage. */
+int cmd_upgrade(int argc, char **argv);
+
 #endif

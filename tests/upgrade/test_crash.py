@@ -4,6 +4,7 @@
 import base64
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -16,6 +17,17 @@ def is_daemon(pid):
         return os.readlink(f"/proc/{pid}/exe") == ENVD
     except OSError:
         return False  # it has ended
+
+
+def is_free():
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+            probe.listen()
+        except OSError:
+            return False
+        return True
 
 
 class Below(Daemon):
@@ -54,6 +66,8 @@ class Below(Daemon):
     def stop(self):
         self.process.kill()
         self.process.wait(20)
+        # The rest of its namespace ends a moment later, and only then is the port free.
+        wait_for(is_free)
         log = self.log()
         assert "Sanitizer" not in log and "runtime error" not in log, log
 
@@ -169,7 +183,6 @@ def test_an_upgrade_and_then_a_crash(below):
 
 
 def test_the_port_is_never_free(below):
-    import socket
     for _ in range(5):
         os.kill(below.daemon(), signal.SIGKILL)
         with socket.socket() as thief, pytest.raises(OSError, match="in use"):

@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 from client import Failed
@@ -390,3 +391,32 @@ def test_a_bad_blob(blob):
 def test_unknown_process_is_refused_and_others_live(daemon):
     with pytest.raises(Failed):
         daemon.client.call("SendSignal", {"process": {"pid": 1}, "signal": "SIGNAL_SIGTERM"})
+
+
+# ---- the command ----
+
+def command(*args):
+    return subprocess.run([ENVD, "upgrade", *args], capture_output=True, text=True, timeout=60)
+
+
+def test_the_command_says_what_was_carried(daemon, tmp_path):
+    assert daemon.init(accessToken='correct-horse').status == 204
+    assert daemon.request('GET', '/envs').status == 401
+    token = tmp_path / "token"
+    token.write_text('correct-horse\n')
+    done = command(ENVD)
+    assert done.returncode == 1
+    assert "the daemon goes on as before: " in done.stderr and "unauthorized" in done.stderr
+    done = command(ENVD, "--to", "tcp:127.0.0.1:49983", "--token-file", str(token))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"failed":false' in done.stdout and done.stdout.startswith("version 0.9.1+c1,")
+
+
+def test_the_command_says_why_not(daemon):
+    done = command("/usr/bin/true")
+    assert done.returncode == 1
+    assert done.stderr.startswith("envd upgrade: the daemon goes on as before: "
+                                  "the new program refuses its flags")
+    assert command("/nonexistent").returncode == 1
+    assert command().returncode == 2
+    assert command(ENVD, "--to", "nowhere").returncode == 2
