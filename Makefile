@@ -466,8 +466,12 @@ lint:
 lint-all: lint-format lint-includes lint-shell lint-docs lint-man lint-license lint-cppcheck lint-tidy
 	$(SUBMAKE) VARIANT=lint-gcc lint-compile
 
+# clang-format leaves long comments as they are.
 lint-format:
 	@clang-format --dry-run --Werror $(FORMATTED)
+	@for file in $(FORMATTED); do \
+		expand "$$file" | LC_ALL=C.UTF-8 grep -nE '^.{101}' | sed "s|^|$$file:|"; \
+	done | { ! grep .; }
 
 lint-includes:
 	@scripts/include-check

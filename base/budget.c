@@ -57,7 +57,9 @@ void budget_init(struct budget *b)
 		b->classes[i].limit = classes[i].all_bytes;
 }
 
-/* More was given back than was taken. The count of the daemon's load is wrong, its memory is not. */
+/*
+ * More was given back than was taken. The count of the daemon's load is wrong, its memory is not.
+ */
 static void report_fault(const char *what, size_t given, size_t used)
 {
 	log_error("budget: %zu of %s given back, only %zu were taken", given, what, used);

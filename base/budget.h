@@ -8,27 +8,27 @@
  *	share (one holder)  ->  class (all holders of a kind)  ->  total (the daemon)
  *
  * A holder embeds a `struct budget_share`, and charges memory to it before the memory is taken. A
- * charge is refused when it exceeds the cap of the share, of its class, or of the daemon. The caller
- * answers with resource_exhausted or 503. All calls take constant time and run on the loop.
+ * charge is refused when it exceeds the cap of the share, of its class, or of the daemon. The
+ * caller answers with resource_exhausted or 503. All calls take constant time and run on the loop.
  *
- * | class           | charged                                   | all      | each    | small  | free  |
- * |-----------------|-------------------------------------------|----------|---------|--------|-------|
- * | UNAUTHENTICATED | heads; bodies of requests without a token |   24 MiB |   5 MiB |      0 | 4 KiB |
- * | REQUESTS        | messages gathered and decoded             |  160 MiB |  96 MiB | 64 KiB | 4 KiB |
- * | RESPONSES       | listings and archives being made          |   96 MiB |  64 MiB | 64 KiB |     0 |
- * | WATCH           | queued events and their encodings         |   64 MiB |   8 MiB |  4 KiB |     0 |
- * | STDIN           | input that a process has not read         |   64 MiB |  33 MiB |  4 KiB |     0 |
- * | UPLOADS         | pieces of files on their way to a worker  |   96 MiB |  16 MiB | 64 KiB |     0 |
- * | PROCESSES       | what is kept of a process while it lives  |   64 MiB |  33 MiB | 64 KiB |     0 |
- * | KEPT            | output kept for later readers             |  128 MiB |  97 MiB |  4 KiB |     0 |
+ * | class           | charged                                 |     all |   each |  small |  free |
+ * |-----------------|-----------------------------------------|---------|--------|--------|-------|
+ * | UNAUTHENTICATED | heads, bodies: requests without a token |  24 MiB |  5 MiB |      0 | 4 KiB |
+ * | REQUESTS        | messages gathered and decoded           | 160 MiB | 96 MiB | 64 KiB | 4 KiB |
+ * | RESPONSES       | listings and archives being made        |  96 MiB | 64 MiB | 64 KiB |     0 |
+ * | WATCH           | queued events and their encodings       |  64 MiB |  8 MiB |  4 KiB |     0 |
+ * | STDIN           | input that a process has not read       |  64 MiB | 33 MiB |  4 KiB |     0 |
+ * | UPLOADS         | file pieces on their way to a worker    |  96 MiB | 16 MiB | 64 KiB |     0 |
+ * | PROCESSES       | a process: what is kept while it lives  |  64 MiB | 33 MiB | 64 KiB |     0 |
+ * | KEPT            | output kept for later readers           | 128 MiB | 97 MiB |  4 KiB |     0 |
  *
- * all, each: the caps of the class and of one share. The caps of all classes add up to more than the
- * total: a single busy class may use most of the memory, but never all of it.
+ * all, each: the caps of the class and of one share. The caps of all classes add up to more than
+ * the total: a single busy class may use most of the memory, but never all of it.
  * small: a share below this size may use the reserve (BUDGET_RESERVE_BYTES) that larger ones leave
- * alone, and is not bound by its class's cap. So a signal or a listing of processes succeeds although
- * large messages fill their class. Peers without a token have no part of the reserve.
- * free: the first bytes of each share are charged to nobody, so that a small request always succeeds.
- * Their number is bounded by the limit of connections.
+ * alone, and is not bound by its class's cap. So a signal or a listing of processes succeeds
+ * although large messages fill their class. Peers without a token have no part of the reserve.
+ * free: the first bytes of each share are charged to nobody, so that a small request always
+ * succeeds. Their number is bounded by the limit of connections.
  *
  * Why those caps: one share takes the largest message the protocol allows (16 MiB and 64 MiB
  * decoded; 32 MiB of input; 4 MiB of a body for /init) plus the cost of its bookkeeping.
@@ -107,12 +107,14 @@ struct budget_charge {
 
 void budget_init(struct budget *b);
 
-/* Counts n more: true if they fit below the limit. Otherwise changes nothing. Not for BUDGET_BYTES. */
+/*
+ * Counts n more: true if they fit below the limit. Otherwise changes nothing. Not for BUDGET_BYTES.
+ */
 bool budget_take(struct budget *b, enum budget_kind kind, size_t n);
 
 /*
- * Gives n back. Giving back more than was taken is a fault of the daemon: it is logged and the count
- * becomes zero; under a sanitizer the process aborts. The same holds for shares.
+ * Gives n back. Giving back more than was taken is a fault of the daemon: it is logged and the
+ * count becomes zero; under a sanitizer the process aborts. The same holds for shares.
  */
 void budget_give(struct budget *b, enum budget_kind kind, size_t n);
 
@@ -139,8 +141,8 @@ bool budget_share_move(struct budget_share *share, enum budget_class class);
 void budget_share_clear(struct budget_share *share);
 
 /*
- * One more holder of an object of `bytes`. False if it is the first one and the charge does not fit.
- * Many objects may be small, so they have no part of the reserve.
+ * One more holder of an object of `bytes`. False if it is the first one and the charge does not
+ * fit. Many objects may be small, so they have no part of the reserve.
  */
 bool budget_charge_hold(struct budget_charge *charge, struct budget *b, enum budget_class class,
 			size_t bytes);

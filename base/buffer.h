@@ -2,8 +2,8 @@
 /*
  * What evbuffers lack: gathering input without gathering empty memory.
  *
- * evbuffer_add_buffer moves whole chains. A chain is at least 1 KiB, so a client that sends its body
- * in chunks of one byte costs 1 KiB for each byte. buffer_gather copies pieces that are small.
+ * evbuffer_add_buffer moves whole chains. A chain is at least 1 KiB, so a client that sends its
+ * body in chunks of one byte costs 1 KiB for each byte. buffer_gather copies pieces that are small.
  */
 #ifndef BASE_BUFFER_H
 #define BASE_BUFFER_H

@@ -8,8 +8,8 @@
 #define ERA_DAYS 146097
 
 /*
- * Years are counted from March, so that the leap day is the last day of its year. (153 m + 2) / 5 is then
- * the number of days before a month.
+ * Years are counted from March, so that the leap day is the last day of its year. (153 m + 2) / 5
+ * is then the number of days before a month.
  */
 int64_t calendar_days(const struct calendar_date *date)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Gregorian calendar, for dates as text: days since 1970-01-01 and back, without the C library's
- * time zones.
+ * The Gregorian calendar, for dates as text: days since 1970-01-01 and back, without the C
+ * library's time zones.
  */
 #ifndef BASE_CALENDAR_H
 #define BASE_CALENDAR_H
@@ -16,7 +16,9 @@ struct calendar_date {
 	int month, day; /* from 1 */
 };
 
-/* Days since 1970-01-01 of a date. A day beyond the end of its month counts on into the next one. */
+/*
+ * Days since 1970-01-01 of a date. A day beyond the end of its month counts on into the next one.
+ */
 int64_t calendar_days(const struct calendar_date *date);
 
 /* The date of that many days since 1970-01-01. */

@@ -42,8 +42,8 @@ struct error {
 };
 
 /*
- * These three are -1, always, so that they can be the operand of `return`; macros, so that compilers
- * and analyzers, which see one file at a time, know it too.
+ * These three are -1, always, so that they can be the operand of `return`; macros, so that
+ * compilers and analyzers, which see one file at a time, know it too.
  *
  * error_set(err, code, format, ...): sets code and text.
  * error_set_errno(err, code, errnum, format, ...): with ": " and the text of `errnum` (a positive

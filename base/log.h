@@ -5,7 +5,8 @@
  *
  *	log_info("listening on %s", name);
  *
- * Safe on any thread, and never waits: a line that stderr has no room for is lost. A sink (log export, -verbose) may be added; it gets every line too.
+ * Safe on any thread, and never waits: a line that stderr has no room for is lost. A sink (log
+ * export, -verbose) may be added; it gets every line too.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -39,7 +40,9 @@ bool log_enabled(enum log_level level);
 /* While held, lines are not written to files: their file system is frozen. */
 void log_hold_files(bool hold);
 
-/* Whether a line can be written to fd without waiting; for stderr, and for what a sink writes to. */
+/*
+ * Whether a line can be written to fd without waiting; for stderr, and for what a sink writes to.
+ */
 bool log_can_write(int fd);
 
 /* A member of a line, beside its text: collectors filter by these. */
@@ -86,7 +89,7 @@ bool log_has_sink(void);
 
 /*
  * A line with members, for those who collect the log (docs/compatibility: the log's members). The
- * sink gets it whatever its level. Warnings and errors go to stderr too, as text only. `line` gives
+ * sink gets it whatever its level. Warnings and errors go to stderr too, as text only. `given` is
  * everything but the text; a NULL logger is "envd". Input bytes, tokens and values of environment
  * variables must not be members: their length may.
  *
@@ -94,7 +97,7 @@ bool log_has_sink(void);
  *				     LOG_FIELDS(LOG_NUMBER("pid", pid))},
  *		  "process %d: %s", pid, name);
  */
-void log_event(const struct log_line *line, const char *format, ...)
+void log_event(const struct log_line *given, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*

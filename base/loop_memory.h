@@ -11,7 +11,7 @@
 #define BASE_LOOP_MEMORY_H
 
 #define LOOP_RECORD_BYTES 16	     /* struct evmap_io of libevent 2.1 */
-#define LOOP_RECORDS	  (1u << 20) /* address space for as many; what is beyond comes from malloc */
+#define LOOP_RECORDS	  (1u << 20) /* room in the address space; more come from malloc */
 
 /* Call it before anything else of libevent's; again does nothing. */
 void loop_memory_init(void);

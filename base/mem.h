@@ -3,10 +3,10 @@
  * Allocation that does not fail, and the end of the process when an invariant is broken.
  *
  * The daemon bounds and charges (base/budget.h) every size that a peer chooses before it allocates.
- * If the system has no memory all the same, mem_alloc first frees a reserve of MEM_RESERVE_BYTES and
- * tries again. From then on mem_is_short says so, and the server refuses new requests until the reserve
- * could be allocated again. Only if the reserve does not suffice, the process aborts, and its
- * supervisor starts it anew.
+ * If the system has no memory all the same, mem_alloc first frees a reserve of MEM_RESERVE_BYTES
+ * and tries again. From then on mem_is_short says so, and the server refuses new requests until the
+ * reserve could be allocated again. Only if the reserve does not suffice, the process aborts, and
+ * its supervisor starts it anew.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
@@ -24,14 +24,19 @@ void *mem_dup(const void *p, size_t n);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *p, size_t n);
 
-/* As malloc(3) and realloc(3), with the reserve: for libraries that handle NULL themselves. Any thread. */
+/*
+ * As malloc(3) and realloc(3), with the reserve: for libraries that handle NULL themselves. Any
+ * thread.
+ */
 void *mem_try_alloc(size_t n);
 void *mem_try_realloc(void *old, size_t n);
 
 /* Allocates the reserve. Without this call there is none. */
 void mem_reserve_init(void);
 
-/* Whether the reserve was used. Tries to allocate it again first, so the answer changes by itself. */
+/*
+ * Whether the reserve was used. Tries to allocate it again first, so the answer changes by itself.
+ */
 bool mem_is_short(void);
 
 /*

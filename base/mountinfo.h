@@ -18,8 +18,8 @@ struct mountinfo {
 void mountinfo_unescape(char *text);
 
 /*
- * Splits a line, without its newline, in place: "36 35 98:0 /root /mount/point options [optional …] -
- * type source options". The results point into the line. False: it is no such line.
+ * Splits a line, without its newline, in place: "36 35 98:0 /root /mount/point options [optional …]
+ * - type source options". The results point into the line. False: it is no such line.
  */
 bool mountinfo_parse(char *line, struct mountinfo *ret);
 

@@ -35,14 +35,15 @@ void thread_join(struct thread *t);
 int thread_enter_dir(int dirfd);
 
 /*
- * Goes back to "/". Does nothing where thread_enter_dir was not called, or failed. A thread that can't
- * go back stays, and stands in nothing else from then on.
+ * Goes back to "/". Does nothing where thread_enter_dir was not called, or failed. A thread that
+ * can't go back stays, and stands in nothing else from then on.
  */
 void thread_leave_dir(void);
 
 /*
  * The calling thread's CAP_SYS_RESOURCE has no effect from now on. With it nothing that the thread
- * writes counts as too much for the quota of the file's owner (ignore_hardlimit in fs/quota/dquot.c).
+ * writes counts as too much for the quota of the file's owner (ignore_hardlimit in
+ * fs/quota/dquot.c).
  */
 void thread_obey_quotas(void);
 

@@ -215,9 +215,9 @@ static bool time_is_past(struct timespec changed)
 }
 
 /*
- * Reads the file again if it has changed. Caller holds the lock. 0, or -errno: what was read earlier
- * stays, and the next call tries again (a shortage of descriptors passes). A file that does not exist
- * is an empty table.
+ * Reads the file again if it has changed. Caller holds the lock. 0, or -errno: what was read
+ * earlier stays, and the next call tries again (a shortage of descriptors passes). A file that does
+ * not exist is an empty table.
  */
 static int table_refresh(struct table *t)
 {
@@ -373,8 +373,8 @@ void user_db_free(struct user_db *db)
 }
 
 /*
- * The entry of a user, from the newest file or from what stands in for it; NULL: there is none. Caller
- * holds the lock. *ret_errno is 0, or -errno if the file was never read and can't be.
+ * The entry of a user, from the newest file or from what stands in for it; NULL: there is none.
+ * Caller holds the lock. *ret_errno is 0, or -errno if the file was never read and can't be.
  */
 static const struct entry *find_entry(struct user_db *db, const char *name, uid_t uid,
 				      int *ret_errno)

@@ -3,8 +3,8 @@
  * Users and groups, from /etc/passwd and /etc/group.
  *
  * In a static binary getpwnam would load NSS modules at run time, so the files are read here; a
- * file is read again when its device, inode, size or times changed. passwd(5), group(5). A failure to
- * read is not remembered: what was read earlier stays in effect, and the next call reads again.
+ * file is read again when its device, inode, size or times changed. passwd(5), group(5). A failure
+ * to read is not remembered: what was read earlier stays in effect, and the next call reads again.
  *
  * These functions touch files in /etc, which is the guest's root file system: they may be called
  * on the loop (the files are small and cached) and, with a lock inside, on workers. What they
@@ -43,18 +43,18 @@ struct user_db *user_db_new(const char *passwd_path, const char *group_path);
 void user_db_free(struct user_db *db);
 
 /*
- * For a daemon without root: from now on user_find knows the user with this uid alone. If the passwd
- * file has no line for the uid, as in a container that runs under a random one, the user's name is
- * the number, `gid` is its group and `home` its home ("/" if NULL or empty; copied). Names of owners
- * are still found.
+ * For a daemon without root: from now on user_find knows the user with this uid alone. If the
+ * passwd file has no line for the uid, as in a container that runs under a random one, the user's
+ * name is the number, `gid` is its group and `home` its home ("/" if NULL or empty; copied). Names
+ * of owners are still found.
  */
 void user_db_restrict(struct user_db *db, uid_t uid, gid_t gid, const char *home);
 
 /*
  * Finds the user of this name with all supplementary groups, allocated in the arena. 0, or -1 with
- * ERROR_UNAUTHENTICATED ("invalid username: 'x'"); with ERROR_RESOURCE_EXHAUSTED or ERROR_INTERNAL if a
- * file that was never read can't be read now. If the passwd file does not exist there is one user:
- * root, with the home /root.
+ * ERROR_UNAUTHENTICATED ("invalid username: 'x'"); with ERROR_RESOURCE_EXHAUSTED or ERROR_INTERNAL
+ * if a file that was never read can't be read now. If the passwd file does not exist there is one
+ * user: root, with the home /root.
  */
 int user_find(struct user_db *db, const char *name, struct arena *arena, struct user *ret,
 	      struct error *err);

@@ -34,9 +34,9 @@ struct workers {
 	unsigned keep;	      /* threads that stay although they are idle */
 	pthread_mutex_t lock; /* over everything down to `stopping` */
 	/*
-	 * Idle threads wait for it. A condition variable would not do: pthread_cond_signal may block until
-	 * a thread that was signalled before has run (glibc's __condvar_quiesce_and_switch_g1), and the
-	 * loop would block with it.
+	 * Idle threads wait for it. A condition variable would not do: pthread_cond_signal may
+	 * block until a thread that was signalled before has run (glibc's
+	 * __condvar_quiesce_and_switch_g1), and the loop would block with it.
 	 */
 	sem_t wake;
 	pthread_cond_t ended; /* a thread has ended */
@@ -107,7 +107,10 @@ static void call_loop(struct workers *w)
 		fatal("eventfd: write failed");
 }
 
-/* A woken thread takes the lock first: so threads and the loop are woken after the lock is released. */
+/*
+ * A woken thread takes the lock first: so threads and the loop are woken after the lock is
+ * released.
+ */
 static void *worker_main(void *arg)
 {
 	struct worker *self = arg;
@@ -240,8 +243,8 @@ static void on_retry(void *arg)
 }
 
 /*
- * Whether a thread will soon look at the queue by itself: it was just woken, or its current work began
- * less than patience_us ago. Caller holds the lock.
+ * Whether a thread will soon look at the queue by itself: it was just woken, or its current work
+ * began less than patience_us ago. Caller holds the lock.
  */
 static bool thread_comes(const struct workers *w, uint64_t now_us)
 {

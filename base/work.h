@@ -5,7 +5,8 @@
  *
  * A pool starts a thread when work is submitted and no thread is idle. A thread ends after
  * WORK_IDLE_MS without work. A pool has a maximum of threads; work beyond it waits in a queue. Work
- * that can hang for ever belongs in a pool of its own kind, so that it delays only work of that kind.
+ * that can hang for ever belongs in a pool of its own kind, so that it delays only work of that
+ * kind.
  *
  * If the kernel refuses a thread (a fork bomb has used up all pids), the work stays queued and the
  * pool tries again every WORK_RETRY_MS. A pool whose work must run even then keeps one thread from
@@ -38,8 +39,8 @@ struct work {
 struct workers *workers_new(struct loop *loop, const char *name, unsigned max_threads);
 
 /*
- * For work that takes microseconds unless it blocks. While a thread has been at its current piece for
- * less than patience_us, new work waits for that thread instead of waking another one. 0 (the
+ * For work that takes microseconds unless it blocks. While a thread has been at its current piece
+ * for less than patience_us, new work waits for that thread instead of waking another one. 0 (the
  * default): each piece of work wakes a thread. Switching threads would cost more than small reads.
  */
 void workers_set_patience(struct workers *w, unsigned patience_us);
@@ -47,7 +48,9 @@ void workers_set_patience(struct workers *w, unsigned patience_us);
 /* All threads of the pool call thread_obey_quotas. Call it before the first work is submitted. */
 void workers_obey_quotas(struct workers *w);
 
-/* Starts one thread now, and keeps one thread when it is idle. 0, or -errno: it starts on demand. */
+/*
+ * Starts one thread now, and keeps one thread when it is idle. 0, or -errno: it starts on demand.
+ */
 int workers_keep_thread(struct workers *w);
 
 /* Waits for running work, drops queued work (`done` is not called), and frees the pool. */

@@ -127,7 +127,9 @@ static const struct listen_spec *default_vsock(const struct options *o)
 	return &o->listen[1];
 }
 
-/* The default set includes vsock as soon as its device exists, also if the module is loaded later. */
+/*
+ * The default set includes vsock as soon as its device exists, also if the module is loaded later.
+ */
 static void retry_vsock(void *arg)
 {
 	struct daemon *d = arg;
@@ -245,10 +247,10 @@ static void on_state_signal(evutil_socket_t signal_number, short what, void *arg
 }
 
 /*
- * A process of the guest that runs as root, or a service manager by habit, may send any signal. Those
- * whose default is to end the process do nothing here, except for the ones that mean an end: SIGTERM,
- * SIGINT, SIGQUIT (with a core dump), SIGKILL and the faults. SIGXFSZ comes from a file size limit that
- * somebody else set: the write fails with EFBIG instead.
+ * A process of the guest that runs as root, or a service manager by habit, may send any signal.
+ * Those whose default is to end the process do nothing here, except for the ones that mean an end:
+ * SIGTERM, SIGINT, SIGQUIT (with a core dump), SIGKILL and the faults. SIGXFSZ comes from a file
+ * size limit that somebody else set: the write fails with EFBIG instead.
  */
 static void ignore_signals(void)
 {
@@ -286,7 +288,10 @@ static void build(struct daemon *d)
 	workers_obey_quotas(d->context.file_workers);
 	d->context.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
 	d->context.kill_workers = workers_new(&d->loop, "kills", KILL_WORKERS);
-	/* When a fork bomb has used up all pids, no thread can be started for the KILL that ends it. */
+	/*
+	 * When a fork bomb has used up all pids, no thread can be started for the KILL that ends
+	 * it.
+	 */
 	workers_keep_thread(d->context.kill_workers);
 	d->context.users = user_db_new(NULL, NULL);
 	context_set_fallback_user(&d->context, "root");
@@ -501,8 +506,9 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
 	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
 	/*
-	 * Listen before anything else: a client that connects meanwhile waits in the kernel's queue. After
-	 * a handover the order is the other way round, so that no request comes before the adoption.
+	 * Listen before anything else: a client that connects meanwhile waits in the kernel's
+	 * queue. After a handover the order is the other way round, so that no request comes before
+	 * the adoption.
 	 */
 	if (!options->resume_handover && listen_all(d, inherited) < 0)
 		return 1;

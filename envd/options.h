@@ -33,7 +33,7 @@ struct options {
 	/* Ours. */
 	struct listen_spec listen[OPTIONS_MAX_LISTEN]; /* those of -listen, or the default set */
 	unsigned n_listen;
-	bool default_listen; /* no -listen was given: TCP on all interfaces, and vsock if it exists */
+	bool default_listen; /* no -listen was given: TCP on all interfaces, and vsock */
 	bool cors;
 	bool any_vsock_peer;
 	const char *forward_ip; /* NULL: by is_not_fc */
@@ -51,15 +51,18 @@ enum options_result {
 };
 
 /*
- * Reads argv and borrows its strings. A word that is no flag is an error: the reference ignores such
- * words, but then a mistyped command (`envd redy`) would start a daemon on all interfaces.
+ * Reads argv and borrows its strings. A word that is no flag is an error: the reference ignores
+ * such words, but then a mistyped command (`envd redy`) would start a daemon on all interfaces.
  */
 enum options_result options_parse(struct options *o, int argc, char **argv);
 
 /* How many words of argv the flag at its beginning takes: 2 if its value is a word of its own. */
 size_t options_flag_words(char *const *argv);
 
-/* Whether a program that replaces this one gets the flag too: not those of process 1 and of the handover. */
+/*
+ * Whether a program that replaces this one gets the flag too: not those of process 1 and of the
+ * handover.
+ */
 bool options_flag_survives_upgrade(const char *flag);
 
 #endif

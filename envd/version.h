@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The versions that the daemon reports: of the protocol, which clients compare, and of its own build.
+ * The versions that the daemon reports: of the protocol, which clients compare, and of its own
+ * build.
  */
 #ifndef ENVD_VERSION_H
 #define ENVD_VERSION_H

@@ -27,7 +27,9 @@ struct creation {
 	gid_t gid;
 };
 
-/* A directory's mode is exact. Its umask can be set for this thread alone once CLONE_FS is undone. */
+/*
+ * A directory's mode is exact. Its umask can be set for this thread alone once CLONE_FS is undone.
+ */
 static int make_directory(const struct creation *c)
 {
 	bool own = unshare(CLONE_FS) == 0;
@@ -63,7 +65,9 @@ static int call_as_user(const struct creation *c)
 		return r;
 	gid = setfsgid(c->gid);
 	uid = setfsuid(c->uid);
-	/* setfsuid(2) returns no error: a second call with an invalid id returns the present one. */
+	/*
+	 * setfsuid(2) returns no error: a second call with an invalid id returns the present one.
+	 */
 	if ((uid_t)setfsuid((uid_t)-1) == c->uid && (gid_t)setfsgid((gid_t)-1) == c->gid &&
 	    syscall(SYS_capset, &header, sets) == 0)
 		r = call(c);
@@ -147,8 +151,8 @@ static int create(const struct creation *c)
 	if (r == 0)
 		return correct_group(c);
 	/*
-	 * A file server decides by the uid, and does not know of capabilities. The reference asks as
-	 * root and changes the owner; that is safe in a directory where nobody else can rename.
+	 * A file server decides by the uid, and does not know of capabilities. The reference asks
+	 * as root and changes the owner; that is safe in a directory where nobody else can rename.
 	 */
 	if ((r == -EACCES || r == -EPERM || r == -ENOTSUP) && is_private(c->dirfd, c->uid))
 		return call_and_give(c);

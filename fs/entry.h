@@ -55,9 +55,9 @@ struct fs_entry {
 };
 
 /*
- * Reads the entry `name` of the directory `dirfd`, or by `name` alone where that is AT_FDCWD; a link
- * is not followed, unless a slash follows its name. `path` is the absolute path by which links are
- * found, and metadata too where there is a `dirfd`; `shown_path` is the one that the entry gets
+ * Reads the entry `name` of the directory `dirfd`, or by `name` alone where that is AT_FDCWD; a
+ * link is not followed, unless a slash follows its name. `path` is the absolute path by which links
+ * are found, and metadata too where there is a `dirfd`; `shown_path` is the one that the entry gets
  * (NULL: `path`), and its last element the entry's name. Borrows `shown_path`; everything else goes
  * into the arena, but the names of owners, which last as long as `owners`. 0 or -errno.
  */
@@ -79,9 +79,9 @@ int fs_entry_read(const char *path, struct fs_owners *owners, struct arena *aren
 void fs_permissions_text(mode_t mode, char text[FS_PERMISSIONS_BYTES]);
 
 /*
- * An old client fails on fields that it does not know (docs/compatibility/rpc.md, "Old clients"). It is
- * known by its User-Agent. Its entries are reduced to name, type and path, and a header of the answer
- * says so.
+ * An old client fails on fields that it does not know (docs/compatibility/rpc.md, "Old clients").
+ * It is known by its User-Agent. Its entries are reduced to name, type and path, and a header of
+ * the answer says so.
  */
 #define FS_LEGACY_USER_AGENT "connect-python"
 #define FS_LEGACY_HEADER     "X-E2B-Legacy-SDK"

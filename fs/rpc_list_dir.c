@@ -141,8 +141,8 @@ static char *entry_path(struct list_dir_call *c, int which, const char *top)
 
 /*
  * Where the current entry's directory is open, for fs_entry_read_at. If possible the thread goes
- * there: of an entry's attributes the kernel tells (before Linux 6.13) by path alone, and to find each
- * by a long one takes longer than all else.
+ * there: of an entry's attributes the kernel tells (before Linux 6.13) by path alone, and to find
+ * each by a long one takes longer than all else.
  */
 static int list_dirfd(struct list_dir_call *c)
 {

@@ -3,10 +3,10 @@
  * filesystem.Filesystem/Move: a rename that makes the directories above its destination.
  *
  * Across file systems, and for a directory of an overlay's lower layer, rename(2) fails with EXDEV.
- * Then Move does what mv(1) does: it copies the source beside the destination, renames the copy, and
- * removes the source. Each step takes MOVE_STEP_MS of a worker, so that a large tree takes turns
- * with other work. If the copy fails, or the client goes away before it is complete, the copy is
- * removed and the source is untouched.
+ * Then Move does what mv(1) does: it copies the source beside the destination, renames the copy,
+ * and removes the source. Each step takes MOVE_STEP_MS of a worker, so that a large tree takes
+ * turns with other work. If the copy fails, or the client goes away before it is complete, the copy
+ * is removed and the source is untouched.
  */
 #include <errno.h>
 #include <fcntl.h>

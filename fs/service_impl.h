@@ -64,7 +64,10 @@ void fs_rpc_submit(struct fs_rpc *rpc, void (*run)(struct fs_rpc *), void (*done
  */
 void fs_rpc_end(struct fs_rpc *rpc, const ProtobufCMessage *message, Filesystem__EntryInfo *entry);
 
-/* Whether the client is an old one, whose entries are reduced, and a field of the head that says so. */
+/*
+ * Whether the client is an old one, whose entries are reduced, and a field of the head that says
+ * so.
+ */
 bool fs_rpc_is_legacy(struct rpc_call *call);
 void fs_rpc_say_legacy(struct rpc_call *call);
 

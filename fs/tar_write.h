@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The headers of a tar archive: ustar, with a pax header before it where ustar does not do. Pure. */
+/*
+ * The headers of a tar archive: ustar, with a pax header before it where ustar does not do. Pure.
+ */
 #ifndef FS_TAR_WRITE_H
 #define FS_TAR_WRITE_H
 

@@ -6,9 +6,9 @@
  *
  * Nothing is created or changed outside the directory, whatever the archive says and whatever
  * others do to the tree meanwhile: every path is resolved by openat2(2) with RESOLVE_BENEATH, names
- * that are absolute or contain ".." are refused, and so are links that lead out. A symbolic link may
- * contain ".." only as leading components: from the link's own directory, whose path contains no
- * link, those stay below the top, and no later component can climb again.
+ * that are absolute or contain ".." are refused, and so are links that lead out. A symbolic link
+ * may contain ".." only as leading components: from the link's own directory, whose path contains
+ * no link, those stay below the top, and no later component can climb again.
  *
  * An entry replaces a file or a link of its name; existing directories keep owner and mode. Every
  * new entry belongs to the user. Devices are created for root only.

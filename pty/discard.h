@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Outputs that are read and discarded: those of a process that has ended with its leader
- * (X-Envd-End: leader) while background children still have them open. If they were closed, the next
- * write of such a child would be SIGPIPE.
+ * (X-Envd-End: leader) while background children still have them open. If they were closed, the
+ * next write of such a child would be SIGPIPE.
  *
  * Each one counts as a process in the budget; above its limit the output is closed. Loop only.
  */

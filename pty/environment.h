@@ -13,9 +13,9 @@ struct env_var;
 
 /*
  * The variables as "NAME=VALUE", NULL-terminated, in the arena. In the order of precedence, lowest
- * first: PATH (the daemon's), HOME, USER, LOGNAME, the global ones, the request's, PWD. The name ends
- * at the first `=`. *ret_path is the value of PATH, or NULL; *ret_pwd the element that holds PWD. Any
- * thread.
+ * first: PATH (the daemon's), HOME, USER, LOGNAME, the global ones, the request's, PWD. The name
+ * ends at the first `=`. *ret_path is the value of PATH, or NULL; *ret_pwd the element that holds
+ * PWD. Any thread.
  */
 char **environment_new(const struct env_var *globals, size_t n_globals, const struct user *user,
 		       const Process__ProcessConfig *config, const char *cwd, struct arena *arena,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a process ended, and the end event that tells it. The texts are those of Go's os.ProcessState,
- * which existing clients parse.
+ * How a process ended, and the end event that tells it. The texts are those of Go's
+ * os.ProcessState, which existing clients parse.
  */
 #ifndef PTY_EXIT_STATUS_H
 #define PTY_EXIT_STATUS_H
@@ -28,8 +28,8 @@ void exit_status_event(const struct exit_status *exit_status, bool explain,
 		       char text[EXIT_STATUS_TEXT_BYTES], Process__ProcessEvent__EndEvent *ret);
 
 /*
- * Reads an end event that another daemon wrote. The reference has the code 128 + signal and the bare
- * name of the signal for a process that it had itself adopted. 0 or -EINVAL.
+ * Reads an end event that another daemon wrote. The reference has the code 128 + signal and the
+ * bare name of the signal for a process that it had itself adopted. 0 or -EINVAL.
  */
 int exit_status_parse(const Process__ProcessEvent__EndEvent *event, struct exit_status *ret);
 

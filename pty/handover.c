@@ -200,9 +200,9 @@ void pty_handover_export(const struct pty_service *svc, struct arena *arena,
 /* ---- adoption ---- */
 
 /*
- * Moves an inherited descriptor to another number: the numbers of a handover must be free for the next
- * one, and a copy of stdin's write end that a child inherits would keep the reader from its EOF. The
- * result is close-on-exec and does not block; -1 if the descriptor is absent.
+ * Moves an inherited descriptor to another number: the numbers of a handover must be free for the
+ * next one, and a copy of stdin's write end that a child inherits would keep the reader from its
+ * EOF. The result is close-on-exec and does not block; -1 if the descriptor is absent.
  */
 static int take_descriptor(int fd, int *ret_errno)
 {
@@ -245,8 +245,8 @@ static void drop_descriptors(struct spawn *s)
 }
 
 /*
- * Whom a KILL may reach. A process of the reference shares the daemon's session and cgroup, so a kill
- * of either would be the daemon's own end: such a process is killed alone.
+ * Whom a KILL may reach. A process of the reference shares the daemon's session and cgroup, so a
+ * kill of either would be the daemon's own end: such a process is killed alone.
  */
 static enum kill_scope safe_scope(const struct pty_service *svc, const Handover__HandoverProc *in,
 				  const struct cgroup *cgroup)

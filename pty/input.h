@@ -56,8 +56,8 @@ enum input_result {
 void input_init(struct input *in, struct loop *loop, struct budget *budget, int fd, bool shared);
 
 /*
- * Writes the job, or queues it. INPUT_DONE, INPUT_WAITS, or -errno: -EPIPE if either end of the input
- * is closed, -ENOBUFS if too many bytes wait. A closing is always accepted.
+ * Writes the job, or queues it. INPUT_DONE, INPUT_WAITS, or -errno: -EPIPE if either end of the
+ * input is closed, -ENOBUFS if too many bytes wait. A closing is always accepted.
  */
 int input_submit(struct input *in, struct input_job *job);
 

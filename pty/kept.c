@@ -124,7 +124,9 @@ static size_t used(const struct kept *kept)
 	return (size_t)(kept->next - kept->first);
 }
 
-/* A capacity for `need` bytes: it doubles up to what max_bytes needs, and grows by an eighth then. */
+/*
+ * A capacity for `need` bytes: it doubles up to what max_bytes needs, and grows by an eighth then.
+ */
 static size_t choose_capacity(const struct kept *kept, size_t need)
 {
 	size_t most = kept->max_bytes + RING_SLACK_BYTES, capacity = RING_MIN_BYTES;

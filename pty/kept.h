@@ -5,14 +5,14 @@
  *
  * The bytes of all outputs lie in one ring, in the order they were read, as records of a 4-byte
  * header and data. A reader has a cursor. It follows the records until it has caught up with the
- * process; while it has not, the process' outputs are not read, so that nothing is overwritten before
- * the reader gets it. Offsets count the bytes of one output since the start of the process.
+ * process; while it has not, the process' outputs are not read, so that nothing is overwritten
+ * before the reader gets it. Offsets count the bytes of one output since the start of the process.
  *
- * The ring is memory and not a spool file: copying a chunk of 32 KiB into it takes 0.9 µs; writing the
- * chunk to an unlinked file, with a hole punched behind the window, takes 14 to 24 µs on tmpfs and 11
- * to 28 µs on ext4 (a two-core virtual machine under load). The ring grows with what is kept, and is charged to
- * BUDGET_CLASS_KEPT before it grows. If the budget has no room, older bytes are dropped earlier: a
- * reader sees from its offsets that they are gone. Loop only.
+ * The ring is memory and not a spool file: copying a chunk of 32 KiB into it takes 0.9 µs; writing
+ * the chunk to an unlinked file, with a hole punched behind the window, takes 14 to 24 µs on tmpfs
+ * and 11 to 28 µs on ext4 (a two-core virtual machine under load). The ring grows with what is
+ * kept, and is charged to BUDGET_CLASS_KEPT before it grows. If the budget has no room, older bytes
+ * are dropped earlier: a reader sees from its offsets that they are gone. Loop only.
  */
 #ifndef PTY_KEPT_H
 #define PTY_KEPT_H
@@ -33,7 +33,9 @@ struct kept {
 	struct budget_share share;
 	uint8_t *ring;
 	size_t capacity;
-	/* Positions in the ring count all bytes that ever were in it; modulo capacity is the place. */
+	/*
+	 * Positions in the ring count all bytes that ever were in it; modulo capacity is the place.
+	 */
 	uint64_t first, next; /* of the first record, and behind the last */
 	uint64_t last;	      /* of the last record's header; valid if first < next */
 	size_t data_bytes;

@@ -108,7 +108,9 @@ unsigned kill_session(pid_t leader, int members_fd)
 	struct seen seen = {0};
 	unsigned looks, found;
 
-	/* A process with a pending SIGKILL cannot fork: a walk that finds no new one is the last. */
+	/*
+	 * A process with a pending SIGKILL cannot fork: a walk that finds no new one is the last.
+	 */
 	for (looks = 0; proc && looks < MAX_LOOKS; looks++) {
 		if (members_fd >= 0)
 			found = search_cgroup(members_fd, dirfd(proc), &seen, leader);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The messages in the stream of a process. The responses of Start and Connect have the same shape (one
- * field, the event), so one message, encoded once, is sent to the readers of both.
+ * The messages in the stream of a process. The responses of Start and Connect have the same shape
+ * (one field, the event), so one message, encoded once, is sent to the readers of both.
  */
 #ifndef PTY_MESSAGE_H
 #define PTY_MESSAGE_H

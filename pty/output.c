@@ -79,8 +79,8 @@ static size_t chunk_bytes(const struct output *o)
 }
 
 /*
- * Reads one chunk. A read of a terminal returns at most a few KiB, so several are joined. Returns the
- * bytes; 0 at the end; -EAGAIN if there is nothing to read now.
+ * Reads one chunk. A read of a terminal returns at most a few KiB, so several are joined. Returns
+ * the bytes; 0 at the end; -EAGAIN if there is nothing to read now.
  */
 static ssize_t read_chunk(struct output *o)
 {
@@ -159,7 +159,10 @@ void output_rest(struct output *o)
 	int waiting = 0;
 	ssize_t n;
 
-	/* Bytes written after this moment are not waited for: a background child may go on for ever. */
+	/*
+	 * Bytes written after this moment are not waited for: a background child may go on for
+	 * ever.
+	 */
 	if (o->ended || ioctl(o->fd, FIONREAD, &waiting) < 0)
 		return;
 	/* A terminal shows only its first buffer. */

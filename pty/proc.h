@@ -60,8 +60,8 @@ struct start_key;
 #define PROC_REST_MAX_BYTES (1024 * 1024)
 
 /*
- * X-Envd-End: leader. The process ends this long after its leader, also if background children still have
- * its outputs open. What they write later is read and discarded.
+ * X-Envd-End: leader. The process ends this long after its leader, also if background children
+ * still have its outputs open. What they write later is read and discarded.
  */
 #define PROC_LEADER_GRACE_MS 200
 
@@ -113,9 +113,8 @@ struct proc {
 	struct event exit_event;
 	struct timer deadline;
 	struct timer grace;
-	uint64_t deadline_ms; /* by clock_monotonic_ms; 0: none */
-	uint64_t
-		adopted_deadline_ms; /* adopted: the time left, which runs from the thaw on; 0: none */
+	uint64_t deadline_ms;	      /* by clock_monotonic_ms; 0: none */
+	uint64_t adopted_deadline_ms; /* adopted: the time left, counted from the thaw; 0: none */
 	struct output outputs[2];
 	unsigned n_outputs;
 	struct input input;
@@ -140,8 +139,8 @@ struct proc {
 /*
  * A process for a child that a spawn has started, put into the table. Takes the descriptors of the
  * spawn and the cgroup (NULL: none); copies the rest. The caller has taken one of BUDGET_PROCESSES,
- * which is given back when the leader is reaped, and has charged `share`, which moves here. Borrowed
- * from the table.
+ * which is given back when the leader is reaped, and has charged `share`, which moves here.
+ * Borrowed from the table.
  */
 struct proc *proc_new(struct proc_table *table, struct context *daemon, const struct spawn *spawn,
 		      struct cgroup *cgroup, const Process__StartRequest *request,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of processes: the live ones by pid, by tag and in the order of their start, and the exit
- * statuses of those that ended in the last PROC_RETAIN_MS.
+ * The table of processes: the live ones by pid, by tag and in the order of their start, and the
+ * exit statuses of those that ended in the last PROC_RETAIN_MS.
  */
 #ifndef PTY_PROC_TABLE_H
 #define PTY_PROC_TABLE_H
@@ -82,8 +82,8 @@ void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *bud
 void proc_table_clear(struct proc_table *t);
 
 /*
- * Takes over the creator's reference. Forgets the retained exits with the same pid or tag: both name
- * the new process now.
+ * Takes over the creator's reference. Forgets the retained exits with the same pid or tag: both
+ * name the new process now.
  */
 void proc_table_add(struct proc_table *t, struct proc *p);
 

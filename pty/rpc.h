@@ -16,7 +16,9 @@
 /* For methods whose request names a process and little else. */
 #define PTY_SMALL_REQUEST_BYTES (64u * 1024)
 
-/* The tag of the platform's own processes: they stay in the daemon's cgroup, which is not frozen. */
+/*
+ * The tag of the platform's own processes: they stay in the daemon's cgroup, which is not frozen.
+ */
 #define PTY_SYSTEM_TAG "_system"
 
 TAILQ_HEAD(start_list, start);

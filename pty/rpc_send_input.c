@@ -2,7 +2,8 @@
 /*
  * SendInput: one piece of input. It is answered when the pipe or terminal has taken all of it.
  *
- * The bytes lie in the call's arena. The call is kept until they are written, also if the client has
+ * The bytes lie in the call's arena. The call is kept until they are written, also if the client
+ * has
  * gone: it has said what to write.
  */
 #include <errno.h>

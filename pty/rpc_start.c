@@ -4,8 +4,8 @@
  *
  *	open ─► run (worker: environment, cgroup, clone) ─► done ─► the process with its first tap
  *
- * While the workload is frozen a child would stop before its exec and keep its worker, so starts are
- * refused then with `unavailable`. Processes of the platform itself (tag "_system") stay in the
+ * While the workload is frozen a child would stop before its exec and keep its worker, so starts
+ * are refused then with `unavailable`. Processes of the platform itself (tag "_system") stay in the
  * daemon's cgroup, which a freeze leaves alone, and are started nevertheless.
  *
  * Connect-Timeout-Ms is the deadline of the process. It runs from the request on.

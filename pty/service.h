@@ -50,8 +50,8 @@ void pty_service_refuse_starts(struct pty_service *svc, bool refuse);
 
 /*
  * Whether a start is between its request and the exec of its child. A freeze waits until none is: a
- * child that it catches there would keep its worker until the thaw. Starts with the tag "_system" do
- * not count: their children begin in the daemon's cgroup.
+ * child that it catches there would keep its worker until the thaw. Starts with the tag "_system"
+ * do not count: their children begin in the daemon's cgroup.
  */
 bool pty_service_starting(const struct pty_service *svc);
 

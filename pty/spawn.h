@@ -6,10 +6,10 @@
  * the clone. Between clone and execve(2) the child shares the daemon's memory, while the cloning
  * thread is suspended, and makes only system calls.
  *
- * The child gets: a session of its own (and the terminal as its controlling one), the ids and groups
- * of its user, oom_score_adj 100, nice 0, I/O class best-effort 4, an empty signal mask and default
- * dispositions, umask 022, the resource limits that the daemon was started with, the working
- * directory (entered as the user), and the descriptors 0, 1 and 2 alone.
+ * The child gets: a session of its own (and the terminal as its controlling one), the ids and
+ * groups of its user, oom_score_adj 100, nice 0, I/O class best-effort 4, an empty signal mask and
+ * default dispositions, umask 022, the resource limits that the daemon was started with, the
+ * working directory (entered as the user), and the descriptors 0, 1 and 2 alone.
  */
 #ifndef PTY_SPAWN_H
 #define PTY_SPAWN_H
@@ -85,9 +85,9 @@ void spawn_prepare(struct spawn *s);
 /*
  * Starts the program and blocks until the child has exec'ed: a file system that does not answer
  * delays that without bound, so this is for a worker. 0, or -1 with ERROR_INVALID_ARGUMENT if the
- * directory cannot be entered or the arguments are too long, ERROR_RESOURCE_EXHAUSTED for limits, or
- * ERROR_INTERNAL. After a failure pidfd is -1, unless the child could not be reaped: then the caller
- * owns pidfd (zombies_add).
+ * directory cannot be entered or the arguments are too long, ERROR_RESOURCE_EXHAUSTED for limits,
+ * or ERROR_INTERNAL. After a failure pidfd is -1, unless the child could not be reaped: then the
+ * caller owns pidfd (zombies_add).
  */
 int spawn_run(struct spawn *s, struct error *err);
 
@@ -102,8 +102,8 @@ void spawn_kill(struct spawn *s);
 
 /*
  * Kills the child of a spawn_run that has not returned if it is stopped: a process of the same user
- * can send it SIGSTOP between clone and exec, which suspends the cloning thread too. True if it was.
- * From the loop.
+ * can send it SIGSTOP between clone and exec, which suspends the cloning thread too. True if it
+ * was. From the loop.
  */
 bool spawn_kill_stopped(struct spawn *s);
 

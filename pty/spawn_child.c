@@ -22,12 +22,14 @@
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND	    127
 
-/* A file without NUL in its first line of at most this many bytes counts as a script, as in shells. */
+/*
+ * A file without NUL in its first line of at most this many bytes counts as a script, as in shells.
+ */
 #define SCRIPT_LOOK_BYTES 128
 
 /*
- * ETXTBSY: another child, between its clone and its close_range, may hold the file open for writing.
- * The exec is tried again after 2, 4, 8, … ms.
+ * ETXTBSY: another child, between its clone and its close_range, may hold the file open for
+ * writing. The exec is tried again after 2, 4, 8, … ms.
  */
 #define BUSY_TRIES 7
 
@@ -35,8 +37,8 @@
 #define CHILD_CODE __attribute__((no_sanitize("address", "undefined", "thread")))
 
 /*
- * System calls without the C library's wrappers, which sanitizers replace. They set the errno of the
- * suspended thread.
+ * System calls without the C library's wrappers, which sanitizers replace. They set the errno of
+ * the suspended thread.
  */
 CHILD_CODE static int sys_open(const char *path, int flags)
 {
@@ -84,7 +86,9 @@ CHILD_CODE static void leave_daemon(struct spawn_child *c)
 /* Resets ignored signals and changed limits. The clone has reset the signal handlers. */
 CHILD_CODE static void reset_process(const struct spawn_defaults *d)
 {
-	/* As the kernel's struct sigaction, on every architecture: SIG_DFL and no flags are zero. */
+	/*
+	 * As the kernel's struct sigaction, on every architecture: SIG_DFL and no flags are zero.
+	 */
 	static const char default_action[64];
 	unsigned i;
 
@@ -155,8 +159,8 @@ CHILD_CODE static void set_stdio(struct spawn_child *c)
  * By system calls, which change only the calling task: setuid(3) and its family change every thread
  * of the daemon (nptl(7)).
  *
- * Without CAP_SETGID setgroups fails. If the ids are right already, as in a container whose root has
- * no capabilities, the child keeps the daemon's groups.
+ * Without CAP_SETGID setgroups fails. If the ids are right already, as in a container whose root
+ * has no capabilities, the child keeps the daemon's groups.
  */
 CHILD_CODE static void become_user(struct spawn_child *c)
 {
@@ -199,8 +203,8 @@ CHILD_CODE static void sleep_ms(long ms)
 }
 
 /*
- * execve(2) with an empty signal mask, which the program inherits. Signals are blocked again when it
- * fails. On kernels before 5.16 a core-dumping signal kills every process that shares the memory
+ * execve(2) with an empty signal mask, which the program inherits. Signals are blocked again when
+ * it fails. On kernels before 5.16 a core-dumping signal kills every process that shares the memory
  * (fs/coredump.c, zap_threads), so the mask is empty for this one call.
  */
 CHILD_CODE static void exec_unblocked(const char *path, char *const *argv, char *const *envp)

@@ -2,8 +2,9 @@
 /*
  * The child's part of a spawn: between clone and execve.
  *
- * It runs in the daemon's memory on a stack of its own, while the thread that cloned it is suspended.
- * So it makes only system calls, writes only to its stack, argv, envp and its report, and takes no
+ * It runs in the daemon's memory on a stack of its own, while the thread that cloned it is
+ * suspended. So it makes only system calls, writes only to its stack, argv, envp and its report,
+ * and takes no
  * lock: another thread may hold it.
  */
 #ifndef PTY_SPAWN_CHILD_H

@@ -4,8 +4,8 @@
  * before it read `start` repeats the request with the same key and joins the process, instead of
  * starting a second one.
  *
- * A key lives from the request to the moment when the exit of its process is forgotten. It names, in
- * this order, a start under way (the joining calls wait in it), a process, a retained exit:
+ * A key lives from the request to the moment when the exit of its process is forgotten. It names,
+ * in this order, a start under way (the joining calls wait in it), a process, a retained exit:
  *
  *	STARTING ── the process is there ──► RUNNING ── it ended ──► ENDED ── forgotten ──► freed
  *	    └── the start failed ──► freed
@@ -61,8 +61,8 @@ int start_key_take(struct start_keys *keys, const struct rpc_call *call,
 		   const ProtobufCMessage *request, struct start_key **ret, struct error *err);
 
 /*
- * A key that another daemon knew, in STARTING. Owned; NULL if the text or the digest is malformed or
- * the key is known already.
+ * A key that another daemon knew, in STARTING. Owned; NULL if the text or the digest is malformed
+ * or the key is known already.
  */
 struct start_key *start_key_restore(struct start_keys *keys, const char *text,
 				    const uint8_t *digest, size_t digest_bytes);

@@ -2,9 +2,9 @@
 /*
  * Taps: the readers of a process' output. Each one is a Start or Connect call.
  *
- * A chunk is encoded once for each encoding among the taps. While a tap's stream is full, the output
- * is not read, so the process is held up. If there are other taps, a full one that takes nothing for
- * TAP_STALL_MS is cut off, so that the others go on (compatibility/processes).
+ * A chunk is encoded once for each encoding among the taps. While a tap's stream is full, the
+ * output is not read, so the process is held up. If there are other taps, a full one that takes
+ * nothing for TAP_STALL_MS is cut off, so that the others go on (compatibility/processes).
  */
 #ifndef PTY_TAP_H
 #define PTY_TAP_H
@@ -29,7 +29,8 @@ struct start_key;
 /*
  *	STARTING ── the process is there ──► LIVE ◄── writable ── FULL
  *	                 └── with kept output ──► REPLAYING ── caught up ──► LIVE
- *	                                             └── the process ended ──► REPLAYING_END ──► freed
+ * 	                                             └── the process ended ──► REPLAYING_END ──►
+ * 	                                             freed
  */
 enum tap_state {
 	TAP_STARTING,
@@ -57,13 +58,17 @@ struct tap {
 
 TAILQ_HEAD(tap_list, tap);
 
-/* A tap for this call, set as the call's data. It is freed by tap_close or by the end it is sent. */
+/*
+ * A tap for this call, set as the call's data. It is freed by tap_close or by the end it is sent.
+ */
 struct tap *tap_new(struct rpc_call *call);
 
 /* Whether the client asked for X-Envd-Explain-End. */
 bool tap_explains(const struct rpc_call *call);
 
-/* Attaches the tap to a process: the reader gets `start` and the events from now on. May free it. */
+/*
+ * Attaches the tap to a process: the reader gets `start` and the events from now on. May free it.
+ */
 void tap_attach(struct tap *tap, struct proc *p);
 
 /*

@@ -90,7 +90,10 @@ void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret)
 	} else if (r == 0) {
 		read_exit_status(pid, ret);
 	} else {
-		/* ECHILD: the daemon has adopted it after a crash, and another process has reaped it. */
+		/*
+		 * ECHILD: the daemon has adopted it after a crash, and another process has reaped
+		 * it.
+		 */
 		ret->code = 0;
 		read_pidfd_info(pidfd, ret);
 	}

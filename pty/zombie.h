@@ -4,9 +4,9 @@
  *
  * A pidfd is readable as soon as its process is a zombie, but waitid(2) may still have nothing to
  * return: a zombie with a tracer can be waited for by that tracer alone until the tracer waits,
- * detaches or exits (kernel/exit.c, wait_consider_task). Any user may trace a process of his own, so
- * how long that takes is his choice. Nothing here blocks: the exit status of a child that a tracer
- * holds is read from /proc, and a timer retries the reaping.
+ * detaches or exits (kernel/exit.c, wait_consider_task). Any user may trace a process of his own,
+ * so how long that takes is his choice. Nothing here blocks: the exit status of a child that a
+ * tracer holds is read from /proc, and a timer retries the reaping.
  *
  * Loop only.
  */
@@ -55,9 +55,9 @@ void zombies_init(struct zombies *z, struct loop *loop, struct budget *budget);
 void zombies_clear(struct zombies *z);
 
 /*
- * Takes the pidfd of a child that exits or has exited, and reaps it at once or as soon as its tracer
- * lets go. One of BUDGET_PROCESSES is given back when it is reaped, so zombies that are held count
- * as processes.
+ * Takes the pidfd of a child that exits or has exited, and reaps it at once or as soon as its
+ * tracer lets go. One of BUDGET_PROCESSES is given back when it is reaped, so zombies that are held
+ * count as processes.
  */
 void zombies_add(struct zombies *z, pid_t pid, int pidfd);
 

@@ -304,7 +304,9 @@ static void send_bare(struct rpc_call *call, char *data, size_t n)
 	stream_finish(call->stream);
 }
 
-/* Sends the answer of a call in one envelope, and its end. Takes data, with room for the envelope. */
+/*
+ * Sends the answer of a call in one envelope, and its end. Takes data, with room for the envelope.
+ */
 static void send_enveloped(struct rpc_call *call, char *data, size_t n)
 {
 	rpc_envelope_write(data, RPC_FLAG_COMPRESSED, n);

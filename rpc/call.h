@@ -138,7 +138,8 @@ int64_t rpc_call_timeout_ms(const struct rpc_call *call);
 
 /*
  * Milliseconds that Connect-Timeout-Ms gives, or -1 for none: for Start, whose process it limits
- * whatever the protocol (compatibility/details 60). The call's own deadline is kept by the call layer.
+ * whatever the protocol (compatibility/details 60). The call's own deadline is kept by the call
+ * layer.
  */
 int64_t rpc_call_connect_timeout_ms(const struct rpc_call *call);
 

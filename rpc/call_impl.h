@@ -17,7 +17,9 @@
 #define RPC_FLAG_CONNECT_END 0x02u
 #define RPC_FLAG_WEB_TRAILER 0x80u
 
-/* Keepalive-Ping-Interval in seconds. Without it, or out of this range, the router's default holds. */
+/*
+ * Keepalive-Ping-Interval in seconds. Without it, or out of this range, the router's default holds.
+ */
 #define RPC_KEEPALIVE_MIN_S 1
 #define RPC_KEEPALIVE_MAX_S (24 * 3600)
 
@@ -42,7 +44,10 @@ struct rpc_protocol {
 	uint8_t end_flag;
 	/* Reads the request's fields: compression, deadline, version. 0, or -1. */
 	int (*accept)(struct rpc_call *call, struct error *err);
-	/* Adds the protocol's own fields to the head of a response that is, or begins with, a message. */
+	/*
+	 * Adds the protocol's own fields to the head of a response that is, or begins with, a
+	 * message.
+	 */
 	void (*head)(struct rpc_call *call);
 	/* The ending, good (NULL) or bad. The head may not have been sent. */
 	void (*end)(struct rpc_call *call, const struct error *err);
@@ -129,7 +134,10 @@ enum rpc_flow rpc_call_send(struct rpc_call *call, struct rpc_frame *frame);
  */
 void rpc_put_stream_fields(struct rpc_call *call);
 
-/* Whether a comma-or-space separated list names gzip, by connect-go's rules (compatibility/details 63). */
+/*
+ * Whether a comma-or-space separated list names gzip, by connect-go's rules (compatibility/details
+ * 63).
+ */
 bool rpc_accepts_gzip(const char *list);
 
 /*
@@ -138,7 +146,10 @@ bool rpc_accepts_gzip(const char *list);
  */
 int rpc_parse_compression(const char *name, bool *ret_gzip, struct error *err);
 
-/* Connect-Timeout-Ms (compatibility/details 57): -1 with ERROR_INVALID_ARGUMENT; *ret is -1 for none. */
+/*
+ * Connect-Timeout-Ms (compatibility/details 57): -1 with ERROR_INVALID_ARGUMENT; *ret is -1 for
+ * none.
+ */
 int rpc_parse_timeout_ms(const char *text, int64_t *ret, struct error *err);
 
 /* Connect's GET of a method without side effects (connect.c). */

@@ -90,8 +90,8 @@ int rpc_message_too_large(const struct rpc_method *method, struct error *err)
 }
 
 /*
- * Decodes n bytes at p into the arena on the loop. -1 with the error; -2 if they would inflate to so
- * much that a worker should do it.
+ * Decodes n bytes at p into the arena on the loop. -1 with the error; -2 if they would inflate to
+ * so much that a worker should do it.
  */
 static int decode_here(struct rpc_call *call, const void *p, size_t n, bool compressed,
 		       struct arena *arena, ProtobufCMessage **ret, struct error *err)
@@ -102,7 +102,9 @@ static int decode_here(struct rpc_call *call, const void *p, size_t n, bool comp
 	int r = rpc_decode(call, p, n, compressed, max_inflated_bytes, budget_share_room(share),
 			   arena, ret, err);
 
-	/* A message that lives as long as the call. (A streamed one is freed after its callback.) */
+	/*
+	 * A message that lives as long as the call. (A streamed one is freed after its callback.)
+	 */
 	if (r == 0 && arena != &call->messages &&
 	    !budget_share_take(share, arena->total_bytes - before))
 		return error_set(err, ERROR_RESOURCE_EXHAUSTED,
@@ -258,7 +260,10 @@ static int next_envelope(struct rpc_call *call, struct envelope *ret, struct err
 	return 1;
 }
 
-/* Decodes the envelope's message here, or lets a worker do it: then -2, and the envelope is consumed. */
+/*
+ * Decodes the envelope's message here, or lets a worker do it: then -2, and the envelope is
+ * consumed.
+ */
 static int take_message(struct rpc_call *call, const struct envelope *envelope, struct arena *arena,
 			void (*done)(struct rpc_call *call, ProtobufCMessage *message,
 				     struct arena *arena, struct error *err),

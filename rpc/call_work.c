@@ -12,9 +12,10 @@
 #include "rpc/codec/gzip.h"
 
 /*
- * How much a decoded message takes is not known before. Its first decoding is charged, and limited to,
- * its own size and a little, which is enough for long strings. If it needs more (a list of empty strings
- * takes 3 bytes of JSON for each and 24 bytes of memory), it is decoded again with GROWTH times the room.
+ * How much a decoded message takes is not known before. Its first decoding is charged, and limited
+ * to, its own size and a little, which is enough for long strings. If it needs more (a list of
+ * empty strings takes 3 bytes of JSON for each and 24 bytes of memory), it is decoded again with
+ * GROWTH times the room.
  */
 #define FIRST_EXTRA_BYTES (64 * 1024)
 #define GROWTH		  4
@@ -54,7 +55,9 @@ int rpc_decode(const struct rpc_call *call, const void *p, size_t n, bool compre
 	/* An empty envelope is the default message in either codec (compatibility/details 65). */
 	if (n == 0 && call->protocol->enveloped)
 		codec = RPC_CODEC_PROTO;
-	/* An empty body that is said to be compressed is an empty message (as connect-go has it). */
+	/*
+	 * An empty body that is said to be compressed is an empty message (as connect-go has it).
+	 */
 	if (compressed && n) {
 		if (max_inflated_bytes > max_bytes)
 			max_inflated_bytes = max_bytes;

@@ -37,10 +37,11 @@ struct watch_tree;
 struct watcher;
 
 /*
- * After FEED_BURST_EVENTS events in FEED_BURST_WINDOW_MS the feed pauses before it reads the kernel's
- * queue again: many events then leave in one write, and whoever makes them is not held up by our
- * wakes. A client that waits for the event of each of its writes makes nothing during a pause. So
- * after a pause that brought fewer than FEED_PAUSE_WORTH_EVENTS, none follows for FEED_PAUSE_RETRY_MS.
+ * After FEED_BURST_EVENTS events in FEED_BURST_WINDOW_MS the feed pauses before it reads the
+ * kernel's queue again: many events then leave in one write, and whoever makes them is not held up
+ * by our wakes. A client that waits for the event of each of its writes makes nothing during a
+ * pause. So after a pause that brought fewer than FEED_PAUSE_WORTH_EVENTS, none follows for
+ * FEED_PAUSE_RETRY_MS.
  */
 #define FEED_BURST_EVENTS	64
 #define FEED_BURST_WINDOW_MS	10
@@ -49,8 +50,8 @@ struct watcher;
 #define FEED_PAUSE_RETRY_MS	500
 
 /*
- * Events go to all watchers of a root in one turn of the loop. So a drive emits the fewer events the
- * more watchers there are, or everything else in the daemon would wait.
+ * Events go to all watchers of a root in one turn of the loop. So a drive emits the fewer events
+ * the more watchers there are, or everything else in the daemon would wait.
  */
 #define FEED_SENDS_PER_TURN 4096
 

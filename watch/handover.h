@@ -29,7 +29,10 @@ struct watch_adopted {
 bool watch_handover_adopt(struct watch_service *svc, const Handover__HandoverState *state,
 			  struct watch_adopted *ret, void (*done)(void *arg), void *arg);
 
-/* Counts the watchers that were set up. Those still at work count as failed, and `done` comes no more. */
+/*
+ * Counts the watchers that were set up. Those still at work count as failed, and `done` comes no
+ * more.
+ */
 void watch_handover_finish(struct watch_service *svc, struct watch_adopted *ret);
 
 #endif

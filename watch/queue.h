@@ -10,9 +10,9 @@
  * than the reader's look.
  *
  * Memory. The ring is charged to a share of the queue's own. An event that several queues hold is
- * charged to the budget once (watch_event.charge). If the class WATCH is full, the queue charges the
- * event to its share as well, which can grow to a few KiB all the same (base/budget.h). So a watcher
- * gets its events although other watchers' readers never come.
+ * charged to the budget once (watch_event.charge). If the class WATCH is full, the queue charges
+ * the event to its share as well, which can grow to a few KiB all the same (base/budget.h). So a
+ * watcher gets its events although other watchers' readers never come.
  *
  * Loop only.
  */

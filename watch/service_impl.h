@@ -57,7 +57,9 @@ struct watch_request {
  */
 void watch_open(struct rpc_call *call, const struct watch_request *request, bool polled);
 
-/* As watch_open for an adopted watcher, which has no call. `options` is the header's text, or NULL. */
+/*
+ * As watch_open for an adopted watcher, which has no call. `options` is the header's text, or NULL.
+ */
 void watch_open_adopted(struct watcher *w, const struct watch_request *request,
 			const char *options);
 

@@ -66,8 +66,8 @@ struct watcher {
 };
 
 /*
- * Makes a watcher for the call, whose data it becomes; NULL: for none. Returns NULL if BUDGET_WATCHERS has no room;
- * the call, if there is one, has failed then.
+ * Makes a watcher for the call, whose data it becomes; NULL: for none. Returns NULL if
+ * BUDGET_WATCHERS has no room; the call, if there is one, has failed then.
  */
 struct watcher *watcher_new(struct watch_service *service, struct rpc_call *call, bool polled);
 

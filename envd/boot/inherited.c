@@ -64,8 +64,8 @@ void inherited_add_stored(struct inherited *set, int fd, const char *name, size_
 }
 
 /*
- * LISTEN_FDNAMES names a socket after its unit ("envd.socket"), and a stored descriptor as it was stored
- * (pty/store.h).
+ * LISTEN_FDNAMES names a socket after its unit ("envd.socket"), and a stored descriptor as it was
+ * stored (pty/store.h).
  */
 static bool is_stored_name(const char *name, size_t n)
 {

@@ -34,7 +34,7 @@ struct inherited {
 	struct stored_fd *stored;
 	size_t n_stored;
 
-	int notify_fd; /* this process' end of a socketpair with process 1 of -init; -1: there is none */
+	int notify_fd; /* this end of a socketpair with process 1 of -init; -1: none */
 };
 
 /*
@@ -43,7 +43,7 @@ struct inherited {
  */
 #define INHERITED_NOTIFY_VARIABLE "ENVD_NOTIFY_FD" /* notify_fd, in the same way */
 #define INHERITED_VARIABLE	  "ENVD_LISTEN_FDS"
-#define INHERITED_HELD		  "held," /* in front of the numbers: a parent holds the sockets too */
+#define INHERITED_HELD		  "held," /* before the numbers: a parent holds the sockets too */
 
 /*
  * Adopts the sockets of LISTEN_FDS if LISTEN_PID is this process, and those of ENVD_LISTEN_FDS, and

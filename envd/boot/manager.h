@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a service manager passes in the environment (systemd.exec(5)): each variable is for one process. */
+/*
+ * What a service manager passes in the environment (systemd.exec(5)): each variable is for one
+ * process.
+ */
 #ifndef ENVD_MANAGER_H
 #define ENVD_MANAGER_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tells a service manager about the daemon, in the datagrams of sd_notify(3). If the environment has
- * no NOTIFY_SOCKET, every function does nothing.
+ * Tells a service manager about the daemon, in the datagrams of sd_notify(3). If the environment
+ * has no NOTIFY_SOCKET, every function does nothing.
  */
 #ifndef ENVD_NOTIFY_H
 #define ENVD_NOTIFY_H
@@ -23,18 +23,21 @@ struct notify {
 };
 
 /*
- * Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the environment. Call it
- * before the daemon starts a process.
+ * Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the environment. Call
+ * it before the daemon starts a process.
  */
 void notify_init(struct notify *n);
 
-/* Process 1 of -init is the manager, behind this end of a socketpair. Takes fd. Instead of notify_init. */
+/*
+ * Process 1 of -init is the manager, behind this end of a socketpair. Takes fd. Instead of
+ * notify_init.
+ */
 void notify_init_connected(struct notify *n, int fd);
 
 /*
- * Has the manager keep duplicates of the descriptors (FDSTORE of sd_notify(3)): after a crash the next
- * daemon finds them (envd/boot/inherited.h). `name` has no colon. Never waits; what the manager does not
- * take is lost.
+ * Has the manager keep duplicates of the descriptors (FDSTORE of sd_notify(3)): after a crash the
+ * next daemon finds them (envd/boot/inherited.h). `name` has no colon. Never waits; what the
+ * manager does not take is lost.
  */
 void notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds);
 
@@ -54,7 +57,9 @@ void notify_ready(struct notify *n, struct loop *loop);
 void notify_restore_environment(const struct notify *n);
 void notify_clear_environment(const struct notify *n);
 
-/* The program that replaces this one does not know watchdogs: the manager's stops (sd_notify(3)). */
+/*
+ * The program that replaces this one does not know watchdogs: the manager's stops (sd_notify(3)).
+ */
 void notify_stop_watchdog(struct notify *n);
 
 /* The daemon ends on purpose. Stops the watchdog's timer. */

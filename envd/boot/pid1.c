@@ -25,9 +25,9 @@
 #include "envd/boot/pid1_store.h"
 
 /*
- * The cgroup of the command of -init-exec. It lies below the group that the daemon makes for processes
- * of users: that group itself can't have members once its controllers are enabled for its children
- * (cgroups(7), "no internal processes").
+ * The cgroup of the command of -init-exec. It lies below the group that the daemon makes for
+ * processes of users: that group itself can't have members once its controllers are enabled for its
+ * children (cgroups(7), "no internal processes").
  */
 #define EXEC_CGROUP "/sys/fs/cgroup/user/init-exec"
 
@@ -79,7 +79,8 @@ static void write_file(const char *path, const char *text)
 
 /*
  * The priorities of systemd/envd.service: the daemon answers under memory and CPU pressure, and the
- * kernel does not kill it for memory. Processes of users get ordinary values again (pty/spawn_child.c).
+ * kernel does not kill it for memory. Processes of users get ordinary values again
+ * (pty/spawn_child.c).
  */
 static void favour_daemon(void)
 {
@@ -125,7 +126,10 @@ static _Noreturn void exec_command(const char *command)
 	_exit(127);
 }
 
-/* Starts the command of -init-exec, once in the life of the machine. A daemon that restarts does not. */
+/*
+ * Starts the command of -init-exec, once in the life of the machine. A daemon that restarts does
+ * not.
+ */
 static void start_exec(struct pid1 *p)
 {
 	if (!p->options->exec || p->exec_started)

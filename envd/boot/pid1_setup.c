@@ -79,8 +79,8 @@ static void mount_standard(const struct standard_mount *m)
 }
 
 /*
- * Mounts a tmpfs on /tmp only if the image has no /tmp that can be written: the content of a tmpfs is
- * charged to the sandbox's memory.
+ * Mounts a tmpfs on /tmp only if the image has no /tmp that can be written: the content of a tmpfs
+ * is charged to the sandbox's memory.
  */
 static void prepare_tmp(void)
 {
@@ -220,7 +220,10 @@ static void unescape(char *text)
 	*out = '\0';
 }
 
-/* Unmounts a file system that lies on a device, or makes it read-only if it is busy, as the root is. */
+/*
+ * Unmounts a file system that lies on a device, or makes it read-only if it is busy, as the root
+ * is.
+ */
 static void unmount_line(char *line)
 {
 	char *save = NULL, *source = strtok_r(line, " ", &save),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The descriptors that process 1 of -init keeps for the daemon, as a service manager would: they outlive
- * a crash of the daemon, and the next one gets them by fork. The daemon sends the datagrams of
- * notify_store and notify_drop over a socketpair that nobody else has.
+ * The descriptors that process 1 of -init keeps for the daemon, as a service manager would: they
+ * outlive a crash of the daemon, and the next one gets them by fork. The daemon sends the datagrams
+ * of notify_store and notify_drop over a socketpair that nobody else has.
  */
 #ifndef ENVD_PID1_STORE_H
 #define ENVD_PID1_STORE_H
@@ -15,8 +15,8 @@ struct inherited;
 struct pid1_store;
 
 /*
- * Makes the socketpair. From then on SIGIO tells that a datagram is there. Owned; NULL, after a line in
- * the log, if there can be no socketpair.
+ * Makes the socketpair. From then on SIGIO tells that a datagram is there. Owned; NULL, after a
+ * line in the log, if there can be no socketpair.
  */
 struct pid1_store *pid1_store_new(void);
 

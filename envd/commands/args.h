@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the arguments of a helper command: --name VALUE, --name=VALUE or --name, with one dash or two.
+ * Reads the arguments of a helper command: --name VALUE, --name=VALUE or --name, with one dash or
+ * two.
  */
 #ifndef ENVD_ARGS_H
 #define ENVD_ARGS_H
@@ -25,7 +26,10 @@ struct args {
 /* Starts at argv[1]. Borrows its arguments. */
 void args_init(struct args *a, const char *command, const struct arg *table, char **argv);
 
-/* The key of the next option; 0 after the last one; -1 after one line on stderr about an unknown one. */
+/*
+ * The key of the next option; 0 after the last one; -1 after one line on stderr about an unknown
+ * one.
+ */
 int args_next(struct args *a);
 
 /* Writes one line to stderr about the value of the current option. Returns -EINVAL. */

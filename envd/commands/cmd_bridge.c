@@ -260,8 +260,8 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 }
 
 /*
- * Limits the connections to what the descriptors allow. Otherwise accepted connections could use up all
- * descriptors, and each would wait for another to end before it can reach the guest.
+ * Limits the connections to what the descriptors allow. Otherwise accepted connections could use up
+ * all descriptors, and each would wait for another to end before it can reach the guest.
  */
 static void limit_links(struct bridge *b)
 {

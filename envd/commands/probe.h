@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The conditions of `envd ready`. Each function checks once, by files of the kernel and system calls, so
- * that an image needs no ss, curl, pgrep or test.
+ * The conditions of `envd ready`. Each function checks once, by files of the kernel and system
+ * calls, so that an image needs no ss, curl, pgrep or test.
  */
 #ifndef ENVD_PROBE_H
 #define ENVD_PROBE_H
@@ -21,14 +21,14 @@ struct probe_url {
 };
 
 /*
- * Splits a URL. 0; -EPROTONOSUPPORT if it is not http:// (there is no TLS); -EINVAL if it is malformed,
- * has user information, or has a character that a request line can't have.
+ * Splits a URL. 0; -EPROTONOSUPPORT if it is not http:// (there is no TLS); -EINVAL if it is
+ * malformed, has user information, or has a character that a request line can't have.
  */
 int probe_url_parse(const char *text, struct probe_url *ret);
 
 /*
- * Whether a line of /proc/net/{tcp,udp}{,6} describes a socket in this state on this local port. The
- * heading line does not.
+ * Whether a line of /proc/net/{tcp,udp}{,6} describes a socket in this state on this local port.
+ * The heading line does not.
  */
 bool probe_net_line(const char *line, unsigned port, unsigned state);
 
@@ -45,9 +45,9 @@ bool probe_process(const char *name);
 bool probe_socket(const char *path);
 
 /*
- * Sends GET and returns the status of the answer, or 0 if none came within timeout_ms. The host is an
- * address, "localhost", or a name of /etc/hosts. A name may have several addresses: they are tried in
- * order, until one answers with `wanted`; otherwise the last status that came is returned.
+ * Sends GET and returns the status of the answer, or 0 if none came within timeout_ms. The host is
+ * an address, "localhost", or a name of /etc/hosts. A name may have several addresses: they are
+ * tried in order, until one answers with `wanted`; otherwise the last status that came is returned.
  */
 unsigned probe_url(const struct probe_url *url, unsigned wanted, unsigned timeout_ms);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control API, by which an orchestrator handles a sandbox as a whole. Each endpoint has a file of
- * its own (ctl_*.c); this is the state that they share. Loop only.
+ * The control API, by which an orchestrator handles a sandbox as a whole. Each endpoint has a file
+ * of its own (ctl_*.c); this is the state that they share. Loop only.
  */
 #ifndef ENVD_CONTROL_H
 #define ENVD_CONTROL_H
@@ -51,14 +51,16 @@ struct control {
 	const struct pty_service *pty;
 
 	/*
-	 * The value of X-Envd-Handover, which every answer of /init carries when this daemon replaced
-	 * another one under the same pid; NULL otherwise. Borrowed; set by the daemon before it serves.
+	 * The value of X-Envd-Handover, which every answer of /init carries when this daemon
+	 * replaced another one under the same pid; NULL otherwise. Borrowed; set by the daemon
+	 * before it serves.
 	 */
 	const char *handover;
 	char memory_report[MEMORY_REPORT_BYTES]; /* X-Envd-Memory */
 
 	/*
-	 * After a handover: until an /init was authorised, the gate refuses every request but /health and
+	 * After a handover: until an /init was authorised, the gate refuses every request but
+	 * /health and
 	 * /init, because the access token was not carried over.
 	 */
 	bool gate_closed;
@@ -83,7 +85,9 @@ struct control {
 	uint64_t cpu_total, cpu_busy;
 };
 
-/* Borrows the context and the server. The daemon sets freezer, pty and handover before it serves. */
+/*
+ * Borrows the context and the server. The daemon sets freezer, pty and handover before it serves.
+ */
 void control_init(struct control *c, struct context *context, struct server *server,
 		  bool is_not_fc);
 
@@ -98,7 +102,9 @@ void ctl_freeze_register(struct control *c, struct router *router);
 void ctl_fsfreeze_register(struct control *c, struct router *router);
 void ctl_collapse_register(struct control *c, struct router *router);
 
-/* Reads X-Envd-Memory from the daemon's cgroup. `root_fd` is the root of the hierarchy; -1: none. */
+/*
+ * Reads X-Envd-Memory from the daemon's cgroup. `root_fd` is the root of the hierarchy; -1: none.
+ */
 void control_set_cgroups(struct control *c, int root_fd);
 
 #endif

@@ -6,9 +6,10 @@
  *	idle → writing → (all as wanted) idle
  *	           └──→ (no effect) retrying → writing …, ten times in a row → given up
  *
- * One CPU at a time: the lowest one that is offline, or the highest one that is online; CPU 0 stays.
- * A write to cpuN/online can hang in the kernel, so a child process does it: the daemon itself with the
- * argument "cpu-online". The target is kept in /run/e2b/cpu-target, and a restarted daemon takes it up.
+ * One CPU at a time: the lowest one that is offline, or the highest one that is online; CPU 0
+ * stays. A write to cpuN/online can hang in the kernel, so a child process does it: the daemon
+ * itself with the argument "cpu-online". The target is kept in /run/e2b/cpu-target, and a restarted
+ * daemon takes it up.
  */
 #ifndef ENVD_CPUS_H
 #define ENVD_CPUS_H
@@ -46,7 +47,9 @@ struct cpus *cpus_new(struct loop *loop, struct run_files *files, const char *di
 /* A helper that hangs lives on. */
 void cpus_free(struct cpus *c);
 
-/* Sets the target; the work goes on by itself. 0, or -1 if the machine has no such number of CPUs. */
+/*
+ * Sets the target; the work goes on by itself. 0, or -1 if the machine has no such number of CPUs.
+ */
 int cpus_set_target(struct cpus *c, int64_t count, struct error *err);
 
 /* The present figures; all zero for NULL. */

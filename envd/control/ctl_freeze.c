@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * POST /freeze stops the workload before a snapshot. POST /unfreeze lets it go on if the snapshot was
- * given up; after a resume /init does so.
+ * POST /freeze stops the workload before a snapshot. POST /unfreeze lets it go on if the snapshot
+ * was given up; after a resume /init does so.
  *
- *	freeze:   read_request → freezer (drain, sweep, wait) → frozen: flush the log → flushed: answer
+ * 	freeze:   read_request → freezer (drain, sweep, wait) → frozen: flush the log → flushed:
+ * 	answer
  *	unfreeze: freezer → thawed: answer
  *
  * The log's queue is flushed for the rest of maxWaitMs and then emptied: a clone that resumes from

@@ -5,10 +5,10 @@
  *
  *	reading → waiting → authorising → applying → thawing → over
  *
- * One call runs at a time, from `authorising` on; the others wait in the order in which their bodies
- * were complete. A call whose client goes while the call waits is dropped. One that runs is carried to
- * its end, because half an initialisation leaves the sandbox in a state that nobody asked for; whether
- * its client heard of the thaw is counted (X-Envd-Init-Unobserved).
+ * One call runs at a time, from `authorising` on; the others wait in the order in which their
+ * bodies were complete. A call whose client goes while the call waits is dropped. One that runs is
+ * carried to its end, because half an initialisation leaves the sandbox in a state that nobody
+ * asked for; whether its client heard of the thaw is counted (X-Envd-Init-Unobserved).
  *
  * Every step ends in bounded time, also if a worker hangs: otherwise no later /init would run, and
  * none would thaw the workload.
@@ -130,9 +130,9 @@ static void refuse(struct init_call *call, unsigned status, const char *text)
 }
 
 /*
- * Makes room for n bytes; the old memory is wiped. The room is charged to the peers without a token,
- * for /init needs none. Their share leaves the first 4 KiB free, so a small /init always fits. False:
- * the request was refused.
+ * Makes room for n bytes; the old memory is wiped. The room is charged to the peers without a
+ * token, for /init needs none. Their share leaves the first 4 KiB free, so a small /init always
+ * fits. False: the request was refused.
  */
 static bool body_reserve(struct init_call *call, size_t n)
 {
@@ -199,9 +199,9 @@ static void init_body_end(struct stream *s)
 }
 
 /*
- * A client that closes its connection sends an end of its side first; the reset follows when something
- * is written to it. The reference takes that end for the client's going, so a call that waits is
- * dropped (an orchestrator gave up, and has sent another /init since).
+ * A client that closes its connection sends an end of its side first; the reset follows when
+ * something is written to it. The reference takes that end for the client's going, so a call that
+ * waits is dropped (an orchestrator gave up, and has sent another /init since).
  */
 static void init_half_closed(struct stream *s)
 {
@@ -304,9 +304,9 @@ static void decide(struct init_call *call, enum auth_sent sent, enum auth_mmds m
 }
 
 /*
- * The sender read its clock before the call waited for its turn: that time is added to the timestamp,
- * or the clock would be set back by it. In whole milliseconds: the same timestamp sent twice is the
- * same one here, and not an older one by chance.
+ * The sender read its clock before the call waited for its turn: that time is added to the
+ * timestamp, or the clock would be set back by it. In whole milliseconds: the same timestamp sent
+ * twice is the same one here, and not an older one by chance.
  */
 static void correct_timestamp(struct init_call *call)
 {

@@ -5,9 +5,9 @@
  * directories: they read and write cgroup files and keep no state. They can block: call them on a
  * worker.
  *
- * Paths are relative to the root of the hierarchy; "" is the root itself. The walks visit `user` and
- * `ptys` but not their children: those are the cgroups of single processes (pty/cgroup/cgroup.h),
- * which stop with their parents.
+ * Paths are relative to the root of the hierarchy; "" is the root itself. The walks visit `user`
+ * and `ptys` but not their children: those are the cgroups of single processes
+ * (pty/cgroup/cgroup.h), which stop with their parents.
  */
 #ifndef ENVD_FREEZE_TREE_H
 #define ENVD_FREEZE_TREE_H
@@ -98,7 +98,9 @@ void freeze_tree_thaw(const struct freeze_tree *tree, struct freeze_thaw *thaw);
 struct freeze_audit {
 	unsigned visited, frozen, escaped, violations;
 	bool truncated;
-	/* The first few of each, for the log: the names are the guest's, so no header shows them. */
+	/*
+	 * The first few of each, for the log: the names are the guest's, so no header shows them.
+	 */
 	char escaped_sample[FREEZE_AUDIT_SAMPLE_BYTES];
 	char violation_sample[FREEZE_AUDIT_SAMPLE_BYTES];
 };

@@ -220,7 +220,9 @@ static void freeze_run(struct work *work)
 	path_list_clear(&sweep.targets);
 }
 
-/* Reports what the freeze left. The names are the guest's, so they go to the log and to no header. */
+/*
+ * Reports what the freeze left. The names are the guest's, so they go to the log and to no header.
+ */
 static void audit(struct freeze_job *job, const struct freeze_tree *tree)
 {
 	struct freeze_audit result;
@@ -400,7 +402,9 @@ static void job_done(struct work *work)
 
 /* ---- the first job of the queue ---- */
 
-/* After nearly every start nothing is frozen, which these reads of cgroupfs tell without a worker. */
+/*
+ * After nearly every start nothing is frozen, which these reads of cgroupfs tell without a worker.
+ */
 static bool nothing_frozen(const struct freezer *f)
 {
 	return !f->active && f->unthawed == FREEZE_MODE_NONE &&

@@ -3,15 +3,16 @@
  * The freezer: stops the workload before a snapshot, and lets it go on after a resume.
  *
  * Freezes and thaws are jobs in one queue, and run one after the other in the order of the calls.
- * So a thaw that was asked for after a freeze leaves the workload running. A freeze whose caller gives
- * up while the freeze waits is taken back; a thaw never is.
+ * So a thaw that was asked for after a freeze leaves the workload running. A freeze whose caller
+ * gives up while the freeze waits is taken back; a thaw never is.
  *
  * Before a freeze writes to a cgroup, it stops new process starts and waits up to
  * FREEZER_DRAIN_MS for the starts between their fork and their exec: a child that stops there would
  * keep its worker. If starts remain, nothing is frozen.
  *
- * A freeze that no thaw follows within FREEZER_WATCHDOG_MS is undone. The time is CLOCK_MONOTONIC's,
- * which stands still while a virtual machine is paused, so it counts from the resume.
+ * A freeze that no thaw follows within FREEZER_WATCHDOG_MS is undone. The time is
+ * CLOCK_MONOTONIC's, which stands still while a virtual machine is paused, so it counts from the
+ * resume.
  */
 #ifndef ENVD_FREEZER_H
 #define ENVD_FREEZER_H
@@ -40,7 +41,7 @@ struct freezer_hooks {
 struct freeze_request {
 	bool hierarchy;	     /* everything that a resume does not need; or only user and ptys */
 	int64_t max_cgroups; /* 0 or less: FREEZE_DEFAULT_CGROUPS */
-	int64_t max_wait_ms; /* how long the kernel may take to stop everything; <= 0: do not wait */
+	int64_t max_wait_ms; /* how long the kernel may take to stop all; <= 0: do not wait */
 };
 
 /*
@@ -62,7 +63,9 @@ struct freeze_result {
 /* A thaw: of /init, of /unfreeze, of the daemon itself. */
 struct thaw_request {
 	bool audit; /* report what a freeze of the hierarchy has left */
-	/* Thaw only if no freeze was asked for since freezer_generation returned this. 0: always. */
+	/*
+	 * Thaw only if no freeze was asked for since freezer_generation returned this. 0: always.
+	 */
 	uint64_t generation;
 };
 
@@ -91,7 +94,9 @@ void freezer_free(struct freezer *f);
 struct freeze_job *freezer_freeze(struct freezer *f, const struct freeze_request *request,
 				  freezer_frozen_fn *done, void *arg);
 
-/* The caller has gone: no `done` comes. A job that waits is dropped; one that runs stops waiting. */
+/*
+ * The caller has gone: no `done` comes. A job that waits is dropped; one that runs stops waiting.
+ */
 void freezer_give_up(struct freeze_job *job);
 
 /*
@@ -108,21 +113,21 @@ void freezer_thaw(struct freezer *f, const struct thaw_request *request, freezer
 uint64_t freezer_generation(const struct freezer *f);
 
 /*
- * Takes over a freeze that a daemon before this one left in effect: starts are refused until a thaw,
- * and the watchdog runs. The paths are those of cgroups that the guest had frozen itself; a thaw
- * leaves them frozen. Call it before the first freeze or thaw. Copies.
+ * Takes over a freeze that a daemon before this one left in effect: starts are refused until a
+ * thaw, and the watchdog runs. The paths are those of cgroups that the guest had frozen itself; a
+ * thaw leaves them frozen. Call it before the first freeze or thaw. Copies.
  */
 void freezer_adopt(struct freezer *f, const char *const *guest_paths, size_t n);
 
 /*
- * Looks for a freeze that a daemon before this one left in effect, in two reads of cgroupfs, and takes
- * it over if there is one. Call it before the first freeze or thaw.
+ * Looks for a freeze that a daemon before this one left in effect, in two reads of cgroupfs, and
+ * takes it over if there is one. Call it before the first freeze or thaw.
  */
 void freezer_adopt_found(struct freezer *f);
 
 /*
- * The cgroups that the guest had frozen before the freeze that is in effect: *ret is borrowed until the
- * next job. Only from inside a freezer_frozen_fn, since no job runs there.
+ * The cgroups that the guest had frozen before the freeze that is in effect: *ret is borrowed until
+ * the next job. Only from inside a freezer_frozen_fn, since no job runs there.
  */
 size_t freezer_guest_paths(const struct freezer *f, char *const **ret);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Applies the data of an authorised /init that is not stale, in the order of compatibility/details 20:
- * clock, variables, token, defaults, lifecycle; then what can block: the CA bundle, volumes; then the
- * number of CPUs. After the first error the rest is left out.
+ * Applies the data of an authorised /init that is not stale, in the order of compatibility/details
+ * 20: clock, variables, token, defaults, lifecycle; then what can block: the CA bundle, volumes;
+ * then the number of CPUs. After the first error the rest is left out.
  */
 #ifndef ENVD_INIT_APPLY_H
 #define ENVD_INIT_APPLY_H
@@ -31,9 +31,9 @@ void init_apply(struct control *c, const struct init_request *request, init_appl
 		void *arg);
 
 /*
- * Starts what the answer of an /init does not wait for: the line of /etc/hosts for hyperloopIP, and the
- * copy of the CA bundle for update-ca-certificates(8). One at a time: of several that wait, the last
- * one is done.
+ * Starts what the answer of an /init does not wait for: the line of /etc/hosts for hyperloopIP, and
+ * the copy of the CA bundle for update-ca-certificates(8). One at a time: of several that wait, the
+ * last one is done.
  */
 void init_tidy(struct control *c, const struct init_request *request);
 

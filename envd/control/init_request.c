@@ -40,8 +40,8 @@ static int get_timestamp(struct json_lexer *in, struct arena *arena, struct init
 }
 
 /*
- * The token is not copied, so that only the body has to be wiped. A text with escapes would have to be
- * decoded into a copy: it is refused.
+ * The token is not copied, so that only the body has to be wiped. A text with escapes would have to
+ * be decoded into a copy: it is refused.
  */
 static int get_token(struct json_lexer *in, struct init_request *r)
 {

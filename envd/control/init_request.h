@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The body of POST /init: the table of fields in docs/compatibility/http.md; compatibility/details 16
- * and 17.
+ * The body of POST /init: the table of fields in docs/compatibility/http.md; compatibility/details
+ * 16 and 17.
  */
 #ifndef ENVD_INIT_REQUEST_H
 #define ENVD_INIT_REQUEST_H

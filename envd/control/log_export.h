@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log for the platform: one JSON object for each line, posted to the collector whose address the
- * metadata service gives, one request each (docs/compatibility/http.md, "MMDS"). Besides the members
- * of the line (base/log.h) an object has timestamp, level, logger, message, instanceID and envID.
+ * The log for the platform: one JSON object for each line, posted to the collector whose address
+ * the metadata service gives, one request each (docs/compatibility/http.md, "MMDS"). Besides the
+ * members of the line (base/log.h) an object has timestamp, level, logger, message, instanceID and
+ * envID.
  */
 #ifndef ENVD_LOG_EXPORT_H
 #define ENVD_LOG_EXPORT_H
@@ -32,9 +33,9 @@ void log_export_set_target(struct log_export *x, const char *address, const char
 void log_export_line(const struct log_line *said, void *arg);
 
 /*
- * Sends the queued lines for at most `max_ms`, then drops those that are left; 0 drops them at once.
- * A request that is under way goes on. `done` comes once, perhaps from inside the call; `complete`:
- * every line was sent. Several flushes may run at a time.
+ * Sends the queued lines for at most `max_ms`, then drops those that are left; 0 drops them at
+ * once. A request that is under way goes on. `done` comes once, perhaps from inside the call;
+ * `complete`: every line was sent. Several flushes may run at a time.
  */
 void log_export_flush(struct log_export *x, unsigned max_ms, void (*done)(void *arg, bool complete),
 		      void *arg);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * X-Envd-Memory: how much memory the kernel protects for the daemon, in bytes. `request` and `low` are
- * memory.min and memory.low of its cgroup; `floor` is the smallest memory.min from below the root of
- * the hierarchy down to that cgroup, for an ancestor without protection takes it from its children
- * (Documentation/admin-guide/cgroup-v2.rst, "memory.min").
+ * X-Envd-Memory: how much memory the kernel protects for the daemon, in bytes. `request` and `low`
+ * are memory.min and memory.low of its cgroup; `floor` is the smallest memory.min from below the
+ * root of the hierarchy down to that cgroup, for an ancestor without protection takes it from its
+ * children (Documentation/admin-guide/cgroup-v2.rst, "memory.min").
  */
 #ifndef ENVD_MEMORY_REPORT_H
 #define ENVD_MEMORY_REPORT_H

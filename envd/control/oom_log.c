@@ -93,7 +93,9 @@ static bool get_name(const char *pid, char ret[OOM_LOG_NAME_BYTES])
 	return true;
 }
 
-/* "priority,sequence,…;text\n": the two numbers, and the text's first line as a copy; else false. */
+/*
+ * "priority,sequence,…;text\n": the two numbers, and the text's first line as a copy; else false.
+ */
 static bool parse_head(const char *record, size_t n, unsigned long *priority, uint64_t *seq,
 		       char *text, size_t room)
 {

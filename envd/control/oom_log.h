@@ -5,8 +5,8 @@
  *
  *	6,339,5140900,-;Memory cgroup out of memory: Killed process 42 (python3) total-vm:…
  *
- * whose first number is facility × 8 + level. The kernel's own facility is 0. A record that a program
- * of the guest wrote has another one and does not count.
+ * whose first number is facility × 8 + level. The kernel's own facility is 0. A record that a
+ * program of the guest wrote has another one and does not count.
  */
 #ifndef ENVD_OOM_LOG_H
 #define ENVD_OOM_LOG_H

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The access token, in locked memory outside core dumps, wiped when it changes; and the marker, which
- * remembers over a restart of the daemon that a token was set.
+ * The access token, in locked memory outside core dumps, wiped when it changes; and the marker,
+ * which remembers over a restart of the daemon that a token was set.
  *
- * Without a marker a daemon that is started again after a crash knows no token, and lets everybody in
- * until the next /init. The marker is a file with a salted hash of the token, in a directory on tmpfs
- * that only root can enter. A daemon that finds one is *locked*: every request needs a token with that
- * hash. The first such request makes the token known again. A reboot clears the tmpfs.
+ * Without a marker a daemon that is started again after a crash knows no token, and lets everybody
+ * in until the next /init. The marker is a file with a salted hash of the token, in a directory on
+ * tmpfs that only root can enter. A daemon that finds one is *locked*: every request needs a token
+ * with that hash. The first such request makes the token known again. A reboot clears the tmpfs.
  */
 #ifndef ENVD_TOKEN_H
 #define ENVD_TOKEN_H
@@ -35,13 +35,15 @@ struct token {
 };
 
 /*
- * Opens the marker in `directory`, which is made if it is missing, and locks the token if the marker
- * tells of one. 0, or -1 with the reason if the directory is not root's alone or not on a tmpfs. Call it
- * once, before the daemon serves.
+ * Opens the marker in `directory`, which is made if it is missing, and locks the token if the
+ * marker tells of one. 0, or -1 with the reason if the directory is not root's alone or not on a
+ * tmpfs. Call it once, before the daemon serves.
  */
 int token_open_marker(struct token *t, const char *directory, struct error *err);
 
-/* Sets the n bytes (1 to TOKEN_MAX_BYTES) in place of the token before. Copies. Updates the marker. */
+/*
+ * Sets the n bytes (1 to TOKEN_MAX_BYTES) in place of the token before. Copies. Updates the marker.
+ */
 void token_set(struct token *t, const char *p, size_t n);
 
 /* Wipes the token; no request needs one any more. Updates the marker. */
@@ -51,15 +53,15 @@ void token_clear(struct token *t);
 bool token_is_set(const struct token *t);
 
 /*
- * Whether the n bytes are the token, in a time that depends on n alone. False if none is set. A locked
- * daemon that is given the right token knows it from then on.
+ * Whether the n bytes are the token, in a time that depends on n alone. False if none is set. A
+ * locked daemon that is given the right token knows it from then on.
  */
 bool token_equals(struct token *t, const char *p, size_t n);
 
 /*
  * The bytes of the token, borrowed until the next change, not NUL-terminated; NULL if requests need
- * none. While the daemon is locked they are bytes that nobody knows, so no signature made with a token
- * is valid.
+ * none. While the daemon is locked they are bytes that nobody knows, so no signature made with a
+ * token is valid.
  */
 const char *token_bytes(const struct token *t, size_t *ret_bytes);
 

@@ -16,7 +16,9 @@
 #include "envd/control/init_request.h"
 #include "envd/control/run_command.h"
 
-/* How many paths are remembered. The oldest is forgotten first, and mounted again when asked for. */
+/*
+ * How many paths are remembered. The oldest is forgotten first, and mounted again when asked for.
+ */
 #define MAX_REMEMBERED 256
 
 /* Threads, so that many mounts that hang: later ones time out in the queue. */

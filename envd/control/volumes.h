@@ -19,7 +19,9 @@
 /* All volumes of one request together. */
 #define VOLUMES_TIMEOUT_MS (10 * 1000)
 
-/* NFSv3 over TCP, all on one port; uncached, so that the file system survives a pause and a resume. */
+/*
+ * NFSv3 over TCP, all on one port; uncached, so that the file system survives a pause and a resume.
+ */
 #define VOLUMES_OPTIONS                                                                            \
 	"fg,hard,sync,rsize=1048576,wsize=1048576,mountproto=tcp,mountport=2049,proto=tcp,"        \
 	"port=2049,nfsvers=3,noacl,noac,lookupcache=none"
@@ -43,8 +45,9 @@ void volumes_each(const struct volumes *v,
 void volumes_remember(struct volumes *v, const char *path, const char *lifecycle);
 
 /*
- * Mounts those of the n volumes that volumes_wanted names. Copies. `done` comes once, from the loop,
- * within VOLUMES_TIMEOUT_MS: with NULL, or with the first error (its text is what /init answers).
+ * Mounts those of the n volumes that volumes_wanted names. Copies. `done` comes once, from the
+ * loop, within VOLUMES_TIMEOUT_MS: with NULL, or with the first error (its text is what /init
+ * answers).
  */
 void volumes_mount(struct volumes *v, const struct init_mount *mounts, size_t n,
 		   const char *lifecycle, void (*done)(void *arg, const struct error *err),

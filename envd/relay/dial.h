@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes an outgoing connection. It tries again until a peer accepts or a deadline passes, so a client
- * of the relay need not know that a guest is still booting or being restored.
+ * Makes an outgoing connection. It tries again until a peer accepts or a deadline passes, so a
+ * client of the relay need not know that a guest is still booting or being restored.
  */
 #ifndef ENVD_DIAL_H
 #define ENVD_DIAL_H
@@ -13,8 +13,9 @@
 
 #define DIAL_RETRY_MS 25 /* between two tries */
 /*
- * The time for one connect, and for a proxy's reply. A guest that boots can lose a request, so waiting
- * longer does not help; a guest that is busy answers late, so each further try has twice the time.
+ * The time for one connect, and for a proxy's reply. A guest that boots can lose a request, so
+ * waiting longer does not help; a guest that is busy answers late, so each further try has twice
+ * the time.
  */
 #define DIAL_STEP_MS 1000
 #define DIAL_ONCE_MS                                                                               \
@@ -25,9 +26,9 @@
 struct dial_target {
 	struct address address;
 	/*
-	 * If the address is the unix socket of a host's vsock proxy (Firecracker's docs/vsock.md): the
-	 * port of the guest. The dial sends "CONNECT <port>\n", the proxy answers "OK <port>\n". 0 if
-	 * there is no proxy.
+	 * If the address is the unix socket of a host's vsock proxy (Firecracker's docs/vsock.md):
+	 * the port of the guest. The dial sends "CONNECT <port>\n", the proxy answers "OK
+	 * <port>\n". 0 if there is no proxy.
 	 */
 	uint32_t proxy_port;
 };
@@ -51,8 +52,9 @@ struct dial *dial_new(struct loop *loop, const struct dial_target *target, uint6
 void dial_free(struct dial *d);
 
 /*
- * Reads the first n bytes of a proxy's answer. Returns the length of the line if the line grants the
- * connection, 0 if the line is incomplete, -EPROTO if it is anything else. Public for its fuzz target.
+ * Reads the first n bytes of a proxy's answer. Returns the length of the line if the line grants
+ * the connection, 0 if the line is incomplete, -EPROTO if it is anything else. Public for its fuzz
+ * target.
  */
 int dial_reply_parse(const char *reply, size_t n);
 

@@ -311,9 +311,9 @@ static void update_forwarders(struct port_forward *f)
 		w->found = f->found.ports[i];
 		w->seen = true;
 		/*
-		 * A program that serves both families binds "::" for IPv6 alone and then 0.0.0.0. If we
-		 * listened in between, its second bind would fail. A scan later it has both, or will
-		 * not have the second.
+		 * A program that serves both families binds "::" for IPv6 alone and then 0.0.0.0.
+		 * If we listened in between, its second bind would fail. A scan later it has both,
+		 * or will not have the second.
 		 */
 		if (w->state == FORWARDER_FOUND && (!is_new || w->found.families & PORT_IPV4))
 			forwarder_open(w);

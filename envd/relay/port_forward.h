@@ -49,8 +49,8 @@ struct port_forward_options {
 };
 
 /*
- * Starts the scans. Returns 0 and the owned object, or -1 with ERROR_INVALID_ARGUMENT if the address
- * is not numeric, ERROR_UNAVAILABLE if the kernel has no sock_diag.
+ * Starts the scans. Returns 0 and the owned object, or -1 with ERROR_INVALID_ARGUMENT if the
+ * address is not numeric, ERROR_UNAVAILABLE if the kernel has no sock_diag.
  */
 int port_forward_new(struct loop *loop, const struct port_forward_options *options,
 		     struct port_forward **ret, struct error *err);

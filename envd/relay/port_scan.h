@@ -34,7 +34,8 @@ struct port_set {
 	struct port_found ports[PORT_SCAN_MAX]; /* each port once, in no order */
 	size_t n;
 	/*
-	 * The daemon's own listeners, by the inode that fstat(2) gives for the socket. They are never
+	 * The daemon's own listeners, by the inode that fstat(2) gives for the socket. They are
+	 * never
 	 * found: a daemon that is bound to loopback on purpose must not become reachable by its own
 	 * port forwarding. Kept from scan to scan.
 	 */

@@ -82,7 +82,10 @@ static int take_pipe(struct relay_hub *hub, struct flow *f)
 	return pipe2(f->pipe, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-/* Takes the pipe of a direction back. One that still holds bytes is closed: they are another peer's. */
+/*
+ * Takes the pipe of a direction back. One that still holds bytes is closed: they are another
+ * peer's.
+ */
 static void release_pipe(struct relay_hub *hub, struct flow *f)
 {
 	if (f->pipe[0] < 0)
@@ -103,7 +106,10 @@ static bool would_wait(ssize_t n)
 	return n < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-/* Moves bytes from the source into the pipe. 1 if some moved, 0 at a wait or the end of file, -errno. */
+/*
+ * Moves bytes from the source into the pipe. 1 if some moved, 0 at a wait or the end of file,
+ * -errno.
+ */
 static int fill(struct flow *f)
 {
 	ssize_t n;
@@ -161,7 +167,10 @@ static void flow_finish(struct flow *f)
 	if (f->state != FLOW_DRAINING || f->in_pipe_bytes)
 		return;
 	flow_set_state(f, FLOW_CLOSED);
-	/* If the destination has gone this fails, and the direction that reads from it reports that. */
+	/*
+	 * If the destination has gone this fails, and the direction that reads from it reports
+	 * that.
+	 */
 	shutdown(f->destination, SHUT_WR);
 }
 

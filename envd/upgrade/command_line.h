@@ -10,9 +10,10 @@
 struct options;
 
 /*
- * Makes argv for `program`, NULL-terminated, in the arena. A program of ours gets this daemon's flags.
- * The reference gets those that it knows, because it prints its usage and exits at any other. Neither
- * gets the flags of process 1, whose work a parent does, and both get -resume-handover.
+ * Makes argv for `program`, NULL-terminated, in the arena. A program of ours gets this daemon's
+ * flags. The reference gets those that it knows, because it prints its usage and exits at any
+ * other. Neither gets the flags of process 1, whose work a parent does, and both get
+ * -resume-handover.
  */
 char **upgrade_command_line(const struct options *options, char *const *argv, const char *program,
 			    bool ours, struct arena *arena);

@@ -4,8 +4,8 @@
  *
  *	open ─► body to a file (worker) ─► check (worker) ─► freeze ─► image_execute
  *
- * The checks, their order, their statuses and their plain texts are the reference's; beyond them a body
- * that is not a program for this machine is refused with 400 before anything is frozen.
+ * The checks, their order, their statuses and their plain texts are the reference's; beyond them a
+ * body that is not a program for this machine is refused with 400 before anything is frozen.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -44,7 +44,9 @@ static void upgrade_check(struct work *work);
 static void upgrade_checked(struct work *work);
 static void upgrade_frozen(void *arg, const struct freeze_result *result);
 
-/* In a version: a build of this project. Go's semver and others ignore what follows the plus sign. */
+/*
+ * In a version: a build of this project. Go's semver and others ignore what follows the plus sign.
+ */
 #define OWN_VERSION_MARK "+c"
 
 enum upgrade_state {
@@ -175,7 +177,10 @@ static void upgrade_open(struct stream *s, void *arg)
 	u->status = 0;
 	u->bytes = 0;
 	if (length && strcmp(length, "0") == 0) {
-		/* The path of a program that was replaced on disk ends in " (deleted)", and still works. */
+		/*
+		 * The path of a program that was replaced on disk ends in " (deleted)", and still
+		 * works.
+		 */
 		snprintf(u->own_path, sizeof(u->own_path), "/proc/self/exe");
 		u->program = u->own_path;
 		set_state(u, UPGRADE_CHECKING);
@@ -277,8 +282,8 @@ static int check_file(struct upgrade *u)
 }
 
 /*
- * Runs the program with some flags and -version behind them, which makes it read the flags, print one
- * line and exit. 0 with the line in `run`, or -1 with the reason.
+ * Runs the program with some flags and -version behind them, which makes it read the flags, print
+ * one line and exit. 0 with the line in `run`, or -1 with the reason.
  */
 static int ask_version(struct upgrade *u, char **argv, struct run_result *run)
 {

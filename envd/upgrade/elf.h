@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks that a file is a program which this machine can execute, before the daemon replaces itself by
+ * Checks that a file is a program which this machine can execute, before the daemon replaces itself
+ * by
  * it: afterwards there is no way back.
  */
 #ifndef ENVD_UPGRADE_ELF_H
@@ -9,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The first bytes that elf_check needs: the header, and the program headers of any usual program. */
+/*
+ * The first bytes that elf_check needs: the header, and the program headers of any usual program.
+ */
 #define ELF_HEAD_BYTES 4096
 
 /*

@@ -96,7 +96,9 @@ static void close_between(unsigned first, unsigned last)
 		close((int)fd);
 }
 
-/* Closes what neither the state nor the listening sockets name: the other daemon's own descriptors. */
+/*
+ * Closes what neither the state nor the listening sockets name: the other daemon's own descriptors.
+ */
 static void close_others(const struct handover *h, const struct inherited *inherited)
 {
 	size_t n_processes = h->state ? h->state->n_processes : 0, i;
@@ -152,8 +154,8 @@ static void thaw_now(struct handover *h)
 }
 
 /*
- * A port of the reference is served by a socat child. It holds the port's address, so it is ended, and
- * the port forwarder of this daemon takes the port over at its next scan.
+ * A port of the reference is served by a socat child. It holds the port's address, so it is ended,
+ * and the port forwarder of this daemon takes the port over at its next scan.
  */
 static void end_forward(const Handover__ForwardedPort *forward, int32_t *ret_helper)
 {
@@ -220,7 +222,9 @@ static void stop_waiting(void *arg)
 	loop_stop(h->loop);
 }
 
-/* Pollers must not miss an event, so the thaw comes after their watches: nothing is served before. */
+/*
+ * Pollers must not miss an event, so the thaw comes after their watches: nothing is served before.
+ */
 static void adopt_watchers(struct handover *h, struct watch_service *watch,
 			   struct watch_adopted *ret)
 {

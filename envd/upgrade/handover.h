@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Live upgrade, the incoming side: a daemon that was started with -resume-handover has replaced another
- * one under the same pid, and takes over the processes that the other one described in HANDOVER_BLOB
- * (docs/compatibility/upgrade.md).
+ * Live upgrade, the incoming side: a daemon that was started with -resume-handover has replaced
+ * another one under the same pid, and takes over the processes that the other one described in
+ * HANDOVER_BLOB (docs/compatibility/upgrade.md).
  *
  *	handover_read ─► (the daemon builds its services) ─► handover_adopt ─► serve
  *
- * Until the first authorised /init the gate refuses everything but /health and /init, and the workload
- * stays frozen; without an /init it is thawed after HANDOVER_THAW_MS.
+ * Until the first authorised /init the gate refuses everything but /health and /init, and the
+ * workload stays frozen; without an /init it is thawed after HANDOVER_THAW_MS.
  */
 #ifndef ENVD_UPGRADE_HANDOVER_H
 #define ENVD_UPGRADE_HANDOVER_H
@@ -54,14 +54,14 @@ struct handover {
 
 /*
  * Reads and removes the file, and closes every inherited descriptor that neither the file nor
- * `inherited` names. Call it before the daemon opens any descriptor: later ones could not be told from
- * those of the daemon itself.
+ * `inherited` names. Call it before the daemon opens any descriptor: later ones could not be told
+ * from those of the daemon itself.
  */
 void handover_read(struct handover *h, const char *blob_path, const struct inherited *inherited);
 
 /*
- * Adopts what was read, before the daemon listens. The control API must have its freezer and services.
- * Runs the loop until the watchers are set up, for HANDOVER_WATCH_MS at most.
+ * Adopts what was read, before the daemon listens. The control API must have its freezer and
+ * services. Runs the loop until the watchers are set up, for HANDOVER_WATCH_MS at most.
  */
 void handover_adopt(struct handover *h, struct loop *loop, struct control *control,
 		    struct pty_service *pty, struct watch_service *watch);

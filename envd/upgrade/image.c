@@ -44,7 +44,8 @@ static void placed_clear(struct placed *placed)
 }
 
 /*
- * Duplicates a descriptor, without close-on-exec, and puts the number of the duplicate in its place.
+ * Duplicates a descriptor, without close-on-exec, and puts the number of the duplicate in its
+ * place.
  * -1 stays. 0 or -errno.
  */
 static int place(struct placed *placed, int32_t *fd)
@@ -129,9 +130,9 @@ static void add_variables(const struct context *context, struct arena *arena,
 
 /*
  * The user and the directory that an /init delivered. The reference stamps schema 3 if losing them
- * would matter, and then an older reader refuses the whole handover. Those who know the field read it
- * whatever the stamp says, so it is never stamped for it: losing a default is better than losing the
- * sandbox.
+ * would matter, and then an older reader refuses the whole handover. Those who know the field read
+ * it whatever the stamp says, so it is never stamped for it: losing a default is better than losing
+ * the sandbox.
  */
 static void add_defaults(const struct context *context, struct arena *arena,
 			 Handover__HandoverState *state)
@@ -246,7 +247,10 @@ static int execute(const struct upgrade_parts *parts, const struct image *image)
 	if (image->ours) {
 		notify_restore_environment(parts->notify);
 	} else {
-		/* It knows neither the watchdog nor the store, where a stdin would stay open for good. */
+		/*
+		 * It knows neither the watchdog nor the store, where a stdin would stay open for
+		 * good.
+		 */
 		notify_stop_watchdog(parts->notify);
 		pty_store_drop_all(parts->pty);
 	}

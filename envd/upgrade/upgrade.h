@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Live upgrade, the outgoing side: POST /upgrade replaces the daemon by another program under the same
- * pid, while its processes go on (docs/compatibility/upgrade.md).
+ * Live upgrade, the outgoing side: POST /upgrade replaces the daemon by another program under the
+ * same pid, while its processes go on (docs/compatibility/upgrade.md).
  *
  *	IDLE ─► RECEIVING ─► CHECKING ─► FREEZING ─► execve(2)
  *	  ▲         │            │           │           │
  *	  └─────────┴── refused ─┴─ failed ──┴── failed ─┘
  *
  * Everything before the execve can be undone: at a failure the workload is thawed, outputs are read
- * again, the descriptors that were placed are closed, and the caller gets one line of text. The clients
- * of the daemon notice nothing. After a successful execve all connections end.
+ * again, the descriptors that were placed are closed, and the caller gets one line of text. The
+ * clients of the daemon notice nothing. After a successful execve all connections end.
  */
 #ifndef ENVD_UPGRADE_UPGRADE_H
 #define ENVD_UPGRADE_UPGRADE_H
@@ -45,10 +45,13 @@ struct upgrade_parts {
 	struct watch_service *watch;
 	struct notify *notify;
 	const struct options *options;
-	bool sockets_are_held; /* a parent holds the listening sockets, so the reference can't bind */
+	bool sockets_are_held; /* a parent holds the sockets, so the reference can't bind */
 };
 
-/* Registers the endpoint. Borrows everything; copies the struct. Owned; lives as long as the router. */
+/*
+ * Registers the endpoint. Borrows everything; copies the struct. Owned; lives as long as the
+ * router.
+ */
 struct upgrade *upgrade_new(const struct upgrade_parts *parts, struct router *router);
 void upgrade_free(struct upgrade *u);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `POST /files/compose`: several files become one. The order of its checks is compatibility/details 52.
+ * `POST /files/compose`: several files become one. The order of its checks is compatibility/details
+ * 52.
  *
  *	fs_compose_open → compose_body … → compose_body_end (loop) → compose_run (worker)
  *	→ compose_done (loop)
@@ -74,8 +75,8 @@ void fs_compose_open(struct stream *s, void *arg)
 }
 
 /*
- * The body is charged as it comes, with what it is decoded to: an empty string of three bytes, its comma
- * included, becomes a pointer in an array that doubles, and a string in the arena.
+ * The body is charged as it comes, with what it is decoded to: an empty string of three bytes, its
+ * comma included, becomes a pointer in an array that doubles, and a string in the arena.
  */
 static void compose_body(struct stream *s, struct evbuffer *data)
 {

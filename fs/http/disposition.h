@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Content-Disposition of a download. (That of an upload's parts is read by rpc/http/header_value.h.)
+ * Content-Disposition of a download. (That of an upload's parts is read by
+ * rpc/http/header_value.h.)
  */
 #ifndef FS_HTTP_DISPOSITION_H
 #define FS_HTTP_DISPOSITION_H

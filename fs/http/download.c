@@ -35,8 +35,8 @@ static void close_done(struct work *work)
 void download_free(struct download *d)
 {
 	/*
-	 * To close a file of a FUSE mount is to wait for its server; to close a large one that has no
-	 * name any more is to free it, which takes its time.
+	 * To close a file of a FUSE mount is to wait for its server; to close a large one that has
+	 * no name any more is to free it, which takes its time.
 	 */
 	if (d->fd >= 0) {
 		d->work.run = close_run;

@@ -183,7 +183,9 @@ static bool sample_file(const struct download *d)
 	return worthwhile;
 }
 
-/* Reads the one range there is, which is small. A file that was cut meanwhile is as long as it is. */
+/*
+ * Reads the one range there is, which is small. A file that was cut meanwhile is as long as it is.
+ */
 static int read_range(struct download *d)
 {
 	struct fs_range *range = &d->ranges[0];

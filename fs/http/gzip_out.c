@@ -12,7 +12,9 @@
 /* zlib adds 16 to the window's bits for gzip's header and trailer. */
 #define GZIP_WRAPPER 16
 
-/* Above three zlib looks for better matches behind each one found: half the speed for a tenth less. */
+/*
+ * Above three zlib looks for better matches behind each one found: half the speed for a tenth less.
+ */
 #define LEVEL 3
 
 /* A sample decides about so many bytes. */

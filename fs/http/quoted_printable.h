@@ -22,8 +22,9 @@ struct qp {
 };
 
 /*
- * Takes bytes from *p, *n, which are advanced, up to the end of a line, and decodes the line to `out`.
- * Returns the number of bytes written, -EAGAIN if the piece ends before the line, or -EBADMSG.
+ * Takes bytes from *p, *n, which are advanced, up to the end of a line, and decodes the line to
+ * `out`. Returns the number of bytes written, -EAGAIN if the piece ends before the line, or
+ * -EBADMSG.
  */
 ssize_t qp_next(struct qp *qp, const char **p, size_t *n, char out[QP_LINE_MAX_BYTES]);
 

@@ -69,7 +69,9 @@ static enum fs_ranges parse_one(struct text spec, uint64_t size, struct fs_range
 	}
 	if (!parse_number(first, true, &ret->start))
 		return FS_RANGES_INVALID;
-	/* What stands behind the dash is not even looked at where the range begins behind the end. */
+	/*
+	 * What stands behind the dash is not even looked at where the range begins behind the end.
+	 */
 	if (ret->start >= size)
 		return FS_RANGES_UNSATISFIABLE;
 	if (!last.n) {

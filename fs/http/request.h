@@ -56,9 +56,9 @@ bool fs_request_authorise(struct fs_request *r, const char *operation);
 bool fs_request_user(struct fs_request *r, struct arena *arena);
 
 /*
- * Resolves a path of `bytes` bytes for the user; *ret is in the arena. Returns -1 and fills `err` if
- * the path can't be resolved; the message begins with `what` ("error resolving path"). A path with a
- * NUL is ERROR_INTERNAL, since that is the error of the reference (compatibility/files).
+ * Resolves a path of `bytes` bytes for the user; *ret is in the arena. Returns -1 and fills `err`
+ * if the path can't be resolved; the message begins with `what` ("error resolving path"). A path
+ * with a NUL is ERROR_INTERNAL, since that is the error of the reference (compatibility/files).
  */
 int fs_resolve(const struct user *user, const char *default_dir, const char *path, size_t bytes,
 	       const char *what, struct arena *arena, char **ret, struct error *err);

@@ -15,8 +15,8 @@
 #define LOAN_WAIT_MS 1
 
 /*
- * If a read brings less, the client is slower than the worker. Then the loop gathers the next piece:
- * otherwise a slow client would occupy a thread.
+ * If a read brings less, the client is slower than the worker. Then the loop gathers the next
+ * piece: otherwise a slow client would occupy a thread.
  */
 #define LOAN_READ_BYTES (32 * 1024)
 
@@ -26,7 +26,9 @@ static void take_piece(struct fs_sink *sink)
 	evbuffer_drain(sink->piece, evbuffer_get_length(sink->piece));
 }
 
-/* Reads and takes the body until the time is up, or until a read brings little (`flows` is false). */
+/*
+ * Reads and takes the body until the time is up, or until a read brings little (`flows` is false).
+ */
 static void take_loan(struct fs_sink *sink)
 {
 	uint64_t until = clock_monotonic_ms() + LOAN_SLICE_MS;
@@ -52,9 +54,9 @@ static void sink_run(struct work *work)
 }
 
 /*
- * Charges the bytes that wait and those that the worker has. If the budget has no room, `short_of_room`
- * is set, the bytes are passed on at once, and nothing is read meanwhile: the upload slows down, and
- * does not fail.
+ * Charges the bytes that wait and those that the worker has. If the budget has no room,
+ * `short_of_room` is set, the bytes are passed on at once, and nothing is read meanwhile: the
+ * upload slows down, and does not fail.
  */
 static void charge(struct fs_sink *sink)
 {

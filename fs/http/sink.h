@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Passes the body of an upload to a worker, piece by piece. While the worker takes one piece, the loop
- * gathers the next; when that one is full, the loop stops reading. So at most two pieces of
+ * Passes the body of an upload to a worker, piece by piece. While the worker takes one piece, the
+ * loop gathers the next; when that one is full, the loop stops reading. So at most two pieces of
  * FS_SINK_PIECE_BYTES are in memory, whatever the length of the body, and they are charged to the
  * uploads of the budget. A body that fits into one piece takes one trip to a worker.
  *
@@ -24,13 +24,17 @@ struct stream;
 
 struct fs_sink {
 	/*
-	 * Takes all of the piece; on a worker. `last`: the body ends with it. 0, or -1 if the rest of
-	 * the body is to be ignored.
+	 * Takes all of the piece; on a worker. `last`: the body ends with it. 0, or -1 if the rest
+	 * of the body is to be ignored.
 	 */
 	int (*take)(struct fs_sink *sink, struct evbuffer *piece, bool last);
-	/* Everything was taken, or `take` returned -1: answer and free. On the loop; the last call. */
+	/*
+	 * Everything was taken, or `take` returned -1: answer and free. On the loop; the last call.
+	 */
 	void (*done)(struct fs_sink *sink);
-	/* The client went away, or the daemon ends: undo and free. On the loop; instead of `done`. */
+	/*
+	 * The client went away, or the daemon ends: undo and free. On the loop; instead of `done`.
+	 */
 	void (*gone)(struct fs_sink *sink);
 
 	/* Private. */

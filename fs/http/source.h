@@ -17,7 +17,9 @@ struct stream;
 #define FS_SOURCE_PIECE_BYTES (128 * 1024)
 
 struct fs_source {
-	/* Adds the next piece to `out`; on a worker. 1: more to come, 0: that was all, or -errno. */
+	/*
+	 * Adds the next piece to `out`; on a worker. 1: more to come, 0: that was all, or -errno.
+	 */
 	int (*fill)(struct fs_source *src, struct evbuffer *out);
 	/*
 	 * Whether it may go on, after each piece; on the loop. False: the response is broken off.

@@ -56,9 +56,9 @@ static const char *read_link(struct tar_source *t, const char *name)
 }
 
 /*
- * Opens a file, which must still be one. 1; 0: the file is gone or nobody can read it, and the archive
- * leaves it out; -errno: the daemon can't open it now (EMFILE, ENOMEM), and the archive breaks off, for
- * an archive that ends in order must not lack a file.
+ * Opens a file, which must still be one. 1; 0: the file is gone or nobody can read it, and the
+ * archive leaves it out; -errno: the daemon can't open it now (EMFILE, ENOMEM), and the archive
+ * breaks off, for an archive that ends in order must not lack a file.
  */
 static int open_file(struct tar_source *t, const char *name, struct stat *st)
 {
@@ -89,7 +89,9 @@ static bool is_kernels(struct tar_source *t, const struct stat *st)
 	return fd >= 0 && fstatfs(fd, &fs) == 0 && fs_magic_is_sizeless((long)fs.f_type);
 }
 
-/* Finds type and what belongs to it. 1; 0: the entry is left out; -errno: the archive breaks off. */
+/*
+ * Finds type and what belongs to it. 1; 0: the entry is left out; -errno: the archive breaks off.
+ */
 static int describe(struct tar_source *t, struct stat *st, struct tar_entry *e)
 {
 	int r;
@@ -125,8 +127,8 @@ static int describe(struct tar_source *t, struct stat *st, struct tar_entry *e)
 }
 
 /*
- * Adds an entry that can't be read: a mount whose server died, as the empty directory that its mount
- * point is. A file would be one without its contents, so it is left out.
+ * Adds an entry that can't be read: a mount whose server died, as the empty directory that its
+ * mount point is. A file would be one without its contents, so it is left out.
  */
 static void add_dead(struct tar_source *t, int errnum, struct evbuffer *out)
 {

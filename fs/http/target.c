@@ -261,8 +261,8 @@ static int find_place(struct fs_target *t, struct error *err)
 #define EXISTS 1
 
 /*
- * Creates a file that did not exist a moment ago. 0, EXISTS, or -1. O_EXCL makes it ours: without it
- * the file could be another one by now, which would be given away.
+ * Creates a file that did not exist a moment ago. 0, EXISTS, or -1. O_EXCL makes it ours: without
+ * it the file could be another one by now, which would be given away.
  */
 static int create_new(struct fs_target *t, struct error *err)
 {
@@ -298,9 +298,9 @@ static int create_new(struct fs_target *t, struct error *err)
 }
 
 /*
- * Opens the file in place: an old one without O_CREAT, because with it even root may not open another
- * user's file in a sticky directory (fs.protected_regular, proc_sys_fs(5)). A FIFO is not opened: its
- * reader would see the end of the file when it is closed.
+ * Opens the file in place: an old one without O_CREAT, because with it even root may not open
+ * another user's file in a sticky directory (fs.protected_regular, proc_sys_fs(5)). A FIFO is not
+ * opened: its reader would see the end of the file when it is closed.
  */
 static int open_in_place(struct fs_target *t, struct error *err)
 {

@@ -53,8 +53,8 @@ struct cgroup *cgroup_new(struct cgroups *c, enum cgroup_group group);
 
 /*
  * Makes the directory, and opens what a clone needs to begin in it: *ret_dir_fd for
- * CLONE_INTO_CGROUP, or *ret_procs_fd for a child that writes itself into cgroup.procs. The other one
- * is -1; the caller owns both. If the directory cannot be made, the process begins in the group
+ * CLONE_INTO_CGROUP, or *ret_procs_fd for a child that writes itself into cgroup.procs. The other
+ * one is -1; the caller owns both. If the directory cannot be made, the process begins in the group
  * itself. 0, or -1 with ERROR_UNAVAILABLE if the group is frozen: a child that begins in a frozen
  * cgroup stops before its exec, and keeps the cloning thread waiting. Worker.
  */
@@ -87,8 +87,8 @@ void cgroup_release(struct cgroup *cg);
 void cgroup_adopt_stale(struct cgroups *c);
 
 /*
- * Takes a cgroup that cgroup_adopt_stale has found back from its removal, for a process that this daemon
- * adopts. Owned; NULL if `c` is NULL or there is no such cgroup.
+ * Takes a cgroup that cgroup_adopt_stale has found back from its removal, for a process that this
+ * daemon adopts. Owned; NULL if `c` is NULL or there is no such cgroup.
  */
 struct cgroup *cgroup_adopt(struct cgroups *c, enum cgroup_group group, const char *name);
 

@@ -163,8 +163,8 @@ static bool probe(int dir_fd, int procs_fd)
 }
 
 /*
- * Tries it in a cgroup as new as those of processes are, but not below user, which an earlier daemon
- * may have left frozen. On Linux 6.18 a child dies at birth if the
+ * Tries it in a cgroup as new as those of processes are, but not below user, which an earlier
+ * daemon may have left frozen. On Linux 6.18 a child dies at birth if the
  * cgroup it is cloned into and the one it is cloned from were not killed equally often
  * (kernel/cgroup/cgroup.c, kill_seq), so that a daemon in a cgroup that was once killed can't use
  * CLONE_INTO_CGROUP; and there are kernels and seccomp profiles without it.

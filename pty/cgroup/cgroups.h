@@ -6,8 +6,8 @@
  *	ROOT/ptys      processes with a terminal    ROOT/ptys/p3, …
  *	ROOT/socats    forwarded ports
  *
- * The platform sets weights, limits and freezes of the three groups. The cgroups below them are those
- * of cgroup.h, each with one process and all its descendants. They have no controllers unless
+ * The platform sets weights, limits and freezes of the three groups. The cgroups below them are
+ * those of cgroup.h, each with one process and all its descendants. They have no controllers unless
  * processes are accounted for or limited: the kernel keeps a memory cgroup as long as page cache is
  * charged to it.
  *
@@ -108,8 +108,8 @@ const char *cgroups_group_name(enum cgroup_group group);
 bool cgroups_claim_oom(struct cgroups *c, enum cgroup_group group);
 
 /*
- * Calls watch->changed from the loop when the kernel reports a change of the file: a cgroup.events or
- * memory.events, relative to the root. 0 or -errno. (cgroup_watch.c)
+ * Calls watch->changed from the loop when the kernel reports a change of the file: a cgroup.events
+ * or memory.events, relative to the root. 0 or -errno. (cgroup_watch.c)
  */
 int cgroups_watch(struct cgroups *c, struct cgroup_watch *watch, const char *path);
 void cgroups_unwatch(struct cgroups *c, struct cgroup_watch *watch);

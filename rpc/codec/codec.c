@@ -107,7 +107,10 @@ static int list_add_proto(struct codec_list *list, const ProtobufCMessage *eleme
 	return 0;
 }
 
-/* Hands on the text but for its last `kept` bytes: the writer looks at one to tell whether a comma follows. */
+/*
+ * Hands on the text but for its last `kept` bytes: the writer looks at one to tell whether a comma
+ * follows.
+ */
 static void list_flush(struct codec_list *list, size_t kept)
 {
 	struct json_writer *json = &list->json;

@@ -29,7 +29,9 @@ enum rpc_codec {
 	RPC_CODEC_JSON,
 };
 
-/* Submessages in submessages; the decoders recurse once for each. As protobuf's own C++ and Java. */
+/*
+ * Submessages in submessages; the decoders recurse once for each. As protobuf's own C++ and Java.
+ */
 #define CODEC_MAX_DEPTH 100
 
 /*
@@ -57,9 +59,9 @@ int codec_encode(enum rpc_codec codec, const ProtobufCMessage *message, size_t h
 
 /*
  * A message whose only field is repeated (a list that can be long), written while its elements
- * are found: codec_list_begin, codec_list_add for each, codec_list_end, which has all of it in `out`.
- * `field` is the name of that field in `type`. On an error of codec_list_add nothing of that element
- * is written.
+ * are found: codec_list_begin, codec_list_add for each, codec_list_end, which has all of it in
+ * `out`. `field` is the name of that field in `type`. On an error of codec_list_add nothing of that
+ * element is written.
  */
 struct codec_list {
 	enum rpc_codec codec;

@@ -196,8 +196,8 @@ static int decode_text(struct decoder *d, const struct json_text *text,
 }
 
 /*
- * Base64 that is broken into lines, as base64(1) and Ruby write it: the reference ignores CR and LF. Only
- * text with escapes can have them. Decodes into out, which has room for all of the text.
+ * Base64 that is broken into lines, as base64(1) and Ruby write it: the reference ignores CR and
+ * LF. Only text with escapes can have them. Decodes into out, which has room for all of the text.
  */
 static ssize_t decode_lines(const struct json_text *text, char *out)
 {

@@ -56,7 +56,9 @@ int decoder_string(struct decoder *d, const ProtobufCFieldDescriptor *field, cha
 
 char *decoder_empty_string(void)
 {
-	/* Not protobuf_c_empty_string: in a oneof, protobuf-c's packer takes that one for absent. */
+	/*
+	 * Not protobuf_c_empty_string: in a oneof, protobuf-c's packer takes that one for absent.
+	 */
 	static char empty[1];
 
 	return empty;

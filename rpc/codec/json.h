@@ -192,7 +192,8 @@ void json_put_int(struct json_writer *out, int64_t value);
 void json_put_uint(struct json_writer *out, uint64_t value);
 
 /*
- * The same as text alone, with a NUL, to where there is room for JSON_INTEGER_BYTES. Far quicker than
+ * The same as text alone, with a NUL, to where there is room for JSON_INTEGER_BYTES. Far quicker
+ * than
  * printf: a listing has several numbers in each of its entries.
  */
 #define JSON_INTEGER_BYTES 22

@@ -6,7 +6,10 @@
 
 #include "rpc/http/read_pool.h"
 
-/* Reads once, into as many pieces as the pool has for us. As readv(2), on a socket that never waits. */
+/*
+ * Reads once, into as many pieces as the pool has for us. As readv(2), on a socket that never
+ * waits.
+ */
 static ssize_t read_pieces(struct body_loan *loan, struct evbuffer *to)
 {
 	char *pieces[BODY_LOAN_PIECES];

@@ -7,8 +7,8 @@
  *	body_loan_read(&loan, …)   on a worker, any number of times
  *	stream_return(s, &loan)    on the loop
  *
- * To wait for a client, and to gather what comes little by little, is the loop's: there the worker gives
- * the loan back.
+ * To wait for a client, and to gather what comes little by little, is the loop's: there the worker
+ * gives the loan back.
  */
 #ifndef RPC_HTTP_BODY_LOAN_H
 #define RPC_HTTP_BODY_LOAN_H

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection: one accepted socket, with its reads, writes and deadlines, around the protocol engine
- * of http1.c.
+ * A connection: one accepted socket, with its reads, writes and deadlines, around the protocol
+ * engine of http1.c.
  *
  * Every event ends in conn_update, which runs the engine, writes, and recomputes what to wait for.
- * Calls from outside (a process' output for a stream) schedule it for the end of the loop's turn, so that
- * everything that one turn produces leaves in one write.
+ * Calls from outside (a process' output for a stream) schedule it for the end of the loop's turn,
+ * so that everything that one turn produces leaves in one write.
  *
- * A connection is freed by conn_free: at the end of conn_update, by its deadline, or with the server.
+ * A connection is freed by conn_free: at the end of conn_update, by its deadline, or with the
+ * server.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -36,8 +37,8 @@
 
 /*
  * A worker sends a file while this much of it is left. If the socket takes no bytes for
- * FILE_LENT_WAIT_MS, the worker returns it to the loop. The loop lends it again when a single write took
- * FILE_LENT_BYTES.
+ * FILE_LENT_WAIT_MS, the worker returns it to the loop. The loop lends it again when a single write
+ * took FILE_LENT_BYTES.
  */
 #define FILE_LENT_BYTES	  (1024 * 1024)
 #define FILE_LENT_WAIT_MS 5
@@ -131,8 +132,10 @@ static void conn_wake(void *arg)
 /* ---- reading ---- */
 
 /*
- * Reads into a piece of the pool. A piece that is at least half full moves to the engine, other bytes are
- * copied: a client that sends little by little can't make the daemon keep large empty buffers. As read(2).
+ * Reads into a piece of the pool. A piece that is at least half full moves to the engine, other
+ * bytes are
+ * copied: a client that sends little by little can't make the daemon keep large empty buffers. As
+ * read(2).
  */
 static ssize_t conn_read_large(struct conn *c, uint64_t expected)
 {
@@ -244,8 +247,8 @@ static void conn_lend_file(struct conn *c)
 }
 
 /*
- * Sends a piece of the file, or has a worker do it. 1: some was sent; 0: nothing now; -1: it broke, or
- * the file is short.
+ * Sends a piece of the file, or has a worker do it. 1: some was sent; 0: nothing now; -1: it broke,
+ * or the file is short.
  */
 static int conn_send_file(struct conn *c)
 {
@@ -353,8 +356,8 @@ static bool conn_deadline_is_new(const struct conn *c, enum conn_wait wait)
 }
 
 /*
- * The timer is moved only to an earlier time. If it fires too early it is set again: a busy connection's
- * deadline moves with each request, and setting the timer each time would cost more.
+ * The timer is moved only to an earlier time. If it fires too early it is set again: a busy
+ * connection's deadline moves with each request, and setting the timer each time would cost more.
  */
 static void conn_set_deadline(struct conn *c)
 {
@@ -475,8 +478,8 @@ static void conn_update(struct conn *c)
 		return;
 	}
 	/*
-	 * The engine has not run since the last write. It may have requests in `in` and nothing to write,
-	 * so no event of the socket would bring it here again.
+	 * The engine has not run since the last write. It may have requests in `in` and nothing to
+	 * write, so no event of the socket would bring it here again.
 	 */
 	if (writes == WRITES_A_TURN)
 		defer_schedule(&c->update);
@@ -507,7 +510,9 @@ static const char *conn_date(void *arg)
 	return server_date(c->server);
 }
 
-/* The worker gets a duplicate of the socket: the connection may be closed while the worker reads. */
+/*
+ * The worker gets a duplicate of the socket: the connection may be closed while the worker reads.
+ */
 static bool conn_lend(struct body_loan *loan, void *arg)
 {
 	struct conn *c = arg;
@@ -554,8 +559,8 @@ void conn_close_idle(struct server *server)
 }
 
 /*
- * Whether the client's window is closed: nothing is on its way to it although something waits. It reads
- * nothing now, and TCP_USER_TIMEOUT would cut it although it answers every probe.
+ * Whether the client's window is closed: nothing is on its way to it although something waits. It
+ * reads nothing now, and TCP_USER_TIMEOUT would cut it although it answers every probe.
  */
 static bool conn_peer_pauses(const struct conn *c)
 {
@@ -567,8 +572,9 @@ static bool conn_peer_pauses(const struct conn *c)
 }
 
 /*
- * The peer has SERVER_SUSPECT_MS to acknowledge bytes that are on their way to it, or probes (tcp(7)).
- * Other kinds of sockets do not have these options: their peers are known to be gone at once.
+ * The peer has SERVER_SUSPECT_MS to acknowledge bytes that are on their way to it, or probes
+ * (tcp(7)). Other kinds of sockets do not have these options: their peers are known to be gone at
+ * once.
  */
 void conn_suspect_all(struct server *server)
 {

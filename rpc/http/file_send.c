@@ -47,8 +47,8 @@ struct file_send {
 };
 
 /*
- * As sendfile(2), but for files of file systems that have no splice: hugetlbfs, some of the kernel's
- * own and of FUSE. sendfile fails with EINVAL there.
+ * As sendfile(2), but for files of file systems that have no splice: hugetlbfs, some of the
+ * kernel's own and of FUSE. sendfile fails with EINVAL there.
  */
 static ssize_t copy_piece(struct file_send *f)
 {

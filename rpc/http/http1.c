@@ -68,7 +68,9 @@ void http1_close_after(struct http1 *h)
 	http1_raise_ending(h, HTTP1_CLOSE);
 }
 
-/* Nothing more is written. The descriptor of the file is the handler's, who closes it from now on. */
+/*
+ * Nothing more is written. The descriptor of the file is the handler's, who closes it from now on.
+ */
 static void http1_break(struct http1 *h)
 {
 	h->file.left = 0;

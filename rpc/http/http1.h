@@ -68,8 +68,8 @@ struct http1_file {
 /* What the engine needs of its surroundings. `arg` is the one of http1_init. */
 struct http1_calls {
 	/*
-	 * Something can be written, or read again: http1_process has to run. It may come from inside
-	 * http1_process; then nothing needs to be done.
+	 * Something can be written, or read again: http1_process has to run. It may come from
+	 * inside http1_process; then nothing needs to be done.
 	 */
 	void (*wake)(void *arg);
 	/* A request's head is complete: answer, or register a handler. */
@@ -77,8 +77,8 @@ struct http1_calls {
 	/* The value of Date (RFC 9110 section 6.6.1). Borrowed until the next call. */
 	const char *(*date)(void *arg);
 	/*
-	 * A worker is to read loan->left bytes of the body: fill in the rest of the loan. False: it can't
-	 * be lent. NULL: nothing ever can.
+	 * A worker is to read loan->left bytes of the body: fill in the rest of the loan. False: it
+	 * can't be lent. NULL: nothing ever can.
 	 */
 	bool (*lend)(struct body_loan *loan, void *arg);
 };

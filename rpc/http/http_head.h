@@ -3,7 +3,8 @@
  * The head of a request, whatever HTTP version it came in: what was asked for, its fields, and
  * how its body is framed. All pointers lead into the arena of the request.
  *
- * rpc/http/http1_parse.h fills one from the bytes of HTTP/1.1 and lists the rules of what is refused.
+ * rpc/http/http1_parse.h fills one from the bytes of HTTP/1.1 and lists the rules of what is
+ * refused.
  */
 #ifndef RPC_HTTP_HTTP_HEAD_H
 #define RPC_HTTP_HTTP_HEAD_H

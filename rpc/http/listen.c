@@ -19,10 +19,11 @@
 #define BACKLOG 4096
 
 /*
- * Probes notice a peer that vanished with its host after two minutes, while nothing is being sent to
- * it. While something is, the kernel gives up after its retransmissions (tcp_retries2, tcp(7)), or the
- * server after SERVER_PROGRESS_TIMEOUT_MS. TCP_USER_TIMEOUT is not set: it also ends the connection of a
- * peer that answers every probe and merely does not read (tcp_probe_timer in net/ipv4/tcp_timer.c).
+ * Probes notice a peer that vanished with its host after two minutes, while nothing is being sent
+ * to it. While something is, the kernel gives up after its retransmissions (tcp_retries2, tcp(7)),
+ * or the server after SERVER_PROGRESS_TIMEOUT_MS. TCP_USER_TIMEOUT is not set: it also ends the
+ * connection of a peer that answers every probe and merely does not read (tcp_probe_timer in
+ * net/ipv4/tcp_timer.c).
  */
 #define KEEPALIVE_IDLE_S     60
 #define KEEPALIVE_INTERVAL_S 15

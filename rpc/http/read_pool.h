@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory that large bodies are read to. It is used again while such bodies come: to have each
- * piece from the kernel, page by page, and give it back costs more than the copying. Behind the last
- * body all of it goes.
+ * piece from the kernel, page by page, and give it back costs more than the copying. Behind the
+ * last body all of it goes.
  *
  * Pieces are given back by whoever drains them, on any thread.
  */
@@ -21,8 +21,8 @@ struct read_pool;
 struct read_pool *read_pool_new(void);
 
 /*
- * References: the server's, and one of each worker that reads a body. Any thread. The pool is freed when
- * the last reference and the last piece have come back. NULL is fine.
+ * References: the server's, and one of each worker that reads a body. Any thread. The pool is freed
+ * when the last reference and the last piece have come back. NULL is fine.
  */
 struct read_pool *read_pool_ref(struct read_pool *pool);
 void read_pool_unref(struct read_pool *pool);

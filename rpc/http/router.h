@@ -2,8 +2,9 @@
 /*
  * The router: which handler answers a path.
  *
- * A path is matched as a whole (compatibility/details 6: no trailing slash, no percent-encoding for plain
- * endpoints). A path that is there with another method is 405 with `Allow`, any other path 404.
+ * A path is matched as a whole (compatibility/details 6: no trailing slash, no percent-encoding for
+ * plain endpoints). A path that is there with another method is 405 with `Allow`, any other path
+ * 404.
  */
 #ifndef RPC_HTTP_ROUTER_H
 #define RPC_HTTP_ROUTER_H
@@ -21,8 +22,8 @@ struct router *router_new(void);
 void router_free(struct router *r);
 
 /*
- * The workers for what the router's handlers do in memory alone (codecs, compression): work that never
- * hangs. Borrowed. NULL (the default): the loop does it.
+ * The workers for what the router's handlers do in memory alone (codecs, compression): work that
+ * never hangs. Borrowed. NULL (the default): the loop does it.
  */
 struct workers;
 void router_set_workers(struct router *r, struct workers *workers);

@@ -27,7 +27,8 @@ struct stream;
 /*
  * Deadlines. They hold while the client is to move; none holds while the daemon or a process is.
  *
- * head: from the first byte of a request's head to its last; also for the body of a request without a
+ * head: from the first byte of a request's head to its last; also for the body of a request without
+ * a
  *	token. Set anew for each request.
  * idle: between two requests.
  * progress: without a single byte, while a body is expected or a response can't be sent because the
@@ -52,8 +53,8 @@ struct server_timeouts {
 #define SERVER_RESERVE_CONNECTIONS 16
 
 /*
- * While the system has no memory (base/mem.h), requests with longer bodies, or bodies of unknown length,
- * are refused. Signals, /health, /init and the like have short ones.
+ * While the system has no memory (base/mem.h), requests with longer bodies, or bodies of unknown
+ * length, are refused. Signals, /health, /init and the like have short ones.
  */
 #define SERVER_SHORT_BODY_BYTES (64 * 1024)
 
@@ -85,8 +86,8 @@ size_t server_tcp_inodes(const struct server *server, uint32_t *ret, size_t max)
 
 /*
  * Duplicates the listening sockets to numbers from `first` up, without close-on-exec, for a program
- * that replaces this one. Writes the numbers to ret, max at most. Returns how many, or -errno after it
- * has closed the duplicates.
+ * that replaces this one. Writes the numbers to ret, max at most. Returns how many, or -errno after
+ * it has closed the duplicates.
  */
 int server_dup_listeners(const struct server *server, int first, int *ret, size_t max);
 
@@ -100,9 +101,9 @@ void server_allow_any_vsock_peer(struct server *server);
 void server_shutdown(struct server *server, void (*done)(void *arg), void *arg);
 
 /*
- * After a resume the peers may have vanished without a word. Closes the connections without a request
- * in work. The peers of the others get SERVER_SUSPECT_MS to acknowledge bytes or probes; then the
- * usual probes hold again (listen.h). A peer that merely pauses in reading is not cut.
+ * After a resume the peers may have vanished without a word. Closes the connections without a
+ * request in work. The peers of the others get SERVER_SUSPECT_MS to acknowledge bytes or probes;
+ * then the usual probes hold again (listen.h). A peer that merely pauses in reading is not cut.
  */
 #define SERVER_SUSPECT_MS (10 * 1000)
 void server_suspect_connections(struct server *server);

@@ -93,14 +93,15 @@ struct arena *stream_arena(struct stream *s);
 struct loop *stream_loop(const struct stream *s);
 
 /*
- * What the request holds in memory, for a handler that gathers what a client sends: it charges bytes
- * before it keeps them. Whatever is still charged when the stream is freed is given back then.
+ * What the request holds in memory, for a handler that gathers what a client sends: it charges
+ * bytes before it keeps them. Whatever is still charged when the stream is freed is given back
+ * then.
  */
 struct budget_share *stream_share(struct stream *s);
 
 /*
- * The client is one that the daemon trusts (it presented the token, or none is needed): from now on its
- * bytes are charged to BUDGET_CLASS_REQUESTS instead of BUDGET_CLASS_UNAUTHENTICATED.
+ * The client is one that the daemon trusts (it presented the token, or none is needed): from now on
+ * its bytes are charged to BUDGET_CLASS_REQUESTS instead of BUDGET_CLASS_UNAUTHENTICATED.
  */
 void stream_set_admitted(struct stream *s);
 
@@ -145,11 +146,12 @@ void stream_hold(struct stream *s);
 void stream_unhold(struct stream *s);
 
 /*
- * Lends what is still to come of a large body to a worker (rpc/http/body_loan.h), between stream_lend and
- * stream_return: meanwhile no body is delivered, the socket is not read, and the handler must not end
- * the stream. False where it can't be lent: the bytes come by `body`, as always. What the worker did
- * not take comes by `body` too, and body_end comes in any case. stream_return has to follow, also
- * after the stream's ending.
+ * Lends what is still to come of a large body to a worker (rpc/http/body_loan.h), between
+ * stream_lend and
+ * stream_return: meanwhile no body is delivered, the socket is not read, and the handler must not
+ * end the stream. False where it can't be lent: the bytes come by `body`, as always. What the
+ * worker did not take comes by `body` too, and body_end comes in any case. stream_return has to
+ * follow, also after the stream's ending.
  */
 bool stream_lend(struct stream *s, struct body_loan *ret);
 void stream_return(struct stream *s, struct body_loan *loan);

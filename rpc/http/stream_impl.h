@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of a stream, for stream.c and for the transports that bring requests (http1.c). Handlers
- * include rpc/http/stream.h alone.
+ * The inside of a stream, for stream.c and for the transports that bring requests (http1.c).
+ * Handlers include rpc/http/stream.h alone.
  *
- * stream.c keeps the rules (flow, the one ending, the promised length); a transport knows the bytes.
+ * stream.c keeps the rules (flow, the one ending, the promised length); a transport knows the
+ * bytes.
  */
 #ifndef RPC_HTTP_STREAM_IMPL_H
 #define RPC_HTTP_STREAM_IMPL_H
@@ -80,7 +81,10 @@ struct stream {
 struct stream *stream_new(struct loop *loop, struct budget *budget,
 			  const struct stream_transport *transport, void *transport_data);
 
-/* The transport lets go: `gone` comes if there was no ending yet. Gives up the transport's reference. */
+/*
+ * The transport lets go: `gone` comes if there was no ending yet. Gives up the transport's
+ * reference.
+ */
 void stream_detach(struct stream *s);
 
 /* From the loop: hand on what came. Nothing happens after the ending. */

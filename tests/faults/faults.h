@@ -2,13 +2,13 @@
 /*
  * Failing system calls and allocations, for the build VARIANT=faults and tests/faults.
  *
- * The linker's --wrap puts wrap_*.c between the daemon, libevent included, and the C library. A call
- * fails with an error that the kernel can give for it at any moment, or does less than it was asked
- * for. The file $ENVD_FAULTS, mapped by the daemon and by the test, says which calls fail; without the
- * variable none does. Each failed call is a line "fault: NAME KIND" on stderr.
+ * The linker's --wrap puts wrap_*.c between the daemon, libevent included, and the C library. A
+ * call fails with an error that the kernel can give for it at any moment, or does less than it was
+ * asked for. The file $ENVD_FAULTS, mapped by the daemon and by the test, says which calls fail;
+ * without the variable none does. Each failed call is a line "fault: NAME KIND" on stderr.
  *
- * Random failures depend on the seed and on the number of the call. Threads are numbered as they come,
- * so a seed gives the same kind of run again, but not exactly the same run.
+ * Random failures depend on the seed and on the number of the call. Threads are numbered as they
+ * come, so a seed gives the same kind of run again, but not exactly the same run.
  *
  * Models: the test_* files of SQLite, dropbear's fuzz-wrapfd.
  */

@@ -155,8 +155,9 @@ __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 /* ---- memory ---- */
 
 /*
- * What base/mem.h promises: one allocation fails, then the reserve of MEM_RESERVE_BYTES is used, and
- * before it is mapped again no other fails. A second failure before that is the end of the process.
+ * What base/mem.h promises: one allocation fails, then the reserve of MEM_RESERVE_BYTES is used,
+ * and before it is mapped again no other fails. A second failure before that is the end of the
+ * process.
  */
 static atomic_bool has_reserve;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls, from the first byte of a connection to the last: protocols, envelopes, compression, codecs.
- * The input is all that a client sends. What comes back must not depend on how the input was cut,
- * and nothing of a call may be left when its connection has gone.
+ * Calls, from the first byte of a connection to the last: protocols, envelopes, compression,
+ * codecs. The input is all that a client sends. What comes back must not depend on how the input
+ * was cut, and nothing of a call may be left when its connection has gone.
  */
 #include <string.h>
 

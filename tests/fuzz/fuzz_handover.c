@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file that a daemon leaves for the one that replaces it: any bytes are decoded or refused, what is
- * decoded has an understood schema, and every string ends. ELF headers of a program that is to replace
- * the daemon, too: no byte behind the input is read.
+ * The file that a daemon leaves for the one that replaces it: any bytes are decoded or refused,
+ * what is decoded has an understood schema, and every string ends. ELF headers of a program that is
+ * to replace the daemon, too: no byte behind the input is read.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client without a socket: it talks to the HTTP engine of a server, and closes its side at the end
- * of what it has to say.
+ * A client without a socket: it talks to the HTTP engine of a server, and closes its side at the
+ * end of what it has to say.
  */
 #ifndef TESTS_FUZZ_WIRE_CLIENT_H
 #define TESTS_FUZZ_WIRE_CLIENT_H

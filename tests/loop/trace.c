@@ -8,8 +8,8 @@
  *	NAME<space>DETAIL
  *
  * DETAIL says what decides whether the call can wait: of a path, the path; of a descriptor, what it
- * refers to (the type of an object, "file PATH", "dir PATH") and "nonblock" or "block"; of waitid, futex, fcntl
- * and poll the option that matters. It is empty for other calls.
+ * refers to (the type of an object, "file PATH", "dir PATH") and "nonblock" or "block"; of waitid,
+ * futex, fcntl and poll the option that matters. It is empty for other calls.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,10 +49,10 @@ static const struct {
 enum shape {
 	SHAPE_PLAIN,
 	SHAPE_FD,	/* a descriptor */
-	SHAPE_FD_FLAGS, /* a descriptor, and MSG_ flags as fourth argument (fifth: sendto, recvfrom) */
-	SHAPE_FD_MSG,  /* a descriptor, and MSG_ flags as third argument */
-	SHAPE_TWO_FDS, /* sendfile: the second is read */
-	SHAPE_SPLICE,  /* splice: first, third; flags as sixth argument */
+	SHAPE_FD_FLAGS, /* a descriptor; MSG_ flags are argument 4 (sendto, recvfrom: 5) */
+	SHAPE_FD_MSG,	/* a descriptor, and MSG_ flags as third argument */
+	SHAPE_TWO_FDS,	/* sendfile: the second is read */
+	SHAPE_SPLICE,	/* splice: first, third; flags as sixth argument */
 	SHAPE_PATH,
 	SHAPE_AT,      /* a directory's descriptor and a path */
 	SHAPE_FD_PATH, /* a descriptor and a path */

@@ -88,7 +88,9 @@ static void test_arena_limit(void **state)
 	assert_int_equal(a.total_bytes, 0);
 }
 
-/* Pieces stay where they are, and the arena goes on from its own last chunk, or from the other's. */
+/*
+ * Pieces stay where they are, and the arena goes on from its own last chunk, or from the other's.
+ */
 static void test_arena_adopt(void **state)
 {
 	struct arena a = {0}, b = {0};

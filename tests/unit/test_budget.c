@@ -101,8 +101,8 @@ static void fill_all(struct budget_share *shares, size_t n)
 }
 
 /*
- * Sixteen unfinished bodies of 16 MiB, and nobody's SendSignal worked. The first 64 KiB of a request
- * come from a reserve that larger requests can't use.
+ * Sixteen unfinished bodies of 16 MiB, and nobody's SendSignal worked. The first 64 KiB of a
+ * request come from a reserve that larger requests can't use.
  */
 static void test_small_requests_fit_when_all_is_full(void **state)
 {

@@ -241,8 +241,9 @@ static const char *got_text(void)
 /* ---- turns ---- */
 
 /*
- * Of 600 pipelined GETs with 20 KB each 64 were answered, then there was silence: after eight writes the
- * connection left its turn with requests in memory and nothing to write, so no event came for it.
+ * Of 600 pipelined GETs with 20 KB each 64 were answered, then there was silence: after eight
+ * writes the connection left its turn with requests in memory and nothing to write, so no event
+ * came for it.
  */
 static void test_pipelined_requests_are_all_answered(void **state)
 {
@@ -278,8 +279,9 @@ static void test_a_head_has_a_deadline(void **state)
 }
 
 /*
- * A busy connection with pipelined requests always has a part of the next head in memory. The deadline of
- * the first head was kept for all of them: the connection was closed after 30 s, with 118 answers.
+ * A busy connection with pipelined requests always has a part of the next head in memory. The
+ * deadline of the first head was kept for all of them: the connection was closed after 30 s, with
+ * 118 answers.
  */
 static void test_each_head_has_its_own_deadline(void **state)
 {
@@ -395,7 +397,8 @@ static void test_a_slow_answer_is_waited_for(void **state)
 /* ---- reserve connections ---- */
 
 /*
- * A refusal kept its connection alive for 640 s. Sixteen refused clients held the whole reserve, and
+ * A refusal kept its connection alive for 640 s. Sixteen refused clients held the whole reserve,
+ * and
  * /health was gone with it.
  */
 static void test_a_reserve_connection_serves_one_request(void **state)
@@ -419,8 +422,8 @@ static void test_a_reserve_connection_serves_one_request(void **state)
 /* ---- the server goes first ---- */
 
 /*
- * At shutdown the handler of a download closed its file, and the connection went on to send from the
- * number of that descriptor: whatever file got the number next went to the client.
+ * At shutdown the handler of a download closed its file, and the connection went on to send from
+ * the number of that descriptor: whatever file got the number next went to the client.
  */
 static void test_no_file_is_sent_after_the_end(void **state)
 {
@@ -449,7 +452,10 @@ static void test_no_file_is_sent_after_the_end(void **state)
 	assert_ptr_equal(evbuffer_search(f.got, secret, sizeof(secret), NULL).pos, -1);
 }
 
-/* The server was freed while a worker read a body, and the worker took its next piece from freed memory. */
+/*
+ * The server was freed while a worker read a body, and the worker took its next piece from freed
+ * memory.
+ */
 static void test_a_loan_outlives_the_server(void **state)
 {
 	struct evbuffer *to = evbuffer_new();

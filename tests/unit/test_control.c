@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control API's pure parts: /init's body, the metadata service's answers, metrics, the clock. */
+/*
+ * The control API's pure parts: /init's body, the metadata service's answers, metrics, the clock.
+ */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -187,8 +187,8 @@ static void test_forgotten(void **state)
 }
 
 /*
- * A queued download needs two more descriptors than it has. Without them it was broken off, though a
- * moment later there were enough.
+ * A queued download needs two more descriptors than it has. Without them it was broken off, though
+ * a moment later there were enough.
  */
 static void test_no_descriptors(void **state)
 {

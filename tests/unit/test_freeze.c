@@ -558,7 +558,8 @@ static void test_without_cgroups(void **state)
 
 /*
  * A child that is frozen between its fork and its exec keeps its worker until the thaw. So a freeze
- * waits for starts that are under way, and gives up without freezing anything if one takes too long.
+ * waits for starts that are under way, and gives up without freezing anything if one takes too
+ * long.
  */
 static void test_a_freeze_waits_for_starts(void **state)
 {
@@ -628,7 +629,9 @@ static void test_a_freeze_voids_the_thaws_of_earlier_generations(void **state)
 	finish(f);
 }
 
-/* Of user and ptys one is missing: an error, but the other one is thawed and starts are admitted. */
+/*
+ * Of user and ptys one is missing: an error, but the other one is thawed and starts are admitted.
+ */
 static void test_a_missing_group(void **state)
 {
 	struct freezer *f = start(FREEZER_WATCHDOG_MS);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tar archives: read whole and in pieces, written and read again, and unpacked against their will. */
+/*
+ * Tar archives: read whole and in pieces, written and read again, and unpacked against their will.
+ */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <fcntl.h>

@@ -117,7 +117,10 @@ static void test_parts(void **state)
 		{"bytes 4-5/7", "ef", 409, 8, "aBCdefgh"},
 		{"bytes 8-8/9", "too long", 400, -1, "aBCdefgh"},
 		{"bytes 8-11/12", "cut", 400, -1, "aBCdefghcut"},
-		/* A part that begins at 0 once truncated the file: all that it did not bring was lost. */
+		/*
+		 * A part that begins at 0 once truncated the file: all that it did not bring was
+		 * lost.
+		 */
 		{"bytes 0-1/2", "ab", 409, 11, "aBCdefghcut"},
 		{"bytes 0-1/*", "ab", 0, -1, "abCdefghcut"},
 		{"bytes 0-2/11", "ABC", 0, -1, "ABCdefghcut"},
@@ -381,8 +384,8 @@ static void test_failure_removes_new(void **state)
 }
 
 /*
- * A file system that keeps no owners (s3fs), or a daemon without CAP_CHOWN: the answer was an error,
- * and the file empty. Who owns the file is then the mount's business.
+ * A file system that keeps no owners (s3fs), or a daemon without CAP_CHOWN: the answer was an
+ * error, and the file empty. Who owns the file is then the mount's business.
  */
 static void test_chown_refused(void **state)
 {

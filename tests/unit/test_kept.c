@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kept output against a model: all bytes of each output in plain arrays. Random additions, windows
- * and cursors; what a cursor gives must be the end of what was written, in order, with no byte twice
- * and none missing.
+ * and cursors; what a cursor gives must be the end of what was written, in order, with no byte
+ * twice and none missing.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -573,8 +573,8 @@ static void test_nothing_is_left(void **state)
 	run_many(MANY);
 	assert_int_equal(open_fds(), fds);
 	/*
-	 * The hash has grown with the retained exits, and libevent's heap of timers by a little; a leak
-	 * would be at least one allocation (32 bytes) for each process.
+	 * The hash has grown with the retained exits, and libevent's heap of timers by a little; a
+	 * leak would be at least one allocation (32 bytes) for each process.
 	 */
 	assert_in_range(mallinfo2().uordblks, 0,
 			bytes + table.n_buckets * 2 * sizeof(void *) + 8192);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The contract of streams, rule by rule (rpc/http/stream.h), over HTTP/1.1 without a socket: the test
- * is the client, and decides what has arrived and what was read.
+ * The contract of streams, rule by rule (rpc/http/stream.h), over HTTP/1.1 without a socket: the
+ * test is the client, and decides what has arrived and what was read.
  */
 #include <errno.h>
 #include <event2/buffer.h>

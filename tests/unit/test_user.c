@@ -226,8 +226,8 @@ static struct rlimit forbid_descriptors(void)
 }
 
 /*
- * The first lookup of a user ran into EMFILE. The empty table that came of it was kept: every Start was
- * `unauthenticated` from then on, also when there were descriptors again.
+ * The first lookup of a user ran into EMFILE. The empty table that came of it was kept: every Start
+ * was `unauthenticated` from then on, also when there were descriptors again.
  */
 static void test_a_failure_is_not_remembered(void **state)
 {

@@ -45,10 +45,9 @@ struct run {
 	struct watch_source *source;
 	struct watch_tree *tree;
 	struct picture picture;
-	bool lenient; /* picture.ahead stays true */
-	uint64_t
-		ahead_bytes; /* once the source has applied so much, the client is not ahead any more */
-	size_t trace;	     /* events to print; 0: none */
+	bool lenient;	      /* picture.ahead stays true */
+	uint64_t ahead_bytes; /* when the source has applied these, the client is not ahead */
+	size_t trace;	      /* events to print; 0: none */
 };
 
 /* One kind of run. */

@@ -208,7 +208,8 @@ static int exit_status_of(int (*child)(void))
 }
 
 /*
- * A fork bomb used up all pids, an idle pool had no thread, pthread_create said EAGAIN, and the daemon
+ * A fork bomb used up all pids, an idle pool had no thread, pthread_create said EAGAIN, and the
+ * daemon
  * aborted: the KILL meant for the fork bomb killed envd. The work has to wait for a thread instead.
  */
 static void test_no_thread_for_now(void **state)

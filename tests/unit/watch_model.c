@@ -180,7 +180,10 @@ static void apply(struct picture *p, const struct watch_output *output)
 	}
 	if (strcmp(event->name, ".") == 0)
 		return;
-	/* REMOVE and RENAME may come for a name that the client does not know: that changes nothing. */
+	/*
+	 * REMOVE and RENAME may come for a name that the client does not know: that changes
+	 * nothing.
+	 */
 	if (!entry && !p->ahead && (event->type == WATCH_WRITE || event->type == WATCH_CHMOD)) {
 		wrong(p, "%s %s: it was not there", watch_event_type_name(event->type),
 		      event->name);

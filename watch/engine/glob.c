@@ -62,7 +62,9 @@ static void places_put(struct places *places, size_t at)
 	places->at[places->n++] = (uint16_t)at;
 }
 
-/* Whether the stars at this place are "**" and a slash: they match whole directories, or nothing. */
+/*
+ * Whether the stars at this place are "**" and a slash: they match whole directories, or nothing.
+ */
 static bool is_dirs(const char *pattern, size_t at)
 {
 	size_t stars = strspn(pattern + at, "*");

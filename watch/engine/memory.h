@@ -6,7 +6,8 @@
  *			bytes each, and the name), which are needed to emit differences after an
  *			overflow. All trees: WATCH_MEMORY_MAX_BYTES. The names of files may take
  *			WATCH_NAMES_MAX_BYTES of that; a directory whose files find no room does not
- *			remember its files, and emits "look again" after an overflow. A directory that
+ * 			remember its files, and emits "look again" after an overflow. A directory
+ * 			that
  *			finds no room is not watched; its parent is read from time to time.
  *
  *	kernel events	read while a worker looks at directories: WATCH_RAW_MAX_BYTES for each

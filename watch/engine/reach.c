@@ -132,7 +132,9 @@ void watch_see_top(struct watch_tree *tree, struct watch_seen *ret)
 	struct stat st;
 	int r = 0;
 
-	/* A failed look says nothing about the directory: only another one in its place is stale. */
+	/*
+	 * A failed look says nothing about the directory: only another one in its place is stale.
+	 */
 	if (fd >= 0 && fstat(fd, &st) < 0)
 		r = -errno;
 	else if (fd >= 0 && (st.st_dev != tree->dev || st.st_ino != tree->ino))

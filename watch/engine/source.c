@@ -279,7 +279,10 @@ static bool promote(struct watch_source *source, enum watch_attention from)
 	return any;
 }
 
-/* A source without an instance asks for one. Its directories are polled once more, and then watched. */
+/*
+ * A source without an instance asks for one. Its directories are polled once more, and then
+ * watched.
+ */
 static void try_instance(struct watch_source *source)
 {
 	if (source->fd >= 0)

@@ -47,8 +47,8 @@ static void transfer_next_piece(struct transfer *t)
 }
 
 /*
- * Sends once. What is repeated goes out without being copied: the time that a daemon takes is not to
- * hide behind the client's.
+ * Sends once. What is repeated goes out without being copied: the time that a daemon takes is not
+ * to hide behind the client's.
  */
 static ssize_t transfer_send(const struct transfer *t, const struct bytes *b)
 {

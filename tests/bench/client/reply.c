@@ -6,7 +6,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* How much is taken off the socket at once: where the bytes are only counted, and where they are read. */
+/*
+ * How much is taken off the socket at once: where the bytes are only counted, and where they are
+ * read.
+ */
 #define DISCARD_BYTES (4 * 1024 * 1024)
 #define BUFFER_BYTES  (256 * 1024)
 

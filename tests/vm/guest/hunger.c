@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hunger: uses memory until it is killed. hunger child: a child of its own does. hunger kill: ends by
- * a SIGKILL that has nothing to do with memory. hunger busy MS: uses the processor for so long, and
- * waits.
+ * hunger: uses memory until it is killed. hunger child: a child of its own does. hunger kill: ends
+ * by a SIGKILL that has nothing to do with memory. hunger busy MS: uses the processor for so long,
+ * and waits.
  */
 #include <signal.h>
 #include <stdlib.h>

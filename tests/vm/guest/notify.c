@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The least that can be a service of Type=notify: says that it is ready, and waits. What envd's share
- * of a boot is measured against.
+ * The least that can be a service of Type=notify: says that it is ready, and waits. What envd's
+ * share of a boot is measured against.
  */
 #include <stdlib.h>
 #include <string.h>
