@@ -53,6 +53,7 @@ static int open_parent(const char *path, struct fs_place *place)
  */
 static int read_link(const struct fs_place *place, const char *path, char **ret)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): errno of a failed open is not 0 */
 	FD_AUTO int fd = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	char target[PATH_MAX];
 	size_t dir_bytes;
@@ -80,7 +81,7 @@ static int read_link(const struct fs_place *place, const char *path, char **ret)
 
 int fs_place_find(const char *path, struct fs_place *ret)
 {
-	char *current = mem_strdup(path), *next;
+	char *current = mem_strdup(path), *next = NULL;
 	int i, r = -ELOOP;
 
 	*ret = (struct fs_place){.dirfd = -1};

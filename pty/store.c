@@ -257,7 +257,8 @@ static int compare_pids(const void *a, const void *b)
 				: (x->fd > y->fd) - (x->fd < y->fd);
 }
 
-unsigned pty_store_adopt(struct pty_service *svc, int *fds, const char *const *names, size_t n)
+unsigned pty_store_adopt(struct pty_service *svc, const int *fds, const char *const *names,
+			 size_t n)
 {
 	struct named *list = mem_alloc((n + 1) * sizeof(*list));
 	unsigned adopted = 0;

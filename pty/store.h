@@ -48,6 +48,7 @@ void pty_store_put_all(const struct pty_service *svc);
  * Adopts what the parent hands down: `n` descriptors with their names, in any order. Takes all of
  * them. Returns how many processes were adopted; a process that can't be is left to run.
  */
-unsigned pty_store_adopt(struct pty_service *svc, int *fds, const char *const *names, size_t n);
+unsigned pty_store_adopt(struct pty_service *svc, const int *fds, const char *const *names,
+			 size_t n);
 
 #endif

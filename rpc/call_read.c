@@ -379,6 +379,8 @@ static void call_pump(void *arg)
 			r = take_streamed(call, &envelope, &err);
 		else
 			r = take_single(call, &envelope, &err);
+		if (r == -2)
+			return; /* a worker decodes the message, and pumps again */
 		if (r < 0 || call->ended)
 			break;
 		consume(call, RPC_ENVELOPE_BYTES + envelope.n);
