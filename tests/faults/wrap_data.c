@@ -36,6 +36,15 @@ MOVING(copy_file_range, out, 1, n,
        (int in, off_t *in_at, int out, off_t *out_at, size_t n, unsigned flags),
        (in, in_at, out, out_at, n, flags))
 
+/* Not short: a directory's records need room. */
+ssize_t __real_getdents64(int fd, void *data, size_t n);
+ssize_t __wrap_getdents64(int fd, void *data, size_t n)
+{
+	if (fault_fails("getdents64", FAULT_EINTR | FAULT_ENOMEM | FAULT_EIO))
+		return -1;
+	return __real_getdents64(fd, data, n);
+}
+
 /* A short one moves a part of the first piece. */
 #define MOVING_VECTOR(name, writes)                                                                \
 	ssize_t __real_##name(int fd, const struct iovec *pieces, int n);                          \
