@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A call: one RPC, in messages. The contract of rpc/http/stream.h one floor up.
+ * A call: one RPC, as messages. Its contract is that of rpc/http/stream.h, with messages in place
+ * of bytes.
  *
- * A service is a table of `struct rpc_method`. It knows no HTTP, no framing, no codec: the
- * protocol files (connect.c, grpcweb.c) do the framing and the endings, codec.h the bytes.
+ * A service is a table of `struct rpc_method`. The protocol files (connect.c, grpcweb.c) do the
+ * framing and the endings; codec.h turns messages into bytes.
  *
  *	open → (message …, end) → writable … → cancel
  *
@@ -11,8 +12,8 @@
  *  1. rpc_send always takes the message. RPC_FULL means: produce no more until `writable`.
  *  2. After RPC_FULL, `writable` comes exactly once, from the loop.
  *  3. While held, no message is delivered and the socket is not read.
- *  4. There is exactly one ending: rpc_reply, rpc_finish or rpc_fail by the service, or `cancel`
- *     to it. Later calls do nothing, so that a late completion needs no check.
+ *  4. There is exactly one ending: the service calls rpc_reply, rpc_finish or rpc_fail, or gets
+ *     `cancel`. Later calls do nothing, so a late completion needs no check.
  *  5. `cancel` is the last callback. A reference (rpc_call_ref) keeps the memory, not the client.
  *
  * No callback comes from inside an rpc_* call. Everything runs on the loop.
@@ -35,15 +36,17 @@ struct router;
 struct rpc_call;
 
 /*
- * A message, as sent and after inflating (docs/compatibility/rpc.md). Larger ones are
+ * The largest message, compressed and after inflating (docs/compatibility/rpc.md). A larger one is
  * resource_exhausted.
  */
 #define RPC_MESSAGE_MAX_BYTES (16u * 1024 * 1024)
 
-/* For methods whose requests hold a few names: a limit that leaves room for the longest path. */
+/* The limit of methods whose requests hold a few names: the longest path fits. */
 #define RPC_SMALL_MESSAGE_BYTES ((size_t)64 * 1024)
 
-/* What a decoded message may come to in memory: many small fields cost more than their bytes. */
+/*
+ * The most memory of a decoded message: many small fields take more memory than bytes on the wire.
+ */
 #define RPC_DECODED_MAX_BYTES (64u * 1024 * 1024)
 
 enum rpc_kind {
@@ -71,7 +74,7 @@ struct rpc_method {
 	const ProtobufCMessageDescriptor *output;
 	bool idempotent; /* free of side effects: Connect GET is allowed (unary only) */
 
-	/* A message may have so many bytes, also inflated; 0: RPC_MESSAGE_MAX_BYTES. */
+	/* The largest message in bytes, also inflated; 0: RPC_MESSAGE_MAX_BYTES. */
 	size_t message_max_bytes;
 
 	/* The code of a NUL in a string (compatibility/details 14, 80); 0: invalid_argument. */
@@ -81,32 +84,32 @@ struct rpc_method {
 	enum error_code malformed_code;
 
 	/*
-	 * The call begins. `request` is the decoded message, borrowed from the call's arena (it
-	 * lives as long as the call); NULL for RPC_CLIENT_STREAM, whose messages come one by one.
+	 * The call begins. `request` is the decoded message; it lies in the call's arena and lives
+	 * as long as the call. NULL for RPC_CLIENT_STREAM, whose messages come by `message`.
 	 */
 	void (*open)(struct rpc_call *call, const ProtobufCMessage *request);
 
 	/*
-	 * RPC_CLIENT_STREAM: the next message; it lives for the callback alone. And the end of
-	 * the client's stream, after which the service answers with rpc_reply.
+	 * RPC_CLIENT_STREAM: the next message, which is valid during the callback; and the end of
+	 * the client's stream, which the service answers with rpc_reply.
 	 */
 	void (*message)(struct rpc_call *call, const ProtobufCMessage *request);
 	void (*end)(struct rpc_call *call);
 
-	/* After RPC_FULL. May be NULL for methods that send but a little. */
+	/* After RPC_FULL. May be NULL for methods that send little. */
 	void (*writable)(struct rpc_call *call);
 
 	/*
-	 * RPC_SERVER_STREAM: nothing was sent for the keepalive interval; send a keepalive message.
-	 * NULL: the method has none.
+	 * RPC_SERVER_STREAM: no message was sent for the keepalive interval; send a keepalive
+	 * message. NULL: the method has no keepalive.
 	 */
 	void (*keepalive)(struct rpc_call *call);
 
-	/* The call is over without the service's doing. May be NULL. */
+	/* The call ended, and the service did not end it. May be NULL. */
 	void (*cancel)(struct rpc_call *call, enum rpc_cancel why);
 };
 
-/* Adds the methods to the router; `service` is what rpc_call_service returns. Borrows both. */
+/* Adds the methods to the router. Borrows them and `service`, which rpc_call_service returns. */
 void rpc_register(struct router *router, const struct rpc_method *methods, size_t n, void *service);
 
 /* ---- the request ---- */
@@ -114,7 +117,7 @@ void rpc_register(struct router *router, const struct rpc_method *methods, size_
 const struct rpc_method *rpc_call_method(const struct rpc_call *call);
 void *rpc_call_service(const struct rpc_call *call);
 
-/* The service's own state of this call. */
+/* The data of the service for this call. */
 void rpc_call_set_data(struct rpc_call *call, void *data);
 void *rpc_call_data(const struct rpc_call *call);
 
@@ -124,7 +127,7 @@ struct loop *rpc_call_loop(const struct rpc_call *call);
 /* A field of the request's head by its lower-case name, or NULL. */
 const char *rpc_call_header(const struct rpc_call *call, const char *name);
 
-/* The request's head, for those few who need all of it. */
+/* The head of the request. */
 const struct http_head *rpc_call_head(const struct rpc_call *call);
 
 /* The number of the request, for the log: stream_id. */
@@ -133,17 +136,16 @@ uint64_t rpc_call_operation(const struct rpc_call *call);
 /* The user that HTTP Basic named, or NULL: stream_user. */
 const char *rpc_call_user(const struct rpc_call *call);
 
-/* Milliseconds that the client gave the call, by whatever protocol, or -1 for no bound. */
+/* The timeout that the client set, in any of the protocols, in milliseconds; -1: none. */
 int64_t rpc_call_timeout_ms(const struct rpc_call *call);
 
 /*
- * Milliseconds that Connect-Timeout-Ms gives, or -1 for none: for Start, whose process it limits
- * whatever the protocol (compatibility/details 60). The call's own deadline is kept by the call
- * layer.
+ * The value of Connect-Timeout-Ms, or -1. For Start, which limits its process by this field in
+ * every protocol (compatibility/details 60). The call layer itself keeps the deadline of the call.
  */
 int64_t rpc_call_connect_timeout_ms(const struct rpc_call *call);
 
-/* Rule 3. These do not count. */
+/* Rule 3. The calls are not counted: one rpc_unhold undoes any number of rpc_hold. */
 void rpc_hold(struct rpc_call *call);
 void rpc_unhold(struct rpc_call *call);
 
@@ -160,24 +162,25 @@ enum rpc_flow rpc_send(struct rpc_call *call, const ProtobufCMessage *message);
 void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message);
 
 /*
- * As rpc_reply, for an answer that the service encoded itself in rpc_call_codec's codec while it
- * walked something large. Takes the bytes out of `encoded`.
+ * As rpc_reply, for a large answer that the service has encoded itself, in the codec of
+ * rpc_call_codec. Moves the bytes out of `encoded`.
  */
 void rpc_reply_encoded(struct rpc_call *call, struct evbuffer *encoded);
 enum rpc_codec rpc_call_codec(const struct rpc_call *call);
 
-/* RPC_SERVER_STREAM: the good ending. */
+/* RPC_SERVER_STREAM: ends the call with success. */
 void rpc_finish(struct rpc_call *call);
 
-/* The bad ending. Copies the error. */
+/* Ends the call with an error. Copies it. */
 void rpc_fail(struct rpc_call *call, const struct error *err);
 
-/* One detail of an error to come (google.protobuf.Any: full type name and packed bytes). Copies. */
+/* Adds a detail to a later rpc_fail (google.protobuf.Any: full type name, packed bytes). Copies. */
 void rpc_error_detail(struct rpc_call *call, const char *type, const void *value, size_t n);
 
 /*
- * A message encoded once and sent to many calls: the output of a process with several readers.
- * A frame is made for an encoding (codec and compression); rpc_call_encoding tells a call's.
+ * A frame is a message that is encoded once and sent to many calls, such as the output of a process
+ * with several readers. It fits the calls of one encoding (codec and compression):
+ * rpc_call_encoding.
  */
 #define RPC_ENCODINGS 4
 struct rpc_frame;
@@ -188,7 +191,7 @@ void rpc_frame_unref(struct rpc_frame *frame);				      /* NULL is fine */
 size_t rpc_frame_memory(const struct rpc_frame *frame);			      /* of memory */
 enum rpc_flow rpc_send_frame(struct rpc_call *call, struct rpc_frame *frame); /* borrows */
 
-/* Bytes of the response that wait to be written, and whether the call is still open. */
+/* The bytes of the response that wait to be written; and whether the call is still open. */
 size_t rpc_call_pending_bytes(const struct rpc_call *call);
 bool rpc_call_live(const struct rpc_call *call);
 
@@ -196,8 +199,9 @@ struct rpc_call *rpc_call_ref(struct rpc_call *call);
 void rpc_call_unref(struct rpc_call *call);
 
 /*
- * Refuses a request before it became a call (an unknown user): in the shape its content type asks
- * for, as a stream's end, a unary error, or a plain one.
+ * Refuses a request that did not become a call, for instance because its user is unknown. The
+ * content type of the request decides the form of the error: end of a stream, unary error, or plain
+ * error.
  */
 void rpc_refuse(struct stream *s, const struct error *err);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stream: one request and its response, whatever carries it (HTTP/1.1 now, HTTP/2 later).
+ * A stream: one request and its response, independent of the HTTP version.
  *
- * This is the one contract that every handler relies on. A handler is called with a stream whose
+ * Every handler relies on this contract. A handler is called with a stream whose
  * request head is complete; it registers a `struct stream_handler` and answers with the calls
  * below. The rules:
  *
@@ -19,7 +19,8 @@
  * No callback comes from inside a stream_* call, and none after the ending. Everything here runs
  * on the loop.
  *
- * Each rule is a unit test against a fake transport (tests/unit/test_stream.c).
+ * Each rule has a unit test that drives the HTTP/1.1 engine without a socket
+ * (tests/unit/test_stream.c).
  */
 #ifndef RPC_HTTP_STREAM_H
 #define RPC_HTTP_STREAM_H
@@ -48,34 +49,34 @@ enum stream_flow {
 	STREAM_FULL, /* produce no more until `writable` */
 };
 
-/* A response whose length is not known beforehand: chunked, or ended by the close (HTTP/1.0). */
+/* The length of a response that is chunked, or that ends with the connection (HTTP/1.0). */
 #define STREAM_LENGTH_UNKNOWN (-1)
 
-/* What a handler wants to hear. Every member may be NULL. */
+/* The callbacks of a handler. Every member may be NULL. */
 struct stream_handler {
 	/*
-	 * Body bytes. The handler takes them out of `data` (evbuffer_remove_buffer moves without
-	 * copying); what it leaves is dropped. Without this member the body is read and dropped.
+	 * Body bytes. The handler moves the bytes that it needs out of `data`
+	 * (evbuffer_remove_buffer copies nothing); the rest is dropped. NULL: the body is read and
+	 * dropped.
 	 */
 	void (*body)(struct stream *s, struct evbuffer *data);
-	/* The request's body has ended, as it should; also for a request that has none. */
+	/* The body of the request is complete; called also if the request has no body. */
 	void (*body_end)(struct stream *s);
-	/* After STREAM_FULL, or when a file is sent: go on. */
+	/* After STREAM_FULL: send again. Also when stream_send_file is done. */
 	void (*writable)(struct stream *s);
 	/*
-	 * The client has ended its sending side, behind a complete body. For streaming RPCs, whose
-	 * reader is all that matters, that is its going away: they say so and finish. Where it is
-	 * NULL the response is carried to its end.
+	 * The client has shut its sending side down after a complete body. A streaming RPC takes
+	 * this as the client's departure: it sends an error and finishes. NULL: the response goes
+	 * on to its end.
 	 */
 	void (*half_closed)(struct stream *s);
 	/*
-	 * The client has gone, or broke the protocol in the midst of the body, or the daemon is
-	 * ending. The last callback.
+	 * The connection is lost, or the client broke the protocol inside the body, or the daemon
+	 * ends. The last callback.
 	 */
 	void (*gone)(struct stream *s);
 	/*
-	 * The daemon ends: say so to the client and finish. Where it is NULL the stream is reset
-	 * and `gone` comes.
+	 * The daemon ends: tell the client and finish. NULL: the stream is reset, and `gone` comes.
 	 */
 	void (*shutdown)(struct stream *s);
 };
@@ -93,65 +94,65 @@ struct arena *stream_arena(struct stream *s);
 struct loop *stream_loop(const struct stream *s);
 
 /*
- * What the request holds in memory, for a handler that gathers what a client sends: it charges
- * bytes before it keeps them. Whatever is still charged when the stream is freed is given back
- * then.
+ * The budget share of the request. A handler that gathers bytes of the client charges them to this
+ * share before it keeps them. When the stream is freed, the rest of the share is given back.
  */
 struct budget_share *stream_share(struct stream *s);
 
 /*
- * The client is one that the daemon trusts (it presented the token, or none is needed): from now on
- * its bytes are charged to BUDGET_CLASS_REQUESTS instead of BUDGET_CLASS_UNAUTHENTICATED.
+ * The client has presented the access token, or none is needed. From now on its bytes are charged
+ * to BUDGET_CLASS_REQUESTS instead of BUDGET_CLASS_UNAUTHENTICATED.
  */
 void stream_set_admitted(struct stream *s);
 
-/* Numbers the requests since the start, for the log. */
+/* The number of the request, counted from the daemon's start; for the log. */
 uint64_t stream_id(const struct stream *s);
 
 /*
- * Every request is told at its end to those who collect the log, with method, path and status:
- * with what went wrong after the status, a static text; or not at all, for a probe each second.
+ * At the end of each request the log gets a line with method, path and status. stream_set_outcome
+ * adds a static text about a failure that came after the status was sent; stream_set_quiet
+ * suppresses the line, for probes that come every second.
  */
 void stream_set_outcome(struct stream *s, const char *outcome);
 void stream_set_quiet(struct stream *s);
 
 /*
- * Who asks, as the daemon's gate found out (HTTP Basic); NULL where the request names nobody.
- * Copied into the arena.
+ * The user of the request, which the daemon's gate takes from HTTP Basic; NULL if the request names
+ * none. Copied into the arena.
  */
 void stream_set_user(struct stream *s, const char *name);
 const char *stream_user(const struct stream *s);
 
 /*
- * Registers what to call and what for. A handler may be replaced by another (a router hands a
- * stream on); the body is delivered to the one registered last, and only from the loop.
+ * Registers the callbacks and their data. Registering again replaces the handler, as a router does
+ * when it passes a stream on. The loop delivers the body to the handler that was registered last.
  */
 void stream_set_handler(struct stream *s, const struct stream_handler *handler, void *data);
 void *stream_data(const struct stream *s);
 
 /*
- * The body holds a secret: the memory of the connection that it came through is wiped. The handler
- * wipes what was handed to it.
+ * The body holds a secret: the connection wipes its own buffers after use. The handler wipes the
+ * bytes that it received.
  */
 void stream_set_secret(struct stream *s);
 
 /*
- * The client may pause in the body for as long as it likes: its input is a person's, or another
- * program's. Otherwise a client that sends nothing for SERVER_PROGRESS_TIMEOUT_MS is cut.
+ * The client may pause inside the body without limit, because a person or another program types it.
+ * Without this call a client that sends no byte for SERVER_PROGRESS_TIMEOUT_MS loses the
+ * connection.
  */
 void stream_allow_pauses(struct stream *s);
 
-/* Rule 3. Held once, unheld once: these do not count. */
+/* Rule 3. The calls are not counted: one stream_unhold undoes any number of stream_hold. */
 void stream_hold(struct stream *s);
 void stream_unhold(struct stream *s);
 
 /*
- * Lends what is still to come of a large body to a worker (rpc/http/body_loan.h), between
- * stream_lend and
- * stream_return: meanwhile no body is delivered, the socket is not read, and the handler must not
- * end the stream. False where it can't be lent: the bytes come by `body`, as always. What the
- * worker did not take comes by `body` too, and body_end comes in any case. stream_return has to
- * follow, also after the stream's ending.
+ * Lends the socket to a worker, which reads the rest of a large body (rpc/http/body_loan.h). Until
+ * stream_return no body is delivered, the loop does not read the socket, and the handler must not
+ * end the stream. Returns false if the body can't be lent; then the bytes come by `body`. After
+ * stream_return, bytes that the worker did not read come by `body`, and body_end comes. Each
+ * successful stream_lend needs one stream_return, also after the ending of the stream.
  */
 bool stream_lend(struct stream *s, struct body_loan *ret);
 void stream_return(struct stream *s, struct body_loan *loan);
@@ -163,14 +164,16 @@ void stream_header(struct stream *s, const char *name, const char *value);
 void stream_headerf(struct stream *s, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* As stream_header, in the place of all fields of that name that were added and not sent yet. */
+/*
+ * As stream_header, but first removes the fields of that name that were added and are not sent yet.
+ */
 void stream_header_set(struct stream *s, const char *name, const char *value);
 
 /*
- * Sends the head. `length_bytes` is the body's length, or STREAM_LENGTH_UNKNOWN; the body must
- * have just that length (fewer bytes at stream_finish cut the connection, more are dropped). For
- * HEAD the length is told and every later byte dropped. The bytes wait for the end of the current
- * callback, so that the head and the first bytes leave in one write.
+ * Sends the head. `length_bytes` is the length of the body, or STREAM_LENGTH_UNKNOWN. If fewer
+ * bytes have come by stream_finish, the connection is cut; further bytes are dropped. For HEAD the
+ * length is sent, and every byte of the body is dropped. Nothing is written before the end of the
+ * current callback, so that the head and the first bytes leave in one write.
  */
 void stream_head(struct stream *s, unsigned status, int64_t length_bytes);
 bool stream_head_sent(const struct stream *s);
@@ -182,30 +185,30 @@ enum stream_flow stream_send(struct stream *s, struct evbuffer *data);
 enum stream_flow stream_send_bytes(struct stream *s, const void *p, size_t n);
 
 /*
- * Sends n bytes that stay where they are; `release(p, n, arg)` is called when they are no longer
- * needed, be it at once. For bytes that several streams share, and for large ones.
+ * Sends n bytes without copying them: for large bytes, and for bytes that several streams share.
+ * The bytes must stay valid until `release(p, n, arg)`, which may be called before this call
+ * returns.
  */
 enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
 				 void (*release)(const void *p, size_t n, void *arg), void *arg);
 
 /*
- * Sends `length` bytes of the file from `offset` on, by sendfile; pages that are not in memory are
- * read by a worker first. (For a file whose pages come from another machine or process even that
- * is not enough to keep the loop from waiting: make its body some other way.) Borrows fd until
- * `writable` (which always comes, once, when the last byte was handed to the kernel) or the ending.
- * Nothing else may be sent until then. Needs a response of known length; a file that turns out
- * shorter cuts the connection.
+ * Sends `length` bytes of the file from `offset` on, by sendfile. A worker first reads the pages
+ * that are not in memory. Not for files on NFS or FUSE: their pages come from another machine or
+ * process, and the loop could wait for them. Borrows fd until `writable`, which comes once when the
+ * kernel has the last byte, or until the ending; nothing else may be sent before that. The response
+ * must have a known length. A file that turns out to be shorter cuts the connection.
  */
 void stream_send_file(struct stream *s, struct workers *workers, int fd, off_t offset,
 		      uint64_t length);
 
-/* Ends the response: the last bytes, the trailers. What is left of the body is read and dropped. */
+/* Ends the response with the trailers. The rest of the request's body is read and dropped. */
 void stream_finish(struct stream *s);
 
-/* Breaks the response off: the client sees that it is not whole. */
+/* Aborts the response: the client sees that it is incomplete. */
 void stream_reset(struct stream *s);
 
-/* A whole answer in one call; `body` is copied, `content_type` may be NULL (then no body). */
+/* Sends a complete response. Copies `body`. `content_type` NULL: the response has no body. */
 void stream_reply(struct stream *s, unsigned status, const char *content_type, const void *body,
 		  size_t n);
 
@@ -215,12 +218,12 @@ void stream_reply(struct stream *s, unsigned status, const char *content_type, c
  */
 void stream_reply_error(struct stream *s, unsigned status, const char *message);
 
-/* Bytes of the response that wait to be written. */
+/* The bytes of the response that wait to be written. */
 size_t stream_pending_bytes(const struct stream *s);
 
 /* ---- lifetime ---- */
 
-/* A reference of one's own, for work that may end after the stream: rule 5. */
+/* A reference for work that may end after the stream (rule 5). */
 struct stream *stream_ref(struct stream *s);
 void stream_unref(struct stream *s);
 
