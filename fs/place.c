@@ -48,8 +48,8 @@ static int open_parent(const char *path, struct fs_place *place)
 }
 
 /*
- * Reads the place's own link. Returns 1 and the path that it leads to, owned, in *ret; 0 if the
- * place is no link; or -errno.
+ * Reads the place's own link. Returns 0 and the path that it leads to, owned, in *ret (NULL: the
+ * place is no link), or -errno.
  */
 static int read_link(const struct fs_place *place, const char *path, char **ret)
 {
@@ -60,6 +60,7 @@ static int read_link(const struct fs_place *place, const char *path, char **ret)
 	struct stat st;
 	ssize_t n;
 
+	*ret = NULL;
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (fstat(fd, &st) < 0)
@@ -76,7 +77,7 @@ static int read_link(const struct fs_place *place, const char *path, char **ret)
 	memcpy(*ret, path, dir_bytes);
 	memcpy(*ret + dir_bytes, target, (size_t)n);
 	(*ret)[dir_bytes + (size_t)n] = '\0';
-	return 1;
+	return 0;
 }
 
 int fs_place_find(const char *path, struct fs_place *ret)
@@ -89,7 +90,7 @@ int fs_place_find(const char *path, struct fs_place *ret)
 		r = open_parent(current, ret);
 		if (r == 0)
 			r = read_link(ret, current, &next);
-		if (r <= 0)
+		if (r < 0 || !next)
 			break;
 		free(current);
 		current = next;
