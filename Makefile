@@ -490,7 +490,7 @@ build/lint-clang/%.tidy: %.c build/lint-clang/%.o .clang-tidy
 lint-cppcheck:
 	@cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
 		--inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
-		-D_GNU_SOURCE -I. --include=/usr/include/$$(gcc -print-multiarch)/sys/queue.h \
+		-D_GNU_SOURCE -D__$(MACHINE)__ -I. --include=/usr/include/$$(gcc -print-multiarch)/sys/queue.h \
 		$(wildcard $(MODULES) tests/unit tests/fuzz)
 
 # Links between documents, and the names of limits that docs/limits.md lists.

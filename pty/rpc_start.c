@@ -238,21 +238,16 @@ static bool joins(struct start *start)
 	return true;
 }
 
-/* The taps that waited for this start: each becomes a reader of its process, or fails. */
-static void release_waiting(struct start_key *key, struct proc *p, const struct error *err)
+/* The next tap that waited for this start, no longer in the queue; NULL: none. `key` may be NULL. */
+static struct tap *pop_waiting(struct start_key *key)
 {
-	struct tap *tap;
+	struct tap *tap = key ? TAILQ_FIRST(&key->waiting) : NULL;
 
-	while (key && (tap = TAILQ_FIRST(&key->waiting))) {
+	if (tap) {
 		TAILQ_REMOVE(&key->waiting, tap, link);
 		tap->key = NULL;
-		if (p) {
-			pty_join_process(tap, p, true);
-			continue;
-		}
-		rpc_fail(tap->call, err);
-		tap_close(tap);
 	}
+	return tap;
 }
 
 static int refuse_while_frozen(const struct start *start, struct error *err)
@@ -412,6 +407,8 @@ static void begin(struct start *start)
 {
 	struct pty_service *svc = start->svc;
 	uint64_t now = clock_monotonic_ms();
+	struct start_key *key = start->key;
+	struct tap *waiting;
 	struct proc *p;
 
 	svc->last_start_ms = now;
@@ -423,9 +420,9 @@ static void begin(struct start *start)
 	p->keep_for_ms = start->keep.for_ms;
 	if (start->keep.output_bytes)
 		p->kept = kept_new(&svc->context->budget, start->keep.output_bytes);
-	p->start_key = start->key;
+	p->start_key = key;
 	start->key = NULL;
-	start_key_run(p->start_key, p);
+	start_key_run(key, p);
 	svc->stats.started++;
 	p->operation = rpc_call_operation(start->call);
 	log_operation(p->operation, "process_start", "process %d: %s", (int)p->pid,
@@ -437,7 +434,8 @@ static void begin(struct start *start)
 		tap_attach(start->tap, p);
 	else
 		proc_update(p);
-	release_waiting(p->start_key, p, NULL);
+	while ((waiting = pop_waiting(key)))
+		pty_join_process(waiting, p, true);
 	if (start->has_deadline && !start->deadline_passed && now < start->deadline_ms)
 		proc_set_deadline(p, start->deadline_ms - now);
 	pty_store_put(p);
@@ -450,6 +448,7 @@ static void give_up(struct start *start)
 {
 	struct pty_service *svc = start->svc;
 	struct spawn *s = &start->spawn;
+	struct tap *waiting;
 
 	svc->stats.failed++;
 	/* A zombie that a tracer holds keeps its place among the processes. */
@@ -457,7 +456,10 @@ static void give_up(struct start *start)
 		zombies_add(&svc->table.zombies, s->pid, fd_take(&s->pidfd));
 	else
 		budget_give(&svc->context->budget, BUDGET_PROCESSES, 1);
-	release_waiting(start->key, NULL, &start->err);
+	while ((waiting = pop_waiting(start->key))) {
+		rpc_fail(waiting->call, &start->err);
+		tap_close(waiting);
+	}
 	if (!start->tap)
 		return;
 	rpc_fail(start->call, &start->err);

@@ -165,8 +165,8 @@ static void spawn_run(struct work *work)
 	static char variable[] = "E2B_REEXEC_HELPER=cpu-online";
 	char *const environment[] = {variable, NULL};
 	char path[PATH_MAX];
-	char *const argv[] = {(char[]){"envd"}, (char[]){"cpu-online"}, path,
-			      c->online ? (char[]){"1"} : (char[]){"0"}, NULL};
+	char value[] = {c->online ? '1' : '0', '\0'};
+	char *const argv[] = {(char[]){"envd"}, (char[]){"cpu-online"}, path, value, NULL};
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
 
