@@ -53,7 +53,7 @@ static int open_parent(const char *path, struct fs_place *place)
  */
 static int read_link(const struct fs_place *place, const char *path, char **ret)
 {
-	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): errno of a failed open is not 0 */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): open sets errno */
 	FD_AUTO int fd = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	char target[PATH_MAX];
 	size_t dir_bytes;

@@ -238,7 +238,9 @@ static bool joins(struct start *start)
 	return true;
 }
 
-/* The next tap that waited for this start, no longer in the queue; NULL: none. `key` may be NULL. */
+/*
+ * The next tap that waited for this start, no longer in the queue; NULL: none. `key` may be NULL.
+ */
 static struct tap *pop_waiting(struct start_key *key)
 {
 	struct tap *tap = key ? TAILQ_FIRST(&key->waiting) : NULL;

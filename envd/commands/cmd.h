@@ -17,7 +17,9 @@ int cmd_ready(int argc, char **argv);
  */
 int cmd_bridge(int argc, char **argv);
 
-/* Replaces a running daemon by a program (POST /upgrade). 1 refused or something was lost, 2 usage. */
+/*
+ * Replaces a running daemon by a program (POST /upgrade). 1 refused or something was lost, 2 usage.
+ */
 int cmd_upgrade(int argc, char **argv);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* envd upgrade: sends a program to a daemon, which is replaced by it, and reports what was carried over. */
+/*
+ * envd upgrade: sends a program to a daemon, which is replaced by it, and reports what was carried
+ * over.
+ */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <fcntl.h>
@@ -123,7 +126,10 @@ static int send_head(const struct upgrade *u, int fd, const char *path, uint64_t
 	return r;
 }
 
-/* Reads to the end of the connection, with a NUL. The bytes, 0 if the connection just ended, or -errno. */
+/*
+ * Reads to the end of the connection, with a NUL. The bytes, 0 if the connection just ended, or
+ * -errno.
+ */
 static ssize_t read_answer(int fd, char answer[UPGRADE_ANSWER_BYTES + 1])
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -164,8 +170,8 @@ static void print_body(const char *answer)
 }
 
 /*
- * Sends the file, until the daemon answers: one that refuses answers before it has read all, and then
- * resets the connection if more comes, which would discard the answer.
+ * Sends the file, until the daemon answers: one that refuses answers before it has read all, and
+ * then resets the connection if more comes, which would discard the answer.
  */
 static void send_file(int fd, int file, off_t bytes)
 {

@@ -321,7 +321,7 @@ static const char *join_pieces(struct arena *arena, const struct header_params *
 	unsigned piece;
 
 	for (unsigned i = 0; i < params->n_params; i++)
-		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): never NULL (take_param) */
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): take_param sets it */
 		room += strlen(params->params[i].value);
 	out = arena_alloc(arena, room);
 	for (piece = 0; piece < params->n_params; piece++) {

@@ -114,8 +114,16 @@ static void test_arena_adopt(void **state)
 
 /* ---- no memory ---- */
 
-/* (A sanitizer's own allocator ends the process when the kernel refuses memory.) */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+
+/*
+ * A sanitizer's own allocator ends the process when the kernel refuses memory. gcc has the macros,
+ * clang the features.
+ */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                             \
+	!__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
 #define RESERVE_TEST
 
 /* The address space of this process, from the first field of statm (proc(5)). */
