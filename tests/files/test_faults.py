@@ -172,7 +172,8 @@ def test_unfinished_uploads_are_counted(other_daemon, tmp_path):
     # All of it has arrived when the daemon has read it, and written what it had no room for.
     wait_for(lambda: len(os.listdir(tmp_path)) > 200)
     assert files.put(tmp_path / "f", bytes(3_000_000)).status == 200
-    assert private_kib(daemon) - before < (96 + 24) << 10
+    # With sanitizers what was freed is kept, up to their own bound of 256 MiB.
+    assert SANITIZED or private_kib(daemon) - before < (96 + 24) << 10
     for wire in wires:
         wire.send(bytes(750_000))
         assert wire.answer("POST").status == 200
