@@ -313,7 +313,7 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 	s.pid = (pid_t)in->pid;
 	s.pidfd = pidfd;
 	r = take_descriptors(in, &s);
-	if (r < 0 || s.pid < 2 || !budget_take(budget, BUDGET_PROCESSES, 1)) {
+	if (r < 0 || s.pid < 2 || s.pid == getpid() || !budget_take(budget, BUDGET_PROCESSES, 1)) {
 		log_error("handover: process %u is not adopted: %s", in->pid,
 			  error_errno_text(r < 0 ? r : EAGAIN));
 		drop_descriptors(&s);

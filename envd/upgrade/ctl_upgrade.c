@@ -136,6 +136,9 @@ static void give_up(struct upgrade *u, unsigned status)
 	}
 	u->stream = NULL;
 	fd_close(&u->fd);
+	/* The state holds kept output and variables; on a tmpfs it would also stay in memory. */
+	if (u->blob_fd >= 0)
+		unlink(HANDOVER_BLOB);
 	fd_close(&u->blob_fd);
 	arena_clear(&u->arena);
 	set_state(u, UPGRADE_IDLE);
@@ -266,7 +269,7 @@ static void upgrade_gone(struct fs_sink *sink)
 /* Whether the file is a program for this machine. 0, or -1 with the reason. */
 static int check_file(struct upgrade *u)
 {
-	FD_AUTO int fd = open(u->program, O_RDONLY | O_CLOEXEC);
+	FD_AUTO int fd = open(u->program, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	char head[ELF_HEAD_BYTES];
 	struct stat status;
 	const char *why;
@@ -323,11 +326,16 @@ static int check_program(struct upgrade *u)
 	return ask_version(u, u->image.argv, &run);
 }
 
-/* Opened before the freeze, so that the write behind it needs no new file. */
+/*
+ * Opened before the freeze, so that the write after the freeze needs no new file. The file is always
+ * a new one: a FIFO at this path would block the worker, and an old file may be open elsewhere.
+ */
 static int open_blob(struct upgrade *u)
 {
+	if (unlink(HANDOVER_BLOB) < 0 && errno != ENOENT)
+		return error_set_errno(&u->err, ERROR_INTERNAL, errno, "%s", HANDOVER_BLOB);
 	u->blob_fd =
-		open(HANDOVER_BLOB, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+		open(HANDOVER_BLOB, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (u->blob_fd < 0 || fchmod(u->blob_fd, 0600) < 0)
 		return error_set_errno(&u->err, ERROR_INTERNAL, errno, "%s", HANDOVER_BLOB);
 	u->image.blob_fd = u->blob_fd;

@@ -17,6 +17,7 @@
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
 #include "envd/control/volumes.h"
+#include "envd/upgrade/handover.h"
 #include "envd/version.h"
 #include "handover.pb-c.h"
 #include "pty/handover.h"
@@ -174,9 +175,15 @@ static void collect(const struct upgrade_parts *parts, struct arena *arena,
 static int write_state(int fd, const Handover__HandoverState *state, struct error *err)
 {
 	size_t n = protobuf_c_message_get_packed_size(&state->base);
-	uint8_t *packed = mem_alloc(n + 1);
+	uint8_t *packed;
 	int r;
 
+	/* The new program would refuse the file, and the processes would be lost. */
+	if (n > HANDOVER_MAX_BYTES)
+		return error_set(err, ERROR_RESOURCE_EXHAUSTED,
+				 "the handover state has %zu bytes, more than %u", n,
+				 HANDOVER_MAX_BYTES);
+	packed = mem_alloc(n + 1);
 	protobuf_c_message_pack(&state->base, packed);
 	r = ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ? -errno
 							       : fd_write_all(fd, packed, n);

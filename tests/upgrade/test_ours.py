@@ -340,11 +340,18 @@ def test_a_workload_that_does_not_freeze(daemon, echo):
         os.mkdir(f"{CGROUP_ROOT}/ptys")
     assert answer.status == 500
     assert answer.body.startswith(b"handover aborted: freeze workload: ")
+    assert not os.path.exists("/run/e2b/envd-handover.pb")
+
+
+def test_a_fifo_in_place_of_the_blob(daemon):
+    """The open of a FIFO waits for a reader: the worker hung, and every later upgrade got 409."""
+    os.makedirs("/run/e2b", exist_ok=True)
+    os.mkfifo("/run/e2b/envd-handover.pb")
+    assert daemon.upgrade() is None
+    assert not os.path.exists("/run/e2b/envd-handover.pb")
 
 
 def test_a_blob_that_cannot_be_written(daemon, echo):
-    if os.path.exists("/run/e2b/envd-handover.pb"):
-        os.unlink("/run/e2b/envd-handover.pb")  # an upgrade that fails late leaves it
     os.mkdir("/run/e2b/envd-handover.pb")
     try:
         answer = daemon.upgrade()
