@@ -172,7 +172,8 @@ $(BUILD)/gen/%.proto: rpc/proto/%.proto
 	@mkdir -p $(@D)
 	@$(PB_C_PROTO) $< >$@
 
-$(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: $(BUILD)/gen/%.proto | build/deps
+# One file may import another, so all copies are made first.
+$(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: $(BUILD)/gen/%.proto | build/deps $(PROTO:rpc/proto/%=$(BUILD)/gen/%)
 	$(call say,PROTO,rpc/proto/$*.proto)
 	$(Q)$(PROTOC) $<
 
