@@ -219,7 +219,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags | $(GEN_C) $(BUILD)/gen/build_info.h
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) $(WARN) -c -o $@ $<
 
-$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags | $(GEN_C)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -c -o $@ $<
 
