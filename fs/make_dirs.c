@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "fs/create.h"
 #include "fs/text.h"
@@ -24,6 +26,21 @@ static int fail(int errnum, const char *step, const char *path, struct arena *ar
 			       fs_text(path, arena));
 }
 
+/*
+ * Sets the owner of a new directory to what it is already. The reference creates a directory and
+ * then gives it to the user, so clients of a watch see CREATE and CHMOD; the CHMOD is kept. A
+ * directory that another process has put in this place is not touched unless it is the user's own.
+ */
+static void report_owner(int parent, const char *name, uid_t uid)
+{
+	FD_AUTO int fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == uid &&
+	    fchownat(fd, "", uid, (gid_t)-1, AT_EMPTY_PATH) < 0)
+		log_debug("a new directory is reported without CHMOD: %s", error_errno_text(errno));
+}
+
 /* Creates the directory at a path, in the directory before the path's last slash. 0 or -errno. */
 static int create_at(const char *path, uid_t uid, gid_t gid, struct arena *arena)
 {
@@ -31,10 +48,16 @@ static int create_at(const char *path, uid_t uid, gid_t gid, struct arena *arena
 	size_t parent_bytes = slash == path ? 1 : (size_t)(slash - path);
 	FD_AUTO int parent =
 		open(arena_strndup(arena, path, parent_bytes), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r;
 
 	if (parent < 0)
 		return -errno;
-	return fs_create_dir(parent, *name ? name : ".", 0755, uid, gid);
+	if (!*name)
+		name = ".";
+	r = fs_create_dir(parent, name, 0755, uid, gid);
+	if (r == 0)
+		report_owner(parent, name, uid);
+	return r;
 }
 
 /* Makes one directory; 1 if it existed. */

@@ -111,6 +111,7 @@ def test_the_session_is_found_in_its_cgroup(envd, tree, nested):
     while stream.out["stdout"].count(b"\n") < 2:
         stream.next()
     member, away = map(int, stream.out["stdout"].split())
+    wait_for(lambda: os.getsid(away) == away, "the other session")
     if nested:
         group, = tree.children("user")
         below = tree.make(f"user/{group}/below")

@@ -12,6 +12,7 @@ import pytest
 
 from client import Failed
 from conftest import NOFILE, WORLD, Daemon
+from wait import wait_for
 
 
 def test_messages(envd):
@@ -306,7 +307,7 @@ def test_a_child_that_is_stopped_before_its_exec(envd, daemon):
         envd.run("no-such-command", envs={"PATH": "/x:" * 40000})
     thread.join()
     assert failed.value.code == "aborted" and "stopped by a signal" in failed.value.message
-    assert not os.path.exists(f"/proc/{stopped[0]}")
+    wait_for(lambda: not os.path.exists(f"/proc/{stopped[0]}"), 10)
     assert envd.run("true").end["status"] == "exit status 0"
 
 

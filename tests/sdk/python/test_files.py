@@ -343,7 +343,7 @@ class TestList:
         assert [(e.name, e.path, e.type) for e in entries] == [
             ("dir", f"{tmp_path}/dir", FileType.DIR),
             ("file", f"{tmp_path}/file", FileType.FILE),
-            ("link", f"{tmp_path}/link", FileType.FILE),
+            ("link", f"{tmp_path}/link", FileType.SYMLINK),
         ]
         assert [e.symlink_target for e in entries] == [None, None, f"{tmp_path}/file"]
         assert entries[1].size == 5
@@ -414,9 +414,9 @@ class TestInfo:
         (tmp_path / "dangling").symlink_to("nowhere")
         info = files.get_info(f"{tmp_path}/link")
         assert info.symlink_target == f"{tmp_path}/f"
-        assert (info.type, info.permissions) == (FileType.FILE, "Lrwxrwxrwx")
+        assert (info.type, info.permissions) == (FileType.SYMLINK, "Lrwxrwxrwx")
         info = files.get_info(f"{tmp_path}/dangling")
-        assert (info.type, info.symlink_target) == (None, f"{tmp_path}/dangling")
+        assert (info.type, info.symlink_target) == (FileType.SYMLINK, f"{tmp_path}/dangling")
 
     def test_exists(self, files, tmp_path):
         (tmp_path / "dangling").symlink_to("nowhere")
