@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -26,6 +27,8 @@
 
 /* Descriptors of an adopted process are moved to numbers from here up. */
 #define FIRST_FD 3
+
+#define STATE_MAX_MS INT64_C(9999999999)
 
 void pty_handover_pause(struct pty_service *svc, bool pause)
 {
@@ -138,6 +141,7 @@ Handover__HandoverProc *pty_handover_describe(const struct proc *p, struct arena
 	out->age_ms = now - p->started_ms;
 	out->operation = p->operation;
 	out->keep_for_ms = p->keep_for_ms;
+	out->not_child = p->not_child;
 	if (p->kept)
 		out->kept = export_kept(p->kept, arena);
 	if (p->start_key) {
@@ -262,6 +266,20 @@ static enum kill_scope safe_scope(const struct pty_service *svc, const Handover_
 	return scope;
 }
 
+/* Whether the pid is a child of this daemon, alive or a zombie: the state could name any process. */
+static bool is_child(pid_t pid)
+{
+	siginfo_t info;
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* A time of the state, bounded: 115 days, the longest that Connect-Timeout-Ms can say. */
+static uint64_t bounded_ms(int64_t ms)
+{
+	return ms <= 0 ? 0 : ms < STATE_MAX_MS ? (uint64_t)ms : STATE_MAX_MS;
+}
+
 static void restore_counts(struct proc *p, const Handover__HandoverProc *in)
 {
 	unsigned i;
@@ -273,7 +291,7 @@ static void restore_counts(struct proc *p, const Handover__HandoverProc *in)
 						    : in->stderr_bytes;
 	p->started_ms -= in->age_ms < p->started_ms ? in->age_ms : p->started_ms;
 	p->operation = in->operation;
-	p->adopted_deadline_ms = in->timeout_ms > 0 ? (uint64_t)in->timeout_ms : 0;
+	p->adopted_deadline_ms = bounded_ms(in->timeout_ms);
 }
 
 /* Makes the kept output again. NULL if there was none. */
@@ -313,6 +331,8 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 	s.pid = (pid_t)in->pid;
 	s.pidfd = pidfd;
 	r = take_descriptors(in, &s);
+	if (r == 0 && pidfd < 0 && !in->not_child && !is_child(s.pid))
+		r = -ECHILD;
 	if (r < 0 || s.pid < 2 || s.pid == getpid() || !budget_take(budget, BUDGET_PROCESSES, 1)) {
 		log_error("handover: process %u is not adopted: %s", in->pid,
 			  error_errno_text(r < 0 ? r : EAGAIN));
@@ -338,7 +358,8 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 		     &share);
 	restore_counts(p, in);
 	p->kept = restore_kept(svc, in->kept);
-	p->keep_for_ms = in->keep_for_ms;
+	p->keep_for_ms = bounded_ms((int64_t)in->keep_for_ms);
+	p->not_child = pidfd >= 0 || in->not_child;
 	p->start_key = start_key_restore(&svc->start_keys, in->start_key,
 					 in->start_key_request.data, in->start_key_request.len);
 	start_key_run(p->start_key, p);
@@ -361,7 +382,7 @@ static int adopt_exit(struct pty_service *svc, const Handover__HandoverExit *in)
 	if (proc_table_find(&svc->table, (pid_t)in->pid))
 		return 0;
 	exit = proc_table_retain(&svc->table, (pid_t)in->pid, in->has_tag ? in->tag : NULL, &status,
-				 (uint64_t)in->remaining_ms);
+				 bounded_ms(in->remaining_ms));
 	exit->is_pty = in->is_pty;
 	exit->total_bytes[OUTPUT_STDOUT] = in->stdout_bytes;
 	exit->total_bytes[OUTPUT_STDERR] = in->stderr_bytes;

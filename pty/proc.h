@@ -94,6 +94,7 @@ struct proc {
 	pid_t pid;
 	int pidfd; /* owned; -1 once it is handed over to be reaped */
 	bool is_pty;
+	bool not_child;	       /* adopted after a crash: another process is its parent */
 	bool ends_with_leader; /* X-Envd-End: leader */
 	enum kill_scope scope;
 	struct cgroup *cgroup; /* its own; owned; NULL: none */

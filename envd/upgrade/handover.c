@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,12 +48,36 @@ int handover_decode(const void *p, size_t n, struct arena *arena, Handover__Hand
 	return 0;
 }
 
+/*
+ * Reads a regular file of this daemon's own user; anything else that a process of the guest has put
+ * in its place is refused, a FIFO without waiting for a writer. Owned, or -errno.
+ */
+static int read_own_file(const char *path, char **ret, size_t *ret_bytes)
+{
+	FD_AUTO int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	struct stat status;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())
+		return -EPERM;
+	if (status.st_size > HANDOVER_MAX_BYTES)
+		return -EFBIG;
+	*ret = mem_alloc((size_t)status.st_size + 1);
+	n = fd_read_all(fd, *ret, (size_t)status.st_size);
+	if (n < 0)
+		return (int)n;
+	*ret_bytes = (size_t)n;
+	return 0;
+}
+
 static void read_state(struct handover *h, const char *path)
 {
 	struct error err;
 	size_t n = 0;
 	char *text = NULL;
-	int r = fd_read_file(AT_FDCWD, path, HANDOVER_MAX_BYTES, &text, &n);
+	int r = read_own_file(path, &text, &n);
 
 	if (r == -ENOENT)
 		return; /* nothing to adopt, which is no failure */
@@ -66,6 +91,18 @@ static void read_state(struct handover *h, const char *path)
 	free(text);
 	if (unlink(path) < 0)
 		log_error("handover: %s: %s", path, error_errno_text(errno));
+}
+
+/* A descriptor of the state that is one of the daemon's own is none of a process: it is dropped. */
+static void drop_own(int32_t *fd, const struct inherited *inherited)
+{
+	size_t i;
+
+	for (i = 0; i < inherited->n; i++)
+		if (*fd == inherited->fds[i])
+			*fd = -1;
+	if (*fd == inherited->notify_fd)
+		*fd = -1;
 }
 
 struct kept {
@@ -106,6 +143,10 @@ static void close_others(const struct handover *h, const struct inherited *inher
 	unsigned first = FIRST_FD;
 
 	for (i = 0; i < n_processes; i++) {
+		drop_own(&h->state->processes[i]->stdout_fd, inherited);
+		drop_own(&h->state->processes[i]->stderr_fd, inherited);
+		drop_own(&h->state->processes[i]->stdin_fd, inherited);
+		drop_own(&h->state->processes[i]->tty_fd, inherited);
 		keep(&kept, h->state->processes[i]->stdout_fd);
 		keep(&kept, h->state->processes[i]->stderr_fd);
 		keep(&kept, h->state->processes[i]->stdin_fd);
