@@ -13,10 +13,10 @@
 #include "base/loop.h"
 #include "base/mem.h"
 
-/* One call of the kernel copies at most this much. */
+/* The most bytes that one copy_file_range(2) copies. */
 #define PIECE_BYTES (16u * 1024 * 1024)
 
-/* What is read and written at a time where the kernel can't copy. */
+/* Bytes for each read(2) and write(2) if the kernel can't copy between the two files. */
 #define BUFFER_BYTES (256u * 1024)
 
 /* The ACL that new entries of a directory inherit (acl(5)): set when the directory is complete. */
@@ -30,7 +30,7 @@ struct fs_copy_level {
 
 /* ---- attributes ---- */
 
-/* Whether the file system can't keep an attribute: mv(1) goes on without it. */
+/* Returns true if the file system can't keep an attribute: mv(1) then continues without it. */
 static bool is_refusal(int errnum)
 {
 	return errnum == EPERM || errnum == EACCES || errnum == ENOTSUP || errnum == ENOSYS ||
@@ -90,7 +90,7 @@ static int begin_file(struct fs_copy *c, int from, const char *from_name, int to
 	return 0;
 }
 
-/* Copies by reading and writing. The count, 0 at the end, or -errno. */
+/* Copies by reading and writing. Returns the number of bytes, 0 at the end, or -errno. */
 static ssize_t copy_slowly(struct fs_copy *c, size_t n)
 {
 	char *buffer = mem_alloc(BUFFER_BYTES);
@@ -105,14 +105,14 @@ static ssize_t copy_slowly(struct fs_copy *c, size_t n)
 	return r < 0 ? r : got;
 }
 
-/* Copies a piece, passing over holes. 1: there is more; 0: that was all; or -errno. */
+/* Copies one piece, skipping holes. Returns 1 if more follows, 0 at the end, or -errno. */
 static int copy_piece(struct fs_copy *c)
 {
 	off_t data = lseek(c->in, c->offset, SEEK_DATA), hole, from, to;
 	size_t n = PIECE_BYTES;
 	ssize_t done;
 
-	/* A file of size 0 may have contents (procfs), and a file system need not know holes. */
+	/* A file of size 0 may have contents (procfs), and a file system may not support holes. */
 	if (data < 0 && errno == ENXIO && c->st.st_size)
 		return 0;
 	if (data >= 0) {
@@ -123,7 +123,10 @@ static int copy_piece(struct fs_copy *c)
 	}
 	from = to = c->offset;
 	done = copy_file_range(c->in, &from, c->out, &to, n, 0);
-	/* Between two file systems, or of files that it finds empty though they are not. */
+	/*
+	 * The kernel may refuse to copy between two file systems, and may take a file with contents
+	 * for an empty one (procfs).
+	 */
 	if (done <= 0 && (done == 0 || errno != ENOSPC))
 		done = copy_slowly(c, n);
 	else if (done < 0)
@@ -141,24 +144,24 @@ static int end_file(struct fs_copy *c)
 
 	if (fstat(c->in, &now) < 0)
 		return -errno;
-	/* It changed behind the copy. */
+	/* The source changed during the copy. */
 	if (now.st_size != c->st.st_size || now.st_mtim.tv_sec != c->st.st_mtim.tv_sec ||
 	    now.st_mtim.tv_nsec != c->st.st_mtim.tv_nsec)
 		return -EBUSY;
-	/* The hole at its end. */
+	/* Extends the copy by the hole at the end of the source. */
 	if (c->st.st_size && ftruncate(c->out, c->st.st_size) < 0)
 		return -errno;
 	r = copy_attributes(c->in, c->out, NULL);
 	if (r == 0)
 		r = copy_status(c->out, &c->st);
 	fd_close(&c->in);
-	/* Over NFS it is the close that says whether there was space. */
+	/* NFS reports a lack of space at close(2). */
 	if (close(fd_take(&c->out)) < 0 && errno != EINTR && r == 0)
 		r = -errno;
 	return r;
 }
 
-/* ---- what is no file ---- */
+/* ---- links and special files ---- */
 
 static int copy_link(int from, const char *from_name, int to, const char *to_name)
 {
@@ -199,7 +202,7 @@ static int copy_special(const struct stat *st, int from, const char *from_name, 
 
 /* ---- directories ---- */
 
-/* Makes a directory and goes into it. `from_fd` is the one that it is a copy of. */
+/* Creates the copy of the directory `from_fd` and enters it. */
 static int enter_copy(struct fs_copy *c, int from_fd, const char *to_name)
 {
 	struct fs_copy_level *level;
@@ -224,7 +227,7 @@ static int enter_copy(struct fs_copy *c, int from_fd, const char *to_name)
 	return copy_attributes(from_fd, fs_dirs_fd(&c->to), level);
 }
 
-/* Completes the last directory, and goes back to the one above. */
+/* Completes the current directory, and returns to its parent. */
 static int leave_copy(struct fs_copy *c)
 {
 	struct fs_copy_level *level = &c->levels[c->to.n - 1];
@@ -262,7 +265,7 @@ static int copy_entry(struct fs_copy *c)
 		return begin_file(c, from, name, to, name);
 	if (!S_ISDIR(st.st_mode))
 		return copy_special(&st, from, name, to, name);
-	/* The name is the walk's, which goes on. */
+	/* A copy, because fs_walk_enter invalidates walk.name. */
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
 	strcpy(copied, name);
@@ -270,7 +273,7 @@ static int copy_entry(struct fs_copy *c)
 	return r < 0 ? r : enter_copy(c, fs_walk_dirfd(&c->walk), copied);
 }
 
-/* Takes the next entry. 1: there is more; 0: that was all; or -errno. */
+/* Copies the next entry. Returns 1 if more follow, 0 at the end, or -errno. */
 static int next_entry(struct fs_copy *c)
 {
 	enum fs_walk_event event = fs_walk_next(&c->walk);

@@ -29,18 +29,18 @@ enum fs_copy_state {
 };
 
 struct fs_copy {
-	int error;	     /* -errno of what ended it early */
-	size_t memory_bytes; /* names that are held for now */
+	int error;	     /* 0, or the -errno that ended the copy early */
+	size_t memory_bytes; /* memory that the names read ahead take at present */
 
-	/* The rest is the copy's own. */
+	/* The fields below are private. */
 	enum fs_copy_state state;
 	bool is_tree;
 	struct fs_walk walk;
-	struct fs_dirs to;	      /* the directory that is written; the first one is given */
-	struct fs_copy_level *levels; /* of `to` */
+	struct fs_dirs to;	      /* the directories that are written; the caller gives the top */
+	struct fs_copy_level *levels; /* one for each level of `to` */
 	size_t levels_capacity;
 	dev_t dev;
-	int in, out; /* the file in work */
+	int in, out; /* the file that is being copied, or -1 */
 	struct stat st;
 	off_t offset;
 };
@@ -49,7 +49,7 @@ struct fs_copy {
 void fs_copy_begin(struct fs_copy *copy, int from, const char *from_name, int to,
 		   const char *to_name);
 
-/* Goes on for about max_ms. True: it is over, and copy->error says how. */
+/* Copies for about max_ms. Returns true if the copy has ended; copy->error is its result. */
 bool fs_copy_step(struct fs_copy *copy, uint64_t max_ms);
 
 void fs_copy_clear(struct fs_copy *copy);

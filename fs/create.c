@@ -16,7 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-/* What is to be created: the arguments of one system call. */
+/* The arguments of the system call that creates the node. */
 struct creation {
 	int dirfd;
 	const char *name;
@@ -28,7 +28,8 @@ struct creation {
 };
 
 /*
- * A directory's mode is exact. Its umask can be set for this thread alone once CLONE_FS is undone.
+ * Creates a directory with exactly the given mode. All threads share the umask; after
+ * unshare(CLONE_FS) this thread has its own.
  */
 static int make_directory(const struct creation *c)
 {
@@ -52,9 +53,9 @@ static int call(const struct creation *c)
 }
 
 /*
- * Makes the call as the user, with the thread's present capabilities: setfsuid(2) clears those that
- * concern files from the effective set when it leaves uid 0, so capset(2) sets them again.
- * -ENOTSUP: this thread can't become the user; nothing was called.
+ * Makes the call as the user, with the thread's present capabilities. When setfsuid(2) leaves uid 0,
+ * the kernel clears the file capabilities from the effective set (capabilities(7)), so capset(2)
+ * sets them again. Returns -ENOTSUP, without a call, if this thread can't become the user.
  */
 static int call_as_user(const struct creation *c)
 {
@@ -78,7 +79,7 @@ static int call_as_user(const struct creation *c)
 	return r;
 }
 
-/* Whether nobody but root and the user can rename or remove a name in the directory. */
+/* Returns true if nobody except root and the user can rename or remove a name in the directory. */
 static bool is_private(int dirfd, uid_t uid)
 {
 	struct stat st;
@@ -114,8 +115,9 @@ int fs_give(int fd, uid_t uid, gid_t gid)
 }
 
 /*
- * Corrects the group: in a directory with the setgid bit a new file has the directory's group. The
- * name may be another file by now, so the user's own files are all that is touched.
+ * Corrects the group: in a directory with the setgid bit a new file gets the directory's group. By
+ * now another process may have put another file at this name, so the group is changed only if the
+ * file belongs to the user.
  */
 static int correct_group(const struct creation *c)
 {
@@ -128,7 +130,7 @@ static int correct_group(const struct creation *c)
 	return change_owner(fd, (uid_t)-1, c->gid);
 }
 
-/* Calls as the daemon's own user, then gives the new file away. */
+/* Creates the file as the daemon's own user, then gives it to the user. */
 static int call_and_give(const struct creation *c)
 {
 	FD_AUTO int fd = -1;
@@ -152,12 +154,12 @@ static int create(const struct creation *c)
 	if (r == 0)
 		return correct_group(c);
 	/*
-	 * A file server decides by the uid, and does not know of capabilities. The reference asks
-	 * as root and changes the owner; that is safe in a directory where nobody else can rename.
+	 * A file server checks the uid and does not see capabilities. The reference creates the
+	 * file as root and then changes the owner; this is safe in a private directory.
 	 */
 	if ((r == -EACCES || r == -EPERM || r == -ENOTSUP) && is_private(c->dirfd, c->uid))
 		return call_and_give(c);
-	/* Without CAP_SETUID: the file is the daemon's own, as where chown(2) is refused. */
+	/* Without CAP_SETUID the file belongs to the daemon's user, as after a refused chown(2). */
 	return r == -ENOTSUP ? call(c) : r;
 }
 

@@ -2,12 +2,12 @@
 /*
  * Creates directories, symbolic links and nodes that belong to a user from the first moment.
  *
- * mkdir(2) as root and chown(2) afterwards is a race: between the two calls, whoever may rename in
- * the directory puts another file of root's in the place of the new one, and is given that file.
- * So the calling thread takes the user's uid and gid for the one system call (setfsuid(2)), and
- * keeps root's capabilities: the kernel sets the owner, and root's permissions decide whether the
- * call succeeds. For the thread alone: glibc's setfsuid, unlike its setuid, changes no other
- * thread. Used on workers.
+ * mkdir(2) as root followed by chown(2) is a race: between the two calls, a user who may rename in
+ * the directory can put another file of root in the place of the new one, and chown(2) gives that
+ * file to the user. Therefore the calling thread takes the user's uid and gid for the one system
+ * call (setfsuid(2)) and keeps root's capabilities: the kernel sets the owner, and root's
+ * permissions decide whether the call succeeds. Other threads are not affected: glibc's setfsuid,
+ * unlike its setuid, changes the calling thread alone. Runs on workers.
  */
 #ifndef FS_CREATE_H
 #define FS_CREATE_H
@@ -15,21 +15,21 @@
 #include <sys/types.h>
 
 /*
- * Creates a directory with exactly the permission bits of `mode` (01777; the umask does not count).
- * 0 or -errno; -EEXIST if the name exists. In a container that forbids unshare(2) the umask counts.
+ * Creates a directory with exactly the permission bits of `mode` (within 01777); the umask is not
+ * applied, except in a container that forbids unshare(2). 0 or -errno; -EEXIST if the name exists.
  */
 int fs_create_dir(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t gid);
 
 /* Creates a symbolic link. 0 or -errno. */
 int fs_create_symlink(int dirfd, const char *name, const char *target, uid_t uid, gid_t gid);
 
-/* Creates a FIFO or a device; the umask counts. 0 or -errno. */
+/* Creates a FIFO or a device; the umask is applied. 0 or -errno. */
 int fs_create_node(int dirfd, const char *name, mode_t mode, dev_t dev, uid_t uid, gid_t gid);
 
 /*
- * Gives an open file to the user. 0 or -errno. A file system that keeps no owners, or a daemon
- * without CAP_CHOWN, refuses that: the file then keeps the owner that the mount or the kernel gave
- * it, which is no error, and the log says so once.
+ * Gives an open file to the user. 0 or -errno. fchown(2) is refused if the file system keeps no
+ * owners or if the daemon lacks CAP_CHOWN. A refusal is not an error: the file keeps its owner, and
+ * the first refusal is logged.
  */
 int fs_give(int fd, uid_t uid, gid_t gid);
 

@@ -31,7 +31,7 @@ static int add_level(struct fs_dirs *dirs, int fd, const char *name)
 	}
 	level = &dirs->levels[dirs->n++];
 	*level = (struct fs_dirs_level){fd, st.st_dev, st.st_ino, name ? mem_strdup(name) : NULL};
-	/* The top stays open: from there everything can be found again. */
+	/* The top stays open: reopen_from_top starts there. */
 	if (dirs->n > FS_DIRS_OPEN + 1)
 		fd_close(&dirs->levels[dirs->n - FS_DIRS_OPEN].fd);
 	return 0;
@@ -67,7 +67,7 @@ int fs_dirs_push(struct fs_dirs *dirs, const char *name)
 	return fd < 0 ? -errno : add_level(dirs, fd, name);
 }
 
-/* Opens `name` in `dirfd` if it is the directory of that level. Returns the fd or -1. */
+/* Opens `name` in `dirfd` if it is the directory of `level`. Returns the fd or -1. */
 static int open_level(int dirfd, const char *name, const struct fs_dirs_level *level)
 {
 	FD_AUTO int fd = openat(dirfd, name, OPEN_FLAGS);
@@ -78,7 +78,7 @@ static int open_level(int dirfd, const char *name, const struct fs_dirs_level *l
 	return fd_take(&fd);
 }
 
-/* Opens the last level anew by the names that lead to it. */
+/* Opens the last level again, by the names from the top to it. */
 static void reopen_from_top(struct fs_dirs *dirs)
 {
 	FD_AUTO int fd = -1;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stack of open directories: where a walk through a tree stands.
+ * A stack of open directories: the current position of a walk through a tree.
  *
- * Every step down is openat(2) by a single name and never follows a link, so that a tree which
- * changes underneath can't lead the walk out of it. Only FS_DIRS_OPEN descriptors are held however
- * deep the tree: the others are closed, and opened again on the way up by "..", which counts only
- * if it leads to the very directory (device and inode) that the walk came from.
+ * Each step down is an openat(2) of a single name with O_NOFOLLOW, so a tree that others change
+ * during the walk can't lead the walk out of the tree. The stack keeps about FS_DIRS_OPEN
+ * descriptors, whatever the depth: the top and the lowest levels stay open. A closed level is
+ * opened again on the way up, by ".." or by the names from the top. It is accepted if device and
+ * inode are the same as before.
  */
 #ifndef FS_DIRS_H
 #define FS_DIRS_H
@@ -16,7 +17,7 @@
 #define FS_DIRS_OPEN 32
 
 struct fs_dirs_level {
-	int fd; /* -1: closed for now */
+	int fd; /* -1: closed at present */
 	dev_t dev;
 	ino_t ino;
 	char *name; /* in the level above; NULL for the top */
@@ -24,7 +25,7 @@ struct fs_dirs_level {
 
 struct fs_dirs {
 	struct fs_dirs_level *levels;
-	size_t n; /* the walk stands in levels[n - 1] */
+	size_t n; /* the current directory is levels[n - 1] */
 	size_t capacity;
 };
 
@@ -32,18 +33,19 @@ struct fs_dirs {
 int fs_dirs_init(struct fs_dirs *dirs, int fd);
 void fs_dirs_clear(struct fs_dirs *dirs);
 
-/* The directory the walk stands in, -1 where it can't be reached any more. Borrowed. */
+/* Returns the current directory, borrowed; -1 if it can't be reached any more. */
 int fs_dirs_fd(const struct fs_dirs *dirs);
 
 /*
- * Steps down. 0 or -errno: -ENOENT, -ENOTDIR, -ELOOP (a link) where it is no directory any more.
+ * Steps down into `name`. 0 or -errno: -ENOENT, -ENOTDIR or -ELOOP (a link) if `name` is not a
+ * directory any more.
  */
 int fs_dirs_push(struct fs_dirs *dirs, const char *name);
 
 /*
- * Steps up from a level below the top. Returns the name of the level that was left, owned. The
- * directory it comes to may be out of reach, because someone moved it: then fs_dirs_fd is -1, and
- * there is nothing to do but to go further up.
+ * Steps up from a level below the top. Returns the name of the level that was left; the caller
+ * frees the name. If another process has moved the upper directory, it may be out of reach: then
+ * fs_dirs_fd returns -1, and the caller can only step up again.
  */
 char *fs_dirs_pop(struct fs_dirs *dirs);
 

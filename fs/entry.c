@@ -28,9 +28,8 @@ void fs_owners_clear(struct fs_owners *owners)
 }
 
 /*
- * The slot that has this id, or the free one where it is to go. One that is replaced keeps its
- * name in the arena, for entries point to it; so a tree with ever new owners is given up on and
- * costs a look-up for each.
+ * Returns the slot of this id, or a free slot for it, or NULL if the cache is full. No slot is ever
+ * replaced: entries point to its name. A tree with more owners costs one look-up for each entry.
  */
 static struct fs_owner *owner_slot(struct fs_owner *slots, unsigned id)
 {
@@ -103,8 +102,8 @@ static Filesystem__FileType file_type(mode_t mode)
 }
 
 /*
- * Where a link leads, and what is there. A link that leads nowhere is its own target. (One in
- * /proc/PID/fd has no path to resolve, and yet leads somewhere.)
+ * Sets the message's link target and returns the mode of the target. The target of a dangling link
+ * is the link itself. (A link in /proc/PID/fd may have a target file although no path resolves.)
  */
 static mode_t resolve_link(const char *path, struct arena *arena, Filesystem__EntryInfo *info)
 {

@@ -27,9 +27,10 @@ static int fail(int errnum, const char *step, const char *path, struct arena *ar
 }
 
 /*
- * Sets the owner of a new directory to what it is already. The reference creates a directory and
- * then gives it to the user, so clients of a watch see CREATE and CHMOD; the CHMOD is kept. A
- * directory that another process has put in this place is not touched unless it is the user's own.
+ * Sets the owner of a new directory to its present owner, so that watches report a CHMOD. The
+ * reference creates a directory and then gives it to the user, so its watches report CREATE and
+ * CHMOD. If another process has put another directory at this name, the directory is changed only
+ * if it belongs to the user.
  */
 static void report_owner(int parent, const char *name, uid_t uid)
 {
@@ -60,7 +61,7 @@ static int create_at(const char *path, uid_t uid, gid_t gid, struct arena *arena
 	return r;
 }
 
-/* Makes one directory; 1 if it existed. */
+/* Makes one directory. Returns 0, 1 if it existed, or -1. */
 static int make_one(const char *path, uid_t uid, gid_t gid, struct arena *arena, struct error *err,
 		    int *ret_errno)
 {
@@ -113,7 +114,7 @@ static int make_clean(char *path, uid_t uid, gid_t gid, struct arena *arena, str
 	}
 	if (end > 1 && !S_ISDIR(st.st_mode))
 		return fail(-ENOTDIR, "use a file as a directory", path, arena, err, ret_errno);
-	/* Restores one slash after the other, and makes the directory that it completes. */
+	/* Restores the slashes one by one, and makes the directory that ends before each. */
 	while ((end = strlen(path)) < n) {
 		path[end] = '/';
 		r = make_one(path, uid, gid, arena, err, ret_errno);
@@ -132,7 +133,7 @@ int fs_make_parents(const char *path, uid_t uid, gid_t gid, struct error *err, i
 	return r < 0 ? -1 : 0;
 }
 
-/* Whether the last element of a path names no directory of its own: "", "." or "..". */
+/* Returns true if the last element of a path is "", "." or "..". */
 static bool ends_in_parent(const char *path)
 {
 	const char *last = strrchr(path, '/') + 1;

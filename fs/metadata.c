@@ -17,7 +17,7 @@
 #define FIELD	    "x-metadata-"
 #define FIELD_BYTES (sizeof(FIELD) - 1)
 
-/* Most files have no attribute, or a few: the stack does for them. */
+/* The size of the stack buffer for attribute names: it suffices for most files. */
 #define SMALL_BYTES 1024
 
 static int item_order(const void *a, const void *b)
@@ -37,7 +37,7 @@ static const struct fs_metadata_item *find_item(const struct fs_metadata *metada
 	return NULL;
 }
 
-/* 0, or -1 for a byte that is no printable ASCII. */
+/* Returns 0, or -1 if the text contains a byte other than printable ASCII. */
 static int check_text(const char *what, const char *text, struct error *err)
 {
 	size_t i;
@@ -92,7 +92,7 @@ int fs_metadata_parse(const struct http_head *head, struct arena *arena, struct 
 	return 0;
 }
 
-/* Removes the attributes of ours among `names` that are not in the new set. */
+/* Removes the metadata attributes among `names` that are not in the new set. */
 static int remove_others(int fd, const char *names, size_t n, const struct fs_metadata *metadata)
 {
 	const char *name;
@@ -107,7 +107,7 @@ static int remove_others(int fd, const char *names, size_t n, const struct fs_me
 	return 0;
 }
 
-/* Clears what is there. */
+/* Removes the file's old metadata that is not in the new set. */
 static int clear_old(int fd, const struct fs_metadata *metadata)
 {
 	char small[SMALL_BYTES], *names = small;
@@ -142,7 +142,7 @@ int fs_metadata_write(int fd, const struct fs_metadata *metadata, bool is_new)
 	return 0;
 }
 
-/* The value of one attribute as text in the arena; NULL where it is gone, or not UTF-8. */
+/* Returns one attribute's value as text in the arena; NULL if it is gone or not UTF-8. */
 static char *read_value(const char *path, const char *name, size_t max_bytes, struct arena *arena)
 {
 	char small[SMALL_BYTES], *value = small, *text = NULL;
@@ -152,7 +152,7 @@ static char *read_value(const char *path, const char *name, size_t max_bytes, st
 		value = mem_alloc(XATTR_SIZE_MAX);
 		n = getxattr(path, name, value, XATTR_SIZE_MAX);
 	}
-	/* A NUL is UTF-8, but a message's string would end there. */
+	/* NUL is valid UTF-8, but it would end the message's string. */
 	if (n >= 0 && (size_t)n <= max_bytes && utf8_valid(value, (size_t)n) &&
 	    !memchr(value, '\0', (size_t)n))
 		text = arena_strndup(arena, value, (size_t)n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metadata of files: what a client gives in X-Metadata-* fields, kept in extended attributes
- * user.e2b.* (docs/compatibility/http.md, `POST /files`).
+ * Metadata of files: a client sends keys and values in X-Metadata-* header fields, and the file
+ * keeps them in extended attributes user.e2b.* (docs/compatibility/http.md, `POST /files`).
  */
 #ifndef FS_METADATA_H
 #define FS_METADATA_H
@@ -14,10 +14,10 @@
 
 struct http_head;
 
-/* The name of an attribute, with its prefix, may have 255 bytes (XATTR_NAME_MAX). */
+/* An attribute's name, including the prefix, has at most 255 bytes (XATTR_NAME_MAX). */
 #define FS_METADATA_KEY_MAX_BYTES 246
 
-/* Keys with their prefix, and values: about what an inode of ext4 can hold. */
+/* The limit for keys, with their prefix, and values together: about one block of ext4. */
 #define FS_METADATA_TOTAL_MAX_BYTES 4096
 
 struct fs_metadata {
@@ -29,19 +29,19 @@ struct fs_metadata {
 };
 
 /*
- * Takes the metadata out of a request's head; a key that comes twice counts once, the first time.
- * Strings are copied to the arena. -1: not what it may be, 400.
+ * Reads the metadata from a request's head. If a key occurs twice, the first value is used. Copies
+ * the strings to the arena. Returns -1 with a 400 error if a key or a value is not allowed.
  */
 int fs_metadata_parse(const struct http_head *head, struct arena *arena, struct fs_metadata *ret,
 		      struct error *err);
 
 /*
- * Makes the file's metadata just this: others go. 0 or -errno, -ENOTSUP where the file system has
- * no such attributes. `is_new`: the file has none yet.
+ * Replaces the file's metadata. 0 or -errno; -ENOTSUP if the file system has no user attributes.
+ * `is_new`: the file was just created, so there is no old metadata to remove.
  */
 int fs_metadata_write(int fd, const struct fs_metadata *metadata, bool is_new);
 
-/* Reads the metadata of the file at a path; what can't be read is left out. In the arena. */
+/* Reads the metadata of the file at a path into the arena; leaves out items that can't be read. */
 void fs_metadata_read(const char *path, struct arena *arena, struct fs_metadata *ret);
 
 #endif

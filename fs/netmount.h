@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kinds of file systems: those whose contents change, or block, beyond this machine, and those that
- * are the kernel's.
+ * Recognises kinds of file systems: network and FUSE mounts, which may block and whose contents
+ * change without events on this machine; and the kernel's own, such as /proc.
  */
 #ifndef FS_NETMOUNT_H
 #define FS_NETMOUNT_H
@@ -11,17 +11,20 @@
 /* NFS, CIFS, SMB and FUSE, by the magic numbers of linux/magic.h. */
 bool fs_magic_is_network(long magic);
 
-/* File systems whose files have contents that st_size does not know: /proc, /sys and their like. */
+/* File systems whose files have contents although st_size may be 0: /proc, /sys and similar. */
 bool fs_magic_is_sizeless(long magic);
 
 /*
- * Whether an errno (of either sign) says that a mount point can't be looked at, rather than that it
- * is gone: its server died, or it is a FUSE mount that root may not use (fuse.conf(5),
+ * Returns true if an errno (of either sign) means that a mount point exists but can't be accessed:
+ * its server has died, or it is a FUSE mount that root may not use (fuse.conf(5),
  * user_allow_other).
  */
 bool fs_errno_is_dead_mount(int errnum);
 
-/* Asks statfs(2), which can block: on a worker. 0 or -errno. */
+/*
+ * Sets *ret to whether a path is on a network or FUSE mount. On a worker, because statfs(2) can
+ * block. 0 or -errno.
+ */
 int fs_path_is_network(const char *path, bool *ret);
 
 #endif

@@ -13,10 +13,10 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
-/* As many links in a row as the kernel follows (path_resolution(7)). */
+/* The number of links in a row that the kernel follows (path_resolution(7)). */
 #define LINKS_MAX 40
 
-/* may_follow_link() of the kernel's fs/namei.c. */
+/* The rule of may_follow_link() in the kernel's fs/namei.c. */
 static bool may_follow(int dirfd, const struct stat *link)
 {
 	struct stat dir;
@@ -48,8 +48,8 @@ static int open_parent(const char *path, struct fs_place *place)
 }
 
 /*
- * Reads the place's own link. Returns 0 and the path that it leads to, owned, in *ret (NULL: the
- * place is no link), or -errno.
+ * Reads the link at the place. Returns 0 or -errno. *ret is the path of the target, which the
+ * caller frees, or NULL if the place is not a link.
  */
 static int read_link(const struct fs_place *place, const char *path, char **ret)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The place where a path leads: an open directory and a name in it, which may not exist yet.
+ * Resolves a path to an open directory and a name in it. The name may not exist yet. The caller can
+ * then create a file with O_EXCL, or by a rename, at the place where open(2) with O_CREAT would
+ * create it.
  *
- * Symbolic links at the end of the path are followed, also one whose target does not exist; so a
- * file can be created with O_EXCL, or by a rename, where open(2) with O_CREAT would create it. As
- * open(2) does with fs.protected_symlinks = 1 (proc_sys_fs(5)), a link in a sticky directory that
- * everybody may write to is followed only if root or the directory's owner owns it.
+ * Symbolic links at the end of the path are followed, even if the target does not exist. As open(2)
+ * does with fs.protected_symlinks = 1 (proc_sys_fs(5)), a link in a sticky, world-writable
+ * directory is followed if root or the directory's owner owns the link; otherwise it is refused.
  */
 #ifndef FS_PLACE_H
 #define FS_PLACE_H
@@ -22,7 +23,7 @@ struct fs_place {
  */
 int fs_place_find(const char *path, struct fs_place *ret);
 
-/* Closes and frees; also a place that was never found, with a dirfd of -1. */
+/* Closes and frees. Does nothing to a place with dirfd -1 and name NULL. */
 void fs_place_clear(struct fs_place *place);
 
 #endif

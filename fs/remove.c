@@ -14,16 +14,16 @@
 
 #define BUFFER_BYTES (16 * 1024)
 
-/* Entries between two looks at the clock. */
+/* The number of entries between two checks of the clock. */
 #define CLOCK_ENTRIES 64
 
 /* The emptying of one directory: passes over its entries until one finds nothing to remove. */
 struct fs_remove_level {
-	char *buffer;	 /* what getdents64 gave; NULL in levels far above the current one */
-	size_t at, n;	 /* the next entry in it, and its end */
-	off_t position;	 /* in the directory, of the next entry */
-	size_t removed;	 /* in this pass */
-	unsigned passes; /* that are over */
+	char *buffer;	 /* entries from getdents64(2); NULL in levels far above the current one */
+	size_t at, n;	 /* offsets in `buffer`: the next entry, and the end */
+	off_t position;	 /* the next entry's position in the directory */
+	size_t removed;	 /* entries removed in this pass */
+	unsigned passes; /* completed passes */
 };
 
 static void note_error(struct fs_remove *remove, int error)
@@ -32,7 +32,7 @@ static void note_error(struct fs_remove *remove, int error)
 		remove->error = error;
 }
 
-/* Whether the path, of n bytes, ends in a "." or "..". */
+/* Returns true if the last element of the path, of n bytes, is "." or "..". */
 static bool ends_in_dots(const char *path, size_t n)
 {
 	if (n == 0 || path[n - 1] != '.')
@@ -41,7 +41,7 @@ static bool ends_in_dots(const char *path, size_t n)
 	       (path[n - 2] == '.' && (n == 2 || path[n - 3] == '/'));
 }
 
-/* Splits an absolute path without trailing slashes into what stands before its last element. */
+/* Returns the parent of an absolute path of n bytes without trailing slashes, owned. */
 static char *parent_of(const char *path, size_t n)
 {
 	size_t end = n;
@@ -51,16 +51,16 @@ static char *parent_of(const char *path, size_t n)
 	return mem_strndup(end ? path : ".", end ? end : 1);
 }
 
-/* What unlink says of a directory: EISDIR in Linux, EPERM in POSIX and on some file systems. */
+/* unlink(2) fails on a directory with EISDIR in Linux, with EPERM in POSIX and some file systems. */
 static bool may_be_directory(int error)
 {
 	return error == -EISDIR || error == -EPERM || error == -EACCES;
 }
 
-/* remove_entry: it is a directory that must be emptied first. */
+/* A result of remove_entry: the entry is a directory that must be emptied first. */
 #define GO_INTO 1
 
-/* Removes one entry. 0: it is gone (or never was); GO_INTO; or -errno. */
+/* Removes one entry. Returns 0 if the entry does not exist any more, GO_INTO, or -errno. */
 static int remove_entry(int dirfd, const char *name, unsigned char type)
 {
 	int r = -EISDIR;
@@ -79,9 +79,9 @@ static int remove_entry(int dirfd, const char *name, unsigned char type)
 		return 0;
 	case ENOTEMPTY:
 	case EEXIST: /* POSIX leaves file systems the choice */
-	case EBUSY:  /* a mount point: what is in it goes, as with rm */
+	case EBUSY:  /* a mount point: its contents are removed, as rm(1) does */
 		return GO_INTO;
-	case ENOTDIR: /* what unlink said holds; or it was a directory when it was listed */
+	case ENOTDIR: /* the error of unlink(2) holds, or a directory was replaced since */
 		if (type != DT_DIR)
 			return r;
 		return unlinkat(dirfd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
@@ -91,8 +91,8 @@ static int remove_entry(int dirfd, const char *name, unsigned char type)
 }
 
 /*
- * Steps into a directory that was not empty. A level far above gives its buffer back, as it does
- * its descriptor: on the way up it is read again from its position.
+ * Enters a directory that was not empty. A level far above frees its buffer, as fs/dirs.h closes
+ * its descriptor: on the way up the level is read again from its position.
  */
 static int enter(struct fs_remove *remove, const char *name)
 {
@@ -148,8 +148,8 @@ void fs_remove_begin(struct fs_remove *remove, const char *path)
 }
 
 /*
- * The next entry of the current directory, but for "." and ".."; NULL at its end, which a
- * directory that can't be read (or reached) any more comes to at once.
+ * Returns the next entry of the current directory other than "." and ".."; NULL at the end, or if
+ * the directory can't be read or reached any more.
  */
 static const struct dirent64 *next_entry(struct fs_remove *remove, struct fs_remove_level *level)
 {
@@ -180,8 +180,9 @@ static const struct dirent64 *next_entry(struct fs_remove *remove, struct fs_rem
 }
 
 /*
- * A directory was read to its end. It is read again while the last pass removed something: an
- * entry may have been passed over, or created since. Then it is left and removed itself.
+ * Ends a pass over the current directory. If the pass removed something, another pass follows,
+ * because readdir may have skipped entries, or others may have created some. Otherwise the
+ * directory is left and removed.
  */
 static void end_pass(struct fs_remove *remove, struct fs_remove_level *level)
 {
@@ -224,7 +225,7 @@ bool fs_remove_step(struct fs_remove *remove, uint64_t max_ms)
 			r = remove_entry(fs_dirs_fd(&remove->dirs), d->d_name, d->d_type);
 			if (r == GO_INTO) {
 				r = enter(remove, d->d_name);
-				/* Replaced meanwhile: the next pass takes what is there now. */
+				/* Replaced meanwhile: the next pass removes the new entry. */
 				if (r == -ENOTDIR || r == -ELOOP || r == -ENOENT)
 					level->removed++, r = 0;
 			} else if (r == 0) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The removal of a file, or of a directory with everything in it; on a worker, in steps.
+ * Removes a file, or a directory with all its contents; on a worker, in steps:
  *
- * It goes down by descriptors and never follows a link (fs/dirs.h), holds no list of names, and
- * goes on past what can't be removed, so that as much as possible is gone at the end.
+ *	fs_remove_begin → fs_remove_step until it returns true → fs_remove_clear
+ *
+ * The walk goes down by descriptors and follows no link (fs/dirs.h). It holds no list of names. If
+ * an entry can't be removed, the removal continues with the next one.
  */
 #ifndef FS_REMOVE_H
 #define FS_REMOVE_H
@@ -14,32 +16,32 @@
 #include "fs/dirs.h"
 
 /*
- * While others create files in a directory that is being emptied, it is read again, so many times
- * at most; then it is -ENOTEMPTY.
+ * The maximum number of passes over one directory. If other processes still create files in the
+ * directory after the last pass, its removal fails with -ENOTEMPTY.
  */
 #define FS_REMOVE_PASSES 16
 
 struct fs_remove_level;
 
 struct fs_remove {
-	int error; /* the first -errno, 0 where all is gone */
+	int error; /* the first failure as -errno; 0 if everything was removed */
 	bool finished;
 
-	/* The rest is the removal's own. */
-	char *name; /* in the top of dirs, to be removed in the end */
+	/* The fields below are private. */
+	char *name; /* the directory to remove at the end, in the top of dirs */
 	struct fs_dirs dirs;
 	struct fs_remove_level *levels;
 	size_t levels_capacity;
 };
 
 /*
- * Removes what is at once removable, a file or an empty directory, and prepares for the rest.
- * What is absent counts as removed. A slash at the end of the path does not count. Refused with
- * -EINVAL: "/", and a path that ends in "." or "..", for it does not name what it would remove.
+ * Removes a file or an empty directory at once; for another directory, prepares the steps. A path
+ * that does not exist is no error. Slashes at the end of the path are ignored. "/" and a path that
+ * ends in "." or ".." are refused with -EINVAL, because they do not name the directory.
  */
 void fs_remove_begin(struct fs_remove *remove, const char *path);
 
-/* Goes on for about so long, at least by a little. Returns remove->finished. */
+/* Removes entries for about max_ms; makes progress even if max_ms is 0. Returns remove->finished. */
 bool fs_remove_step(struct fs_remove *remove, uint64_t max_ms);
 
 void fs_remove_clear(struct fs_remove *remove);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file service: filesystem.Filesystem (but for its watches, see watch/) and the HTTP API
- * /files and /files/compose.
+ * The file service: the methods of filesystem.Filesystem except the watches (see watch/), and the
+ * HTTP endpoints /files and /files/compose.
  */
 #ifndef FS_SERVICE_H
 #define FS_SERVICE_H
@@ -14,8 +14,9 @@ struct context;
 struct fs_service;
 
 /*
- * The access token, which /files needs for its signatures. `token` returns it, borrowed for the
- * moment, with its length; NULL while none is set.
+ * Gives the service the access token, with which /files checks signatures. `token` returns the
+ * token and its length, or NULL if no token is set. The token is borrowed until the caller returns
+ * to the loop.
  */
 struct fs_auth {
 	const char *(*token)(void *arg, size_t *ret_bytes);
@@ -27,8 +28,8 @@ struct fs_service *fs_service_new(struct context *context, const struct fs_auth 
 void fs_service_free(struct fs_service *svc);
 
 /*
- * Whether an upload without `username` leaves an existing file with its owner. By default it gives
- * the file to the default user, as the reference does.
+ * Sets whether an upload without `username` keeps the owner of an existing file. By default the
+ * upload gives the file to the default user, as the reference does.
  */
 void fs_service_set_keep_owner(struct fs_service *svc, bool keep);
 

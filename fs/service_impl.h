@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the service share: the service itself, and the frame of a unary method that
+ * Shared by the service's source files: the service object, and the frame of a unary method that
  * does its work on a worker.
  */
 #ifndef FS_SERVICE_IMPL_H
@@ -32,11 +32,11 @@ struct fs_service {
  *			fs_rpc_submit(&c->rpc, stat_run, stat_done);
  *	}
  *
- * Between submit and done everything here belongs to the worker, the arena too.
+ * From submit to done the worker owns the whole struct, including the arena.
  */
 struct fs_rpc {
 	struct work work;
-	struct rpc_call *call; /* a reference */
+	struct rpc_call *call; /* holds a reference */
 	struct context *context;
 	struct user user;
 	struct arena arena;
@@ -47,8 +47,8 @@ struct fs_rpc {
 };
 
 /*
- * Begins: zeroed memory of `bytes` with the struct at its front, the user found. NULL where there
- * is no such user; the call has failed then.
+ * Allocates a method's state: `bytes` of zeroed memory with the struct at its front, and the user
+ * looked up. If the user does not exist, fails the call and returns NULL.
  */
 void *fs_rpc_new(struct rpc_call *call, size_t bytes);
 
@@ -59,14 +59,14 @@ int fs_rpc_path(struct fs_rpc *rpc, const char *path, char **ret);
 void fs_rpc_submit(struct fs_rpc *rpc, void (*run)(struct fs_rpc *), void (*done)(struct fs_rpc *));
 
 /*
- * Answers with `message`, or with rpc->err where that is set, and frees the state. `entry`, which
- * may be NULL, is the message's EntryInfo: it is reduced for an old client.
+ * Answers with rpc->err if it is set, else with `message`; then frees the state. `entry`, which may
+ * be NULL, is the message's EntryInfo: it is reduced for an old client (fs/entry.h).
  */
 void fs_rpc_end(struct fs_rpc *rpc, const ProtobufCMessage *message, Filesystem__EntryInfo *entry);
 
 /*
- * Whether the client is an old one, whose entries are reduced, and a field of the head that says
- * so.
+ * fs_rpc_is_legacy returns true if the client is an old one, whose entries are reduced
+ * (fs/entry.h). fs_rpc_say_legacy adds FS_LEGACY_HEADER to the answer.
  */
 bool fs_rpc_is_legacy(struct rpc_call *call);
 void fs_rpc_say_legacy(struct rpc_call *call);

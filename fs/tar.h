@@ -21,14 +21,14 @@ enum tar_type {
 	TAR_DIRECTORY = '5',
 	TAR_FIFO = '6',
 	TAR_CONTIGUOUS = '7', /* a file */
-	TAR_PAX = 'x',	      /* of the next entry */
+	TAR_PAX = 'x',	      /* records for the next entry */
 	TAR_PAX_GLOBAL = 'g',
-	TAR_GNU_NAME = 'L', /* the next entry's name, or the name it links to */
+	TAR_GNU_NAME = 'L', /* the next entry's name; 'K': the target of its link */
 	TAR_GNU_LINK = 'K',
 	TAR_GNU_VOLUME = 'V',
 };
 
-/* A header. Numbers are octal text; strings end with a NUL unless they fill their place. */
+/* A header. Numbers are octal text. A string ends with a NUL unless it fills its field. */
 struct tar_header {
 	char name[100];
 	char mode[8];
@@ -45,7 +45,7 @@ struct tar_header {
 	char group[32];
 	char major[8];
 	char minor[8];
-	char prefix[155]; /* stands before the name, a slash between */
+	char prefix[155]; /* the path is prefix, slash, name */
 	char rest[12];
 };
 
@@ -54,25 +54,25 @@ _Static_assert(sizeof(struct tar_header) == TAR_BLOCK_BYTES, "a header is a bloc
 /* An entry, as it is read or to be written. */
 struct tar_entry {
 	char type;	   /* enum tar_type */
-	const char *name;  /* no NUL inside; of a directory with or without a slash at its end */
-	const char *link;  /* of links: where to; else "" */
-	const char *user;  /* written only; NULL: none */
-	const char *group; /* the same */
+	const char *name;  /* a directory's name may end in a slash */
+	const char *link;  /* the target of a link; else "" */
+	const char *user;  /* for writing; NULL: none */
+	const char *group; /* for writing; NULL: none */
 	uint32_t mode;	   /* permission bits: 07777 */
-	uint64_t uid, gid; /* written only */
-	uint64_t size;	   /* bytes of a file that follow */
+	uint64_t uid, gid; /* for writing */
+	uint64_t size;	   /* bytes of contents after the header */
 	int64_t mtime_s;
 	uint32_t mtime_ns;
-	uint32_t major, minor; /* of devices */
+	uint32_t major, minor; /* for devices */
 };
 
-/* Bytes that fill the last block of a file. */
+/* Returns the number of bytes that fill up the last block of a file. */
 static inline unsigned tar_padding(uint64_t size)
 {
 	return (unsigned)(-size % TAR_BLOCK_BYTES);
 }
 
-/* The sum that a header carries: of its bytes, the field of the sum counting as spaces. */
+/* Returns a header's checksum: the sum of its bytes, with the checksum field taken as spaces. */
 static inline unsigned tar_checksum(const struct tar_header *header)
 {
 	const unsigned char *p = (const unsigned char *)header;

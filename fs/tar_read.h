@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tar archive as it comes: bytes in, events out, and the same events however the bytes are cut.
- * ustar, pax, and GNU's long names and large numbers; sparse files are refused. No file is held in
- * memory.
+ * An incremental parser for tar archives: bytes in, events out. The pieces in which the bytes come
+ * affect how the contents are split into TAR_READ_DATA events, and nothing more. Reads ustar, pax,
+ * and GNU's long names and large numbers; refuses sparse files. File contents are not buffered.
  *
  *	while ((event = tar_read_next(t, &p, &n)) != TAR_READ_MORE)
  *		switch (event) {
- *		case TAR_READ_ENTRY:	 t->entry: until TAR_READ_ENTRY_END
- *		case TAR_READ_DATA:	 t->data, t->data_bytes: until the next call
- *		case TAR_READ_ENTRY_END: comes for every entry
- *		case TAR_READ_END:	 the rest of the input does not matter
- *		case TAR_READ_ERROR:	 t->error
+ *		case TAR_READ_ENTRY:	 t->entry is valid until after TAR_READ_ENTRY_END
+ *		case TAR_READ_DATA:	 t->data, t->data_bytes are valid until the next call
+ *		case TAR_READ_ENTRY_END: ends each entry, also one without contents
+ *		case TAR_READ_END:	 the rest of the input is ignored
+ *		case TAR_READ_ERROR:	 t->error is the reason
  *		}
  */
 #ifndef FS_TAR_READ_H
@@ -21,24 +21,24 @@
 
 #include "fs/tar.h"
 
-/* The records before one entry, or a long name: more is an error. */
+/* The limit for the pax records before one entry, and for a long name; exceeding it is an error. */
 #define TAR_EXTENSION_MAX_BYTES (64 * 1024)
 
 enum tar_read_event {
-	TAR_READ_MORE, /* the piece is used up */
+	TAR_READ_MORE, /* the input is used up */
 	TAR_READ_ENTRY,
 	TAR_READ_DATA,
 	TAR_READ_ENTRY_END,
 	TAR_READ_END,
-	TAR_READ_ERROR, /* from here on always */
+	TAR_READ_ERROR, /* each later call returns it again */
 };
 
 enum tar_read_state {
 	TAR_STATE_HEADER,
 	TAR_STATE_EXTENSION, /* the contents of a header for the next entry */
-	TAR_STATE_SKIP,	     /* contents that do not matter */
+	TAR_STATE_SKIP,	     /* contents that are ignored */
 	TAR_STATE_DATA,
-	TAR_STATE_ENTRY_ENDED, /* told; the entry's names last until the next call */
+	TAR_STATE_ENTRY_ENDED, /* TAR_READ_ENTRY_END was returned; the next call frees the names */
 	TAR_STATE_PADDING,
 	TAR_STATE_OVER,
 	TAR_STATE_FAILED,
@@ -50,16 +50,16 @@ struct tar_read {
 	size_t data_bytes;
 	const char *error; /* static text */
 
-	/* The rest is the parser's own. */
+	/* The fields below are private. */
 	enum tar_read_state state;
 	struct tar_header header;
 	size_t header_bytes;
 	char extension_type;
-	char *extension; /* the contents of the header in work */
+	char *extension; /* the contents of the current extended header */
 	size_t extension_bytes;
-	uint64_t left; /* of the contents */
+	uint64_t left; /* bytes of contents still to come */
 	unsigned padding;
-	/* What extensions said of the next entry; NULL and false: nothing. */
+	/* Values from extended headers for the next entry; NULL and false: not given. */
 	char *name, *link;
 	bool has_size, has_mtime;
 	uint64_t size;
@@ -68,15 +68,15 @@ struct tar_read {
 	char short_name[257], short_link[101];
 };
 
-/* All zero is ready. */
+/* A parser that is all zero is ready for use. This frees its memory. */
 void tar_read_clear(struct tar_read *t);
 
-/* Takes bytes from *p, *n, which are moved on, up to the next event. */
+/* Parses up to the next event. Advances *p and reduces *n by the bytes it has used. */
 enum tar_read_event tar_read_next(struct tar_read *t, const char **p, size_t *n);
 
 /*
- * The input is over: 0, or -1 with t->error where that comes too early. (An archive without the
- * blocks that should be its end is taken, as tar(1) takes it.)
+ * Reports the end of the input. Returns 0, or -1 with t->error if the archive is truncated. An
+ * archive without the two zero blocks at its end is accepted, as tar(1) does.
  */
 int tar_read_finish(struct tar_read *t);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The headers of a tar archive: ustar, with a pax header before it where ustar does not do. Pure.
+ * Writes the headers of a tar archive: ustar, preceded by a pax header if a value does not fit into
+ * the ustar fields. No I/O.
  */
 #ifndef FS_TAR_WRITE_H
 #define FS_TAR_WRITE_H
@@ -10,12 +11,12 @@
 struct evbuffer;
 
 /*
- * Adds the header of an entry, whose contents and padding the caller adds. Names that are not
- * UTF-8 stand as they are.
+ * Adds the header of an entry; the caller adds the contents and the padding. Names that are not
+ * UTF-8 are written unchanged.
  */
 void tar_write_header(const struct tar_entry *entry, struct evbuffer *out);
 
-/* Adds what fills the last block of a file of this size. */
+/* Adds the padding that fills up the last block of a file of `size` bytes. */
 void tar_write_padding(uint64_t size, struct evbuffer *out);
 
 /* Adds the end of the archive. */
