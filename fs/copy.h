@@ -36,7 +36,7 @@ struct fs_copy {
 	enum fs_copy_state state;
 	bool is_tree;
 	struct fs_walk walk;
-	struct fs_dirs to;	      /* the directories that are written; the caller gives the top */
+	struct fs_dirs to;	      /* the directories that are written */
 	struct fs_copy_level *levels; /* one for each level of `to` */
 	size_t levels_capacity;
 	dev_t dev;

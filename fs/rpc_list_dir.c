@@ -2,9 +2,9 @@
 /*
  * filesystem.Filesystem/ListDir: the entries of a directory, to any depth.
  *
- * They are encoded as they are found, so that a large tree takes the memory of its answer and no
- * more. The work is done in slices: after each the loop accounts for the memory, and gives up where
- * the client has gone or the budget is spent.
+ * The worker encodes each entry when it finds it, so a large tree needs little memory beyond its
+ * answer. The work is done in slices: after each slice the loop charges the memory, and ends the
+ * call if the client has gone or the budget is used up.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -25,14 +25,14 @@
 #define SLICE_MS    50
 #define SLICE_BYTES (4u * 1024 * 1024)
 
-/* Entries between two looks at the clock. */
+/* The number of entries between two checks of the clock. */
 #define CLOCK_ENTRIES 64
 
 struct list_dir_call {
 	struct fs_rpc rpc;
-	char *requested; /* cleaned: what the entries' paths begin with */
-	char *resolved;	 /* owned by malloc: by which their links and metadata are found */
-	char *path[2];	 /* of the current entry, below each of the two */
+	char *requested; /* cleaned: the beginning of the paths that the answer shows */
+	char *resolved;	 /* from malloc: the beginning of the paths for links and metadata */
+	char *path[2];	 /* the current entry's path below each of the two */
 	size_t path_capacity[2];
 	uint32_t depth;
 	enum rpc_codec codec;
@@ -40,8 +40,8 @@ struct list_dir_call {
 	bool walking;
 	bool finished;
 	struct fs_walk walk;
-	unsigned long stand_turn; /* of the walk: whether the thread could go there was found out */
-	bool stands;		  /* it could: the current entry is found by its name alone */
+	unsigned long stand_turn; /* walk.turns when the thread last tried to enter the directory */
+	bool stands;		  /* it succeeded: the entry is read by its name alone */
 	struct arena entry_arena;
 	struct evbuffer *out;
 	struct codec_list list;
@@ -121,7 +121,7 @@ static void list_begin(struct list_dir_call *c)
 			 c->out);
 }
 
-/* The path of the current entry below `top`; the buffer `which` holds it. */
+/* Returns the path of the current entry below `top`, in the buffer path[which]. */
 static char *entry_path(struct list_dir_call *c, int which, const char *top)
 {
 	size_t top_bytes = strlen(top), bytes = strlen(c->walk.relative);
@@ -140,9 +140,9 @@ static char *entry_path(struct list_dir_call *c, int which, const char *top)
 }
 
 /*
- * Where the current entry's directory is open, for fs_entry_read_at. If possible the thread goes
- * there: of an entry's attributes the kernel tells (before Linux 6.13) by path alone, and to find
- * each by a long one takes longer than all else.
+ * Returns the current entry's directory, for fs_entry_read_at. If possible the thread enters the
+ * directory and AT_FDCWD is returned: before Linux 6.13 extended attributes can be read by path
+ * only (no getxattrat(2)), and resolving a long path for each entry dominates the cost.
  */
 static int list_dirfd(struct list_dir_call *c)
 {
@@ -156,8 +156,8 @@ static int list_dirfd(struct list_dir_call *c)
 }
 
 /*
- * Adds the current entry to the answer, and goes into it. One that has vanished is left out. A dead
- * mount is told by name and type, so that it does not hide the rest of the directory.
+ * Adds the current entry to the answer, and enters it. An entry that has vanished is left out. A
+ * dead mount appears with name and type only, and the rest of the directory is listed.
  */
 static void list_entry(struct list_dir_call *c)
 {

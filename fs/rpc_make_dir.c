@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* filesystem.Filesystem/MakeDir: a directory, and what is missing above it. */
+/* filesystem.Filesystem/MakeDir: makes a directory and its missing parents. */
 #include <errno.h>
 
 #include "fs/make_dirs.h"
@@ -35,7 +35,7 @@ static void make_dir_open(struct rpc_call *call, const ProtobufCMessage *message
 		fs_rpc_submit(&c->rpc, make_dir_run, make_dir_done);
 }
 
-/* Another was first: it is there. */
+/* The directory exists already, or another call made it first. */
 static void fail_exists(struct fs_rpc *rpc, const char *shown)
 {
 	error_set(&rpc->err, ERROR_ALREADY_EXISTS, "directory already exists: %s", shown);
@@ -59,7 +59,7 @@ static void make_dir_run(struct fs_rpc *rpc)
 				"error getting file info: stat %s", shown);
 	} else {
 		r = fs_make_dirs(c->path, rpc->user.uid, rpc->user.gid, &rpc->err, NULL);
-		/* Of several calls at once for one directory, one has made it. */
+		/* Another call has made the directory since the stat(2) above. */
 		if (r > 0)
 			fail_exists(rpc, shown);
 		else if (r == 0)

@@ -28,8 +28,8 @@
 enum move_state {
 	MOVE_RENAMING,
 	MOVE_COPYING,  /* across file systems: to a temporary name beside the destination */
-	MOVE_REMOVING, /* the copy is in its place, the source goes */
-	MOVE_UNDOING,  /* the copy failed and goes */
+	MOVE_REMOVING, /* the copy is in its place, the source is being removed */
+	MOVE_UNDOING,  /* the copy failed and is being removed */
 	MOVE_ENDED,
 };
 
@@ -41,7 +41,7 @@ struct move_call {
 	struct fs_entry entry;
 
 	/* Across file systems. */
-	int error; /* -errno, why the copy is given up */
+	int error; /* the -errno with which the copy failed */
 	char *to_dir, *to_name, *temp, *temp_path;
 	struct fs_copy copy;
 	struct fs_remove remove;
@@ -113,8 +113,8 @@ static void succeed(struct move_call *c)
 }
 
 /*
- * Renames, but never onto a directory, not even an empty one, which rename(2) would replace:
- * existing clients know that as an error. 0 or -errno.
+ * Renames. If the destination is a directory, fails with -EEXIST, although rename(2) would replace
+ * an empty one: existing clients expect the error. 0 or -errno.
  */
 static int move_path(const char *source, const char *destination)
 {
@@ -123,7 +123,7 @@ static int move_path(const char *source, const char *destination)
 	if (lstat(destination, &to) == 0 && S_ISDIR(to.st_mode)) {
 		if (lstat(source, &from) < 0)
 			return -errno;
-		/* Two names of one directory: a change of case where case does not count. */
+		/* Two names of one directory: a change of case on a case-insensitive file system. */
 		if (strcmp(source, destination) == 0 || from.st_dev != to.st_dev ||
 		    from.st_ino != to.st_ino)
 			return -EEXIST;
@@ -131,7 +131,7 @@ static int move_path(const char *source, const char *destination)
 	return rename(source, destination) < 0 ? -errno : 0;
 }
 
-/* Splits a path, without slashes at its end, at its last slash. In the arena. */
+/* Splits a path at its last slash, ignoring slashes at the end. The results are in the arena. */
 static void split(const char *path, struct arena *arena, char **ret_dir, char **ret_name)
 {
 	size_t n = strlen(path);
@@ -159,7 +159,7 @@ static int begin_copy(struct move_call *c)
 	split(c->destination, arena, &c->to_dir, &c->to_name);
 	if (lstat(c->source, &source) < 0)
 		return -errno;
-	/* rename(2) would say so at the end. */
+	/* The rename(2) of the complete copy would fail with this error. */
 	if (S_ISDIR(source.st_mode) && lstat(c->destination, &old) == 0)
 		return -ENOTDIR;
 	from = open(from_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);

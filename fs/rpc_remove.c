@@ -2,8 +2,8 @@
 /*
  * filesystem.Filesystem/Remove: a file, or a directory with everything in it.
  *
- * In steps of FS_REMOVE_STEP_MS, so that the removal of a large tree takes turns with other work.
- * It goes on to its end when the client has gone, for half a tree is what nobody asked for.
+ * The worker removes in steps of FS_REMOVE_STEP_MS, so a large tree takes turns with other work.
+ * The removal continues after the client has gone: nobody asked for half a tree.
  */
 #include "fs/remove.h"
 #include "fs/service_impl.h"

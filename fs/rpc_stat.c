@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* filesystem.Filesystem/Stat: what is at a path. */
+/* filesystem.Filesystem/Stat: the EntryInfo of a path. */
 #include "fs/service_impl.h"
 
 struct stat_call {

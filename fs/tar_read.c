@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-/* What may be known of an entry beforehand is forgotten behind it. */
+/* Drops the values that extended headers gave for the entry that has ended. */
 static void forget_extensions(struct tar_read *t)
 {
 	free(t->name);
@@ -32,8 +32,8 @@ static enum tar_read_event fail(struct tar_read *t, const char *error)
 /* ---- numbers ---- */
 
 /*
- * A number of a header: octal, with blanks before it and behind; or, where its first bit is set,
- * big-endian binary (GNU), of which negative ones are refused. False: none, or too large.
+ * Parses a number in a header: octal text with blanks around it or, if the first bit is set, a
+ * big-endian binary number (GNU). Returns false if it is no number, negative or too large.
  */
 static bool parse_number(const char *field, size_t n, uint64_t *ret)
 {
@@ -61,7 +61,7 @@ static bool parse_number(const char *field, size_t n, uint64_t *ret)
 	return p == end || *p == ' ' || *p == '\0';
 }
 
-/* Digits up to `end`. False: none, another character, or too large. */
+/* Parses digits up to `end`. Returns false for no digit, another character, or overflow. */
 static bool parse_decimal(const char *p, const char *end, uint64_t *ret)
 {
 	uint64_t value = 0;
@@ -77,7 +77,7 @@ static bool parse_decimal(const char *p, const char *end, uint64_t *ret)
 	return true;
 }
 
-/* A time of pax: seconds, perhaps negative, perhaps with a fraction. */
+/* Parses a time of a pax record: seconds, with an optional sign and fraction. */
 static bool parse_time(const char *p, const char *end, int64_t *ret_s, uint32_t *ret_ns)
 {
 	bool negative = p < end && *p == '-';
@@ -111,7 +111,7 @@ static bool is_key(const char *key, size_t n, const char *wanted)
 	return strlen(wanted) == n && memcmp(key, wanted, n) == 0;
 }
 
-/* Keeps a name; an empty one counts as none. False: a NUL is in it. */
+/* Stores a name, or NULL if it is empty. Returns false if the name contains a NUL. */
 static bool keep_name(char **name, const char *p, size_t n)
 {
 	if (memchr(p, '\0', n))
@@ -121,7 +121,7 @@ static bool keep_name(char **name, const char *p, size_t n)
 	return true;
 }
 
-/* One record of a pax header; NULL, or what is wrong with it. */
+/* Evaluates one record of a pax header. Returns NULL, or the reason why it is invalid. */
 static const char *take_record(struct tar_read *t, const char *key, size_t key_bytes,
 			       const char *value, const char *end)
 {
@@ -144,7 +144,7 @@ static const char *take_record(struct tar_read *t, const char *key, size_t key_b
 	return NULL;
 }
 
-/* The records of a pax header: "LENGTH KEY=VALUE\n" each. NULL, or what is wrong with them. */
+/* Evaluates a pax header: records "LENGTH KEY=VALUE\n". Returns NULL, or why it is invalid. */
 static const char *take_pax(struct tar_read *t)
 {
 	const char *p = t->extension, *end = p + t->extension_bytes, *key, *value, *wrong;
@@ -167,7 +167,7 @@ static const char *take_pax(struct tar_read *t)
 	return NULL;
 }
 
-/* The contents of a header for the next entry are complete. NULL, or what is wrong with them. */
+/* Evaluates a complete extended header. Returns NULL, or the reason why it is invalid. */
 static const char *take_extension(struct tar_read *t)
 {
 	char **name = t->extension_type == TAR_GNU_NAME ? &t->name : &t->link;
@@ -191,7 +191,7 @@ static bool is_zero(const struct tar_header *header)
 	return p[0] == '\0' && memcmp(p, p + 1, TAR_BLOCK_BYTES - 1) == 0;
 }
 
-/* Some old writers added the bytes up as signed ones. */
+/* The checksum of some old writers, which added the bytes as signed values. */
 static unsigned signed_checksum(const struct tar_header *header)
 {
 	const signed char *p = (const signed char *)header;
@@ -212,7 +212,7 @@ static bool checksum_is_right(const struct tar_header *header)
 	       (sum == tar_checksum(header) || sum == signed_checksum(header));
 }
 
-/* The name of a header: with the prefix that ustar has, and GNU's old format uses otherwise. */
+/* Returns a header's name. ustar has a prefix; GNU's old format uses that field otherwise. */
 static const char *join_name(struct tar_read *t)
 {
 	const struct tar_header *h = &t->header;
@@ -243,7 +243,7 @@ static bool has_contents(char type)
 	       type == TAR_GNU_NAME || type == TAR_GNU_LINK || type == TAR_GNU_VOLUME;
 }
 
-/* The type, the older spellings of which are made the usual one. */
+/* Returns the type of an entry, with older spellings replaced by the present ones. */
 static char normal_type(const char *name, char type)
 {
 	size_t n = strlen(name);
@@ -254,7 +254,7 @@ static char normal_type(const char *name, char type)
 	return n && name[n - 1] == '/' ? TAR_DIRECTORY : TAR_FILE;
 }
 
-/* Fills t->entry. NULL, or what is wrong with the header. */
+/* Fills t->entry. Returns NULL, or the reason why the header is invalid. */
 static const char *fill_entry(struct tar_read *t)
 {
 	const struct tar_header *h = &t->header;
@@ -274,7 +274,7 @@ static const char *fill_entry(struct tar_read *t)
 		e->size = t->size;
 	if (!has_contents(e->type))
 		e->size = 0;
-	/* A time before 1970 is a negative number, and not worth refusing an archive for. */
+	/* An invalid time (a negative one, before 1970) is taken as 0: the archive is accepted. */
 	if (t->has_mtime) {
 		e->mtime_s = t->mtime_s;
 		e->mtime_ns = t->mtime_ns;
@@ -292,7 +292,7 @@ static const char *fill_entry(struct tar_read *t)
 	return NULL;
 }
 
-/* A header of the next entry, or one that says nothing to us: its contents come. */
+/* Begins the contents of an extended header, or of a header that is ignored. */
 static enum tar_read_event begin_extension(struct tar_read *t, char type)
 {
 	uint64_t size;
@@ -313,7 +313,7 @@ static enum tar_read_event begin_extension(struct tar_read *t, char type)
 	return TAR_READ_MORE;
 }
 
-/* A header is complete. TAR_READ_MORE: no event. */
+/* Evaluates a complete header. Returns TAR_READ_MORE if there is no event. */
 static enum tar_read_event take_header(struct tar_read *t)
 {
 	const char *wrong;
@@ -344,7 +344,7 @@ static enum tar_read_event take_header(struct tar_read *t)
 
 /* ---- the input ---- */
 
-/* How much of the input belongs to what is `left`. */
+/* Takes up to `left` bytes from the input. Returns their number. */
 static size_t take_left(struct tar_read *t, const char **p, size_t *n)
 {
 	size_t bytes = *n < t->left ? *n : (size_t)t->left;
@@ -366,7 +366,7 @@ static void take_padding(struct tar_read *t, const char **p, size_t *n)
 		t->state = TAR_STATE_HEADER;
 }
 
-/* Gathers a header. TAR_READ_MORE: it is not complete, or no event. */
+/* Gathers a header. Returns TAR_READ_MORE if it is incomplete or there is no event. */
 static enum tar_read_event gather_header(struct tar_read *t, const char **p, size_t *n)
 {
 	size_t bytes = TAR_BLOCK_BYTES - t->header_bytes;
@@ -409,7 +409,7 @@ static enum tar_read_event take_data(struct tar_read *t, const char **p, size_t 
 	return t->data_bytes ? TAR_READ_DATA : TAR_READ_MORE;
 }
 
-/* One step. TAR_READ_MORE: no event yet. */
+/* Makes one step in the current state. Returns TAR_READ_MORE if there is no event yet. */
 static enum tar_read_event step(struct tar_read *t, const char **p, size_t *n)
 {
 	switch (t->state) {

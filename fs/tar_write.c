@@ -11,13 +11,13 @@
 
 static const char zeros[2 * TAR_BLOCK_BYTES];
 
-/* The records of a pax header, as they are put together. */
+/* The records of a pax header that is being built. */
 struct pax {
 	struct arena arena;
 	struct evbuffer *text;
 };
 
-/* Adds "LENGTH KEY=VALUE\n", of which LENGTH counts its own digits. */
+/* Adds the record "LENGTH KEY=VALUE\n". LENGTH includes its own digits. */
 static void put_record(struct pax *pax, const char *key, const char *value)
 {
 	size_t bytes = strlen(key) + strlen(value) + 3, digits = 1, limit = 10;
@@ -31,7 +31,7 @@ static void put_record(struct pax *pax, const char *key, const char *value)
 	evbuffer_add_printf(pax->text, "%zu %s=%s\n", bytes + digits, key, value);
 }
 
-/* Puts a number in its field as octal text; where it does not fit, in a record. */
+/* Writes a number to its field as octal text; to a record if it does not fit. */
 static void put_number(struct pax *pax, char *field, size_t n, uint64_t value, const char *key)
 {
 	char text[24];
@@ -45,7 +45,7 @@ static void put_number(struct pax *pax, char *field, size_t n, uint64_t value, c
 	put_record(pax, key, arena_printf(&pax->arena, "%" PRIu64, value));
 }
 
-/* Puts a name in its field; where it does not fit, in a record. */
+/* Writes a name to its field; to a record if it does not fit. */
 static void put_name(struct pax *pax, char *field, size_t n, const char *name, const char *key)
 {
 	size_t length = strlen(name);
@@ -55,7 +55,10 @@ static void put_name(struct pax *pax, char *field, size_t n, const char *name, c
 		put_record(pax, key, name);
 }
 
-/* The time of the last change, with its fraction where it has one and is no time before 1970. */
+/*
+ * Writes the time of the last change. A fraction, or a time before 1970, needs a pax record; a time
+ * before 1970 loses its fraction.
+ */
 static void put_mtime(struct pax *pax, struct tar_header *h, const struct tar_entry *e)
 {
 	bool before = e->mtime_s < 0;
@@ -72,7 +75,7 @@ static void put_checksum(struct tar_header *h)
 {
 	char text[8];
 
-	/* Six digits, a NUL, and the blank that has been there while it was summed up. */
+	/* The field is six digits, a NUL and a blank. */
 	snprintf(text, sizeof(text), "%06o", tar_checksum(h));
 	memcpy(h->checksum, text, 7);
 	h->checksum[7] = ' ';

@@ -17,7 +17,7 @@
 #include "fs/create.h"
 #include "fs/text.h"
 
-/* So often a look-up is tried that renames elsewhere disturb. */
+/* The maximum number of attempts at an openat2(2) that concurrent renames disturb (EAGAIN). */
 #define BENEATH_TRIES 100
 
 void fs_untar_init(struct fs_untar *u, int top, uid_t uid, gid_t gid, struct error *err)
@@ -41,16 +41,16 @@ void fs_untar_clear(struct fs_untar *u)
 	arena_clear(&u->arena);
 }
 
-/* ---- what is wrong ---- */
+/* ---- errors ---- */
 
-/* The archive is to blame. */
+/* Fails because of the archive (400). */
 static int refuse(struct fs_untar *u, const char *why)
 {
 	return error_set(u->err, ERROR_INVALID_ARGUMENT, "cannot unpack '%s': %s",
 			 fs_text(u->reader.entry.name, &u->arena), why);
 }
 
-/* A system call failed, which may be the archive's doing or not. */
+/* Fails because of a system call; errno decides whether the archive is at fault. */
 static int fail(struct fs_untar *u, int errnum, const char *what)
 {
 	switch (errnum < 0 ? -errnum : errnum) {
@@ -94,8 +94,8 @@ static int open_beneath(int top, const char *path, uint64_t flags, uint64_t reso
 }
 
 /*
- * The name without ".", double and trailing slashes, in the arena; "" for the top itself. NULL: it
- * is absolute, or goes up.
+ * Returns the name without ".", double and trailing slashes, in the arena; "" for the top itself;
+ * NULL if the name is absolute or contains "..".
  */
 static char *clean_name(struct fs_untar *u, const char *name)
 {
@@ -136,7 +136,7 @@ static int make_missing(struct fs_untar *u, char *path)
 			*slash = '/';
 		if (r < 0 && r != -EEXIST)
 			return r;
-		/* By its whole path, for a link on the way may lead elsewhere inside the top. */
+		/* Opened by the whole path: a link in it may lead elsewhere inside the top. */
 		fd_close(&at);
 		if (slash)
 			*slash = '\0';
@@ -160,7 +160,7 @@ static int find_parent(struct fs_untar *u, const char *path)
 	return u->parent < 0 ? u->parent : 0;
 }
 
-/* The same, unless it is the last entry's; makes it where it is missing. 0 or -errno. */
+/* Opens or makes an entry's directory; keeps the last one if it is the same. 0 or -errno. */
 static int open_parent(struct fs_untar *u, const char *path)
 {
 	char *copy;
@@ -181,7 +181,7 @@ static int open_parent(struct fs_untar *u, const char *path)
 	return r;
 }
 
-/* Opens an entry's directory. Returns its last element, "" for the top, NULL after a failure. */
+/* Opens an entry's directory. Returns the name in it, "" for the top, NULL after a failure. */
 static const char *begin(struct fs_untar *u, const struct tar_entry *e)
 {
 	char *path = clean_name(u, e->name), *slash;
@@ -204,7 +204,7 @@ static const char *begin(struct fs_untar *u, const struct tar_entry *e)
 	return slash ? slash + 1 : path;
 }
 
-/* Takes away what is in an entry's place, unless it is a directory. */
+/* Removes the existing file of an entry's name, unless it is a directory. */
 static int clear_place(struct fs_untar *u, const char *name)
 {
 	if (unlinkat(u->parent, name, 0) < 0 && errno != ENOENT)
@@ -214,7 +214,7 @@ static int clear_place(struct fs_untar *u, const char *name)
 
 /* ---- links ---- */
 
-/* Whether a symbolic link in the open directory stays inside: see the header. */
+/* Returns true if a symbolic link in `parent` stays inside the top: the rule of fs/untar.h. */
 static bool target_is_inside(const struct fs_untar *u, const char *target)
 {
 	size_t depth = *u->parent_path ? 1 : 0, up = 0, n;
@@ -251,8 +251,8 @@ static int make_symlink(struct fs_untar *u, const char *name, const struct tar_e
 }
 
 /*
- * A further name of a file. Of no symbolic link: it would say something else from another
- * directory.
+ * Makes a hard link. A hard link to a symbolic link is refused: a relative target means another
+ * file from another directory.
  */
 static int make_hard_link(struct fs_untar *u, const char *name, const struct tar_entry *e)
 {
@@ -269,7 +269,7 @@ static int make_hard_link(struct fs_untar *u, const char *name, const struct tar
 		return fail(u, fd < 0 ? fd : errno, "finding what it links to");
 	if (!S_ISREG(st.st_mode))
 		return refuse(u, "it is a link to what is no file");
-	/* A link to itself, or to another name of the same file: nothing is to be replaced. */
+	/* The name exists and is the same file already: nothing to do. */
 	if (fstatat(u->parent, name, &old, AT_SYMLINK_NOFOLLOW) == 0 && old.st_dev == st.st_dev &&
 	    old.st_ino == st.st_ino)
 		return 0;
@@ -281,9 +281,9 @@ static int make_hard_link(struct fs_untar *u, const char *name, const struct tar
 	return 0;
 }
 
-/* ---- the rest ---- */
+/* ---- other types ---- */
 
-/* A directory; one that is there stays as it is. */
+/* Makes a directory; an existing one is not changed. */
 static int make_directory(struct fs_untar *u, const char *name, const struct tar_entry *e)
 {
 	FD_AUTO int fd = -1;
@@ -296,7 +296,7 @@ static int make_directory(struct fs_untar *u, const char *name, const struct tar
 		fd = openat(u->parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd >= 0)
 			return 0;
-		/* A link to a directory inside serves as well. */
+		/* A link to a directory inside the top is accepted in its place. */
 		fd = open_beneath(u->parent, name, O_PATH | O_DIRECTORY, 0);
 		return fd < 0 ? refuse(u, "what should be a directory is none") : 0;
 	}
@@ -371,7 +371,7 @@ static int end_entry(struct fs_untar *u)
 	if (u->fd >= 0) {
 		if (fchmod(u->fd, e->mode & 0777) < 0 || futimens(u->fd, times) < 0)
 			return fail(u, errno, "setting mode and time");
-		/* Over NFS it is the close that says whether there was space. */
+		/* NFS reports a lack of space at close(2). */
 		if (close(fd_take(&u->fd)) < 0 && errno != EINTR)
 			return fail(u, errno, "writing");
 	}

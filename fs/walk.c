@@ -12,17 +12,17 @@
 
 #define BUFFER_BYTES (64 * 1024)
 
-/* The names of one directory: in `text` each is a byte of type, the name, a NUL. */
+/* The names of one directory. `text` has for each a byte for its type, the name, and a NUL. */
 struct fs_walk_names {
 	char *text;
 	size_t n, capacity;
-	uint32_t *order; /* where in `text`, sorted */
+	uint32_t *order; /* offsets in `text`, sorted by name */
 	size_t count, order_capacity;
 	size_t next;
-	size_t path_bytes; /* of the directory's path, its slash included */
+	size_t path_bytes; /* length of the directory's path with its slash */
 };
 
-/* A directory's names may take this much: more is no directory that a listing can answer. */
+/* The limit for the names of one directory (offsets are uint32_t); beyond it -EFBIG. */
 #define NAMES_MAX_BYTES (UINT32_MAX / 2)
 
 static struct fs_walk_names *last_names(struct fs_walk *walk)
@@ -35,7 +35,7 @@ static size_t names_bytes(const struct fs_walk_names *names)
 	return names->capacity + names->order_capacity * sizeof(*names->order);
 }
 
-/* Begins with the names of the directory that was put on top. */
+/* Begins to read the names of the directory that was just entered. */
 static void begin_names(struct fs_walk *walk, size_t path_bytes)
 {
 	if (walk->dirs.n > walk->names_capacity) {
@@ -109,7 +109,7 @@ static int name_order(const void *a, const void *b, void *text)
 	return strcmp((char *)text + *x + 1, (char *)text + *y + 1);
 }
 
-/* Adds what one getdents64 gave. */
+/* Adds the n bytes of entries in `buffer`. */
 static void add_buffer(struct fs_walk *walk, size_t n)
 {
 	struct fs_walk_names *names = last_names(walk);
@@ -126,8 +126,8 @@ static void add_buffer(struct fs_walk *walk, size_t n)
 }
 
 /*
- * Reads names until the directory's end (FS_WALK_ENTRY: go on), or until it is time for a pause.
- * A directory that was removed meanwhile ends early (-ENOENT).
+ * Reads names. Returns FS_WALK_ENTRY at the directory's end, FS_WALK_PAUSE after
+ * FS_WALK_READ_BYTES, or FS_WALK_ERROR. A directory that was removed meanwhile (ENOENT) ends early.
  */
 static enum fs_walk_event read_names(struct fs_walk *walk)
 {
