@@ -266,7 +266,9 @@ static enum kill_scope safe_scope(const struct pty_service *svc, const Handover_
 	return scope;
 }
 
-/* Whether the pid is a child of this daemon, alive or a zombie: the state could name any process. */
+/*
+ * Whether the pid is a child of this daemon, alive or a zombie: the state could name any process.
+ */
 static bool is_child(pid_t pid)
 {
 	siginfo_t info;

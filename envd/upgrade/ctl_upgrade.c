@@ -327,8 +327,9 @@ static int check_program(struct upgrade *u)
 }
 
 /*
- * Opened before the freeze, so that the write after the freeze needs no new file. The file is always
- * a new one: a FIFO at this path would block the worker, and an old file may be open elsewhere.
+ * Opened before the freeze, so that the write after the freeze needs no new file. The file is
+ * always a new one: a FIFO at this path would block the worker, and an old file may be open
+ * elsewhere.
  */
 static int open_blob(struct upgrade *u)
 {
