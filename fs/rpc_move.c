@@ -123,7 +123,7 @@ static int move_path(const char *source, const char *destination)
 	if (lstat(destination, &to) == 0 && S_ISDIR(to.st_mode)) {
 		if (lstat(source, &from) < 0)
 			return -errno;
-		/* Two names of one directory: a change of case on a case-insensitive file system. */
+		/* Names of one directory that differ in case, on a case-insensitive file system. */
 		if (strcmp(source, destination) == 0 || from.st_dev != to.st_dev ||
 		    from.st_ino != to.st_ino)
 			return -EEXIST;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files put one behind the other, in the kernel where it can: the work of /files/compose. On a
- * worker.
+ * Concatenates files for /files/compose, with copies inside the kernel if possible. On a worker.
  */
 #ifndef FS_HTTP_CONCAT_H
 #define FS_HTTP_CONCAT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The media type of a file (compatibility/details 33): by its extension, else by how it begins.
+ * Finds the media type of a file (compatibility/details 33): by its extension, else by its content.
  */
 #ifndef FS_HTTP_CONTENT_TYPE_H
 #define FS_HTTP_CONTENT_TYPE_H
@@ -10,26 +10,29 @@
 
 #include "base/arena.h"
 
-/* So much of a file's beginning decides. */
+/* The number of bytes at the beginning of a file that fs_type_by_content examines. */
 #define FS_SNIFF_BYTES 512
 
 /*
- * By the extension of the path's last element, from the system's globs2 or mime.types files (read
- * on a worker, and remembered), with "; charset=utf-8" for text. In the arena; NULL for none that
- * is known.
+ * Finds the type by the path's extension in the system's globs2 or mime.types files, and adds
+ * "; charset=utf-8" for text. Returns the type in the arena, or NULL if it is unknown. Reads the
+ * files at the first call, so it runs on a worker.
  */
 const char *fs_type_by_extension(const char *path, struct arena *arena);
 
 /*
- * The same without touching a file: true where *ret is known (NULL is an answer), false where
- * fs_type_by_extension has to look. For the loop.
+ * Does the same without reading a file, for the loop. Returns true and sets *ret (NULL: unknown
+ * type), or returns false if fs_type_by_extension must be called on a worker.
  */
 bool fs_type_by_extension_cached(const char *path, struct arena *arena, const char **ret);
 
-/* By content: mimesniff.spec.whatwg.org. Static text, never NULL. Pure. */
+/* Finds the type by content (mimesniff.spec.whatwg.org). Static text, never NULL. No I/O. */
 const char *fs_type_by_content(const void *data, size_t n);
 
-/* Other files than the system's, for tests; NULL-ended lists. NULL: the system's. Forgets all. */
+/*
+ * For tests: sets the files to read, as lists that end in NULL. A list that is NULL stands for the
+ * system's files. Clears the cache.
+ */
 void fs_type_set_files(const char *const *globs, const char *const *types);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Content-Disposition of a download. (That of an upload's parts is read by
- * rpc/http/header_value.h.)
+ * Formats the Content-Disposition of a download. (rpc/http/header_value.h parses the field in the
+ * parts of an upload.)
  */
 #ifndef FS_HTTP_DISPOSITION_H
 #define FS_HTTP_DISPOSITION_H
@@ -9,8 +9,8 @@
 #include "base/arena.h"
 
 /*
- * `inline; filename=…`: the name as it is where it is a token, quoted where it is printable ASCII,
- * else in the form of RFC 2231 and RFC 8187 (`filename*=utf-8''…`), byte by byte. In the arena.
+ * Returns `inline; filename=…` in the arena. A name that is a token is unchanged; other printable
+ * ASCII is quoted; any other name is percent-encoded as in RFC 8187 (`filename*=utf-8''…`).
  */
 char *fs_disposition_format(const char *name, struct arena *arena);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What uploads that run at the same time must not do to one another. On workers.
+ * Keeps uploads that run at the same time from mixing their bytes, and makes the check of a
+ * condition and the write that follows one step. On workers.
  */
 #ifndef FS_HTTP_EXCLUSION_H
 #define FS_HTTP_EXCLUSION_H
@@ -10,7 +11,7 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 
-/* An upload that writes to a file in place. All zero: registered nowhere. */
+/* An upload that writes to a file in place. A writer that is all zero is not registered. */
 struct fs_writer {
 	bool registered;
 	dev_t dev;
@@ -27,9 +28,9 @@ bool fs_writer_begin(struct fs_writer *writer, const struct stat *st);
 void fs_writer_end(struct fs_writer *writer);
 
 /*
- * The lock that is held while If-Match and If-None-Match are checked and acted on. There is one for
- * each of a few groups of file systems, so that a dead mount holds up the conditional uploads of
- * its group only. Borrowed, static.
+ * Returns the lock to hold from the check of If-Match or If-None-Match until the file is changed.
+ * Each lock serves one group of file systems, so a dead mount blocks the conditional uploads of its
+ * own group only. Borrowed, static.
  */
 pthread_mutex_t *fs_condition_lock(int fd);
 

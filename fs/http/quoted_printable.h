@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decodes quoted-printable (RFC 2045 section 6.7) piece by piece. It is here because the reference
- * decodes a part of a form that says `Content-Transfer-Encoding: quoted-printable`
- * (compatibility/details 44): without it such a file would be stored encoded. The rules are the
- * reference's: LF ends a line, a '=' without two hexadecimal digits stands for itself, and bytes
- * from 0x80 on are copied.
+ * Decodes quoted-printable (RFC 2045 section 6.7) in pieces, for parts of a form with
+ * `Content-Transfer-Encoding: quoted-printable`: the reference decodes them (compatibility/details
+ * 44). The rules are the reference's: LF ends a line, a '=' without two hexadecimal digits stands
+ * for itself, and bytes from 0x80 on are copied.
  */
 #ifndef FS_HTTP_QUOTED_PRINTABLE_H
 #define FS_HTTP_QUOTED_PRINTABLE_H

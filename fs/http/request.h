@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the endpoints below /files share: the parameters of the query, the check of token and
- * signature, the user, and error answers. Everything runs on the loop, except fs_resolve, which
- * any thread may call.
+ * Shared by the endpoints below /files: the query's parameters, the check of token and signature,
+ * the user, and error answers. Any thread may call fs_resolve; the rest runs on the loop.
  */
 #ifndef FS_HTTP_REQUEST_H
 #define FS_HTTP_REQUEST_H
@@ -19,40 +18,40 @@ struct fs_service;
 struct stream;
 
 /*
- * The HTTP status of an error below /files. Codes have the meaning of error_http_status() but for
- * these: ERROR_UNIMPLEMENTED is 406 (no coding that the client accepts),
- * ERROR_FAILED_PRECONDITION 412, ERROR_OUT_OF_RANGE 416, ERROR_RESOURCE_EXHAUSTED 507.
+ * Returns the HTTP status of an error below /files. It is error_http_status(), except for:
+ * ERROR_UNIMPLEMENTED is 406 (no coding that the client accepts), ERROR_FAILED_PRECONDITION 412,
+ * ERROR_OUT_OF_RANGE 416, ERROR_RESOURCE_EXHAUSTED 507.
  */
 unsigned fs_error_status(enum error_code code);
 
 /* Answers with the status of err->code and its message as JSON. */
 void fs_reply_error(struct stream *s, const struct error *err);
 
-/* An answer in plain text, with a newline: how parameters and ranges are refused. */
+/* Answers in plain text with a newline: for invalid parameters and ranges. */
 void fs_reply_text(struct stream *s, unsigned status, const char *text);
 
 /* The request. Its strings lie in the stream's arena. */
 struct fs_request {
 	struct stream *stream;
 	struct fs_service *svc;
-	const char *path; /* as in the query, decoded; NULL where there is none */
+	const char *path; /* from the query, decoded; NULL if absent */
 	size_t path_bytes;
 	const char *username;
 	const char *signature;
 	const char *expiration; /* decimal, as it is signed */
 	int64_t expiration_s;
 	bool tar;	  /* format=tar: the path is a directory, the body an archive */
-	bool gzip;	  /* gzip=1: of such an archive, which is compressed */
-	struct user user; /* fs_request_user; in the arena given there */
+	bool gzip;	  /* gzip=1: the archive is compressed */
+	struct user user; /* set by fs_request_user; in the arena passed to it */
 };
 
-/* Reads the query. False: answered with 400. Borrows. */
+/* Parses the query. Borrows `s` and `svc`. Returns false if it has answered with 400. */
 bool fs_request_init(struct fs_request *r, struct stream *s, struct fs_service *svc);
 
-/* Checks token and signature for "read" or "write". False: answered with 401. */
+/* Checks token and signature for "read" or "write". Returns false if it has answered with 401. */
 bool fs_request_authorise(struct fs_request *r, const char *operation);
 
-/* Finds the user that the query names, or the default one. False: answered with 401. */
+/* Finds the query's user, or the default user. Returns false if it has answered with 401. */
 bool fs_request_user(struct fs_request *r, struct arena *arena);
 
 /*

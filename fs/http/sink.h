@@ -29,7 +29,7 @@ struct fs_sink {
 	 */
 	int (*take)(struct fs_sink *sink, struct evbuffer *piece, bool last);
 	/*
-	 * Everything was taken, or `take` returned -1: answer and free. On the loop; the last call.
+	 * `take` has taken the whole body or returned -1: answer and free. On the loop; last call.
 	 */
 	void (*done)(struct fs_sink *sink);
 	/*
@@ -43,8 +43,8 @@ struct fs_sink {
 	struct workers *workers;
 	struct evbuffer *gathered;
 	struct evbuffer *piece;	   /* belongs to the worker while `busy` */
-	struct body_loan loan;	   /* as well */
-	struct budget_share share; /* of the pieces, and of what a worker reads */
+	struct body_loan loan;	   /* belongs to the worker while `busy` */
+	struct budget_share share; /* charges the pieces and the worker's own reads */
 	size_t submitted_bytes;
 	bool short_of_room; /* the budget refused the last charge */
 	int result;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A response body that a worker makes piece by piece: gzip of a file, a file without a size, a tar
- * stream. While one piece is on its way to the client the next is made; no more.
+ * Sends a response body that a worker makes in pieces: gzip of a file, a file without a size, a tar
+ * stream. While the loop sends one piece, the worker makes the next one; it works no further ahead.
  */
 #ifndef FS_HTTP_SOURCE_H
 #define FS_HTTP_SOURCE_H
@@ -13,35 +13,35 @@
 struct evbuffer;
 struct stream;
 
-/* About so much is one piece. */
+/* The approximate size of a piece. */
 #define FS_SOURCE_PIECE_BYTES (128 * 1024)
 
 struct fs_source {
 	/*
-	 * Adds the next piece to `out`; on a worker. 1: more to come, 0: that was all, or -errno.
+	 * Adds the next piece to `out`; on a worker. Returns 1 if more follows, 0 at the end, or
+	 * -errno.
 	 */
 	int (*fill)(struct fs_source *src, struct evbuffer *out);
 	/*
-	 * Whether it may go on, after each piece; on the loop. False: the response is broken off.
-	 * May be NULL.
+	 * Called after each piece, on the loop. Returns false to abort the response. May be NULL.
 	 */
 	bool (*admit)(struct fs_source *src);
-	/* The end, good or bad; the last call. On the loop. Frees what belongs to the source. */
+	/* Frees the source's memory, after success or failure. On the loop; the last call. */
 	void (*release)(struct fs_source *src);
 
-	/* The rest is the source's own. */
+	/* The fields below are private. */
 	struct work work;
 	struct stream *stream;
 	struct workers *workers;
 	struct evbuffer *out;
 	int result; /* of the last fill */
 	bool busy;
-	bool full; /* the stream takes no more for now */
+	bool full; /* the stream accepts no more until its next writable event */
 };
 
 /*
- * Begins, once the response's head was sent (without a length). Becomes the stream's handler; the
- * caller has set fill and release, and everything else is zero.
+ * Begins, and becomes the stream's handler. The caller has sent the response's head without a
+ * length, and has set fill and release (and admit); all other fields are zero.
  */
 void fs_source_start(struct fs_source *src, struct stream *s, struct workers *workers);
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A directory as a tar archive, made piece by piece: names in lexical order, links as links,
- * devices and FIFOs as what they are; sockets, and what lies on the kernel's own file systems below
- * the directory, are left out. A file that is shorter by the time it is read ends the archive
- * early.
+ * Sends a directory as a tar archive, made in pieces. Names are in byte order; links, devices and
+ * FIFOs keep their type. Sockets, and the kernel's own file systems (/proc …) below the directory,
+ * are left out. If a file shrinks before it is read to its end, the archive is aborted.
  */
 #ifndef FS_HTTP_TAR_SOURCE_H
 #define FS_HTTP_TAR_SOURCE_H
@@ -14,8 +13,8 @@ struct context;
 struct stream;
 
 /*
- * Sends the directory, once the response's head was sent, without a length; `gzip`: compressed.
- * Takes fd.
+ * Begins to send the directory `fd`, and takes ownership of fd. The caller has sent the response's
+ * head without a length. `gzip`: compresses the archive.
  */
 void fs_tar_source_start(struct stream *s, struct context *context, int fd, bool gzip);
 

@@ -4,12 +4,14 @@
  *
  *	fs_target_open → fs_target_write … → fs_target_finish → fs_target_close
  *
- * fs_target_close alone follows if an error or the client ends the upload early. By default the
- * file is written in place: an existing file is truncated first, and keeps what was written when
- * the upload fails; a file that the upload created is removed then, unless it was a part
- * (Content-Range). An atomic target is written beside the file and takes its place at the end
- * (fs/http/atomic.h). If another upload writes to the same file already, an upload in place is
- * written beside it as well: the one that ends last wins, and their bytes do not mix.
+ * If an error or the client ends the upload early, the caller skips fs_target_finish.
+ *
+ * By default the file is written in place: an existing file is truncated first. If the upload
+ * fails, an existing file keeps the bytes written until then; a file that the upload created is
+ * removed, unless the upload was a part (Content-Range). An atomic target is written to a new file
+ * that replaces the old one at the end (fs/http/atomic.h). If another upload writes to the same
+ * file in place, this upload is written to a new file as well: the upload that ends last wins, and
+ * the bytes of the two do not mix.
  */
 #ifndef FS_HTTP_TARGET_H
 #define FS_HTTP_TARGET_H
@@ -28,7 +30,7 @@
 struct evbuffer;
 struct fs_atomic;
 
-/* How a file is to be written; what a request asks for. Borrowed. */
+/* How the request wants the file to be written. Borrowed. */
 struct fs_target_options {
 	uid_t uid;
 	gid_t gid;
@@ -37,7 +39,7 @@ struct fs_target_options {
 	bool keep_owner;	   /* an existing file is not given to the user */
 	bool sync;		   /* file and directory are on the disk before the answer */
 	const char *if_match;	   /* NULL: no condition */
-	const char *if_none_match; /* the same */
+	const char *if_none_match; /* NULL: no condition */
 	bool has_range;		   /* write this part only; not together with `atomic` */
 	struct fs_content_range range;
 };
@@ -45,9 +47,9 @@ struct fs_target_options {
 enum fs_target_state {
 	FS_TARGET_CLOSED,   /* not open, or closed */
 	FS_TARGET_IN_PLACE, /* an existing file is written */
-	FS_TARGET_CREATED,  /* a file that this upload created is written, in its place */
-	FS_TARGET_BESIDE,   /* a new file is written that will replace the one in its place */
-	FS_TARGET_FINISHED, /* the file is as the client wanted it */
+	FS_TARGET_CREATED,  /* a file that this upload created is written in place */
+	FS_TARGET_BESIDE,   /* a new file is written that replaces the old one at the end */
+	FS_TARGET_FINISHED, /* fs_target_finish has succeeded */
 };
 
 struct fs_target {
@@ -57,27 +59,28 @@ struct fs_target {
 	int fd; /* -1: not open */
 	uint64_t written;
 	bool is_new;		  /* the file has no metadata yet */
-	int64_t size;		  /* of the existing file, if a range did not fit; else -1 */
-	struct fs_place place;	  /* of a file that was created */
-	struct fs_writer writer;  /* of a file that is written in place */
-	struct fs_atomic *atomic; /* of a file that is written beside */
+	int64_t size;		  /* size of the existing file if a range did not fit; else -1 */
+	struct fs_place place;	  /* FS_TARGET_CREATED */
+	struct fs_writer writer;  /* for a file that is written in place */
+	struct fs_atomic *atomic; /* FS_TARGET_BESIDE */
 };
 
 /*
- * Opens. 0, or -1 and `err`: besides the statuses of compatibility/files ERROR_FAILED_PRECONDITION
- * for a condition that does not hold, ERROR_OUT_OF_RANGE and ERROR_ABORTED for a range.
+ * Opens the file. 0, or -1 with `err`: the errors of compatibility/files,
+ * ERROR_FAILED_PRECONDITION if a condition does not hold, and ERROR_OUT_OF_RANGE or ERROR_ABORTED
+ * for a range.
  */
 int fs_target_open(struct fs_target *t, const char *path, const struct fs_target_options *options,
 		   struct error *err);
 
-/* Writes; fs_target_write_buffer drains `data`. */
+/* Write all the bytes. fs_target_write_buffer drains `data`. 0, or -1 with `err`. */
 int fs_target_write(struct fs_target *t, const void *p, size_t n, struct error *err);
 int fs_target_write_buffer(struct fs_target *t, struct evbuffer *data, struct error *err);
 
-/* The body is complete: writes metadata, syncs, and replaces the file if it was written beside. */
+/* Completes the upload: writes metadata, syncs, and renames a file of FS_TARGET_BESIDE. */
 int fs_target_finish(struct fs_target *t, struct error *err);
 
-/* Closes; undoes what was not finished. For a target of zeros too. */
+/* Closes. Undoes an upload that was not finished. Accepts a target that is all zero. */
 void fs_target_close(struct fs_target *t);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of `POST /files`: what its files share.
+ * Shared by the source files of `POST /files`:
  *
  *	upload.c       the request, and the answer; the body's coding
  *	upload_raw.c   a body that is the file
@@ -17,23 +17,23 @@
 struct gunzip;
 struct header_params;
 
-/* Files of one form, and what they take in the answer: more is 400. */
+/* Limits for one form: its files, and their bytes in the answer. Exceeding them is 400. */
 #define UPLOAD_MAX_FILES	10000
 #define UPLOAD_ANSWER_MAX_BYTES (4u * 1024 * 1024)
 
 struct upload;
 
-/* What a kind of body does; on a worker. -1: upload->err says why. */
+/* The operations of a kind of body; on a worker. They return 0, or -1 with upload->err. */
 struct upload_kind {
-	/* Before the first byte. */
+	/* Called before the first byte. */
 	int (*begin)(struct upload *u);
-	/* Bytes of the decoded body. */
+	/* Takes bytes of the decoded body. */
 	int (*bytes)(struct upload *u, const char *p, size_t n);
-	/* The same as pieces that may be written as they are; may be NULL. */
+	/* Takes and drains a buffer of the body, without a copy; may be NULL. */
 	int (*buffer)(struct upload *u, struct evbuffer *data);
 	/* The body is complete. */
 	int (*end)(struct upload *u);
-	/* Frees and undoes; also after a err, and where `begin` was never called. */
+	/* Frees, and undoes an incomplete upload. May be called without `begin`. */
 	void (*clear)(struct upload *u);
 };
 
@@ -46,13 +46,13 @@ struct upload_file {
 
 struct upload {
 	struct fs_sink sink; /* first */
-	struct arena arena;  /* the worker's, once the sink has begun */
+	struct arena arena;  /* belongs to the worker after fs_sink_start */
 	struct error err;
 	const struct upload_kind *kind;
 	bool begun;
 
-	/* Of the request. */
-	const char *path; /* of the query; NULL: none */
+	/* From the request. */
+	const char *path; /* from the query; NULL if absent */
 	size_t path_bytes;
 	struct user user;
 	const char *default_dir;
@@ -61,12 +61,12 @@ struct upload {
 	struct gunzip *gunzip; /* NULL: the body is plain */
 	char *inflated;	       /* a buffer for it */
 
-	/* What there is to answer. */
+	/* For the answer. */
 	struct upload_file *files;
 	size_t n_files, files_capacity;
 	size_t answer_bytes;
 
-	/* Of the kind: a target, and state of its own. */
+	/* For the kind: a target, and the kind's own state. */
 	struct fs_target target;
 	void *state;
 };
@@ -76,16 +76,17 @@ extern const struct upload_kind upload_form;
 extern const struct upload_kind upload_tar;
 
 /*
- * Makes ready for a form; NULL, or why its Content-Type (500) does not do. On the loop.
+ * Prepares for a form. Returns NULL, or the reason why the Content-Type is invalid (500). On the
+ * loop.
  */
 const char *upload_form_prepare(struct upload *u, struct header_params *params);
 
-/* Resolves a path that the client gave, or says why not. */
+/* Resolves a path from the client. 0, or -1 with u->err. */
 int upload_resolve(struct upload *u, const char *path, size_t bytes, char **ret);
 
 /*
- * Adds a file, or a directory that was filled, to the answer; a file with its metadata as the file
- * system has it.
+ * Add a file, or a directory that a tar archive was unpacked to, to the answer. upload_add_file
+ * reads the file's metadata from the file system.
  */
 int upload_add_file(struct upload *u, const char *path);
 int upload_add_dir(struct upload *u, const char *path);
