@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The codecs: messages as protobuf's binary format and as proto3 JSON, by protobuf-c's
- * descriptors.
+ * The codecs: encode and decode messages in protobuf's binary format and in proto3 JSON, by
+ * protobuf-c's descriptors.
  *
- * What both check on the way in: strings are UTF-8 and have no NUL (a C string would end there),
- * and submessages nest at most CODEC_MAX_DEPTH deep. A repeated singular message is merged, of a
- * oneof the last member wins, and of a map's entries with one key the last (binary); in JSON all
- * three are errors. Fields that the descriptor does not know are skipped.
+ * Both decoders check that strings are UTF-8 without NUL (a C string would end there), and that
+ * submessages nest at most CODEC_MAX_DEPTH deep. In the binary format, a singular message that
+ * occurs again is merged, the last member of a oneof wins, and the last map entry with a key wins;
+ * in JSON these three are errors. Unknown fields are skipped.
  *
  * proto3 JSON is https://protobuf.dev/programming-guides/json/ with lowerCamelCase names and the
- * well-known types Timestamp, Duration, Any and the wrappers. A oneof member is written even when
- * it is zero or empty: `oneof opt_x { T x = n; }` is how our protos spell `optional T x`.
+ * well-known types Timestamp, Duration, Any and the wrappers. A oneof member is written even if it
+ * is zero or empty: our protos write `oneof opt_x { T x = n; }` for `optional T x`.
  */
 #ifndef RPC_CODEC_CODEC_H
 #define RPC_CODEC_CODEC_H
@@ -30,45 +30,45 @@ enum rpc_codec {
 };
 
 /*
- * Submessages in submessages; the decoders recurse once for each. As protobuf's own C++ and Java.
+ * The maximum nesting of submessages; the decoders recurse once for each level. protobuf's C++ and
+ * Java have the same limit.
  */
 #define CODEC_MAX_DEPTH 100
 
 /*
- * Decodes the n bytes at p, all of them, as one message of the type. The message and all that it
- * points to lie in the arena; none of it points into the input. An empty JSON text is an error, an
- * empty binary one is the default message.
+ * Decodes exactly the n bytes at p as one message of the type. The message and its contents are in
+ * the arena; no pointer refers to the input. An empty JSON text is an error; an empty binary text
+ * is the default message.
  *
- * Errors: invalid_argument; nul_code (or invalid_argument, where it is 0) for a NUL in a string;
- * resource_exhausted where the arena's limit is too small for the message.
+ * Errors: invalid_argument; nul_code (invalid_argument if nul_code is 0) for a NUL in a string;
+ * resource_exhausted if the message exceeds the arena's limit.
  */
 int codec_decode(enum rpc_codec codec, const ProtobufCMessageDescriptor *type, const void *p,
 		 size_t n, enum error_code nul_code, struct arena *arena, ProtobufCMessage **ret,
 		 struct error *err);
 
 /*
- * Encodes the message into one piece of memory, returned owned (free) in *ret: after `headroom`
- * bytes for the caller to fill come *ret_bytes of the message.
+ * Encodes the message into one block of memory in *ret, which the caller frees (free): `headroom`
+ * bytes for the caller to fill, then *ret_bytes of the message.
  *
- * Strings should be UTF-8: JSON gets U+FFFD for each byte that is not, the binary format does not
- * look. Errors: internal, for a Timestamp outside the years 1 to 9999, or an Any of a type that is
- * not registered (JSON alone).
+ * Strings should be UTF-8: JSON replaces each invalid byte by U+FFFD, the binary format does not
+ * check. Errors, in JSON only: internal, for a Timestamp outside the years 1 to 9999 or an Any of
+ * an unregistered type.
  */
 int codec_encode(enum rpc_codec codec, const ProtobufCMessage *message, size_t headroom, char **ret,
 		 size_t *ret_bytes, struct error *err);
 
 /*
- * A message whose only field is repeated (a list that can be long), written while its elements
- * are found: codec_list_begin, codec_list_add for each, codec_list_end, which has all of it in
- * `out`. `field` is the name of that field in `type`. On an error of codec_list_add nothing of that
- * element is written.
+ * Encodes a long list element by element: a message `type` whose only field, `field`, is repeated.
+ * Call codec_list_begin, codec_list_add for each element, then codec_list_end; afterwards the whole
+ * message is in `out`. If codec_list_add fails, it writes nothing of its element.
  */
 struct codec_list {
 	enum rpc_codec codec;
 	const ProtobufCFieldDescriptor *field;
 	struct evbuffer *out;
 	size_t count;
-	struct json_writer json; /* what is on its way to `out` */
+	struct json_writer json; /* text that is not in `out` yet */
 };
 
 void codec_list_begin(struct codec_list *list, enum rpc_codec codec,
@@ -77,12 +77,12 @@ void codec_list_begin(struct codec_list *list, enum rpc_codec codec,
 int codec_list_add(struct codec_list *list, const ProtobufCMessage *element, struct error *err);
 void codec_list_end(struct codec_list *list);
 
-/* Frees what the list itself has, also before its end, and where it was all zero. */
+/* Frees the list's own memory. May be called before codec_list_end, or on a list of zeros. */
 void codec_list_clear(struct codec_list *list);
 
 /*
- * Makes a type known to google.protobuf.Any in JSON, which carries its message in JSON too.
- * Called before the first call of anything else here; at most CODEC_MAX_TYPES.
+ * Registers a type for google.protobuf.Any in JSON, where the Any contains its message as JSON.
+ * Call it at most CODEC_MAX_TYPES times, before any other function of this header.
  */
 #define CODEC_MAX_TYPES 64
 void codec_register_type(const ProtobufCMessageDescriptor *type);

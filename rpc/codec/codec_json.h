@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the two directions of proto3 JSON share.
+ * Shared by the encoder and the decoder of proto3 JSON.
  */
 #ifndef RPC_CODEC_CODEC_JSON_H
 #define RPC_CODEC_CODEC_JSON_H
@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Messages with a JSON form of their own. Their fields are found by position: 1, 2. */
+/* The JSON forms of messages. The fields of well-known types are found by number: 1, 2. */
 enum json_form {
-	JSON_FORM_FIELDS,    /* an object of the message's fields: all others */
+	JSON_FORM_FIELDS,    /* an object with the message's fields: all other types */
 	JSON_FORM_TIMESTAMP, /* seconds, nanos: RFC 3339 */
 	JSON_FORM_DURATION,  /* seconds, nanos: "1.5s" */
 	JSON_FORM_ANY,	     /* type_url, value: the message's object with "@type" */
@@ -23,8 +23,8 @@ enum json_form {
 enum json_form json_form_of(const ProtobufCMessageDescriptor *type);
 
 /*
- * The next character of a field's name in JSON ("exit_code" is exitCode), from its name in the
- * proto, which moves on; NUL at the end.
+ * Returns the next character of a field's JSON name (exitCode for "exit_code"), or NUL at the end.
+ * Advances *name, a pointer into the field's name in the proto.
  */
 static inline char json_name_next(const char **name)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the two decoders share: messages built in an arena, member by member, by protobuf-c's
- * descriptors (protobuf-c.h describes them: members lie at offsets, a repeated one is a count and
- * an array, a oneof a case and a union).
+ * Shared by the two decoders: builds messages in an arena, member by member, by protobuf-c's
+ * descriptors (see protobuf-c.h: each member has an offset, a repeated member is a count and an
+ * array, a oneof is a case and a union).
  *
- * Functions that can fail return -1 or NULL and have filled the decoder's error.
+ * Functions that can fail fill the decoder's error and return -1 or NULL.
  */
 #ifndef RPC_CODEC_CODEC_MESSAGE_H
 #define RPC_CODEC_CODEC_MESSAGE_H
@@ -14,7 +14,7 @@
 
 #include "rpc/codec/codec.h"
 
-/* A map that has entries. */
+/* A map field that has entries, for decoder_finish. */
 struct map_ref {
 	ProtobufCMessage *message;
 	const ProtobufCFieldDescriptor *field;
@@ -26,20 +26,20 @@ struct decoder {
 	struct arena *arena;
 	enum error_code nul_code;
 	struct error *err;
-	unsigned depth;	      /* submessages that are open */
+	unsigned depth;	      /* current nesting of submessages */
 	struct map_ref *maps; /* for decoder_finish */
 };
 
 /* Fills the error with ERROR_INVALID_ARGUMENT and "package.Message.field: what". Returns -1. */
 int decoder_fail(struct decoder *d, const ProtobufCFieldDescriptor *field, const char *what);
 
-/* n bytes of the arena, within its limit. */
+/* Allocates n bytes from the arena, within its limit. */
 void *decoder_alloc(struct decoder *d, size_t n);
 
-/* An empty message of the type. */
+/* Allocates an empty message of the type. */
 ProtobufCMessage *decoder_message(struct decoder *d, const ProtobufCMessageDescriptor *type);
 
-/* A submessage begins, and ends: CODEC_MAX_DEPTH. */
+/* Called at the beginning and at the end of a submessage. Enforces CODEC_MAX_DEPTH. */
 int decoder_enter(struct decoder *d, const ProtobufCFieldDescriptor *field);
 void decoder_leave(struct decoder *d);
 
@@ -49,39 +49,40 @@ int decoder_string(struct decoder *d, const ProtobufCFieldDescriptor *field, cha
 /* The empty string that all messages share, so that lists of empty strings are cheap. */
 char *decoder_empty_string(void);
 
-/* Whether the field's values are numbers, bools or enums. */
+/* Returns true if the field's values are numbers, bools or enums. */
 bool field_is_scalar(const ProtobufCFieldDescriptor *field);
 
-/* Bytes that one value of the field's type has in memory. */
+/* Returns the size in memory of one value of the field's type, in bytes. */
 size_t field_value_bytes(const ProtobufCFieldDescriptor *field);
 
-/* Whether the field is repeated; a member of a oneof; a map (then its type is the entry's). */
+/* Tell whether the field is repeated; a member of a oneof; a map (its type is the entry's type). */
 bool field_is_repeated(const ProtobufCFieldDescriptor *field);
 bool field_is_oneof(const ProtobufCFieldDescriptor *field);
 bool field_is_map(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field);
 
-/* The count of a repeated field, or the case of a oneof. */
+/* Return the address of a repeated field's count, and of a oneof's case. */
 size_t *field_count(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field);
 uint32_t *field_case(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field);
 
 /*
- * Where the field's next value goes: a new element of a repeated one, else the member itself,
- * which becomes the one of its oneof. What is there is zero, or the value the field has already.
+ * Returns the address for the field's next value: a new element of a repeated field, else the
+ * member itself, which becomes the selected member of its oneof. The memory is zero, or has the
+ * field's present value.
  */
 void *field_place(struct decoder *d, ProtobufCMessage *message,
 		  const ProtobufCFieldDescriptor *field);
 
-/* A value whose bits are `bits`, cut to the size of the field's scalar type. */
+/* Stores `bits` as a value at `place`, cut to the size of the field's scalar type. */
 void field_set_scalar(const ProtobufCFieldDescriptor *field, void *place, uint64_t bits);
 
 /*
- * Ends a decoding: puts the entries of every map in the order of their keys. Of those with one key
- * the last one stays, or, where that is asked for, they are an error. (Not at the end of each
- * message: one can come in any number of pieces that are merged.)
+ * Ends a decoding: sorts the entries of each map by key. If entries have the same key, the last one
+ * is kept, or it is an error if duplicate_keys_fail. (This can't be done at the end of each
+ * message, because a message may come in several pieces that are merged.)
  */
 int decoder_finish(struct decoder *d, bool duplicate_keys_fail);
 
-/* The type that an Any of this URL carries, by what follows the last slash, or NULL. */
+/* Finds the registered type of an Any by the part of its URL after the last slash, or NULL. */
 const ProtobufCMessageDescriptor *codec_find_type(const char *url);
 
 /* codec_proto.c, codec_json_decode.c, codec_json_encode.c */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gzip (RFC 1952) of whole messages, and its decoding piece by piece for bodies.
+ * gzip (RFC 1952): compresses and decompresses whole messages, and decompresses bodies in pieces.
  *
- * zlib's memory (up to 256 KiB to deflate, 40 KiB to inflate) exists only while it is needed, and
- * is the smaller the smaller the message is. Everything here may run on any thread.
+ * zlib's memory (up to 256 KiB to deflate, 40 KiB to inflate) is allocated while it is needed; a
+ * small message needs less. All functions may run on any thread.
  */
 #ifndef RPC_CODEC_GZIP_H
 #define RPC_CODEC_GZIP_H
@@ -13,20 +13,20 @@
 #include <sys/types.h>
 
 /*
- * Compresses n bytes, for speed rather than for size. Returns owned memory (free) in *ret: after
- * `headroom` bytes for the caller to fill come *ret_bytes compressed ones.
+ * Compresses n bytes, for speed rather than for size. Returns memory in *ret that the caller frees
+ * (free): `headroom` bytes for the caller to fill, then *ret_bytes of compressed data.
  */
 void gzip_compress(const void *p, size_t n, size_t headroom, char **ret, size_t *ret_bytes);
 
 /*
- * Decompresses a whole gzip text, which may have several members. Returns owned memory (free) in
- * *ret. -EMSGSIZE where it would come to more than max_bytes, -EBADMSG where it is corrupt, cut
- * short, or followed by something else.
+ * Decompresses a whole gzip text, which may have several members. Returns memory in *ret that the
+ * caller frees (free). -EMSGSIZE if the result exceeds max_bytes; -EBADMSG if the text is corrupt,
+ * truncated, or followed by other data.
  */
 int gzip_decompress(const void *data, size_t n, size_t max_bytes, char **ret, size_t *ret_bytes);
 
 /*
- * A gzip body as it comes:
+ * Decompresses a gzip body in pieces:
  *
  *	struct gunzip *g = gunzip_new();
  *
@@ -39,21 +39,21 @@ int gzip_decompress(const void *data, size_t n, size_t max_bytes, char **ret, si
  *		} while (got > 0 || piece_bytes > 0);
  *	at the end of the body:
  *		if (!gunzip_complete(g))
- *			it was cut short;
+ *			the body is truncated;
  *	gunzip_free(g);
  */
 struct gunzip;
 
 struct gunzip *gunzip_new(void);
-void gunzip_free(struct gunzip *g); /* NULL is fine */
+void gunzip_free(struct gunzip *g); /* accepts NULL */
 
 /*
- * Decodes from *p, *n (moved on past what was used) into out. Returns the number of bytes
- * written, 0 where more input is needed first, or -EBADMSG.
+ * Decompresses into `out`. Advances *p and reduces *n by the bytes it has used. Returns the number
+ * of bytes written, 0 if it needs more input, or -EBADMSG.
  */
 ssize_t gunzip_read(struct gunzip *g, const char **p, size_t *n, void *out, size_t out_bytes);
 
-/* Whether what was read so far is whole: at least one member, and none begun but not ended. */
+/* Returns true if the input so far is one or more complete members. */
 bool gunzip_complete(const struct gunzip *g);
 
 #endif

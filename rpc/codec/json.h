@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON (RFC 8259), strictly: a lexer that hands out tokens, and a writer.
+ * JSON (RFC 8259), strictly: a lexer that returns tokens, and a writer.
  *
- * The lexer builds no tree and allocates nothing. It checks everything a text can have wrong:
- * syntax, UTF-8, lone surrogates, nesting beyond JSON_MAX_DEPTH, something behind the value.
- * (Names that come twice are the business of who reads.) The first error sticks: from then on
- * every call says "no more", so that it is enough to ask json_finish at the end:
+ * The lexer builds no tree and allocates no memory. It checks syntax, UTF-8, lone surrogates,
+ * nesting beyond JSON_MAX_DEPTH, and data after the value. (Duplicate names are left to the
+ * caller.) After the first error each call fails or reports the end of its object or array, so the
+ * caller can check for errors once, with json_finish at the end:
  *
  *	struct json_lexer in;
  *
@@ -23,8 +23,8 @@
  *	if (json_finish(&in, &err) < 0)
  *		return 400, err.message
  *
- * Where a value begins, in.token tells what it is (JSON_NULL, JSON_STRING, …). An object or an
- * array is opened or skipped; a scalar needs nothing.
+ * At the beginning of a value, in.token is its type (JSON_NULL, JSON_STRING, …). The caller opens
+ * or skips an object or an array; a scalar may be ignored.
  */
 #ifndef RPC_CODEC_JSON_H
 #define RPC_CODEC_JSON_H
@@ -36,13 +36,13 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* Objects in arrays in objects …; one more is an error. */
+/* The maximum nesting of objects and arrays. */
 #define JSON_MAX_DEPTH 10000
 
 enum json_token {
 	JSON_BEGIN, /* before the first json_next */
-	JSON_END,   /* the text is over, as it should be */
-	JSON_ERROR, /* from here on always */
+	JSON_END,   /* the end of a valid text */
+	JSON_ERROR, /* each later call returns it again */
 	JSON_OBJECT,
 	JSON_OBJECT_END,
 	JSON_ARRAY,
@@ -55,29 +55,29 @@ enum json_token {
 	JSON_NULL,
 };
 
-/* A piece of the text as it stands there: a string without its quotes, or a number. */
+/* A part of the input, not decoded: a string without its quotes, or a number. */
 struct json_text {
 	const char *p;
 	size_t n;
-	bool escaped; /* has backslashes; decoded it is shorter */
+	bool escaped; /* contains backslashes: the decoded string is shorter */
 };
 
 enum json_state {
 	JSON_STATE_VALUE,
 	JSON_STATE_FIRST_NAME,	/* after an opening brace */
 	JSON_STATE_FIRST_VALUE, /* after an opening bracket */
-	JSON_STATE_AFTER_VALUE, /* the outermost one too */
+	JSON_STATE_AFTER_VALUE, /* also after the outermost value */
 };
 
 struct json_lexer {
 	enum json_token token; /* the current one */
 	struct json_text text; /* of a string or number */
-	struct json_text name; /* of the field that json_next_field came to last */
+	struct json_text name; /* of the current field, set by json_next_field */
 
-	/* The rest is the lexer's own. */
+	/* The fields below are private. */
 	enum json_state state;
-	const char *begin, *p, *end; /* p: of the first byte behind the token */
-	const char *error;	     /* what is wrong */
+	const char *begin, *p, *end; /* p: the first byte after the token */
+	const char *error;	     /* static text; NULL: none */
 	size_t error_offset;
 	unsigned depth;
 	uint8_t in_object[(JSON_MAX_DEPTH + 7) / 8]; /* a bit for each level: object or array */
@@ -85,63 +85,63 @@ struct json_lexer {
 
 /* ---- reading ---- */
 
-/* Begins a text; json_next or json_open_… gets its value. Borrows it until json_finish. */
+/* Begins a text, borrowed until json_finish. Read its value with json_next or json_open_…. */
 void json_lexer_init(struct json_lexer *in, const void *p, size_t n);
 
-/* Goes on to the next token and returns it. */
+/* Advances to the next token and returns it. */
 enum json_token json_next(struct json_lexer *in);
 
 /*
- * Makes the current value, which must be an object (array), the one to go through; at the
- * beginning of a text, its value. False: it is none, and that is the error.
+ * Enters the current value, which must be an object (an array); at the beginning of a text, the
+ * text's value. If it has another type, sets the error and returns false.
  */
 bool json_open_object(struct json_lexer *in);
 bool json_open_array(struct json_lexer *in);
 
-/* Goes on to the next field: in->name, and its value's first token. False: that was all. */
+/* Advances to the next field: in->name, and the first token of its value. False at the end. */
 bool json_next_field(struct json_lexer *in);
 
-/* Goes on to the first token of the next element. False: that was all. */
+/* Advances to the first token of the next element. False at the end. */
 bool json_next_element(struct json_lexer *in);
 
-/* Whether the current field has this name; nocase takes ASCII letters of either case. */
+/* Compare the current field's name; nocase ignores the case of ASCII letters. */
 bool json_name_is(const struct json_lexer *in, const char *name);
 bool json_name_is_nocase(const struct json_lexer *in, const char *name);
 
-/* Goes to the end of the current value: nothing for a scalar, its last token for the others. */
+/* Advances to the last token of the current value; does nothing if it is a scalar. */
 void json_skip(struct json_lexer *in);
 
 /*
- * The current value, which must be of that type: 0, or -1 and that is the error. A string is
- * copied to the arena with a NUL behind it; where ret_bytes is NULL it must contain none itself.
- * An integer may be written as a whole float (1e3, 2.0).
+ * Read the current value. Return 0; if it has another type, set the error and return -1. A string
+ * is copied to the arena and ends in a NUL; if ret_bytes is NULL, a NUL inside is an error. An
+ * integer may be written as a whole float (1e3, 2.0).
  */
 int json_get_string(struct json_lexer *in, struct arena *arena, char **ret, size_t *ret_bytes);
 int json_get_bool(struct json_lexer *in, bool *ret);
 int json_get_int64(struct json_lexer *in, int64_t *ret);
 int json_get_double(struct json_lexer *in, double *ret);
 
-/* Makes `what` (static text: "must not be empty") the error of the current value. Returns -1. */
+/* Sets the error of the current value to `what`, static text ("must not be empty"). Returns -1. */
 int json_fail(struct json_lexer *in, const char *what);
 
-/* The whole text was read and was right: 0. Otherwise -1 and ERROR_INVALID_ARGUMENT. */
+/* Returns 0 if the whole text was read and is valid, else -1 with ERROR_INVALID_ARGUMENT. */
 int json_finish(struct json_lexer *in, struct error *err);
 
-/* Decodes a string's text to out, which has room for text->n bytes. Returns the length. */
+/* Decodes a string's text to `out`, which has room for text->n bytes. Returns the length. */
 size_t json_text_decode(const struct json_text *text, char *out);
 
-/* Numbers of a text that is one by JSON's rules: 0, -ERANGE, or -EINVAL where it is not whole. */
+/* Parse a valid JSON number. 0 or -ERANGE; -EINVAL if an integer is expected but it is not whole. */
 int json_number_int64(const char *p, size_t n, int64_t *ret);
 int json_number_uint64(const char *p, size_t n, uint64_t *ret);
 int json_number_double(const char *p, size_t n, double *ret);
 
-/* Whether the n bytes are a JSON number and nothing else. */
+/* Returns true if the n bytes are exactly one JSON number. */
 bool json_number_valid(const char *p, size_t n);
 
 /* ---- writing ---- */
 
 /*
- * A text as it grows. Commas and colons come by themselves:
+ * Builds a JSON text. The writer adds commas and colons:
  *
  *	struct json_writer out;
  *
@@ -155,7 +155,7 @@ bool json_number_valid(const char *p, size_t n);
  *	stream_reply(s, 404, "application/json", out.data, out.n);
  *	json_writer_clear(&out);
  *
- * That objects and arrays are closed, and that names have values, is up to the caller.
+ * The caller must close objects and arrays, and give each name a value.
  */
 struct json_writer {
 	char *data;	 /* owned; the text begins after the headroom */
@@ -164,11 +164,11 @@ struct json_writer {
 	size_t headroom;
 };
 
-/* Begins a text with so many bytes before it, which json_writer_take's caller fills in. */
+/* Begins a text after `headroom` bytes, which the caller of json_writer_take fills in. */
 void json_writer_init(struct json_writer *out, size_t headroom, size_t expected_bytes);
 void json_writer_clear(struct json_writer *out);
 
-/* Gives the memory away, owned (free): headroom first, then the text, *ret_bytes without it. */
+/* Returns the memory, which the caller frees (free): the headroom, then *ret_bytes of text. */
 char *json_writer_take(struct json_writer *out, size_t *ret_bytes);
 
 void json_put_object(struct json_writer *out);
@@ -179,8 +179,8 @@ void json_put_name(struct json_writer *out, const char *name);
 void json_put_name_bytes(struct json_writer *out, const char *p, size_t n);
 
 /*
- * Strings: `"`, `\\` and control characters are escaped, each byte that is not UTF-8 becomes
- * U+FFFD, all else stays as it is (no escapes for HTML's sake).
+ * Write strings: `"`, `\\` and control characters are escaped, each byte that is not UTF-8 becomes
+ * U+FFFD, and other characters are not changed (there are no escapes for HTML).
  */
 void json_put_string(struct json_writer *out, const char *s);
 void json_put_string_bytes(struct json_writer *out, const char *p, size_t n);
@@ -192,22 +192,21 @@ void json_put_int(struct json_writer *out, int64_t value);
 void json_put_uint(struct json_writer *out, uint64_t value);
 
 /*
- * The same as text alone, with a NUL, to where there is room for JSON_INTEGER_BYTES. Far quicker
- * than
- * printf: a listing has several numbers in each of its entries.
+ * Write an integer as text with a NUL to `text`, which has room for JSON_INTEGER_BYTES. Faster than
+ * printf, because a listing has several numbers in each entry.
  */
 #define JSON_INTEGER_BYTES 22
 void json_uint_text(uint64_t value, char *text);
 void json_int_text(int64_t value, char *text);
 
-/* The shortest digits that read back as the same number; NaN and infinities as strings. */
+/* Write the fewest digits that parse to the same number; NaN and infinities become strings. */
 void json_put_double(struct json_writer *out, double value);
 void json_put_float(struct json_writer *out, float value);
 
-/* A value that is JSON already. */
+/* Writes a value that is JSON already. */
 void json_put_raw(struct json_writer *out, const char *p, size_t n);
 
-/* Bytes behind the whole value: the newline that a plain endpoint's answer ends with, a NUL. */
+/* Appends bytes after the whole value, such as a newline or a NUL. */
 void json_append(struct json_writer *out, const char *p, size_t n);
 
 #endif

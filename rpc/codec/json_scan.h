@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How far a string goes on with nothing to look at: for the lexer and the writer of JSON.
+ * Finds the part of a string that JSON's lexer and writer can copy without a check of each byte.
  */
 #ifndef RPC_CODEC_JSON_SCAN_H
 #define RPC_CODEC_JSON_SCAN_H
@@ -11,7 +11,7 @@
 #include <emmintrin.h>
 #endif
 
-/* Length of the prefix of the n bytes that has ASCII alone, no quote, backslash or control. */
+/* Returns the length of the prefix that is ASCII without quotes, backslashes and controls. */
 static inline size_t json_plain_bytes(const char *p, size_t n)
 {
 	size_t i = 0;
@@ -19,7 +19,7 @@ static inline size_t json_plain_bytes(const char *p, size_t n)
 #ifdef __SSE2__
 	for (; n - i >= 16; i += 16) {
 		__m128i in = _mm_loadu_si128((const void *)(p + i));
-		/* Signed: what is not ASCII is below a space, too. */
+		/* A signed comparison: bytes that are not ASCII are negative, so below a space. */
 		__m128i found = _mm_cmplt_epi8(in, _mm_set1_epi8(' '));
 		int mask;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Points in time as text: RFC 3339, "2024-02-29T12:00:00.5Z".
+ * Parses and formats points in time as in RFC 3339: "2024-02-29T12:00:00.5Z".
  */
 #ifndef RPC_CODEC_RFC3339_H
 #define RPC_CODEC_RFC3339_H
@@ -12,16 +12,16 @@
 #define RFC3339_MIN_SECONDS (-62135596800)
 #define RFC3339_MAX_SECONDS 253402300799
 
-/* Room for any text that rfc3339_format writes. */
+/* Space for any text that rfc3339_format writes. */
 #define RFC3339_BYTES 32
 
 /*
- * Reads the n bytes at p, all of them: `T` and `Z` in capitals, any offset, at most nine digits of
- * a second, no leap second. Nanoseconds count forward from the seconds. 0 or -EINVAL.
+ * Parses exactly the n bytes at p: `T` and `Z` in capitals, any offset, at most nine digits after
+ * the seconds, no leap second. Nanoseconds count forward from the seconds. 0 or -EINVAL.
  */
 int rfc3339_parse(const char *p, size_t n, int64_t *ret_seconds, int32_t *ret_nanos);
 
-/* Writes UTC with no, three, six or nine digits of a second. 0, or -ERANGE. */
+/* Writes UTC with 0, 3, 6 or 9 digits after the seconds. 0 or -ERANGE. */
 int rfc3339_format(int64_t seconds, int32_t nanos, char out[RFC3339_BYTES]);
 
 #endif
