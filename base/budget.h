@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The daemon's budget: how much of it peers may occupy, in counts and in bytes.
+ * The daemon's budget: limits the objects and the memory that peers may occupy.
  *
  * Counts (connections, requests, processes, watchers) have one limit each: budget_take and
  * budget_give. Bytes are an account with three levels:
@@ -19,16 +19,16 @@
  * | WATCH           | queued events and their encodings       |  64 MiB |  8 MiB |  4 KiB |     0 |
  * | STDIN           | input that a process has not read       |  64 MiB | 33 MiB |  4 KiB |     0 |
  * | UPLOADS         | file pieces on their way to a worker    |  96 MiB | 16 MiB | 64 KiB |     0 |
- * | PROCESSES       | a process: what is kept while it lives  |  64 MiB | 33 MiB | 64 KiB |     0 |
+ * | PROCESSES       | a process: memory held while it lives   |  64 MiB | 33 MiB | 64 KiB |     0 |
  * | KEPT            | output kept for later readers           | 128 MiB | 97 MiB |  4 KiB |     0 |
  *
  * all, each: the caps of the class and of one share. The caps of all classes add up to more than
  * the total: a single busy class may use most of the memory, but never all of it.
- * small: a share below this size may use the reserve (BUDGET_RESERVE_BYTES) that larger ones leave
- * alone, and is not bound by its class's cap. So a signal or a listing of processes succeeds
- * although large messages fill their class. Peers without a token have no part of the reserve.
- * free: the first bytes of each share are charged to nobody, so that a small request always
- * succeeds. Their number is bounded by the limit of connections.
+ * small: a share below this size may use the reserve (BUDGET_RESERVE_BYTES), which larger shares
+ * can't use, and is not bound by its class's cap. Thus a signal or a listing of processes succeeds
+ * even if large messages fill their class. Peers without a token can't use the reserve.
+ * free: the first bytes of each share are not charged, so the budget does not refuse a small
+ * request. The limits of connections and streams bound the number of these shares.
  *
  * Why those caps: one share takes the largest message the protocol allows (16 MiB and 64 MiB
  * decoded; 32 MiB of input; 4 MiB of a body for /init) plus the cost of its bookkeeping.
@@ -43,7 +43,7 @@ struct mem_trim;
 
 enum budget_kind {
 	BUDGET_CONNECTIONS,
-	BUDGET_STREAMS,	  /* requests in work */
+	BUDGET_STREAMS,	  /* requests in progress */
 	BUDGET_PROCESSES, /* live */
 	BUDGET_WATCHERS,
 	BUDGET_BYTES, /* the total of all classes; charged through shares */
@@ -62,7 +62,7 @@ enum budget_class {
 	BUDGET_CLASSES,
 };
 
-/* The limits that hold unless main sets others; BUDGET_CONNECTIONS follows RLIMIT_NOFILE. */
+/* The default limits; main may set others. BUDGET_CONNECTIONS also depends on RLIMIT_NOFILE. */
 #define BUDGET_DEFAULT_CONNECTIONS 16384
 #define BUDGET_DEFAULT_STREAMS	   16384
 #define BUDGET_DEFAULT_PROCESSES   16384
@@ -72,13 +72,13 @@ enum budget_class {
 /* The last part of the total. Shares of at most their class's `small` bytes can use it. */
 #define BUDGET_RESERVE_BYTES (16u * 1024 * 1024)
 
-/* Charged to nobody: the first bytes of each share of UNAUTHENTICATED and REQUESTS. */
+/* The first bytes of each share of UNAUTHENTICATED and REQUESTS, which are not charged. */
 #define BUDGET_FREE_BYTES ((size_t)4096)
 
 struct budget_account {
 	size_t used;
 	size_t limit;
-	size_t peak; /* the most that was used at once */
+	size_t peak; /* the maximum of `used` so far */
 };
 
 struct budget {
@@ -86,10 +86,10 @@ struct budget {
 	size_t limit[BUDGET_KINDS];
 	size_t peak[BUDGET_KINDS];
 	struct budget_account classes[BUDGET_CLASSES];
-	struct mem_trim *trim; /* is told when something is given back; NULL: nobody is */
+	struct mem_trim *trim; /* notified when bytes or counts are given back; may be NULL */
 };
 
-/* What one holder is charged. All zero: charges and gives back nothing. */
+/* The bytes charged to one holder. A share that is all zero charges and gives back nothing. */
 struct budget_share {
 	struct budget *budget; /* borrowed; outlives the share */
 	enum budget_class class;
@@ -108,7 +108,8 @@ struct budget_charge {
 void budget_init(struct budget *b);
 
 /*
- * Counts n more: true if they fit below the limit. Otherwise changes nothing. Not for BUDGET_BYTES.
+ * Adds n to a count and returns true; if the sum would exceed the limit, changes nothing and
+ * returns false. Not for BUDGET_BYTES.
  */
 bool budget_take(struct budget *b, enum budget_kind kind, size_t n);
 
@@ -118,22 +119,22 @@ bool budget_take(struct budget *b, enum budget_kind kind, size_t n);
  */
 void budget_give(struct budget *b, enum budget_kind kind, size_t n);
 
-/* An empty share of the class. */
+/* Initialises an empty share of the class. */
 void budget_share_init(struct budget_share *share, struct budget *b, enum budget_class class);
 
-/* Charges n more bytes: true if they fit. Otherwise changes nothing. */
+/* Charges n more bytes and returns true; if they do not fit, changes nothing, returns false. */
 bool budget_share_take(struct budget_share *share, size_t n);
 void budget_share_give(struct budget_share *share, size_t n);
 
-/* Makes `n` the bytes of the share. False if the share would have to grow and can't. */
+/* Sets the bytes of the share to n. Returns false if the share must grow and they do not fit. */
 bool budget_share_set(struct budget_share *share, size_t n);
 
-/* How many bytes budget_share_take would accept now. */
+/* Returns the number of bytes that budget_share_take would accept now. */
 size_t budget_share_room(const struct budget_share *share);
 
 /*
- * Makes the share one of another class, with what it holds. False if the new class has no room; the
- * share stays in its class then.
+ * Moves the share with its bytes to another class. If the new class has no room, changes nothing
+ * and returns false.
  */
 bool budget_share_move(struct budget_share *share, enum budget_class class);
 
@@ -141,14 +142,14 @@ bool budget_share_move(struct budget_share *share, enum budget_class class);
 void budget_share_clear(struct budget_share *share);
 
 /*
- * One more holder of an object of `bytes`. False if it is the first one and the charge does not
- * fit. Many objects may be small, so they have no part of the reserve.
+ * Adds a holder to an object of `bytes`. Returns false if it is the first holder and the charge
+ * does not fit. These charges can't use the reserve: many small objects would use it up.
  */
 bool budget_charge_hold(struct budget_charge *charge, struct budget *b, enum budget_class class,
 			size_t bytes);
 void budget_charge_drop(struct budget_charge *charge);
 
-/* "connections", …; "unauthenticated", …: for the log and the metrics. */
+/* Return names for the log and the metrics: "connections", …; "unauthenticated", …. */
 const char *budget_kind_name(enum budget_kind kind);
 const char *budget_class_name(enum budget_class class);
 

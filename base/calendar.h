@@ -17,14 +17,15 @@ struct calendar_date {
 };
 
 /*
- * Days since 1970-01-01 of a date. A day beyond the end of its month counts on into the next one.
+ * Returns the days from 1970-01-01 to a date. A day after the end of the month is a day of the next
+ * month.
  */
 int64_t calendar_days(const struct calendar_date *date);
 
-/* The date of that many days since 1970-01-01. */
+/* Sets *ret to the date that is `days` after 1970-01-01. */
 void calendar_date_of(int64_t days, struct calendar_date *ret);
 
-/* Whether the month has that day. */
+/* Returns true if the date exists. */
 bool calendar_exists(const struct calendar_date *date);
 
 /* Splits seconds since 1970 into whole days, rounded down, and the seconds of the day. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A child that shares the caller's memory until it execs, on a stack of its own: clone(2) with
- * CLONE_VM and CLONE_VFORK, which suspends the calling thread meanwhile.
+ * Starts a child that shares the caller's memory until it execs, and has its own stack: clone(2)
+ * with CLONE_VM and CLONE_VFORK. The calling thread is suspended until then.
  *
- * CLONE_VFORK is what makes CLONE_VM right: without it the child's writes to /proc/self (its
- * oom_score_adj) reach every process that shares the memory, the daemon first (fs/proc/base.c,
+ * CLONE_VM needs CLONE_VFORK: without it, when the child writes its oom_score_adj, the kernel
+ * applies the value to all processes that share the memory, including the daemon (fs/proc/base.c,
  * __set_oom_adj).
  */
 #ifndef BASE_CLONE_H
@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 struct clone_child {
-	void (*run)(void *arg); /* never returns: it execs or exits by _exit(2) */
+	void (*run)(void *arg); /* must not return: calls execve(2) or _exit(2) */
 	void *arg;
 	void *stack; /* lowest byte, 16-aligned */
 	size_t stack_bytes;
@@ -30,8 +30,8 @@ struct clone_child {
 pid_t clone_vfork(const struct clone_child *child);
 
 /*
- * Whether clone3(2) is to be had. Seccomp profiles that do not know it answer ENOSYS or EPERM;
- * clone(2) takes its place then, but can't place a child in a cgroup.
+ * Returns true if clone3(2) is available. Older seccomp profiles refuse it with ENOSYS or EPERM;
+ * then clone(2) is used, which can't start a child in a cgroup.
  */
 bool clone_has_clone3(void);
 

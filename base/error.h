@@ -33,22 +33,22 @@ enum error_code {
 	ERROR_UNAUTHENTICATED = 16,
 };
 
-/* Longer texts are cut (a path may be 4096 bytes long; the message names its beginning). */
+/* Longer messages are truncated (a path alone may have 4096 bytes). */
 #define ERROR_MESSAGE_BYTES 512
 
 struct error {
 	enum error_code code;
-	char message[ERROR_MESSAGE_BYTES]; /* UTF-8, never cut inside a character */
+	char message[ERROR_MESSAGE_BYTES]; /* UTF-8; not truncated inside a character */
 };
 
 /*
- * These three are -1, always, so that they can be the operand of `return`; macros, so that
- * compilers and analyzers, which see one file at a time, know it too.
+ * These three macros evaluate to -1, so they can be the operand of `return`. They are macros so
+ * that compilers and analyzers, which see one file at a time, know the value.
  *
  * error_set(err, code, format, ...): sets code and text.
  * error_set_errno(err, code, errnum, format, ...): with ": " and the text of `errnum` (a positive
  * or negative errno) appended.
- * error_prefix(err, format, ...): puts context before the text that is there.
+ * error_prefix(err, format, ...): inserts context before the present text.
  */
 #define error_set(err, ...)	  (error_fill(err, __VA_ARGS__), error_result())
 #define error_set_errno(err, ...) (error_fill_errno(err, __VA_ARGS__), error_result())
@@ -69,12 +69,12 @@ void error_fill_prefix(struct error *err, const char *format, ...)
 /* The Connect name of a code ("not_found"). Borrowed, static. */
 const char *error_code_name(enum error_code code);
 
-/* The HTTP status Connect gives a code (connectrpc.com/docs/protocol, "Error codes"). */
+/* Returns the HTTP status of a code in Connect (connectrpc.com/docs/protocol, "Error codes"). */
 unsigned error_http_status(enum error_code code);
 
 /*
- * The text of an errno, without strerror's locale and its static buffer: "no such file or
- * directory". Lower case, as existing clients know the texts. Borrowed, static.
+ * Returns the text of an errno in lower case, as clients expect it: "no such file or directory".
+ * Unlike strerror(3) it does not depend on the locale. Borrowed, static.
  */
 const char *error_errno_text(int errnum);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File descriptors: closing them, and the flags that every one of ours carries.
+ * Helpers for file descriptors: close, transfer, read and write.
  */
 #ifndef BASE_FD_H
 #define BASE_FD_H
@@ -14,21 +14,21 @@ void fd_close(int *fd);
 /* For a local variable: `FD_AUTO int fd = -1;` is closed when it goes out of scope. */
 #define FD_AUTO __attribute__((cleanup(fd_close)))
 
-/* Gives the descriptor away: returns it and leaves -1 behind. */
+/* Returns the descriptor and sets *fd to -1: the caller becomes the owner. */
 int fd_take(int *fd);
 
 /* 0 or -errno. */
 int fd_set_nonblock(int fd);
 
-/* Writes or reads all n bytes of a blocking descriptor, through EINTR. 0 or -errno. */
+/* Writes all n bytes to a blocking descriptor; continues after EINTR. 0 or -errno. */
 int fd_write_all(int fd, const void *data, size_t n);
 
-/* Reads until n bytes or EOF. The count, or -errno. */
+/* Reads n bytes, fewer at EOF. Returns the number of bytes, or -errno. */
 ssize_t fd_read_all(int fd, void *data, size_t n);
 
 /*
- * Reads a small file whole (for /proc, /sys, /etc) and adds a NUL. `max_bytes` bounds it.
- * Returns owned memory in *ret, or -errno (-EFBIG where it is larger).
+ * Reads a whole small file (in /proc, /sys, /etc) and adds a NUL. Returns 0 and memory in *ret that
+ * the caller frees, or -errno; -EFBIG if the file is larger than max_bytes.
  */
 int fd_read_file(int dirfd, const char *path, size_t max_bytes, char **ret, size_t *ret_bytes);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The daemon's log: one line an event, to stderr (journald reads the "<N>" priorities where
- * stderr is its socket). Payloads, tokens and environment values are never logged.
+ * The daemon's log: writes one line for each event to stderr. If stderr is journald's socket,
+ * journald reads the "<N>" priorities. Do not log payloads, tokens or environment values.
  *
  *	log_info("listening on %s", name);
  *
- * Safe on any thread, and never waits: a line that stderr has no room for is lost. A sink (log
- * export, -verbose) may be added; it gets every line too.
+ * Any thread may log. Logging does not wait: if stderr has no room for a line, the line is lost. A
+ * sink (log export, -verbose) can be added; it gets the lines too.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -37,15 +37,15 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 
-/* While held, lines are not written to files: their file system is frozen. */
+/* While held, lines are not written to files, because their file system is frozen. */
 void log_hold_files(bool hold);
 
 /*
- * Whether a line can be written to fd without waiting; for stderr, and for what a sink writes to.
+ * Returns true if a line can be written to fd without waiting. For stderr and for sinks.
  */
 bool log_can_write(int fd);
 
-/* A member of a line, beside its text: collectors filter by these. */
+/* A member of a line besides its text. Log collectors filter by members. */
 enum log_field_kind {
 	LOG_FIELD_TEXT,	  /* text; NULL leaves the member out */
 	LOG_FIELD_NUMBER, /* number */
@@ -70,7 +70,7 @@ struct log_field {
 	.fields = (const struct log_field[]){__VA_ARGS__},                                         \
 	.n_fields = sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field)
 
-/* A line, as a sink gets it. Everything is borrowed for the call. */
+/* A line as passed to a sink. All pointers are borrowed during the call. */
 struct log_line {
 	enum log_level level;
 	const char *logger;	/* "envd", "process", "filesystem", "port-forwarder" */
@@ -82,16 +82,15 @@ struct log_line {
 };
 
 /*
- * Whether lines of log_event are taken at all. Ask before building a member that costs something:
- * no line is built that nobody takes.
+ * Returns true if a sink is set. Call it before building an expensive member for log_event.
  */
 bool log_has_sink(void);
 
 /*
- * A line with members, for those who collect the log (docs/compatibility: the log's members). The
- * sink gets it whatever its level. Warnings and errors go to stderr too, as text only. `given` is
- * everything but the text; a NULL logger is "envd". Input bytes, tokens and values of environment
- * variables must not be members: their length may.
+ * Logs a line with members, for log collectors (docs/compatibility: the log's members). The sink
+ * gets the line whatever its level. Warnings and errors also go to stderr, as text only. `given`
+ * contains everything except the text; a NULL logger is "envd". Input bytes, tokens and values of
+ * environment variables must not be members; their lengths may.
  *
  *	log_event(&(struct log_line){.level = LOG_LEVEL_INFO, .operation = id,
  *				     LOG_FIELDS(LOG_NUMBER("pid", pid))},
@@ -101,13 +100,13 @@ void log_event(const struct log_line *given, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * What was done for a client, for those who collect the log: it goes to the sink alone, and costs
- * nothing where there is none. `event_type` may be NULL.
+ * Logs an operation done for a client, for log collectors: the line goes to the sink alone. If no
+ * sink is set, no text is formatted. `event_type` may be NULL.
  */
 void log_operation(uint64_t operation, const char *event_type, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Where lines go besides stderr. NULL removes it. */
+/* Sets the function that gets lines besides stderr. NULL removes it. */
 typedef void log_sink_fn(const struct log_line *line, void *arg);
 void log_set_sink(log_sink_fn *sink, void *arg);
 

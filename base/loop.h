@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop: libevent's, with the two things that everything above needs besides fds:
- * a call made later from the loop, and a clock.
+ * The event loop: libevent's loop, with deferred calls, timers and a clock.
  *
  * Fd events and timers are libevent's own `struct event`, embedded (event2/event_struct.h) and
  * assigned with event_assign(e, loop->base, …).
@@ -26,9 +25,9 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
 /*
- * A call made once from the loop, after the current callback has returned: how a contract keeps
- * its promise that nothing is called back from inside a call. Scheduling it again while it is
- * pending does nothing; cancelling it when it is not, neither.
+ * A deferred call: the loop makes it once, after the current callback has returned. An interface
+ * uses it if it must not call its caller back from inside a call. Scheduling a pending call does
+ * nothing, and neither does cancelling a call that is not pending.
  */
 struct defer {
 	struct event event;
@@ -53,7 +52,7 @@ void timer_set_ms(struct timer *t, uint64_t delay_ms);
 void timer_cancel(struct timer *t);
 bool timer_pending(const struct timer *t);
 
-/* CLOCK_MONOTONIC: for timeouts, never for timestamps (after a resume it may have stood still). */
+/* CLOCK_MONOTONIC: for timeouts, not for timestamps. It may not advance while a VM is paused. */
 uint64_t clock_monotonic_ms(void);
 uint64_t clock_monotonic_us(void);
 

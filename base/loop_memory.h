@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where libevent keeps what it never gives back.
+ * An allocator for libevent that keeps its permanent records out of the heap.
  *
- * For every descriptor that it has once watched it has a record of a few bytes, for good. Made when
- * a connection is accepted, a record lies between that connection's memory and the next one's; so
- * after a crowd has gone, each page of the heap has one in it and none can go back to the system.
- * Here they lie side by side.
+ * libevent allocates a small record for each descriptor number that it has watched, and does not
+ * free it before the end. A record allocated when a connection is accepted would lie between the
+ * memory of this connection and of the next. After many connections have ended, each page of the
+ * heap would contain a record, so no page could return to the kernel. Here the records are
+ * adjacent.
  */
 #ifndef BASE_LOOP_MEMORY_H
 #define BASE_LOOP_MEMORY_H
 
 #define LOOP_RECORD_BYTES 16	     /* struct evmap_io of libevent 2.1 */
-#define LOOP_RECORDS	  (1u << 20) /* room in the address space; more come from malloc */
+#define LOOP_RECORDS	  (1u << 20) /* reserved address space; further records use malloc */
 
-/* Call it before anything else of libevent's; again does nothing. */
+/* Call it before any function of libevent. A second call does nothing. */
 void loop_memory_init(void);
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Address space that is never touched: it costs no memory, only a part of the commit limit. */
+/* The reserve is not touched, so it uses no memory, but it counts towards the commit limit. */
 #define MEM_RESERVE_BYTES (2u * 1024 * 1024)
 
 void *mem_alloc(size_t n);
@@ -35,13 +35,14 @@ void *mem_try_realloc(void *old, size_t n);
 void mem_reserve_init(void);
 
 /*
- * Whether the reserve was used. Tries to allocate it again first, so the answer changes by itself.
+ * Returns true if the reserve was used and can't be allocated again. Each call tries to allocate
+ * it.
  */
 bool mem_is_short(void);
 
 /*
- * Writes the text to stderr and aborts. For broken invariants, and for a start that can't succeed:
- * never for anything that a peer, a guest or a shortage of the kernel's can bring about.
+ * Writes the text to stderr and aborts. For broken invariants and for failures at the start; not
+ * for a condition that a peer, the guest or a shortage in the kernel can cause.
  */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,30 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The heap, kept small: what a burst of work took goes back to the system when the work is over.
+ * Returns free heap memory to the kernel after a burst of work. Runs on the loop.
  *
- * malloc gives back its top by itself. Below one small thing that lives on, whole pages of freed
- * ones stay the daemon's until they are asked for; after a burst that is most of the heap. Loop
- * only.
+ * malloc returns only the top of the heap to the kernel. One small live block near the top keeps
+ * all free pages below it resident, so mem_trim returns them explicitly (malloc_trim(3)).
  */
 #ifndef BASE_MEM_TRIM_H
 #define BASE_MEM_TRIM_H
 
 #include "base/loop.h"
 
-#define MEM_TRIM_QUIET_MS   2000 /* without anything freed, before the pages go back */
-#define MEM_TRIM_PATIENCE   5	 /* such spans; then they go back between two pieces of work */
-#define MEM_TRIM_KEEP_BYTES (64u * 1024) /* free memory that is not worth the walk */
+#define MEM_TRIM_QUIET_MS   2000	 /* trims after a span of this length without a free */
+#define MEM_TRIM_PATIENCE   5		 /* trims after this number of spans in any case */
+#define MEM_TRIM_KEEP_BYTES (64u * 1024) /* does not trim if less is free */
 
 struct mem_trim {
 	struct timer timer;
-	unsigned released; /* since the timer was set */
-	unsigned spans;	   /* that were not quiet */
+	unsigned released; /* calls of mem_trim_released since the timer was set */
+	unsigned spans;	   /* spans in a row with a call of mem_trim_released */
 };
 
-/* Sets how malloc keeps its memory, for the whole process. */
+/* Sets malloc's options for the whole process, and prepares the timer. */
 void mem_trim_init(struct mem_trim *trim, struct loop *loop);
 
-/* Something ended, and its memory was freed or is about to be. Cheap. NULL is fine. */
+/* Call it when an object ends and its memory is freed or about to be. Cheap. Accepts NULL. */
 void mem_trim_released(struct mem_trim *trim);
 
 #endif

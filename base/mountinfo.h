@@ -19,11 +19,11 @@ void mountinfo_unescape(char *text);
 
 /*
  * Splits a line, without its newline, in place: "36 35 98:0 /root /mount/point options [optional …]
- * - type source options". The results point into the line. False: it is no such line.
+ * - type source options". The results point into the line. Returns false if the line is invalid.
  */
 bool mountinfo_parse(char *line, struct mountinfo *ret);
 
-/* Whether something is mounted at exactly this path. The path itself is not touched. */
+/* Returns true if exactly this path is a mount point. Does not access the path itself. */
 bool mountinfo_has(const char *path);
 
 #endif

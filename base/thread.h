@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread on a stack of its own, which is gone with it.
+ * A thread whose stack is unmapped when the thread has ended.
  *
- * glibc keeps the stacks of ended threads for later ones, up to 40 MiB, and of each the pages at
- * its end: after a burst on 64 workers that is more than all else that an idle daemon holds.
+ * glibc keeps the stacks of ended threads for new threads, up to 40 MiB, with some resident pages
+ * each: after a burst on 64 workers these are more than the rest of an idle daemon's memory.
  */
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
@@ -13,37 +13,37 @@
 
 struct thread {
 	pthread_t id;
-	void *map; /* a page that can't be touched, and the stack above it */
+	void *map; /* a guard page, and the stack above it */
 	size_t map_bytes;
 };
 
 /*
- * Starts main(arg) on a stack of so many bytes (whole pages, at least PTHREAD_STACK_MIN, which is
- * 128 KiB on arm64), with all signals blocked: those are the loop's. 0 or -errno. thread_join must
- * follow.
+ * Starts main(arg) on a stack of stack_bytes (whole pages, at least PTHREAD_STACK_MIN, which is
+ * 128 KiB on arm64). All signals are blocked in the thread, because the loop handles them. 0 or
+ * -errno. The caller must call thread_join.
  */
 int thread_start(struct thread *t, size_t stack_bytes, void *(*main)(void *), void *arg);
 
-/* Waits for its end, and frees its stack. */
+/* Waits until the thread has ended, and unmaps its stack. */
 void thread_join(struct thread *t);
 
 /*
- * Makes the directory the working directory of the calling thread, and of no other; not for the
- * process' first thread. 0 or -errno, -EPERM where a container forbids it. thread_leave_dir must
- * follow: until then the thread keeps its file system from being unmounted.
+ * Changes the working directory of the calling thread alone; not for the process' first thread. 0
+ * or -errno; -EPERM if a container forbids it. The caller must call thread_leave_dir: until then
+ * the directory's file system can't be unmounted.
  */
 int thread_enter_dir(int dirfd);
 
 /*
- * Goes back to "/". Does nothing where thread_enter_dir was not called, or failed. A thread that
- * can't go back stays, and stands in nothing else from then on.
+ * Changes the calling thread's working directory back to "/". Does nothing if thread_enter_dir was
+ * not called or failed. If the change fails, the thread stays in its directory, and later calls of
+ * thread_enter_dir fail.
  */
 void thread_leave_dir(void);
 
 /*
- * The calling thread's CAP_SYS_RESOURCE has no effect from now on. With it nothing that the thread
- * writes counts as too much for the quota of the file's owner (ignore_hardlimit in
- * fs/quota/dquot.c).
+ * Drops CAP_SYS_RESOURCE from the calling thread's effective set. With this capability the thread's
+ * writes may exceed the quota of the file's owner (ignore_hardlimit in fs/quota/dquot.c).
  */
 void thread_obey_quotas(void);
 

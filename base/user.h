@@ -20,17 +20,17 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* A larger passwd or group file is refused (it counts as empty, and the log says so). */
+/* A larger passwd or group file is treated as empty, and the fact is logged. */
 #define USER_FILE_MAX_BYTES (16u * 1024 * 1024)
 
-/* NGROUPS_MAX of the kernel: more groups than this a process can't have. Further ones are left. */
+/* The kernel's NGROUPS_MAX, the most groups of a process. Further groups are ignored. */
 #define USER_MAX_GROUPS 65536
 
 struct user {
 	const char *name;
 	uid_t uid;
 	gid_t gid;
-	const char *home; /* as the file has it: may be empty */
+	const char *home; /* as in the file; may be empty */
 	const char *shell;
 	gid_t *groups; /* all of them, the primary one first */
 	size_t n_groups;
@@ -38,7 +38,7 @@ struct user {
 
 struct user_db;
 
-/* Reads nothing yet. The paths are copied; NULL: the files in /etc. */
+/* Creates a database without reading the files. Copies the paths; NULL: the files in /etc. */
 struct user_db *user_db_new(const char *passwd_path, const char *group_path);
 void user_db_free(struct user_db *db);
 
@@ -59,14 +59,14 @@ void user_db_restrict(struct user_db *db, uid_t uid, gid_t gid, const char *home
 int user_find(struct user_db *db, const char *name, struct arena *arena, struct user *ret,
 	      struct error *err);
 
-/* As user_find by number; -1 where there is none (ERROR_NOT_FOUND). */
+/* As user_find, but by uid; -1 with ERROR_NOT_FOUND if no user has it. */
 int user_find_uid(struct user_db *db, uid_t uid, struct arena *arena, struct user *ret,
 		  struct error *err);
 
 /*
- * The name of an owner, copied into the arena, or NULL where the number has none. A name that was
- * found may be as old as USER_NAME_STALE_MS, so that a long listing does not stat(2) the file for
- * each entry; a number without a name is looked up in the newest file.
+ * Return the name of a uid or gid, copied to the arena, or NULL if the number has no name. A name
+ * may be up to USER_NAME_STALE_MS old, so that a long listing does not stat(2) the file for each
+ * entry. A number without a name is looked up in the current file.
  */
 #define USER_NAME_STALE_MS 100
 const char *user_name(struct user_db *db, uid_t uid, struct arena *arena);

@@ -8,12 +8,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether the n bytes are well-formed UTF-8. A NUL is a character like any other. */
+/* Returns true if the n bytes are well-formed UTF-8. NUL is accepted as a character. */
 bool utf8_valid(const char *p, size_t n);
 
 /*
- * Length in bytes (1 to 4) of the well-formed character at s, of which n > 0 bytes may be read;
- * 0 where the byte at s begins none.
+ * Returns the length in bytes (1 to 4) of the well-formed character at s; 0 if no well-formed
+ * character begins there. Reads at most n > 0 bytes.
  */
 size_t utf8_char(const char *s, size_t n);
 

@@ -27,7 +27,7 @@
 
 struct workers;
 
-/* One piece of work, embedded in the object it works for. Neither copied nor freed here. */
+/* One piece of work, embedded in the object that it serves. The pool does not copy or free it. */
 struct work {
 	void (*run)(struct work *);  /* on a worker */
 	void (*done)(struct work *); /* on the loop, after run has returned; may free the work */
@@ -60,12 +60,12 @@ void workers_free(struct workers *w);
 void work_submit(struct workers *w, struct work *work);
 
 /*
- * Takes work back that no thread has begun. True: it was taken back and `done` will not be called.
- * False: it runs or has run, and `done` will be called.
+ * Removes work from the queue if no thread has begun it. True: the work was removed, and `done`
+ * will not be called. False: the work runs or has run, and `done` will be called.
  */
 bool work_cancel(struct workers *w, struct work *work);
 
-/* Pieces of work that are queued, running, or waiting for their `done`. */
+/* Returns the number of pieces of work that are queued, running, or waiting for `done`. */
 unsigned workers_busy(const struct workers *w);
 
 #endif

@@ -130,7 +130,7 @@ int json_finish(struct json_lexer *in, struct error *err);
 /* Decodes a string's text to `out`, which has room for text->n bytes. Returns the length. */
 size_t json_text_decode(const struct json_text *text, char *out);
 
-/* Parse a valid JSON number. 0 or -ERANGE; -EINVAL if an integer is expected but it is not whole. */
+/* Parse a valid JSON number. 0, -ERANGE, or -EINVAL if an integer is expected but not found. */
 int json_number_int64(const char *p, size_t n, int64_t *ret);
 int json_number_uint64(const char *p, size_t n, uint64_t *ret);
 int json_number_double(const char *p, size_t n, double *ret);
