@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request's body, read by a worker from the connection itself. For large bodies: where one thread
- * reads a piece and uses it, nobody is woken for each of them, and a read takes all that has come.
+ * Lets a worker read a request's body from the connection itself. For large bodies: the thread that
+ * reads a piece also uses it, so no thread is woken for each piece.
  *
  *	stream_lend(s, &loan)      on the loop, which reads nothing of this connection from now on
  *	body_loan_read(&loan, …)   on a worker, any number of times
  *	stream_return(s, &loan)    on the loop
  *
- * To wait for a client, and to gather what comes little by little, is the loop's: there the worker
- * gives the loan back.
+ * If the client is slow, the worker returns the loan: the loop waits for clients and gathers small
+ * pieces.
  */
 #ifndef RPC_HTTP_BODY_LOAN_H
 #define RPC_HTTP_BODY_LOAN_H
@@ -20,10 +20,10 @@
 struct evbuffer;
 struct read_pool;
 
-/* A body of which less is to come is not lent. */
+/* A body is not lent if fewer bytes are still to come. */
 #define BODY_LOAN_MIN_BYTES (256 * 1024)
 
-/* One read takes up to so many pieces of the pool. */
+/* The maximum number of the pool's pieces that one read fills. */
 #define BODY_LOAN_PIECES 4
 
 struct body_loan {
@@ -34,8 +34,8 @@ struct body_loan {
 };
 
 /*
- * Adds what has come to `to`, as much as a read takes; where there is nothing, waits up to wait_ms
- * for it. The count; 0 where nothing came, or nothing ever will: the loop is told when it reads.
+ * Reads once and adds the bytes to `to`; waits up to wait_ms for the first byte. Returns the number
+ * of bytes; 0 if no byte came, or at EOF or an error, which the loop then finds when it reads.
  */
 size_t body_loan_read(struct body_loan *loan, struct evbuffer *to, int wait_ms);
 

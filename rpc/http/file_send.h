@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A part of a file, sent through a connection by a worker: where the loop would have to wait for a
- * disk, or where there is so much that the loop would be busy with it alone. What the client does
- * not take is the loop's to wait for.
+ * Lets a worker send a part of a file through a connection: if the loop would have to wait for a
+ * disk, or if the part is large enough to keep the loop from other work. If the client takes no
+ * bytes, the worker gives the connection back, and the loop waits for the client.
  */
 #ifndef RPC_HTTP_FILE_SEND_H
 #define RPC_HTTP_FILE_SEND_H
@@ -14,11 +14,11 @@ struct file_send;
 struct loop;
 struct workers;
 
-/* Why a worker sends no more. */
+/* Why a worker has stopped sending. */
 enum file_send_end {
 	FILE_SEND_TURN,	  /* all was sent, or it is the turn of others */
 	FILE_SEND_FULL,	  /* the client takes nothing at present */
-	FILE_SEND_FAILED, /* the connection broke, or the file is shorter than that */
+	FILE_SEND_FAILED, /* the connection broke, or the file is too short */
 };
 
 /*
@@ -33,7 +33,7 @@ struct file_send *file_send_start(struct loop *loop, struct workers *workers, in
 				  void (*done)(void *arg, uint64_t sent, enum file_send_end end),
 				  void *arg);
 
-/* `done` shall not be called, and the worker send no more than it has begun. NULL is fine. */
+/* Cancels: `done` will not be called. A write that has begun may complete. Accepts NULL. */
 void file_send_forget(struct file_send *f);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether parts of a file are in memory: so that the loop sends only what it does not have to wait
- * for.
+ * Tells whether a part of a file is in memory, so that the loop can send it without waiting for a
+ * disk.
  */
 #ifndef RPC_HTTP_FILE_WARM_H
 #define RPC_HTTP_FILE_WARM_H
@@ -11,8 +11,8 @@
 #include <sys/types.h>
 
 /*
- * Whether all pages of the range are in the page cache, by cachestat(2), which Linux has since 6.5,
- * and mincore(2). False where nobody can tell, and behind the file's end. Does not block.
+ * Returns true if all pages of the range are in the page cache, by cachestat(2) (since Linux 6.5)
+ * and mincore(2). Returns false if this is unknown, and after the file's end. Does not block.
  */
 bool file_is_warm(int fd, off_t offset, size_t n);
 

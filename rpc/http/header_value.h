@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What stands inside header fields: lists, weights, parameters, credentials. All of it is read by
- * the rules that existing clients met in the reference, which are laxer than the RFCs.
+ * Parses the values of header fields: lists, weights, parameters, credentials. The rules are the
+ * reference's, which are less strict than the RFCs.
  */
 #ifndef RPC_HTTP_HEADER_VALUE_H
 #define RPC_HTTP_HEADER_VALUE_H
@@ -11,7 +11,7 @@
 
 struct arena;
 
-/* Whether a comma-separated list has that member, in any case: `Connection: keep-alive, TE`. */
+/* Returns true if a comma-separated list (`keep-alive, TE`) has the member, in any case. */
 bool header_list_has(const char *list, const char *member);
 
 enum header_coding {
@@ -21,10 +21,10 @@ enum header_coding {
 };
 
 /*
- * The coding for an answer, by the Accept-Encoding of its request (NULL where there is none): the
- * heaviest that is known, the first among equals. A weight that is no decimal number counts as 1.
- * gzip is taken when it is named, or when '*' stands and identity is refused. NONE: identity is
- * refused and nothing else is acceptable (406).
+ * Chooses the coding of an answer by the request's Accept-Encoding (NULL if absent): the known
+ * coding with the greatest weight, the first of equal ones. An invalid weight counts as 1. gzip is
+ * chosen if it is named, or if the value has '*' and refuses identity. NONE: no known coding is
+ * acceptable (406).
  */
 enum header_coding header_accept_encoding(const char *value);
 

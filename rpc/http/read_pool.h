@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory that large bodies are read to. It is used again while such bodies come: to have each
- * piece from the kernel, page by page, and give it back costs more than the copying. Behind the
- * last body all of it goes.
+ * A pool of buffers for reading large bodies. Buffers are reused while a large body is being read,
+ * because page faults for new memory cost more than copying the data. After the last body the pool
+ * frees all buffers.
  *
- * Pieces are given back by whoever drains them, on any thread.
+ * The thread that drains a piece returns it to the pool; this may be any thread.
  */
 #ifndef RPC_HTTP_READ_POOL_H
 #define RPC_HTTP_READ_POOL_H
@@ -28,8 +28,8 @@ struct read_pool *read_pool_ref(struct read_pool *pool);
 void read_pool_unref(struct read_pool *pool);
 
 /*
- * A large body begins, or has ended: as many of the one as of the other. Between them up to 2 MiB
- * that nobody uses are kept, for all bodies together.
+ * Call begin when a large body begins, and end when it has ended. In between, the pool keeps up to
+ * 2 MiB of unused pieces, for all bodies together.
  */
 void read_pool_begin(struct read_pool *pool);
 void read_pool_end(struct read_pool *pool);

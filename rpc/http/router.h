@@ -3,7 +3,7 @@
  * The router: which handler answers a path.
  *
  * A path is matched as a whole (compatibility/details 6: no trailing slash, no percent-encoding for
- * plain endpoints). A path that is there with another method is 405 with `Allow`, any other path
+ * plain endpoints). A path that exists with another method is 405 with `Allow`; an unknown path is
  * 404.
  */
 #ifndef RPC_HTTP_ROUTER_H
@@ -22,19 +22,19 @@ struct router *router_new(void);
 void router_free(struct router *r);
 
 /*
- * The workers for what the router's handlers do in memory alone (codecs, compression): work that
- * never hangs. Borrowed. NULL (the default): the loop does it.
+ * Sets the workers for computation without I/O in handlers (codecs, compression). Borrowed. NULL
+ * (the default): the loop does this work.
  */
 struct workers;
 void router_set_workers(struct router *r, struct workers *workers);
 struct workers *router_workers(const struct router *r);
 
-/* How often streams without another wish of their client's send a keepalive. */
+/* Sets the interval of keepalives for streams whose client asks for no other interval. */
 #define ROUTER_KEEPALIVE_DEFAULT_S 90
 void router_set_keepalive_s(struct router *r, unsigned seconds);
 uint64_t router_keepalive_ms(const struct router *r);
 
-/* Memory that lives as long as the router, for what its routes lead to. */
+/* Returns an arena that lives as long as the router, for its handlers' data. */
 struct arena *router_arena(struct router *r);
 
 /*
