@@ -27,7 +27,7 @@
 #define TEMP_CHARS  26
 #define TEMP_BYTES  (TEMP_CHARS + 1)
 
-/* A sweep that takes the name of a new file as left behind makes it try another one. */
+/* Attempts to create a new file: a sweep may remove it before it is locked. */
 #define TEMP_TRIES 8
 
 struct fs_atomic {
@@ -55,7 +55,7 @@ static bool is_temp_name(const char *name)
 	       strcmp(name + prefix + 16, TEMP_SUFFIX) == 0;
 }
 
-/* Removes a temporary file that no upload holds the lock of. */
+/* Removes a temporary file if no upload holds its lock. */
 static void sweep_one(int dirfd, const char *name)
 {
 	FD_AUTO int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -249,7 +249,7 @@ static int rename_exclusive(struct fs_atomic *a)
 	}
 	if (errno != EINVAL && errno != ENOSYS)
 		return -errno;
-	/* The temporary name goes in fs_atomic_free. */
+	/* fs_atomic_free removes the temporary name. */
 	return linkat(dir, a->temp, dir, a->place.name, 0) < 0 ? -errno : 0;
 }
 

@@ -128,7 +128,7 @@ static void get_sources(struct compose *c, struct json_lexer *in)
 	}
 }
 
-/* Reads the body; what follows its value does not matter. */
+/* Parses the body; bytes after its JSON value are ignored. */
 static int parse_body(struct compose *c)
 {
 	struct json_lexer *in = mem_alloc(sizeof(*in));
@@ -202,7 +202,7 @@ static void compose_body_end(struct stream *s)
 
 /* ---- the work ---- */
 
-/* Resolves and looks at one source. */
+/* Resolves and checks one source. */
 static int check_source(struct compose *c, size_t i)
 {
 	const char *given = c->sources[i], *shown = fs_text(given, &c->arena);

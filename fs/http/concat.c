@@ -17,13 +17,13 @@
 #include "fs/entry.h"
 #include "fs/make_dirs.h"
 
-/* One call of the kernel's copies so much. */
+/* The most bytes that one copy_file_range(2) copies. */
 #define COPY_BYTES (64u * 1024 * 1024)
 
-/* Where the kernel does not copy between the two files, this many bytes are read and written. */
+/* Bytes for each read(2) and write(2) if the kernel can't copy between the two files. */
 #define BUFFER_BYTES (256 * 1024)
 
-/* Whether an error says that copy_file_range(2) can't do it, rather than that it failed. */
+/* Returns true if an error means that copy_file_range(2) is not supported for the two files. */
 static bool unsupported(int error)
 {
 	return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP ||
@@ -143,7 +143,7 @@ static int concat(char *const *sources, size_t n, const char *destination, uid_t
 	r = fill(fd, sources, n, uid, gid, arena, err);
 	if (r == 0 && fstat(fd, &made) < 0)
 		r = fail_destination(errno, "creating destination file", err);
-	/* Over NFS it is the close that says whether there was space. */
+	/* NFS reports a lack of space at close(2). */
 	if (r == 0 && close(fd_take(&fd)) < 0 && errno != EINTR)
 		r = fail_destination(errno, "closing destination file", err);
 	if (r == 0 && rename(temp, destination) < 0)

@@ -123,7 +123,7 @@ static const struct stream_handler ranges_handler = {
 
 /* ---- the answer ---- */
 
-/* What is told of the file in every answer that is about it. */
+/* Adds the header fields that all answers about the file have. */
 static void add_file_fields(struct download *d)
 {
 	struct stream *s = d->stream;

@@ -11,7 +11,7 @@
 #include "fs/http/source.h"
 #include "rpc/context.h"
 
-/* What is read and compressed at a time. */
+/* The number of bytes that are read and compressed at a time. */
 #define READ_BYTES (64 * 1024)
 
 struct made_body {
@@ -44,7 +44,7 @@ static ssize_t read_next(struct made_body *m, char *p, size_t n)
 	return got;
 }
 
-/* A piece as it is. A file that ends before its promised length cuts the response off. */
+/* Adds a piece without compression. If the file ends too early, the response is aborted. */
 static int fill_plain(struct made_body *m, struct evbuffer *out)
 {
 	struct evbuffer_iovec iov;

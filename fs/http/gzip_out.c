@@ -17,7 +17,7 @@
  */
 #define LEVEL 3
 
-/* A sample decides about so many bytes. */
+/* The number of bytes for which one sample decides the level. */
 #define BLOCK_BYTES (256 * 1024)
 
 #define OUT_BYTES (32 * 1024)

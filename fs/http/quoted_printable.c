@@ -21,7 +21,7 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Decodes what stands in a line before its end. Returns the length or -EBADMSG. */
+/* Decodes a line without its end. Returns the length or -EBADMSG. */
 static ssize_t decode_text(const char *p, size_t n, char *out)
 {
 	size_t i, written = 0;

@@ -442,7 +442,7 @@ int fs_target_finish(struct fs_target *t, struct error *err)
 		return -1;
 	if (t->state == FS_TARGET_BESIDE && commit(t, err) < 0)
 		return -1;
-	/* Over NFS it is the close that says whether there was space. */
+	/* NFS reports a lack of space at close(2). */
 	if (close(fd_take(&t->fd)) < 0 && errno != EINTR)
 		return fail_write(err, errno);
 	set_state(t, FS_TARGET_FINISHED);
