@@ -325,7 +325,7 @@ build/envd.cdx.json: build/envd scripts/sbom
 #
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
-FOLDERS  := $(filter-out bench compare faults newcomer vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
+FOLDERS  := $(filter-out bench compare faults lib newcomer vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
 # The longest come first.
 SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-replay faults-few \
             $(filter-out conformance,$(FOLDERS)) $(SANITIZED:%=%-asan)

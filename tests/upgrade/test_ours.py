@@ -348,7 +348,7 @@ def test_a_fifo_in_place_of_the_blob(daemon):
     os.makedirs("/run/e2b", exist_ok=True)
     os.mkfifo("/run/e2b/envd-handover.pb")
     assert daemon.upgrade() is None
-    assert not os.path.exists("/run/e2b/envd-handover.pb")
+    wait_for(lambda: not os.path.exists("/run/e2b/envd-handover.pb"))
 
 
 def test_a_blob_that_cannot_be_written(daemon, echo):
