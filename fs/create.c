@@ -53,8 +53,8 @@ static int call(const struct creation *c)
 }
 
 /*
- * Makes the call as the user, with the thread's present capabilities. When setfsuid(2) leaves uid 0,
- * the kernel clears the file capabilities from the effective set (capabilities(7)), so capset(2)
+ * Makes the call as the user, with the thread's present capabilities. When setfsuid(2) leaves uid
+ * 0, the kernel clears the file capabilities from the effective set (capabilities(7)), so capset(2)
  * sets them again. Returns -ENOTSUP, without a call, if this thread can't become the user.
  */
 static int call_as_user(const struct creation *c)

@@ -51,7 +51,9 @@ static char *parent_of(const char *path, size_t n)
 	return mem_strndup(end ? path : ".", end ? end : 1);
 }
 
-/* unlink(2) fails on a directory with EISDIR in Linux, with EPERM in POSIX and some file systems. */
+/*
+ * unlink(2) fails on a directory with EISDIR in Linux, with EPERM in POSIX and some file systems.
+ */
 static bool may_be_directory(int error)
 {
 	return error == -EISDIR || error == -EPERM || error == -EACCES;

@@ -41,7 +41,9 @@ struct fs_remove {
  */
 void fs_remove_begin(struct fs_remove *remove, const char *path);
 
-/* Removes entries for about max_ms; makes progress even if max_ms is 0. Returns remove->finished. */
+/*
+ * Removes entries for about max_ms; makes progress even if max_ms is 0. Returns remove->finished.
+ */
 bool fs_remove_step(struct fs_remove *remove, uint64_t max_ms);
 
 void fs_remove_clear(struct fs_remove *remove);
