@@ -133,8 +133,10 @@ def test_replaced_directory(open_watch, directory):
     sh(directory, "rm -r d; mv ../beside/d .; echo >>d/e/g")
     events = watch.texts()
     assert events[:2] == ["REMOVE d/x", "REMOVE d"]
-    assert sorted(events[2:-1]) == ["CREATE d", "CREATE d/e", "CREATE d/e/f", "CREATE d/e/g"] \
-        or sorted(events[2:]) == ["CREATE d", "CREATE d/e", "CREATE d/e/f", "CREATE d/e/g"]
+    # A file that is found with its content is told as CREATE and WRITE, and the write may be told too.
+    assert sorted(e for e in events[2:] if e != "WRITE d/e/g") == \
+        ["CREATE d", "CREATE d/e", "CREATE d/e/f", "CREATE d/e/g"]
+    assert events[2:].count("WRITE d/e/g") <= 2
 
 
 def test_directory_moved_over_an_empty_one(open_watch, directory):
