@@ -71,16 +71,16 @@ def read_names(watch, directory, names):
     def step():
         watch.more(0.05)
         for event in watch.take():
-            if event.kind == "CREATE":
-                names.add(event.name)
-            elif event.name == ".":
+            if event.name == ".":
                 names.clear()
                 names.update(os.listdir(directory))
+            elif event.kind == "CREATE":
+                names.add(event.name)
             elif event.kind in ("REMOVE", "RENAME"):
                 names.discard(event.name)
         return names == right
 
-    wait_for(step, 60)
+    wait_for(step, lambda: f"missing {sorted(right - names)[:9]}, too many {sorted(names - right)[:9]}")
 
 
 def test_a_reader_that_does_not_read(envd, daemon, directory):
