@@ -30,6 +30,7 @@
 #include "fs/service.h"
 #include "pty/cgroup/cgroups.h"
 #include "pty/handover.h"
+#include "pty/limits.h"
 #include "pty/service.h"
 #include "pty/spawn.h"
 #include "pty/store.h"
@@ -452,6 +453,8 @@ static void start_services(struct daemon *d)
 {
 	struct fs_auth fs_auth = {.token = read_token, .arg = &d->control.token};
 	enum kill_scope scope;
+	struct limits limits;
+	struct error err;
 
 	control_init(&d->control, &d->context, d->server, d->options->is_not_fc);
 	open_state_dir(d);
@@ -467,6 +470,8 @@ static void start_services(struct daemon *d)
 	d->control.pty = d->pty = pty_service_new(&d->context, d->cgroups);
 	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)
 		pty_service_set_kill_scope(d->pty, scope);
+	if (limits_parse(d->options->limits, "-limits", &limits, &err) == 0)
+		pty_service_set_limits(d->pty, &limits);
 	connect_store(d);
 	pty_service_register(d->pty, d->router);
 	d->watch = watch_service_new(&d->context);

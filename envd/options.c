@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "pty/limits.h"
 
 enum flag_kind {
 	FLAG_BOOL,
@@ -17,6 +18,7 @@ enum flag_kind {
 	FLAG_LISTEN,
 	FLAG_ON_OFF,
 	FLAG_SCOPE,
+	FLAG_LIMITS,
 	FLAG_HALT,
 	FLAG_SECONDS,
 };
@@ -58,6 +60,8 @@ static const struct flag flags[] = {
 	     "an upload without username leaves an existing file with its owner"),
 	FLAG("kill-scope", FLAG_SCOPE, kill_scope, "scope",
 	     "what a KILL reaches: leader, session or tree (default session)"),
+	FLAG("limits", FLAG_LIMITS, limits, "limits",
+	     "of each process, as in the header X-Envd-Limits: memory=512M, nofile=4096"),
 	FLAG("listen", FLAG_LISTEN, listen, "address",
 	     "tcp:ADDR:PORT, vsock:PORT or unix:PATH instead of the default set; repeatable"),
 	FLAG("no-cgroups", FLAG_BOOL, no_cgroups, NULL, "leave cgroups alone"),
@@ -156,6 +160,8 @@ static int parse_listen(struct options *o, const char *text)
 static int store(struct options *o, const struct flag *flag, const char *text)
 {
 	void *at = (char *)o + flag->offset;
+	struct limits limits;
+	struct error err;
 
 	switch (flag->kind) {
 	case FLAG_BOOL:
@@ -176,6 +182,9 @@ static int store(struct options *o, const struct flag *flag, const char *text)
 				       strcmp(text, "tree") == 0
 			       ? 0
 			       : -EINVAL;
+	case FLAG_LIMITS:
+		*(const char **)at = text;
+		return limits_parse(text, "-limits", &limits, &err);
 	case FLAG_HALT:
 		return pid1_halt_parse(text, at);
 	case FLAG_SECONDS:

@@ -40,6 +40,7 @@ struct options {
 	bool keep_owner;
 	unsigned keepalive_s;	/* 0: the default */
 	const char *kill_scope; /* "leader", "session", "tree" */
+	const char *limits;	/* checked; NULL: none */
 	bool init;		/* be PID 1 */
 	struct pid1_options pid1;
 };

@@ -45,6 +45,23 @@ static const char *const signal_names[] = {
 	[SIGSYS] = "bad system call",
 };
 
+/* By the bit of enum exit_limit. */
+static const char *const limit_names[EXIT_LIMITS] = {"memory", "pids", "cpu"};
+
+static void explain_end(const struct exit_status *exit_status, struct exit_status_text *text,
+			Process__ProcessEvent__EndEvent *ret)
+{
+	size_t i;
+
+	ret->oom_killed = exit_status->oom;
+	ret->cpu_time_us = exit_status->cpu_time_us;
+	ret->memory_peak_bytes = (uint64_t)exit_status->memory_peak_kib * 1024;
+	ret->limits_reached = text->limits;
+	for (i = 0; i < EXIT_LIMITS; i++)
+		if (exit_status->limits_reached & 1u << i)
+			text->limits[ret->n_limits_reached++] = limit_names[i];
+}
+
 static void signal_text(int signal, bool dumped, char text[EXIT_STATUS_TEXT_BYTES])
 {
 	const char *suffix = dumped ? " (core dumped)" : "";
@@ -57,23 +74,26 @@ static void signal_text(int signal, bool dumped, char text[EXIT_STATUS_TEXT_BYTE
 }
 
 void exit_status_event(const struct exit_status *exit_status, bool explain,
-		       char text[EXIT_STATUS_TEXT_BYTES], Process__ProcessEvent__EndEvent *ret)
+		       struct exit_status_text *text, Process__ProcessEvent__EndEvent *ret)
 {
+	char *status = text->status;
+
 	process__process_event__end_event__init(ret);
 	ret->exited = exit_status->code == CLD_EXITED;
 	if (ret->exited)
-		snprintf(text, EXIT_STATUS_TEXT_BYTES, "exit status %d", exit_status->status);
+		snprintf(status, EXIT_STATUS_TEXT_BYTES, "exit status %d", exit_status->status);
 	else if (exit_status->code == 0)
-		snprintf(text, EXIT_STATUS_TEXT_BYTES, "unknown: the daemon was restarted");
+		snprintf(status, EXIT_STATUS_TEXT_BYTES, "unknown: the daemon was restarted");
 	else
-		signal_text(exit_status->status, exit_status->code == CLD_DUMPED, text);
+		signal_text(exit_status->status, exit_status->code == CLD_DUMPED, status);
 	ret->exit_code = ret->exited ? exit_status->status : -1;
-	ret->status = text;
-	ret->oom_killed = explain && exit_status->oom;
+	ret->status = status;
+	if (explain)
+		explain_end(exit_status, text, ret);
 	if (ret->exited && exit_status->status == 0)
 		return;
 	ret->opt_error_case = PROCESS__PROCESS_EVENT__END_EVENT__OPT_ERROR_ERROR;
-	ret->error = text;
+	ret->error = status;
 }
 
 /* The signal whose text begins at `text`, and whether a core was dumped; 0 if there is none. */
@@ -99,12 +119,26 @@ static int parse_signal(const char *text, bool *ret_dumped)
 	return 0;
 }
 
+/* What another daemon of this program knew. */
+static void parse_usage(const Process__ProcessEvent__EndEvent *event, struct exit_status *ret)
+{
+	size_t i, j;
+
+	ret->cpu_time_us = event->cpu_time_us;
+	ret->memory_peak_kib = (uint32_t)(event->memory_peak_bytes / 1024);
+	for (i = 0; i < event->n_limits_reached; i++)
+		for (j = 0; j < EXIT_LIMITS; j++)
+			if (strcmp(event->limits_reached[i], limit_names[j]) == 0)
+				ret->limits_reached |= (uint8_t)(1u << j);
+}
+
 int exit_status_parse(const Process__ProcessEvent__EndEvent *event, struct exit_status *ret)
 {
 	bool dumped = false;
 	int number;
 
 	*ret = (struct exit_status){.oom = event->oom_killed};
+	parse_usage(event, ret);
 	if (event->exited) {
 		ret->code = CLD_EXITED;
 		ret->status = event->exit_code & 0xff;

@@ -7,25 +7,47 @@
 #define PTY_EXIT_STATUS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "process.pb-c.h"
 
-/* code and status are those of waitid(2). */
+/* The limits of a cgroup that its processes have reached, as bits. */
+enum exit_limit {
+	EXIT_LIMIT_MEMORY = 1 << 0, /* the kernel killed one of them for lack of memory */
+	EXIT_LIMIT_PIDS = 1 << 1,   /* a fork was refused */
+	EXIT_LIMIT_CPU = 1 << 2,    /* they had to wait for their share of processor time */
+};
+
+#define EXIT_LIMITS 3
+
+/*
+ * code and status are those of waitid(2). Thousands of them are retained, so the members are small.
+ */
 struct exit_status {
 	int code;   /* CLD_EXITED, CLD_KILLED or CLD_DUMPED; 0: unknown, it was no child of ours */
 	int status; /* the exit status or the signal; 0 after CLD_KILLED: unknown */
 	bool oom;   /* it was an OOM kill (pty/cgroup/oom_count.h) */
+	/* What the process and its descendants used. */
+	uint8_t limits_reached;	  /* of enum exit_limit */
+	uint32_t memory_peak_kib; /* 0: unknown */
+	uint64_t cpu_time_us;
 };
 
 /* Room for the longest status text. */
 #define EXIT_STATUS_TEXT_BYTES 64
+
+/* What the strings of an end event lie in. */
+struct exit_status_text {
+	char status[EXIT_STATUS_TEXT_BYTES];
+	const char *limits[EXIT_LIMITS];
+};
 
 /*
  * Fills in the event. Its strings lie in `text`. With `explain` (the request had
  * "X-Envd-Explain-End: 1") it has the members that stock clients do not know.
  */
 void exit_status_event(const struct exit_status *exit_status, bool explain,
-		       char text[EXIT_STATUS_TEXT_BYTES], Process__ProcessEvent__EndEvent *ret);
+		       struct exit_status_text *text, Process__ProcessEvent__EndEvent *ret);
 
 /*
  * Reads an end event that another daemon wrote. The reference has the code 128 + signal and the

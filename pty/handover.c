@@ -156,7 +156,7 @@ static Handover__HandoverExit *export_exit(const struct retained_exit *exit, str
 					   uint64_t now)
 {
 	Handover__HandoverExit *out = arena_zalloc(arena, sizeof(*out));
-	char *text = arena_zalloc(arena, EXIT_STATUS_TEXT_BYTES);
+	struct exit_status_text *text = arena_zalloc(arena, sizeof(*text));
 
 	handover__handover_exit__init(out);
 	out->pid = (uint32_t)exit->pid;

@@ -131,7 +131,7 @@ static int parse_value(const char *text, enum value_kind kind, struct limit *lim
 	return 0;
 }
 
-static int parse_one(char *item, struct limits *limits, struct error *err)
+static int parse_one(char *item, const char *source, struct limits *limits, struct error *err)
 {
 	char *value = strchr(item, '=');
 	size_t i;
@@ -142,18 +142,18 @@ static int parse_one(char *item, struct limits *limits, struct error *err)
 		if (strcmp(item, names[i].name) != 0)
 			continue;
 		if (limits->of[i].set)
-			return error_set(err, ERROR_INVALID_ARGUMENT,
-					 "X-Envd-Limits: %s is there twice", item);
+			return error_set(err, ERROR_INVALID_ARGUMENT, "%s: %s is there twice",
+					 source, item);
 		if (parse_value(value, names[i].kind, &limits->of[i]) < 0)
-			return error_set(err, ERROR_INVALID_ARGUMENT,
-					 "X-Envd-Limits: '%s' is no value for %s", value, item);
+			return error_set(err, ERROR_INVALID_ARGUMENT, "%s: '%s' is no value for %s",
+					 source, value, item);
 		limits->of[i].set = true;
 		return 0;
 	}
-	return error_set(err, ERROR_INVALID_ARGUMENT, "X-Envd-Limits: '%s' is not known", item);
+	return error_set(err, ERROR_INVALID_ARGUMENT, "%s: '%s' is not known", source, item);
 }
 
-int limits_parse(const char *text, struct limits *ret, struct error *err)
+int limits_parse(const char *text, const char *source, struct limits *ret, struct error *err)
 {
 	char *copy, *rest, *item;
 	int r = 0;
@@ -165,10 +165,19 @@ int limits_parse(const char *text, struct limits *ret, struct error *err)
 	while (r == 0 && (item = strsep(&rest, ","))) {
 		item += strspn(item, " \t");
 		item[strcspn(item, " \t")] = '\0';
-		r = parse_one(item, ret, err);
+		r = parse_one(item, source, ret, err);
 	}
 	free(copy);
 	return r;
+}
+
+void limits_default(struct limits *limits, const struct limits *defaults)
+{
+	size_t i;
+
+	for (i = 0; i < LIMIT_NAMES; i++)
+		if (!limits->of[i].set)
+			limits->of[i] = defaults->of[i];
 }
 
 int limits_apply_cgroup(const struct limits *limits, const struct cgroup *cg, struct error *err)
@@ -183,13 +192,12 @@ int limits_apply_cgroup(const struct limits *limits, const struct cgroup *cg, st
 		       : -ENOENT;
 		if (r == -ENOENT)
 			return error_set(err, ERROR_FAILED_PRECONDITION,
-					 "X-Envd-Limits: %s cannot be applied: the process has no "
+					 "limit %s cannot be applied: the process has no "
 					 "cgroup with the %s controller",
 					 names[i].name, names[i].controller);
 		if (r < 0)
 			return error_set_errno(err, ERROR_FAILED_PRECONDITION, r,
-					       "X-Envd-Limits: %s cannot be applied",
-					       names[i].name);
+					       "limit %s cannot be applied", names[i].name);
 	}
 	return 0;
 }

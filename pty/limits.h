@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The limits of one process (X-Envd-Limits on Start, docs/processes.md): "NAME=VALUE, …".
+ * The limits of one process, "NAME=VALUE, …": X-Envd-Limits on Start, -limits for those of which
+ * the header says nothing (docs/processes.md).
  *
  * | name                        | value              | set by                                     |
  * |-----------------------------|--------------------|--------------------------------------------|
@@ -50,8 +51,14 @@ struct limits {
 	struct limit of[LIMIT_NAMES];
 };
 
-/* Parses the header's value; NULL sets none. 0, or -1 with ERROR_INVALID_ARGUMENT. */
-int limits_parse(const char *text, struct limits *ret, struct error *err);
+/*
+ * Parses the value of the header or flag `source`, which an error names; NULL sets none. 0, or -1
+ * with ERROR_INVALID_ARGUMENT.
+ */
+int limits_parse(const char *text, const char *source, struct limits *ret, struct error *err);
+
+/* Sets the limits that are not set to those of `defaults`. */
+void limits_default(struct limits *limits, const struct limits *defaults);
 
 /*
  * Writes the limits of a cgroup that has been entered (NULL: there is none). 0, or -1 with

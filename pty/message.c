@@ -21,7 +21,7 @@ const ProtobufCMessage *message_start(struct message *m, pid_t pid)
 const ProtobufCMessage *message_end(struct message *m, const struct exit_status *exit_status,
 				    bool explain)
 {
-	exit_status_event(exit_status, explain, m->text, &m->end);
+	exit_status_event(exit_status, explain, &m->text, &m->end);
 	process__process_event__init(&m->event);
 	m->event.end = &m->end;
 	return wrap(m, PROCESS__PROCESS_EVENT__EVENT_END);

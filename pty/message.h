@@ -29,7 +29,7 @@ struct message {
 		Process__ProcessEvent__EndEvent end;
 		Process__ProcessEvent__KeepAlive keepalive;
 	};
-	char text[EXIT_STATUS_TEXT_BYTES];
+	struct exit_status_text text;
 };
 
 /* Each fills in *m and returns the message, a part of *m. *m must not be moved afterwards. */

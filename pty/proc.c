@@ -37,11 +37,42 @@ void proc_update(struct proc *p)
 	taps_update(p);
 }
 
+/* Whether anybody has asked for X-Envd-Explain-End. */
+static bool proc_explains(const struct proc *p)
+{
+	const struct tap *tap;
+
+	TAILQ_FOREACH (tap, &p->taps, link)
+		if (tap->explain)
+			return true;
+	return p->explains_end;
+}
+
+/* The cgroup knows of all descendants, and of its limits. Its files cost some 0.05 ms. */
+static void proc_read_usage(struct proc *p)
+{
+	struct exit_status *exit_status = &p->exit_status;
+	struct cgroup_usage used;
+
+	if (!p->cgroup || !proc_explains(p) || cgroup_usage(p->cgroup, &used) < 0)
+		return;
+	exit_status->cpu_time_us = used.cpu_us;
+	if (used.memory_peak_bytes)
+		exit_status->memory_peak_kib = (uint32_t)(used.memory_peak_bytes / 1024);
+	if (used.oom_kills)
+		exit_status->limits_reached |= EXIT_LIMIT_MEMORY;
+	if (used.refused_forks)
+		exit_status->limits_reached |= EXIT_LIMIT_PIDS;
+	if (used.throttled_times)
+		exit_status->limits_reached |= EXIT_LIMIT_CPU;
+}
+
 /* Finds out whether a SIGKILL that neither a client nor the deadline sent was an OOM kill. */
 static void proc_explain(struct proc *p)
 {
 	struct cgroup_usage usage;
 
+	proc_read_usage(p);
 	if (!p->cgroup || p->killed || p->deadline_passed || p->exit_status.code != CLD_KILLED ||
 	    p->exit_status.status != SIGKILL)
 		return;

@@ -96,6 +96,7 @@ struct proc {
 	bool is_pty;
 	bool not_child;	       /* adopted after a crash: another process is its parent */
 	bool ends_with_leader; /* X-Envd-End: leader */
+	bool explains_end;     /* X-Envd-Explain-End on its Start */
 	enum kill_scope scope;
 	struct cgroup *cgroup; /* its own; owned; NULL: none */
 	char *tag;	       /* owned; NULL: none */

@@ -33,10 +33,10 @@ TAILQ_HEAD(retained_list, retained_exit);
 /* An exit, for a Connect that comes after it. */
 struct retained_exit {
 	pid_t pid;
+	bool is_pty;
 	struct exit_status exit_status;
 	uint64_t until_ms;
 	char *tag; /* NULL: none */
-	bool is_pty;
 	uint64_t total_bytes[OUTPUT_KINDS];
 	struct kept *kept;		 /* a reference; NULL: no output was kept */
 	struct start_key *start_key;	 /* owned; NULL: none */

@@ -6,6 +6,7 @@
 #ifndef PTY_RPC_H
 #define PTY_RPC_H
 
+#include "pty/limits.h"
 #include "pty/proc.h"
 #include "pty/proc_table.h"
 #include "pty/service.h"
@@ -28,6 +29,7 @@ struct pty_service {
 	struct cgroups *cgroups; /* NULL: none */
 	struct proc_table table;
 	enum kill_scope kill_scope;
+	struct limits limits; /* of a process whose Start sets no other */
 	struct pty_stats stats;
 	uint64_t last_start_ms; /* by clock_monotonic_ms; 0: nothing was started yet */
 

@@ -21,7 +21,6 @@
 #include "pty/cgroup/cgroup.h"
 #include "pty/environment.h"
 #include "pty/keep.h"
-#include "pty/limits.h"
 #include "pty/rpc.h"
 #include "pty/spawn.h"
 #include "pty/store.h"
@@ -109,6 +108,18 @@ static int choose_end(struct start *start, struct error *err)
 	if (text && !start->ends_with_leader && strcmp(text, "output") != 0)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "X-Envd-End is leader or output, not '%s'", text);
+	return 0;
+}
+
+/* X-Envd-Limits, and for the names that it does not set the daemon's default. */
+static int choose_limits(struct start *start, struct error *err)
+{
+	const char *text = rpc_call_header(start->call, "x-envd-limits");
+
+	if (limits_parse(text, "X-Envd-Limits", &start->limits, err) < 0)
+		return -1;
+	if (!start->is_system)
+		limits_default(&start->limits, &start->svc->limits);
 	return 0;
 }
 
@@ -303,9 +314,9 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 		return;
 	}
 	if (r < 0 || choose_scope(start, &err) < 0 || choose_end(start, &err) < 0 ||
-	    limits_parse(rpc_call_header(call, "x-envd-limits"), &start->limits, &err) < 0 ||
-	    keep_parse(call, &start->keep, &err) < 0 || prepare_spawn(start, &err) < 0 ||
-	    refuse_while_frozen(start, &err) < 0 || take_budget(start, &err) < 0) {
+	    choose_limits(start, &err) < 0 || keep_parse(call, &start->keep, &err) < 0 ||
+	    prepare_spawn(start, &err) < 0 || refuse_while_frozen(start, &err) < 0 ||
+	    take_budget(start, &err) < 0) {
 		rpc_fail(call, &err);
 		start_free(start);
 		return;
@@ -419,6 +430,7 @@ static void begin(struct start *start)
 	start->cgroup = NULL;
 	start->share = (struct budget_share){0};
 	p->ends_with_leader = start->ends_with_leader;
+	p->explains_end = tap_explains(start->call);
 	p->keep_for_ms = start->keep.for_ms;
 	if (start->keep.output_bytes)
 		p->kept = kept_new(&svc->context->budget, start->keep.output_bytes);

@@ -48,6 +48,11 @@ void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope)
 	svc->kill_scope = scope;
 }
 
+void pty_service_set_limits(struct pty_service *svc, const struct limits *limits)
+{
+	svc->limits = *limits;
+}
+
 const uint64_t *pty_service_last_start(const struct pty_service *svc)
 {
 	return &svc->last_start_ms;

@@ -13,6 +13,7 @@
 
 struct cgroups;
 struct context;
+struct limits;
 struct pty_service;
 struct router;
 
@@ -38,6 +39,9 @@ void pty_service_register(struct pty_service *svc, struct router *router);
 
 /* Whom KILL and the deadline reach if the Start has no X-Envd-Kill-Scope. */
 void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope);
+
+/* The limits of each process whose Start sets no other. Those of tag "_system" have none. */
+void pty_service_set_limits(struct pty_service *svc, const struct limits *limits);
 
 /* When a process was started last, by clock_monotonic_ms; 0: never. The pointer stays valid. */
 const uint64_t *pty_service_last_start(const struct pty_service *svc);

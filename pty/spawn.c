@@ -182,7 +182,7 @@ static int explain(const struct spawn *s, enum spawn_step step, enum limit_name 
 				       "cwd '%s' cannot be entered", s->cwd);
 	if (step == SPAWN_LIMIT)
 		return error_set_errno(err, ERROR_FAILED_PRECONDITION, errnum,
-				       "X-Envd-Limits: %s cannot be applied", limits_name(limit));
+				       "limit %s cannot be applied", limits_name(limit));
 	if (step == SPAWN_EXEC)
 		return error_set_errno(err,
 				       errnum == E2BIG ? ERROR_INVALID_ARGUMENT : code_of(errnum),

@@ -255,7 +255,7 @@ void taps_end(struct proc *p)
 
 	detach_replaying(p);
 	/* Taps that asked for an explanation get an end event of their own. */
-	for (tap = p->exit_status.oom ? TAILQ_FIRST(&p->taps) : NULL; tap; tap = next) {
+	for (tap = TAILQ_FIRST(&p->taps); tap; tap = next) {
 		next = TAILQ_NEXT(tap, link);
 		if (!tap->explain)
 			continue;

@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -49,16 +53,25 @@ static void read_exit_status(pid_t pid, struct exit_status *ret)
 		from_wait_status(stat.exit_code, ret);
 }
 
-/* waitid(2) that never blocks. 1: *info tells of the child; 0: a tracer holds it; or -errno. */
-static int wait_for_child(int pidfd, int options, siginfo_t *info)
+/*
+ * waitid(2) that never blocks, by the system call: glibc's function leaves its fifth argument out.
+ * 1: *info and *usage tell of the child; 0: a tracer holds it; or -errno.
+ */
+static int wait_for_child(int pidfd, int options, siginfo_t *info, struct rusage *usage)
 {
-	int r;
+	long r;
 
 	memset(info, 0, sizeof(*info));
+	memset(usage, 0, sizeof(*usage));
 	do
-		r = waitid((idtype_t)P_PIDFD, (id_t)pidfd, info, WEXITED | WNOHANG | options);
+		r = syscall(SYS_waitid, P_PIDFD, pidfd, info, WEXITED | WNOHANG | options, usage);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : info->si_pid != 0;
+}
+
+static uint64_t time_us(const struct timeval *time)
+{
+	return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_usec;
 }
 
 /*
@@ -79,14 +92,17 @@ static void read_pidfd_info(int pidfd, struct exit_status *ret)
 
 void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret)
 {
+	struct rusage usage;
 	siginfo_t info;
-	int r = wait_for_child(pidfd, WNOWAIT, &info);
+	int r = wait_for_child(pidfd, WNOWAIT, &info, &usage);
 
 	ret->code = CLD_KILLED;
 	ret->status = 0;
 	if (r == 1) {
 		ret->code = info.si_code;
 		ret->status = info.si_status;
+		ret->cpu_time_us = time_us(&usage.ru_utime) + time_us(&usage.ru_stime);
+		ret->memory_peak_kib = (uint32_t)usage.ru_maxrss;
 	} else if (r == 0) {
 		read_exit_status(pid, ret);
 	} else {
@@ -102,9 +118,10 @@ void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret)
 /* Whether the child is reaped; also true where there is nothing to wait for. */
 static bool reap(const struct zombie *zombie)
 {
+	struct rusage usage;
 	siginfo_t info;
 
-	return wait_for_child(zombie->pidfd, 0, &info) != 0;
+	return wait_for_child(zombie->pidfd, 0, &info, &usage) != 0;
 }
 
 static void zombie_free(struct zombies *z, struct zombie *zombie)

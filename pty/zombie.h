@@ -39,9 +39,10 @@ struct zombies {
 };
 
 /*
- * The exit status of a child whose pidfd is readable; the child stays to be reaped. Sets code and
- * status of *ret, from /proc/PID/stat if a tracer holds the zombie. A status that cannot be found
- * out is {CLD_KILLED, 0}.
+ * The exit status of a child whose pidfd is readable; the child stays to be reaped. Sets code,
+ * status and usage of *ret, from /proc/PID/stat if a tracer holds the zombie. A status that cannot be found
+ * out is {CLD_KILLED, 0}. The usage is that of the child and of the descendants that it waited for
+ * (getrusage(2)), where no tracer holds the child.
  */
 void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret);
 

@@ -163,6 +163,8 @@ int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
 	ret->has_memory = cgroup_file_read_number(fd, "memory.current", &ret->memory_bytes) == 0;
 	cgroup_file_read_number(fd, "memory.peak", &ret->memory_peak_bytes);
 	cgroup_file_read_key(fd, "memory.events", "oom_kill", &ret->oom_kills);
+	cgroup_file_read_key(fd, "pids.events", "max", &ret->refused_forks);
+	cgroup_file_read_key(fd, "cpu.stat", "nr_throttled", &ret->throttled_times);
 	return r;
 }
 

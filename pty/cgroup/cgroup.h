@@ -46,6 +46,8 @@ struct cgroup_usage {
 	bool has_memory; /* the controller is there; without it the rest is 0 */
 	uint64_t memory_bytes, memory_peak_bytes;
 	uint64_t oom_kills;
+	uint64_t refused_forks;	  /* for lack of pids; 0 without the controller */
+	uint64_t throttled_times; /* by the limit of CPUs; likewise */
 };
 
 /* A cgroup whose directory cgroup_enter will make. NULL if `c` is NULL. */

@@ -182,3 +182,17 @@ def test_limits_of_the_cgroup(envd, tree):
             envd.start("sleep", "100", headers=limits)
         assert failed.value.code == "failed_precondition" and name in failed.value.message
     wait_for(lambda: tree.children("user") == [], "the removal of the groups")
+
+
+def test_limits_that_are_reached(envd, tree):
+    """With X-Envd-Explain-End the end names the limits of its cgroup that the process ran into."""
+    controllers = read(tree.at("cgroup.controllers")).split()
+    ask = {"X-Envd-Explain-End": "1"}
+    end = envd.sh("(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done) & wait", headers=ask).drain().end
+    assert int(end["cpuTimeUs"]) > 1000 and "limitsReached" not in end
+    tight = {"pids": ("pids=3", "sleep 0.1 & sleep 0.1 & sleep 0.1 & sleep 0.1 & wait"),
+             "cpu": ("cpu=0.05", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")}
+    for name, (limit, script) in tight.items():
+        if name in controllers:
+            end = envd.sh(script, headers={**ask, "X-Envd-Limits": limit}).drain().end
+            assert end["limitsReached"] == [name]

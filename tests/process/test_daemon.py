@@ -130,6 +130,17 @@ def test_kill_scope_flag():
     daemon.stop()
 
 
+def test_limits_flag():
+    """-limits are those of each process, for the names that its Start does not set. Processes of the
+    platform itself do not get them."""
+    daemon = Daemon("-limits", "nofile=123, nice=5")
+    envd = daemon.client
+    assert envd.output("ulimit -n; nice") == ["123", "5"]
+    assert envd.output("ulimit -n; nice", headers={"X-Envd-Limits": "nofile=99, core=0"}) == ["99", "5"]
+    assert envd.output("ulimit -n; nice", tag="_system") != ["123", "5"]
+    daemon.stop()
+
+
 def test_without_root():
     daemon = Daemon(uid=1000)
     envd = daemon.client

@@ -311,6 +311,29 @@ def test_a_child_that_is_stopped_before_its_exec(envd, daemon):
     assert envd.run("true").end["status"] == "exit status 0"
 
 
+# ---- X-Envd-Explain-End ----
+
+BUSY = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
+
+
+def test_an_end_that_is_explained(envd):
+    """Who asks learns what the process used; a stock client's end event is as it was."""
+    plain = {"exited": True, "status": "exit status 0"}
+    assert envd.run("sh", "-c", BUSY).end == plain
+    end = envd.run("sh", "-c", BUSY, headers={"X-Envd-Explain-End": "1"}).end
+    assert int(end.pop("cpuTimeUs")) > 1000
+    assert int(end.pop("memoryPeakBytes")) > 100000
+    assert end == plain
+
+
+def test_an_explained_end_is_retained(envd):
+    """The Start asked; a Connect after the end gets it too, if it asks as well."""
+    stream = envd.run("sh", "-c", BUSY, headers={"X-Envd-Explain-End": "1"})
+    again = envd.connect(stream.pid, headers={"X-Envd-Explain-End": "1"}).drain()
+    assert again.end == stream.end
+    assert "cpuTimeUs" not in envd.connect(stream.pid).drain().end
+
+
 # ---- X-Envd-Limits ----
 
 def test_limits(envd):

@@ -39,13 +39,13 @@ static void test_ending(void **state)
 		{CLD_DUMPED, 64, -1, "signal: signal 64 (core dumped)"},
 	};
 	Process__ProcessEvent__EndEvent end;
-	char text[EXIT_STATUS_TEXT_BYTES];
+	struct exit_status_text text;
 	struct exit_status exit_status;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		exit_status =
 			(struct exit_status){.code = cases[i].code, .status = cases[i].status};
-		exit_status_event(&exit_status, false, text, &end);
+		exit_status_event(&exit_status, false, &text, &end);
 		assert_string_equal(end.status, cases[i].text);
 		assert_int_equal(end.exit_code, cases[i].exit_code);
 		assert_int_equal(end.exited, cases[i].code == CLD_EXITED);
@@ -71,15 +71,31 @@ static void test_explained_ending(void **state)
 		{true, true, true},
 	};
 	Process__ProcessEvent__EndEvent end;
-	char text[EXIT_STATUS_TEXT_BYTES];
-	struct exit_status exit_status;
+	struct exit_status_text text;
+	struct exit_status exit_status, parsed;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		exit_status = (struct exit_status){
-			.code = CLD_KILLED, .status = SIGKILL, .oom = cases[i].oom};
-		exit_status_event(&exit_status, cases[i].explain, text, &end);
+		exit_status =
+			(struct exit_status){.code = CLD_KILLED,
+					     .status = SIGKILL,
+					     .oom = cases[i].oom,
+					     .limits_reached = EXIT_LIMIT_MEMORY | EXIT_LIMIT_CPU,
+					     .memory_peak_kib = 6,
+					     .cpu_time_us = 5};
+		exit_status_event(&exit_status, cases[i].explain, &text, &end);
 		assert_string_equal(end.status, "signal: killed");
 		assert_int_equal(end.oom_killed, cases[i].told);
+		assert_int_equal(end.cpu_time_us, cases[i].explain ? 5 : 0);
+		assert_int_equal(end.memory_peak_bytes, cases[i].explain ? 6 * 1024 : 0);
+		assert_int_equal(end.n_limits_reached, cases[i].explain ? 2 : 0);
+		if (!cases[i].explain)
+			continue;
+		assert_string_equal(end.limits_reached[0], "memory");
+		assert_string_equal(end.limits_reached[1], "cpu");
+		assert_int_equal(exit_status_parse(&end, &parsed), 0);
+		assert_int_equal(parsed.cpu_time_us, 5);
+		assert_int_equal(parsed.memory_peak_kib, 6);
+		assert_int_equal(parsed.limits_reached, EXIT_LIMIT_MEMORY | EXIT_LIMIT_CPU);
 	}
 }
 

@@ -43,6 +43,14 @@ def end_of(envd, *argv, **how):
     return None
 
 
+USED = ("cpuTimeUs", "memoryPeakBytes")  # members of an end that is explained
+
+
+def why(end):
+    """An end without what the process used."""
+    return {name: value for name, value in end.items() if name not in USED}
+
+
 def check_properties(checks, envd):
     total = envd.request("GET", "/files?path=/proc/meminfo")[2].decode()
     total = int(total.split("MemTotal:")[1].split()[0]) * 1024
@@ -62,12 +70,12 @@ def check_properties(checks, envd):
 def check_oom(checks, envd):
     killed = {"exitCode": -1, "status": "signal: killed", "error": "signal: killed"}
     ask = {"X-Envd-Explain-End": "1"}
-    checks.equal("out of memory, told to whom asks", end_of(envd, "/hunger", headers=ask),
+    checks.equal("out of memory, told to whom asks", why(end_of(envd, "/hunger", headers=ask)),
                  {**killed, "oomKilled": True})
     checks.equal("and to nobody else", end_of(envd, "/hunger"), killed)
     checks.equal("counted", metrics(envd)["envd_oom_kills_total"], 2)
-    checks.equal("another SIGKILL", end_of(envd, "/hunger", "kill", headers=ask), killed)
-    checks.equal("a child that is out of memory", end_of(envd, "/hunger", "child", headers=ask),
+    checks.equal("another SIGKILL", why(end_of(envd, "/hunger", "kill", headers=ask)), killed)
+    checks.equal("a child that is out of memory", why(end_of(envd, "/hunger", "child", headers=ask)),
                  {"exitCode": 137, "exited": True, "status": "exit status 137",
                   "error": "exit status 137"})
     checks.equal("none of these is counted", metrics(envd)["envd_oom_kills_total"], 2)
@@ -98,6 +106,21 @@ def check_accounting(checks, envd):
                  end_of(envd, "/hunger", "kill", headers=ask).get("oomKilled"), None)
 
 
+def check_limits(checks, envd):
+    """X-Envd-Limits by controllers, and X-Envd-Explain-End that tells which of them was reached."""
+    def end(limits, *argv):
+        return end_of(envd, *argv, headers={"X-Envd-Explain-End": "1", "X-Envd-Limits": limits})
+
+    found = end("memory=32M", "/hunger")
+    checks.ok("a limit of memory", found["oomKilled"] and found["limitsReached"] == ["memory"] and
+              16 << 20 < int(found["memoryPeakBytes"]) <= 32 << 20, found)
+    found = end("memory=32M", "/hunger", "child")
+    checks.equal("and of a child's", (found["status"], found["limitsReached"]),
+                 ("exit status 137", ["memory"]))
+    checks.equal("of processes", end("pids=1", "/hunger", "child").get("limitsReached"), ["pids"])
+    checks.equal("none", end("memory=32M, pids=5", "/envd", "-version").get("limitsReached"), None)
+
+
 def check_command(checks, envd):
     """The command that PID 1 starts is a user's process, also where `user` hands controllers down."""
     path = "/files?path=/sys/fs/cgroup/user/init-exec/cgroup.procs"
@@ -116,7 +139,7 @@ def run(context):
     for name, flags, looks in (
             ("cgroup", "", (check_properties, check_oom, check_freeze)),
             ("accounting", ' -process-accounting -init-exec="/hunger busy 1"',
-             (check_command, check_accounting))):
+             (check_command, check_accounting, check_limits))):
         with context.guest(name, initrd, ENVD + flags, memory_mib=MEMORY_MIB) as vm:
             stream = vm.first_connect(PORT, "listening on .*vsock")
             client.health(stream)
