@@ -48,6 +48,14 @@ static void check_head(const struct http_head *head)
 	}
 }
 
+static bool has_byte_above_ascii(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text > 0x7f)
+			return true;
+	return false;
+}
+
 /* Whether llhttp's refusal is of something that it does not know and we take on purpose. */
 static bool refusal_is_known(const char *error, const struct http_head *head, const char *p,
 			     size_t n)
@@ -61,8 +69,10 @@ static bool refusal_is_known(const char *error, const struct http_head *head, co
 	/* Tabs are white space around a value: RFC 9110 section 5.6.3. */
 	if (!strcmp(error, "HPE_INVALID_CONTENT_LENGTH"))
 		return memchr(p, '\t', n);
-	/* In the host of a target it takes fewer characters. */
-	return !strcmp(error, "HPE_INVALID_URL") && *head->target != '/';
+	if (strcmp(error, "HPE_INVALID_URL") != 0)
+		return false;
+	/* In the host of a target it takes fewer characters; from version 9 on in a path, too. */
+	return *head->target != '/' || has_byte_above_ascii(head->target);
 }
 
 /* Compares what llhttp read with what we did. */

@@ -5,6 +5,7 @@ A suite's conftest.py derives its own class where its daemons have more flags or
 
 import contextlib
 import ctypes
+import functools
 import itertools
 import json
 import os
@@ -27,6 +28,13 @@ PR_CAPBSET_DROP, CAP_SYS_TIME = 24, 25
 
 # Below the ports that the kernel gives to clients.
 ports = itertools.count(23000)
+
+
+@functools.cache
+def public_program():
+    """A copy of the daemon that every user can reach. Another user, and root of another user
+    namespace, may not enter the directory that it was built in: on Ubuntu nobody may enter a home."""
+    return shutil.copy(ENVD, os.environ["WORLD"])
 
 
 class Daemon:
@@ -52,8 +60,7 @@ class Daemon:
         if "-listen" not in flags and "-port" not in flags:
             flags = (*(("-listen", f"unix:{address}") if isinstance(address, str) else
                        ("-port", str(address[1]))), *flags)
-        # Another user may not reach the directory that it was built in.
-        program = shutil.copy(ENVD, os.environ["WORLD"]) if uid else ENVD
+        program = public_program() if uid or wrap else ENVD
 
         def child():
             # No test may move the machine's clock, as an /init can.

@@ -16,7 +16,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, "build", "vm")
 
-KERNEL_PACKAGE = "linux-image-cloud-amd64"
+# Debian's, and Ubuntu's, which has its modules in a package of their own.
+KERNEL_PACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
 APT_PATIENCE = ("-o", "Acquire::Retries=5")
 VSOCK_DEVICE = ("vhost-device-vsock", "0.3.0")
 
@@ -55,6 +56,23 @@ def build_path(*names):
     return path
 
 
+def dependency(package, pattern):
+    """The first package that `package` depends on and whose name has this pattern, or None."""
+    known = subprocess.run(["apt-cache", "depends", package], stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL, text=True, check=False).stdout
+    found = re.search(rf"Depends: ({pattern}\S*)", known)
+    return found and found[1]
+
+
+def kernel_packages():
+    """The package with the newest kernel for guests, and the one with its modules, if that is another."""
+    for package in KERNEL_PACKAGES:
+        if image := dependency(package, "linux-image-[0-9]"):
+            modules = dependency(image, "linux-modules-[0-9]")
+            return [image, modules] if modules else [image]
+    raise Missing(f"apt knows none of {', '.join(KERNEL_PACKAGES)}")
+
+
 def unpacked_kernel():
     """The folder with the kernel of this machine's architecture, taken out of its package."""
     root = build_path("kernel")
@@ -62,17 +80,15 @@ def unpacked_kernel():
         return root
     # What apt remembers may be of a kernel that is no longer served.
     run(["apt-get", "-q", *APT_PATIENCE, "update"])
-    depends = run(["apt-cache", "depends", KERNEL_PACKAGE])
-    found = re.search(r"Depends: (linux-image-[0-9]\S+)", depends)
-    if not found:
-        raise Missing(f"apt knows no {KERNEL_PACKAGE}")
-    progress(f"kernel: {found[1]}")
+    names = kernel_packages()
+    progress(f"kernel: {names[0]}")
     fetched = build_path("packages", "")
-    run(["apt-get", "-q", *APT_PATIENCE, "download", found[1]], cwd=fetched)
-    package = max(glob.glob(f"{fetched}/{found[1]}_*.deb"), key=os.path.getmtime)
+    run(["apt-get", "-q", *APT_PATIENCE, "download", *names], cwd=fetched)
     partial = f"{root}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    run(["dpkg", "-x", package, partial])
+    for name in names:
+        package = max(glob.glob(f"{fetched}/{name}_*.deb"), key=os.path.getmtime)
+        run(["dpkg", "-x", package, partial])
     os.rename(partial, root)
     return root
 
@@ -98,7 +114,11 @@ class Kernel:
             return None
         with open(path, "rb") as source:
             data = source.read()
-        return lzma.decompress(data) if path.endswith(".xz") else data
+        if path.endswith(".xz"):
+            return lzma.decompress(data)
+        if path.endswith(".zst"):
+            return subprocess.run(["zstd", "-dc"], input=data, stdout=subprocess.PIPE, check=True).stdout
+        return data
 
     def modules(self, names):
         """Pairs of name and bytes: the modules and those they depend on, in order of insertion."""
