@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SendInput: one piece of input. It is answered when the pipe or terminal has taken all of it.
+ * SendInput: writes one piece of input. The response is sent when the pipe or terminal has taken
+ * all bytes.
  *
- * The bytes lie in the call's arena. The call is kept until they are written, also if the client
- * has
- * gone: it has said what to write.
+ * The bytes lie in the call's arena. A reference keeps the call until they are written, even if the
+ * client disconnects: the input was requested before.
  */
 #include <errno.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listening sockets that the daemon's parent holds and hands down: a service manager by LISTEN_FDS
+ * Listening sockets that the daemon's parent holds and passes on: a service manager by LISTEN_FDS
  * (sd_listen_fds(3)), or process 1 of -init (envd/boot/pid1.h) by fork.
  *
- * Port 49983 needs no privilege. If the daemon alone held it, then after a crash any process of the
- * guest could bind the port and receive the next /init with its token. A parent that keeps the
- * sockets leaves no such moment: connections wait in the kernel until the next daemon accepts them.
+ * Why: port 49983 needs no privilege. If only the daemon held the socket, any process of the guest
+ * could bind the port after a crash and receive the next /init with its token. While the parent
+ * holds the socket, the kernel queues connections until the next daemon accepts them.
  */
 #ifndef ENVD_INHERITED_H
 #define ENVD_INHERITED_H
@@ -21,7 +21,7 @@
 
 struct stored_fd {
 	int fd;
-	char name[STORED_NAME_BYTES]; /* as notify_store was told */
+	char name[STORED_NAME_BYTES]; /* the `name` of notify_store */
 };
 
 struct inherited {
@@ -30,20 +30,22 @@ struct inherited {
 	int fds[INHERITED_MAX];
 	size_t n;
 
-	/* What a daemon before this one has stored with the parent (notify_store). Owned. */
+	/* The descriptors that an earlier daemon stored with the parent (notify_store). Owned. */
 	struct stored_fd *stored;
 	size_t n_stored;
 
-	int notify_fd; /* this end of a socketpair with process 1 of -init; -1: none */
+	int notify_fd; /* the daemon's end of a socketpair with process 1 of -init; -1: none */
 };
 
 /*
- * Numbers with commas between them: a daemon that is replaced by this one passes its sockets so
- * (envd/upgrade/). Unlike those of LISTEN_FDS they may have any number.
+ * Environment variables by which a daemon passes descriptors to the daemon that replaces it
+ * (envd/upgrade/). ENVD_LISTEN_FDS has the listening sockets and ENVD_NOTIFY_FD has notify_fd, as
+ * decimal numbers with commas between them. The numbers need not be consecutive, as LISTEN_FDS
+ * requires.
  */
-#define INHERITED_NOTIFY_VARIABLE "ENVD_NOTIFY_FD" /* notify_fd, in the same way */
+#define INHERITED_NOTIFY_VARIABLE "ENVD_NOTIFY_FD"
 #define INHERITED_VARIABLE	  "ENVD_LISTEN_FDS"
-#define INHERITED_HELD		  "held," /* before the numbers: a parent holds the sockets too */
+#define INHERITED_HELD		  "held," /* prefix of the list: a parent holds the sockets too */
 
 /*
  * Adopts the sockets of LISTEN_FDS if LISTEN_PID is this process, and those of ENVD_LISTEN_FDS, and
@@ -58,10 +60,10 @@ void inherited_from_environment(struct inherited *set);
  */
 void inherited_open(struct inherited *set, const struct listen_spec *specs, size_t n);
 
-/* Adds a descriptor to those that were stored. Takes it. */
+/* Adds a stored descriptor to the set. Takes ownership of the descriptor. */
 void inherited_add_stored(struct inherited *set, int fd, const char *name, size_t n);
 
-/* Whether one of the sockets has that address. */
+/* Returns true if one of the sockets is bound to the address. */
 bool inherited_covers(const struct inherited *set, const struct listen_spec *spec);
 
 #endif

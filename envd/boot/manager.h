@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What a service manager passes in the environment (systemd.exec(5)): each variable is for one
- * process.
- */
+/* Reads variables that a service manager sets for one process (systemd.exec(5)). */
 #ifndef ENVD_MANAGER_H
 #define ENVD_MANAGER_H
 
 /*
- * The decimal number in a variable, which is then removed so that no child inherits it. 0 if the
- * variable is absent or malformed.
+ * Returns the decimal number in the variable, or 0 if the variable is absent or malformed. Removes
+ * the variable from the environment, so that no child inherits it.
  */
 unsigned long manager_take_number(const char *name);
 

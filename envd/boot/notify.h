@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tells a service manager about the daemon, in the datagrams of sd_notify(3). If the environment
- * has no NOTIFY_SOCKET, every function does nothing.
+ * Reports the daemon's state to a service manager, by datagrams of the sd_notify(3) protocol. If
+ * the environment has no NOTIFY_SOCKET, every function does nothing.
  */
 #ifndef ENVD_NOTIFY_H
 #define ENVD_NOTIFY_H
@@ -17,7 +17,7 @@ struct notify {
 	bool is_connected; /* fd is one end of a socketpair with process 1 of -init */
 	struct sockaddr_un addr;
 	socklen_t addr_bytes;
-	uint64_t watchdog_ms; /* 0: the manager asked for none */
+	uint64_t watchdog_ms; /* 0: the manager requested no watchdog */
 	bool timer_set_up;
 	struct timer timer;
 };
@@ -29,40 +29,41 @@ struct notify {
 void notify_init(struct notify *n);
 
 /*
- * Process 1 of -init is the manager, behind this end of a socketpair. Takes fd. Instead of
- * notify_init.
+ * Use instead of notify_init if process 1 of -init is the manager: `fd` is the daemon's end of a
+ * socketpair with process 1. Takes ownership of fd.
  */
 void notify_init_connected(struct notify *n, int fd);
 
 /*
- * Has the manager keep duplicates of the descriptors (FDSTORE of sd_notify(3)): after a crash the
- * next daemon finds them (envd/boot/inherited.h). `name` has no colon. Never waits; what the
- * manager does not take is lost.
+ * Sends duplicates of the descriptors to the manager, which keeps them (FDSTORE in sd_notify(3)).
+ * After a crash the next daemon receives them (envd/boot/inherited.h). `name` must not contain a
+ * colon. Does not block; descriptors that the manager does not accept are lost.
  */
 void notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds);
 
-/* The manager closes what it keeps under the name. */
+/* Tells the manager to close the descriptors that it keeps under the name. */
 void notify_drop(struct notify *n, const char *name);
 
 /*
- * The daemon listens, so units that are ordered after it may start. If the manager asked for a
- * watchdog, the loop sends WATCHDOG=1 twice in each period from now on.
+ * Reports that the daemon listens, so that the manager starts the units ordered after it. If the
+ * manager requested a watchdog, the loop sends WATCHDOG=1 twice in each period from now on.
  */
 void notify_ready(struct notify *n, struct loop *loop);
 
 /*
- * Puts the variables that notify_init has removed back into the environment, for a program that
- * replaces this one by execve(2); and removes them again.
+ * notify_restore_environment sets the variables that notify_init removed, for a program that
+ * replaces this one by execve(2). notify_clear_environment removes them again.
  */
 void notify_restore_environment(const struct notify *n);
 void notify_clear_environment(const struct notify *n);
 
 /*
- * The program that replaces this one does not know watchdogs: the manager's stops (sd_notify(3)).
+ * Stops the manager's watchdog (sd_notify(3)), if the program that replaces this one does not
+ * support watchdogs.
  */
 void notify_stop_watchdog(struct notify *n);
 
-/* The daemon ends on purpose. Stops the watchdog's timer. */
+/* Reports that the daemon is stopping, and stops the watchdog's timer. */
 void notify_stopping(struct notify *n);
 
 /* Closes the socket. */

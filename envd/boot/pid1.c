@@ -39,7 +39,7 @@ struct pid1 {
 	uint64_t started_ms;
 	uint64_t restart_ms;	  /* while none runs: the time of the next start */
 	uint64_t delay_ms;	  /* before the next restart */
-	struct pid1_store *store; /* NULL: there can be none */
+	struct pid1_store *store; /* NULL: it could not be created */
 	bool exec_started;
 	pid_t exec;
 };
@@ -57,7 +57,7 @@ int pid1_halt_parse(const char *text, enum pid1_halt *ret)
 	return -EINVAL;
 }
 
-/* The daemon sends this signal when it listens. Real-time signals are queued, so none is lost. */
+/* The daemon sends this signal once it listens. The kernel queues real-time signals (signal(7)). */
 static int listening_signal(void)
 {
 	return SIGRTMIN;
@@ -68,7 +68,7 @@ void pid1_listening(void)
 	kill(1, listening_signal());
 }
 
-/* Writes a text to a file of the kernel, if the file exists. */
+/* Writes a text to a file in /proc or /sys. Does nothing if the file can't be opened. */
 static void write_file(const char *path, const char *text)
 {
 	FD_AUTO int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -78,9 +78,9 @@ static void write_file(const char *path, const char *text)
 }
 
 /*
- * The priorities of systemd/envd.service: the daemon answers under memory and CPU pressure, and the
- * kernel does not kill it for memory. Processes of users get ordinary values again
- * (pty/spawn_child.c).
+ * Sets the priorities of systemd/envd.service: the daemon must answer under memory and CPU
+ * pressure, and the OOM killer must not choose it. pty/spawn_child.c resets them in processes of
+ * users.
  */
 static void favour_daemon(void)
 {
@@ -126,10 +126,7 @@ static _Noreturn void exec_command(const char *command)
 	_exit(127);
 }
 
-/*
- * Starts the command of -init-exec, once in the life of the machine. A daemon that restarts does
- * not.
- */
+/* Starts the command of -init-exec, once: a restart of the daemon does not start it again. */
 static void start_exec(struct pid1 *p)
 {
 	if (!p->options->exec || p->exec_started)
@@ -147,7 +144,7 @@ static void start_exec(struct pid1 *p)
 	}
 }
 
-/* Writes how a child ended, as text. */
+/* Writes the exit status of a child as text. */
 static void describe_end(int status, char *out, size_t n)
 {
 	if (WIFSIGNALED(status))
@@ -156,7 +153,7 @@ static void describe_end(int status, char *out, size_t n)
 		snprintf(out, n, "exit status %d", WEXITSTATUS(status));
 }
 
-/* The daemon died: sets the time of its next start. */
+/* Schedules the next start of the daemon. */
 static void daemon_died(struct pid1 *p, const char *how)
 {
 	uint64_t now = clock_monotonic_ms();
@@ -172,7 +169,7 @@ static void daemon_died(struct pid1 *p, const char *how)
 		p->delay_ms = PID1_RESTART_MAX_MS;
 }
 
-/* Reaps every child that has ended, orphans included. Returns false if no child is left. */
+/* Reaps all ended children, including orphans. Returns false if no child is left. */
 static bool reap(struct pid1 *p, bool ending)
 {
 	char how[32];
@@ -193,7 +190,7 @@ static bool reap(struct pid1 *p, bool ending)
 	return pid == 0;
 }
 
-/* Waits ms at most for a signal; UINT64_MAX has no limit. The signal, or -1. */
+/* Waits for a signal for at most `ms`; UINT64_MAX: without a limit. Returns the signal, or -1. */
 static int wait_signal(struct pid1 *p, uint64_t ms, siginfo_t *info)
 {
 	struct timespec ts = {(time_t)(ms / 1000), (long)(ms % 1000 * 1000000)};
@@ -201,7 +198,9 @@ static int wait_signal(struct pid1 *p, uint64_t ms, siginfo_t *info)
 	return sigtimedwait(&p->signals, info, ms == UINT64_MAX ? NULL : &ts);
 }
 
-/* Reaps until *which is 0, or with NULL until no child is left, for ms at most. */
+/*
+ * Reaps children for at most `ms`, until *which is 0. If `which` is NULL: until no child is left.
+ */
 static void reap_until_gone(struct pid1 *p, const pid_t *which, uint64_t ms)
 {
 	uint64_t deadline = clock_monotonic_ms() + ms, now;
@@ -215,7 +214,7 @@ static void reap_until_gone(struct pid1 *p, const pid_t *which, uint64_t ms)
 	}
 }
 
-/* Ends the machine: first the daemon, then all other processes, the file systems, the power. */
+/* Ends the machine: stops the daemon, then all other processes, unmounts, and calls reboot(2). */
 static _Noreturn void end_machine(struct pid1 *p, int sig)
 {
 	enum pid1_halt halt = p->options->halt;
@@ -241,11 +240,10 @@ static _Noreturn void end_machine(struct pid1 *p, int sig)
 	reap_until_gone(p, NULL, PID1_KILL_MS);
 	pid1_unmount();
 	reboot(command);
-	/* A container may not reboot: its end is that of process 1. */
+	/* In a container reboot(2) may fail; the exit of process 1 ends the container. */
 	_exit(0);
 }
 
-/* Handles one signal. */
 static void take_signal(struct pid1 *p, int sig, const siginfo_t *info)
 {
 	if (sig == SIGCHLD) {
@@ -262,7 +260,7 @@ static void take_signal(struct pid1 *p, int sig, const siginfo_t *info)
 	}
 }
 
-/* Waits for every child that has ended. Exits if the daemon is among them. */
+/* Reaps all ended children. Exits if the daemon is one of them. */
 static void reap_or_exit(pid_t daemon)
 {
 	int status;
@@ -322,7 +320,7 @@ void pid1_run(const struct pid1_options *options, struct inherited *listeners)
 		uint64_t now = clock_monotonic_ms(), wait_ms = UINT64_MAX;
 		int sig;
 
-		/* What the daemon sent before it died. */
+		/* The daemon may have sent datagrams before it died. */
 		pid1_store_read(p.store);
 		if (!p.daemon && now >= p.restart_ms && start_daemon(&p)) {
 			pid1_store_inherit(p.store, listeners);

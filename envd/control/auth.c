@@ -31,7 +31,7 @@ bool auth_allows(const struct stream *s, void *arg)
 	if (!token_is_set(token))
 		return true;
 	sent = stream_header_in(s, "x-access-token");
-	/* Compared on every path: the right token opens a locked daemon. */
+	/* The token is compared on every path, because the right token unlocks a locked daemon. */
 	return (sent && token_equals(token, sent, strlen(sent))) || is_exempt(stream_head_in(s));
 }
 

@@ -27,7 +27,7 @@ char *ca_bundle_normalize(const char *pem)
 	return text;
 }
 
-/* Takes every occurrence of `part` out of the n bytes at p. Returns what is left of n. */
+/* Removes every occurrence of `part` from the n bytes at p. Returns the remaining length. */
 static size_t remove_all(char *p, size_t n, const char *part)
 {
 	size_t part_bytes = strlen(part);
@@ -54,7 +54,7 @@ int ca_bundle_install(const char *bundle_path, const char *pem, const char *prev
 				       bundle_path);
 	if (previous)
 		n = remove_all(bundle, n, previous);
-	/* Installed by a run before this one: it stays where it is. */
+	/* If an earlier daemon installed it, it stays in place. */
 	if (!memmem(bundle, n, pem, pem_bytes)) {
 		bundle = mem_realloc(bundle, n + pem_bytes);
 		memcpy(bundle + n, pem, pem_bytes);
@@ -68,7 +68,7 @@ int ca_bundle_install(const char *bundle_path, const char *pem, const char *prev
 	return 0;
 }
 
-/* mkdir -p of a path's parent. */
+/* Creates the parent directories of the path, as `mkdir -p`. */
 static void make_parents(const char *path)
 {
 	char *copy = mem_strdup(path), *at;

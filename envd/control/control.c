@@ -48,7 +48,9 @@ void control_set_cgroups(struct control *c, int root_fd)
 	memory_report_read(root_fd, "/proc/self/cgroup", c->memory_report);
 }
 
-/* The metadata service told the sandbox's names and the address of the log collector. */
+/*
+ * Stores the names of the sandbox and the address of the log collector from the metadata service.
+ */
 static void mmds_known(void *arg, const struct mmds_answer *answer)
 {
 	struct control *c = arg;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control API, by which an orchestrator handles a sandbox as a whole. Each endpoint has a file
- * of its own (ctl_*.c); this is the state that they share. Loop only.
+ * The control API: the endpoints by which an orchestrator manages the whole sandbox. Each endpoint
+ * has its own file (ctl_*.c); this struct is the state that they share. Loop only.
  */
 #ifndef ENVD_CONTROL_H
 #define ENVD_CONTROL_H
@@ -35,66 +35,63 @@ struct control {
 	struct server *server;
 	struct token token;
 	bool is_not_fc;
-	struct workers
-		*collapse_workers; /* one thread each, so that a pool that hangs stops no other */
+	struct workers *collapse_workers; /* one thread per pool: a hang blocks no other pool */
 	struct workers *fsfreeze_workers;
-	struct workers
-		*system_workers; /* files of the system: CA bundle, hosts, /run/e2b; in order */
+	struct workers *system_workers; /* for system files: CA bundle, hosts, /run/e2b; in order */
 	struct run_files *run_files;
-	struct mmds *mmds; /* NULL outside Firecracker, as are the next four */
+	struct mmds *mmds; /* this and the next four: NULL outside Firecracker */
 	struct mmds_route *mmds_route;
 	struct log_export *log_export;
 	struct cpus *cpus;
 	struct oom_log *oom_log;
 
-	struct freezer *freezer; /* set by the daemon before it serves, as is pty */
+	struct freezer *freezer; /* this and pty: set by the daemon before it serves */
 	const struct pty_service *pty;
 
 	/*
-	 * The value of X-Envd-Handover, which every answer of /init carries when this daemon
-	 * replaced another one under the same pid; NULL otherwise. Borrowed; set by the daemon
-	 * before it serves.
+	 * The value of X-Envd-Handover, sent in every response of /init if this daemon replaced
+	 * another one under the same pid; else NULL. Borrowed; set by the daemon before it serves.
 	 */
 	const char *handover;
 	char memory_report[MEMORY_REPORT_BYTES]; /* X-Envd-Memory */
 
 	/*
-	 * After a handover: until an /init was authorised, the gate refuses every request but
-	 * /health and
-	 * /init, because the access token was not carried over.
+	 * True after a handover, until an /init is authorised: the gate refuses every request
+	 * except /health and /init, because the access token was not passed on.
 	 */
 	bool gate_closed;
 
 	/* /init: ctl_init.c. */
-	struct init_call *running; /* one at a time */
+	struct init_call *running; /* the call that runs now, or NULL */
 	TAILQ_HEAD(init_queue, init_call) waiting;
 	bool initialized;
 	bool has_newest;
-	int64_t newest_ns;		/* timestamp of the newest /init */
-	unsigned unobserved;		/* thaws of /init whose client had gone */
-	uint64_t unobserved_generation; /* of the freezer, when they were counted */
+	int64_t newest_ns;		/* the newest timestamp of an applied /init */
+	unsigned unobserved;		/* thaws by an /init after its client had gone */
+	uint64_t unobserved_generation; /* generation of the freezer to which `unobserved` refers */
 
 	/* /init: init_apply.c. */
-	char *lifecycle;       /* of the last /init; owned */
-	char *ca_bundle;       /* the one that is installed, normalised; owned */
-	struct ca_job *ca_job; /* being installed */
+	char *lifecycle;       /* lifecycleID of the last applied /init; owned */
+	char *ca_bundle;       /* the installed bundle, normalised; owned */
+	struct ca_job *ca_job; /* the installation in progress, or NULL */
 	struct init_tidy *tidy, *tidy_waiting;
 	struct volumes *volumes;
 
-	/* /metrics: the counters of its last call. */
+	/* /metrics: the CPU counters at the previous request. */
 	uint64_t cpu_total, cpu_busy;
 };
 
 /*
- * Borrows the context and the server. The daemon sets freezer, pty and handover before it serves.
+ * Initialises the state. Borrows the context and the server. The daemon sets `freezer`, `pty` and
+ * `handover` before it serves.
  */
 void control_init(struct control *c, struct context *context, struct server *server,
 		  bool is_not_fc);
 
-/* Registers every endpoint. */
+/* Registers all endpoints with the router. */
 void control_register(struct control *c, struct router *router);
 
-/* Each is defined by the file of its name. */
+/* Each function is in the file of its name. control_register calls them. */
 void ctl_envs_register(struct control *c, struct router *router);
 void ctl_init_register(struct control *c, struct router *router);
 void ctl_metrics_register(struct control *c, struct router *router);
@@ -103,7 +100,8 @@ void ctl_fsfreeze_register(struct control *c, struct router *router);
 void ctl_collapse_register(struct control *c, struct router *router);
 
 /*
- * Reads X-Envd-Memory from the daemon's cgroup. `root_fd` is the root of the hierarchy; -1: none.
+ * Computes X-Envd-Memory from the daemon's cgroup. `root_fd` is the root of the cgroup hierarchy;
+ * -1: there are no cgroups.
  */
 void control_set_cgroups(struct control *c, int root_fd);
 

@@ -27,7 +27,7 @@
 enum cpus_state {
 	CPUS_IDLE,
 	CPUS_WRITING,  /* a helper was started, or is about to be */
-	CPUS_RETRYING, /* waits for the next run */
+	CPUS_RETRYING, /* waits for the timer of the next run */
 	CPUS_GIVEN_UP, /* until the next target */
 };
 
@@ -44,8 +44,8 @@ struct cpus {
 	enum cpus_state state;
 	unsigned target; /* 0: none */
 	unsigned attempts;
-	unsigned idle_runs; /* runs in a row that changed nothing */
-	unsigned changed;   /* CPUs in this run */
+	unsigned idle_runs; /* consecutive runs that changed no CPU */
+	unsigned changed;   /* CPUs changed in this run */
 	bool warned;
 	struct timer retry;
 
@@ -55,7 +55,7 @@ struct cpus {
 	/* The helper. */
 	struct work spawn;
 	int cpu;
-	bool online; /* what it writes */
+	bool online; /* the value that it writes */
 	pid_t pid;
 	int pidfd;
 	int spawn_result;
@@ -116,7 +116,10 @@ static void cpus_set_state(struct cpus *c, enum cpus_state state)
 	c->state = state;
 }
 
-/* A run that failed is repeated. One that changed a CPU begins the count anew. */
+/*
+ * Schedules the next run after a failure. If this run changed a CPU, the count of failures starts
+ * anew.
+ */
 static void run_failed(struct cpus *c, const char *why)
 {
 	unsigned delay_s = 1;
@@ -128,7 +131,7 @@ static void run_failed(struct cpus *c, const char *why)
 					     LOG_FIELDS(LOG_TEXT("error", why),
 							LOG_NUMBER("attempts", c->attempts),
 							LOG_NUMBER("target", c->target))},
-			  "the number of CPUs can't be made %u: %s", c->target, why);
+			  "can't set the number of CPUs to %u: %s", c->target, why);
 		return;
 	}
 	delay_s <<= c->idle_runs < 6 ? c->idle_runs - 1 : 5;
@@ -187,7 +190,7 @@ static void spawn_run(struct work *work)
 		c->spawn_result = -errno;
 }
 
-/* The helper is over: the kernel's list says what came of it. */
+/* The helper has ended. The kernel's list of online CPUs shows if its write had an effect. */
 static void write_over(struct cpus *c, const char *why)
 {
 	struct cpu_list online;
@@ -211,7 +214,10 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
 	struct cpus *c = arg;
 	siginfo_t info = {0};
 
-	/* Where something else reaps all children of the daemon, the list of CPUs says enough. */
+	/*
+	 * waitid(2) fails if the child was reaped elsewhere; the list of CPUs shows the result
+	 * then, too.
+	 */
 	if (waitid((idtype_t)P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG) == 0 &&
 	    info.si_pid == 0)
 		return;
@@ -246,7 +252,7 @@ static void write_start(struct cpus *c, int cpu, bool online)
 
 /* ---- a run ---- */
 
-/* The next CPU to change, or -1. */
+/* Returns the next CPU to change, or -1 if there is none. */
 static int choose(const struct cpu_list *online, const struct cpu_list *possible, bool grow)
 {
 	int cpu;
@@ -263,7 +269,10 @@ static int choose(const struct cpu_list *online, const struct cpu_list *possible
 	return -1;
 }
 
-/* The target is looked at before each write: it may be another one by now. */
+/*
+ * Makes the next step of a run. Reads the target anew before each write, because it may have
+ * changed.
+ */
 static void run(struct cpus *c)
 {
 	struct cpu_list online, possible;
@@ -295,7 +304,7 @@ static void run_begin(void *arg)
 	run(c);
 }
 
-/* A write that is under way ends first; the run then goes on to the new target. */
+/* If a write is in progress, the run continues with the new target after that write. */
 static void set_target(struct cpus *c, unsigned target)
 {
 	c->target = target;
@@ -343,7 +352,7 @@ void cpus_read(const struct cpus *c, struct cpus_figures *ret)
 	}
 }
 
-/* The target that a daemon before this one was given. */
+/* Reads the target that an earlier daemon stored. */
 static void load_run(struct work *work)
 {
 	struct cpus *c = container_of(work, struct cpus, load);
@@ -361,7 +370,7 @@ static void load_run(struct work *work)
 	}
 	value = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : 0;
 	if (value == 0 || value > MAX_CPUS || *end)
-		log_warn("the target of CPUs is no number of CPUs");
+		log_warn("the stored target is not a valid number of CPUs");
 	else
 		c->loaded = (unsigned)value;
 	free(text);

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPU hotplug: brings CPUs online and takes them offline until their number is the one that /init
- * asked for (Documentation/core-api/cpu_hotplug.rst).
+ *	idle → writing → (target reached) idle
+ *	          └──→ (no effect) retrying → writing …, ten times in a row → given up
  *
- *	idle → writing → (all as wanted) idle
- *	           └──→ (no effect) retrying → writing …, ten times in a row → given up
- *
- * One CPU at a time: the lowest one that is offline, or the highest one that is online; CPU 0
- * stays. A write to cpuN/online can hang in the kernel, so a child process does it: the daemon
- * itself with the argument "cpu-online". The target is kept in /run/e2b/cpu-target, and a restarted
- * daemon takes it up.
+ * A run changes one CPU at a time: it brings the lowest offline CPU online, or takes the highest
+ * online CPU offline; CPU 0 always stays online. A write to cpuN/online can hang in the kernel, so
+ * a child process writes: this program with the argument "cpu-online". The target is stored in
+ * /run/e2b/cpu-target; a restarted daemon reads it from there.
  */
 #ifndef ENVD_CPUS_H
 #define ENVD_CPUS_H
@@ -23,7 +20,10 @@
 #define CPUS_DIRECTORY	 "/sys/devices/system/cpu"
 #define CPUS_TARGET_FILE "cpu-target" /* in RUN_FILES_DIRECTORY */
 
-/* A run without effect is repeated after 1, 2, 4, … and at most this many seconds. */
+/*
+ * A run without effect is repeated after 1, 2, 4, … seconds, at most CPUS_RETRY_MAX_S. After
+ * CPUS_MAX_RUNS such runs in a row the target is given up.
+ */
 #define CPUS_RETRY_MAX_S 30
 #define CPUS_MAX_RUNS	 10
 
@@ -32,9 +32,9 @@ struct run_files;
 
 struct cpus_figures {
 	unsigned online, possible;
-	unsigned target;	   /* 0: none was asked for */
+	unsigned target;	   /* 0: none was set */
 	unsigned attempts;	   /* runs since the target was set */
-	uint64_t write_pending_ms; /* how long the present write has taken; 0: there is none */
+	uint64_t write_pending_ms; /* age of the write in progress; 0: there is none */
 };
 
 /*
@@ -44,21 +44,28 @@ struct cpus_figures {
 struct cpus *cpus_new(struct loop *loop, struct run_files *files, const char *directory,
 		      const char *helper);
 
-/* A helper that hangs lives on. */
+/* Frees the object. Accepts NULL. A helper that hangs is not ended. */
 void cpus_free(struct cpus *c);
 
 /*
- * Sets the target; the work goes on by itself. 0, or -1 if the machine has no such number of CPUs.
+ * Sets the target and returns; the CPUs are changed later. 0, or -1 with ERROR_INVALID_ARGUMENT if
+ * the machine does not have this number of CPUs.
  */
 int cpus_set_target(struct cpus *c, int64_t count, struct error *err);
 
-/* The present figures; all zero for NULL. */
+/* Reads the current figures. If `c` is NULL, all are zero. */
 void cpus_read(const struct cpus *c, struct cpus_figures *ret);
 
-/* The number of CPUs in a list like "0-3,8\n" of the kernel; 0 if it can't be read. */
+/*
+ * Parses a list of the kernel such as "0-3,8\n" and sets the bit of each CPU in `bits`. Returns the
+ * number of CPUs; 0 if the text is malformed or a CPU has no bit.
+ */
 unsigned cpus_parse_list(const char *text, uint8_t *bits, size_t bits_bytes);
 
-/* `envd cpu-online …/cpuN/online 0|1`: the helper. Returns the exit status: 0, or 1 with a text. */
+/*
+ * The helper program: `envd cpu-online …/cpuN/online 0|1`. Returns the exit status: 0, or 1 after
+ * an error message on stderr.
+ */
 int cpus_helper(int argc, char **argv);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * POST /collapse: the daemon's own anonymous memory in huge pages, so that a resume touches fewer
- * of the host's (MADV_COLLAPSE, madvise(2), Linux 6.1). With a heap of this size there is seldom a
- * window of 2 MiB to collapse; the answer says what there was.
+ * POST /collapse: moves the daemon's own anonymous memory into huge pages, so that a resume touches
+ * fewer pages of the host (MADV_COLLAPSE, madvise(2), Linux 6.1). The daemon's heap is small and
+ * seldom contains an aligned range of 2 MiB; the response reports how many there were.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ struct collapse_call {
 	uint64_t elapsed_us;
 };
 
-/* AnonHugePages of the daemon, in bytes. */
+/* Returns AnonHugePages of the daemon, in bytes. */
 static uint64_t huge_bytes(void)
 {
 	uint64_t bytes = 0;
@@ -73,7 +73,9 @@ static void collapse_run(struct work *work)
 	call->huge_before = huge_bytes();
 	if (fd_read_file(AT_FDCWD, "/proc/self/maps", MAPS_FILE_MAX_BYTES, &maps, NULL) < 0)
 		return;
-	/* Anonymous and writable: no inode; the heap has a name, the rest has none (proc(5)). */
+	/*
+	 * Anonymous writable memory has no inode, and either no name or the name [heap] (proc(5)).
+	 */
 	for (rest = maps; (line = strsep(&rest, "\n")) != NULL;) {
 		/* 7f0000000000-7f0000001000 rw-p 00000000 00:00 0    [heap] */
 		start = strtoul(line, &at, 16);
@@ -100,7 +102,10 @@ static void collapse_done(struct work *work)
 	unsigned collapsed = 0;
 	struct json_writer out;
 
-	/* What was huge before can't be told from what became so, but by the sum. */
+	/*
+	 * madvise(2) also succeeds for ranges that were huge before; only the total shows the
+	 * difference.
+	 */
 	if (call->huge_after > call->huge_before)
 		collapsed = (unsigned)((call->huge_after - call->huge_before) / HUGE_PAGE_BYTES);
 	if (collapsed > call->done)

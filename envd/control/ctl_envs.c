@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /envs: the global environment variables. */
+/* GET /envs: answers with the global environment variables. */
 #include <stddef.h>
 
 #include "envd/control/control.h"

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * POST /freeze stops the workload before a snapshot. POST /unfreeze lets it go on if the snapshot
- * was given up; after a resume /init does so.
+ * POST /freeze freezes the workload before a snapshot. POST /unfreeze thaws it if the snapshot was
+ * abandoned; after a resume, /init thaws it.
  *
- * 	freeze:   read_request → freezer (drain, sweep, wait) → frozen: flush the log → flushed:
- * 	answer
+ *	freeze:   read_request → freezer (drain, sweep, wait) → frozen: flush the log → answer
  *	unfreeze: freezer → thawed: answer
  *
- * The log's queue is flushed for the rest of maxWaitMs and then emptied: a clone that resumes from
- * the snapshot must not send the lines of its parent again.
+ * After the freeze, the log's queue is flushed for the rest of maxWaitMs and then emptied: a clone
+ * that resumes from the snapshot must not send the lines of its parent again.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -26,7 +25,7 @@
 #include "rpc/http/stream.h"
 #include "rpc/http/uri.h"
 
-/* The longest that an answer waits for the collector of the log. */
+/* The maximum time that the response waits for the log collector. */
 #define FLUSH_MAX_MS 2000
 
 enum freeze_state {
@@ -41,7 +40,7 @@ struct freeze_call {
 	enum freeze_state state;
 	struct freeze_job *job; /* in FREEZE_FREEZING */
 	uint64_t began_ms;
-	int64_t max_wait_ms; /* above 0: the answer is a report */
+	int64_t max_wait_ms; /* above 0: the response contains a report */
 	struct freeze_result result;
 };
 
@@ -65,7 +64,7 @@ static void freeze_set_state(struct freeze_call *call, enum freeze_state state)
 
 /* ---- parameters ---- */
 
-/* The numbers of Go's strconv.ParseInt in base 10: an optional sign and digits. */
+/* Parses a decimal number as Go's strconv.ParseInt: an optional sign and digits. */
 static bool parse_int(const char *text, int64_t *ret)
 {
 	const char *digits = text + (*text == '-' || *text == '+');
@@ -87,7 +86,10 @@ static void refuse(struct stream *s, const char *name, const char *why)
 	stream_reply(s, 400, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-/* The value of a parameter; NULL if absent. False: the request was refused, for it came twice. */
+/*
+ * Reads the value of a parameter; NULL if absent. If it occurs twice, refuses the request and
+ * returns false.
+ */
 static bool get_parameter(struct stream *s, const char *name, const char **ret)
 {
 	const char *query = stream_head_in(s)->query;
@@ -100,7 +102,7 @@ static bool get_parameter(struct stream *s, const char *name, const char **ret)
 	return false;
 }
 
-/* An absent parameter leaves *ret unchanged. False: the request was refused. */
+/* As get_parameter, for a number. An absent parameter leaves *ret unchanged. */
 static bool get_number(struct stream *s, const char *name, int64_t *ret)
 {
 	const char *text;
@@ -148,7 +150,7 @@ static void freeze(struct stream *s, void *arg)
 	call->job = freezer_freeze(call->control->freezer, &request, frozen, call);
 }
 
-/* How long the log may be flushed: the rest of the wait that the client allowed. */
+/* Returns the time for flushing the log: the rest of the wait that the client allowed. */
 static unsigned flush_ms(const struct freeze_call *call)
 {
 	uint64_t spent_ms = clock_monotonic_ms() - call->began_ms;
@@ -229,7 +231,7 @@ static void freeze_gone(struct stream *s)
 	struct freeze_call *call = stream_data(s);
 
 	if (call->state != FREEZE_FREEZING)
-		return; /* `flushed` comes, and ends the call */
+		return; /* `flushed` will end the call */
 	freezer_give_up(call->job);
 	freeze_set_state(call, FREEZE_OVER);
 	stream_unref(call->stream);
@@ -239,7 +241,7 @@ static void freeze_gone(struct stream *s)
 
 static void thawed(void *arg, const struct thaw_result *result);
 
-/* A thaw is carried to its end although its client may go. */
+/* The thaw is completed even if the client disconnects. */
 static void unfreeze(struct stream *s, void *arg)
 {
 	struct control *c = arg;

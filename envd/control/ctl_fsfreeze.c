@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * POST /fsfreeze, POST /fsthaw: the root file system is stopped for a snapshot of its disk, and let
- * go (FIFREEZE and FITHAW, ioctl_fs.h).
+ * POST /fsfreeze freezes the root file system for a snapshot of its disk; POST /fsthaw thaws it
+ * (FIFREEZE and FITHAW, linux/fs.h).
  *
- * While it stands still, whoever writes to it waits, the workers of other calls among them: so the
- * two have a thread of their own, and a log in a file loses its lines.
+ * While the file system is frozen, every write to it blocks, including writes of the daemon's
+ * workers. Therefore both calls use a pool of their own, and log lines for files on disk are
+ * dropped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,10 @@ struct fsfreeze_call {
 	int result; /* -errno */
 };
 
-/* Already in that state is a success: EBUSY when freezing, EINVAL when thawing. */
+/*
+ * If the file system is already in that state, the call succeeds: EBUSY when freezing, EINVAL when
+ * thawing.
+ */
 static void fsfreeze_run(struct work *work)
 {
 	struct fsfreeze_call *call = container_of(work, struct fsfreeze_call, work);

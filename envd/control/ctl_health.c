@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET and HEAD /health: answers while everything else is busy, and is not logged. */
+/* GET and HEAD /health: answers 204. These requests are not logged. */
 #include "envd/control/ctl_health.h"
 
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 static void health(struct stream *s, void *arg);
 
-/* HEAD: what `curl -I` and `wget --spider` send. */
+/* `curl -I` and `wget --spider` send HEAD. */
 static const char *const methods[] = {"GET", "HEAD"};
 
 void ctl_health_register(struct router *router)

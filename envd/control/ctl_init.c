@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * POST /init: an orchestrator tells the sandbox who it is and who may use it, after its start and
- * after each resume.
+ * POST /init: after a start and after each resume, an orchestrator sends the sandbox its identity,
+ * its access token and its settings.
  *
  *	reading → waiting → authorising → applying → thawing → over
  *
  * One call runs at a time, from `authorising` on; the others wait in the order in which their
- * bodies were complete. A call whose client goes while the call waits is dropped. One that runs is
- * carried to its end, because half an initialisation leaves the sandbox in a state that nobody
- * asked for; whether its client heard of the thaw is counted (X-Envd-Init-Unobserved).
+ * bodies were completed. A waiting call is dropped if its client disconnects. A running call is
+ * completed even then, because a partial initialisation would leave the sandbox in an undefined
+ * state; the call counts a thaw that its client did not observe (X-Envd-Init-Unobserved).
  *
- * Every step ends in bounded time, also if a worker hangs: otherwise no later /init would run, and
+ * Every step ends in bounded time, even if a worker hangs. Otherwise no later /init would run, and
  * none would thaw the workload.
  */
 #include <errno.h>
@@ -48,14 +48,14 @@ struct init_call {
 	struct control *control;
 	struct stream *stream; /* a reference */
 	enum init_state state;
-	uint64_t generation; /* of the freezer, when the call entered */
+	uint64_t generation; /* of the freezer, when the request arrived */
 	char *body;	     /* wiped when the call ends: it holds the token */
 	size_t body_bytes, body_room;
-	uint64_t read_ms; /* when the body was complete */
+	uint64_t read_ms; /* time at which the body was complete */
 	struct init_request request;
 	bool client_gone;
 	bool route_repaired;
-	bool applies; /* its timestamp is not older than the newest */
+	bool applies; /* its timestamp is not older than the newest one */
 	struct init_applied applied;
 	TAILQ_ENTRY(init_call) link; /* while it waits */
 };
@@ -113,7 +113,7 @@ static void init(struct stream *s, void *arg)
 	stream_set_handler(s, &handler, call);
 }
 
-/* The call is over. Its share of the budget goes with the stream. */
+/* Ends the call and wipes the body. The stream returns the share of the budget. */
 static void call_end(struct init_call *call)
 {
 	init_set_state(call, INIT_OVER);
@@ -130,9 +130,9 @@ static void refuse(struct init_call *call, unsigned status, const char *text)
 }
 
 /*
- * Makes room for n bytes; the old memory is wiped. The room is charged to the peers without a
- * token, for /init needs none. Their share leaves the first 4 KiB free, so a small /init always
- * fits. False: the request was refused.
+ * Makes room for n bytes and wipes the old memory. The room is charged to the class
+ * UNAUTHENTICATED, because /init needs no token. This class does not charge the first 4 KiB of a
+ * share, so the budget never refuses a small /init. Returns false after refusing the request.
  */
 static bool body_reserve(struct init_call *call, size_t n)
 {
@@ -161,7 +161,7 @@ static bool body_reserve(struct init_call *call, size_t n)
 	return true;
 }
 
-/* Moves the bytes to memory of the call, and wipes them where they were. */
+/* Moves the bytes to the call's memory and wipes them in the evbuffer. */
 static void init_body(struct stream *s, struct evbuffer *data)
 {
 	struct init_call *call = stream_data(s);
@@ -199,9 +199,9 @@ static void init_body_end(struct stream *s)
 }
 
 /*
- * A client that closes its connection sends an end of its side first; the reset follows when
- * something is written to it. The reference takes that end for the client's going, so a call that
- * waits is dropped (an orchestrator gave up, and has sent another /init since).
+ * A client that closes its connection sends a FIN first; a reset follows only when the daemon
+ * writes to the connection. The reference treats the FIN as a disconnect. Therefore a waiting call
+ * is dropped: its orchestrator gave up and has sent another /init since.
  */
 static void init_half_closed(struct stream *s)
 {
@@ -240,7 +240,7 @@ static void next_call(struct control *c)
 	authorise(call);
 }
 
-/* The call that ran is over: the next one has its turn. */
+/* Ends the running call and starts the next one. */
 static void finish(struct init_call *call)
 {
 	struct control *c = call->control;
@@ -273,14 +273,14 @@ static void route_repaired(void *arg)
 	authorise(arg);
 }
 
-/* The metadata service's answer; NULL: none came. */
+/* Handles the metadata service's answer; NULL: there was none. */
 static void mmds_answered(void *arg, const struct mmds_answer *mmds)
 {
 	struct init_call *call = arg;
 	const struct init_request *r = &call->request;
 
 	if (!mmds && !call->route_repaired) {
-		/* A rule of the guest's own may stand before the service's address. */
+		/* A NAT rule of the guest may redirect the service's address. */
 		call->route_repaired = true;
 		mmds_route_repair(call->control->mmds_route, route_repaired, call);
 		return;
@@ -304,9 +304,10 @@ static void decide(struct init_call *call, enum auth_sent sent, enum auth_mmds m
 }
 
 /*
- * The sender read its clock before the call waited for its turn: that time is added to the
- * timestamp, or the clock would be set back by it. In whole milliseconds: the same timestamp sent
- * twice is the same one here, and not an older one by chance.
+ * The sender read its clock before the call waited in the queue. Adds the time in the queue to the
+ * timestamp; otherwise the clock would be set back by this time. Adds whole milliseconds, so that
+ * the same timestamp, sent twice, normally yields the same value and not an older one by a rounding
+ * error.
  */
 static void correct_timestamp(struct init_call *call)
 {
@@ -321,7 +322,7 @@ static void correct_timestamp(struct init_call *call)
 	log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
 				     .operation = stream_id(call->stream),
 				     LOG_FIELDS(LOG_NUMBER("clock_correction", waited_ms))},
-		  "init: the timestamp is %" PRIu64 " ms old", waited_ms);
+		  "init: waited %" PRIu64 " ms, which is added to the timestamp", waited_ms);
 }
 
 static void authorised(struct init_call *call)
@@ -361,7 +362,7 @@ static void applied(void *arg, const struct init_applied *result)
 	thaw(call);
 }
 
-/* ---- the thaw: whatever the timestamp said and whatever failed ---- */
+/* ---- the thaw: also if the timestamp was stale or a step failed ---- */
 
 static void thaw(struct init_call *call)
 {
@@ -389,7 +390,7 @@ static void thawed(void *arg, const struct thaw_result *result)
 				.operation = stream_id(call->stream),
 				LOG_FIELDS(LOG_NUMBER("entry_freeze_generation", call->generation),
 					   LOG_NUMBER("current_freeze_generation", generation))},
-			"init: nothing is thawed, for a freeze came after the request");
+			"init: nothing is thawed, because a freeze was requested after this /init");
 	} else if (call->client_gone) {
 		if (c->unobserved_generation != generation)
 			c->unobserved = 0;
@@ -449,7 +450,10 @@ static void put_cpus(struct init_call *call)
 	put_json_header(call, "X-Envd-Cpus", &out);
 }
 
-/* Hands the count over to a client that is there to read it. A freeze makes it 0. */
+/*
+ * Reports the count to a client that is still connected, and resets it. A freeze resets the count,
+ * too.
+ */
 static void put_unobserved(struct init_call *call)
 {
 	struct control *c = call->control;

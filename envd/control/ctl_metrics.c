@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET /metrics: what the machine uses, as JSON; with `Accept: application/openmetrics-text` the
- * same figures and the daemon's own in that form (OpenMetrics 1.0).
+ * GET /metrics: the machine's CPU, memory and disk usage as JSON. With `Accept:
+ * application/openmetrics-text`: these figures and the daemon's own in OpenMetrics 1.0.
  */
 #include <event2/buffer.h>
 #include <fcntl.h>
@@ -26,13 +26,13 @@
 
 #define PROC_FILE_MAX_BYTES (1024 * 1024)
 
-/* A worker reads the figures: statfs("/") can wait, for the root file system is the guest's. */
+/* A worker reads the figures, because statfs(2) of "/", the guest's root file system, can block. */
 struct metrics_call {
 	struct work work;
 	struct stream *stream;
 	struct control *control;
 	struct metrics_figures figures;
-	struct accounting *processes; /* NULL: none is asked for, or kept */
+	struct accounting *processes; /* NULL: not requested, or not recorded */
 };
 
 static void metrics(struct stream *s, void *arg);
@@ -106,7 +106,7 @@ static void put(struct json_writer *out, const char *name, uint64_t value)
 	json_put_uint(out, value);
 }
 
-/* The member is left out while the kills are not known. */
+/* Adds the member, unless the kills are not known yet. */
 static void put_oom_kills(struct json_writer *out, const struct oom_log *oom_log)
 {
 	const struct oom_kill *kills;
@@ -151,7 +151,7 @@ static void reply_json(struct stream *s, const struct control *c, const struct m
 	put(&out, "disk_used", f->disk_used);
 	put(&out, "disk_total", f->disk_total);
 	put_oom_kills(&out, c->oom_log);
-	/* Not in the reference since 0.9.1; clients of earlier versions read them. */
+	/* The reference dropped these in 0.9.1; clients of earlier versions read them. */
 	put(&out, "mem_total_mib", f->memory.total_bytes >> 20);
 	put(&out, "mem_used_mib", used >> 20);
 	json_put_object_end(&out);

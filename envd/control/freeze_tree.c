@@ -17,9 +17,9 @@
 #define PROC_FILE_MAX_BYTES (4 * 1024 * 1024)
 
 /*
- * What has to run for a sandbox to resume: systemd (a mount of a volume asks it for rpc.statd), the
- * journal, which the daemon's log goes to, the port mapper and rpc.statd for NFS, and forwarded
- * ports.
+ * Cgroups that must run for a sandbox to resume: systemd (mounting a volume asks it to start
+ * rpc.statd), the journal, which receives the daemon's log, the port mapper and rpc.statd for NFS,
+ * and forwarded ports.
  */
 static const char *const needed[] = {
 	"init.scope",
@@ -30,7 +30,7 @@ static const char *const needed[] = {
 	"socats",
 };
 
-/* Frozen first, whatever the mode: what the daemon started is in them. */
+/* The cgroups of the processes that the daemon started. Frozen first, in every mode. */
 static const char *const workload[] = {"user", "ptys"};
 
 /* ---- paths ---- */
@@ -112,7 +112,7 @@ static void add_ancestors(struct path_list *list, const char *path, bool whole)
 
 /* ---- files ---- */
 
-/* The file of a cgroup; owned. */
+/* Returns the path of a cgroup's file. Owned. */
 static char *file_of(const char *path, const char *file)
 {
 	size_t n = strlen(path), room = n + strlen(file) + 2;
@@ -158,7 +158,7 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Adds the cgroups directly below one, by name. 0 or -errno. */
+/* Adds the children of the cgroup, sorted by name. 0 or -errno. */
 static int add_children(int root_fd, const char *path, struct path_list *list)
 {
 	FD_AUTO int fd = openat(root_fd, *path ? path : ".",
@@ -188,9 +188,9 @@ static int add_children(int root_fd, const char *path, struct path_list *list)
 	return 0;
 }
 
-/* ---- where the daemon is ---- */
+/* ---- the daemon's cgroup ---- */
 
-/* Whether this process is in the cgroup. */
+/* Returns true if this process is a member of the cgroup. */
 static bool is_here(int root_fd, const char *path)
 {
 	char *file = file_of(path, "cgroup.procs"), *text, *line;
@@ -210,8 +210,9 @@ static bool is_here(int root_fd, const char *path)
 }
 
 /*
- * cgroups(7): the line "0::/path". The path begins at the mount's root or the namespace's, and the
- * hierarchy that is walked may be a part of that one: then the end of the path is the place in it.
+ * Finds the daemon's cgroup by the line "0::/path" (cgroups(7)). The path is relative to the root
+ * of the mount or of the cgroup namespace, while root_fd may be a directory below. Therefore each
+ * suffix of the path is tried, the longest one first.
  */
 static void locate(struct freeze_tree *tree, const char *proc_file)
 {
@@ -256,7 +257,7 @@ void freeze_tree_clear(struct freeze_tree *tree)
 	path_list_clear(&tree->descend);
 }
 
-/* ---- every cgroup, from the top ---- */
+/* ---- a walk through all cgroups, from the root ---- */
 
 struct walk {
 	struct path_list queue;
@@ -265,7 +266,7 @@ struct walk {
 	unsigned failed; /* directories that could not be read */
 };
 
-/* The next cgroup; NULL when there is none, or enough. Its children were queued. */
+/* Returns the next cgroup and queues its children; NULL at the end, or at FREEZE_MAX_CGROUPS. */
 static const char *walk_next(struct walk *w, int root_fd)
 {
 	const char *path;
@@ -278,7 +279,7 @@ static const char *walk_next(struct walk *w, int root_fd)
 		return NULL;
 	}
 	path = w->queue.paths[w->at++];
-	/* One that was removed meanwhile has none. */
+	/* ENOENT: the cgroup was removed in the meantime. */
 	r = is_workload(path) ? 0 : add_children(root_fd, path, &w->queue);
 	if (r < 0 && r != -ENOENT)
 		w->failed++;
@@ -345,7 +346,7 @@ static void sweep_child(const struct freeze_tree *tree, struct freeze_sweep *swe
 		sweep->allowlisted++;
 		return;
 	}
-	/* The guest froze it before: a freeze by the daemon would have the daemon thaw it. */
+	/* Frozen by the guest before. If the daemon froze it too, the daemon would also thaw it. */
 	if (path_list_has(sweep->guest, path))
 		return;
 	/* The guest may have frozen it since the scan. */
@@ -362,8 +363,9 @@ static void sweep_child(const struct freeze_tree *tree, struct freeze_sweep *swe
 }
 
 /*
- * user and ptys are frozen before the walk, so that no number of cgroups with smaller names can put
- * them beyond its bound; and so that they tell a later daemon that there was a freeze.
+ * Freezes user and ptys before the walk, for two reasons: the limit of visits can't exclude them,
+ * however many cgroups sort before them; and a later daemon finds out from them that a freeze is in
+ * effect.
  */
 void freeze_tree_sweep(const struct freeze_tree *tree, struct freeze_sweep *sweep)
 {
@@ -407,14 +409,14 @@ static void thaw_found(const struct freeze_tree *tree, struct freeze_thaw *thaw,
 		if (r == 0)
 			thaw->thawed++;
 	}
-	/* A cgroup that was removed meanwhile is not frozen any more. */
+	/* A removed cgroup counts as thawed. */
 	if (r < 0 && !freeze_tree_has_vanished(path, r))
 		thaw->failed++;
 }
 
 /*
- * What is frozen is found, not remembered: the freeze may have been another daemon's, of another
- * version or mode, and a cgroup that is left frozen is a sandbox that hangs.
+ * Searches for frozen cgroups instead of remembering them: another daemon, of another version or
+ * mode, may have frozen them, and a cgroup that stays frozen hangs the sandbox.
  */
 void freeze_tree_thaw(const struct freeze_tree *tree, struct freeze_thaw *thaw)
 {
@@ -456,7 +458,10 @@ static void add_sample(char *sample, const char *path)
 		snprintf(sample + n, FREEZE_AUDIT_SAMPLE_BYTES - n, "%s%s", n ? " " : "", path);
 }
 
-/* By what has stopped, not by what was asked: a freeze is written to the top of a subtree only. */
+/*
+ * Checks cgroup.events, not cgroup.freeze, because a freeze is written only to the root of a
+ * subtree.
+ */
 void freeze_tree_audit(const struct freeze_tree *tree, struct freeze_audit *ret)
 {
 	const char *path;

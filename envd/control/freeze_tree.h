@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Walks through a cgroup2 hierarchy for the freezer: finds the cgroups that the guest has frozen,
- * freezes, thaws, and reports the cgroups that a freeze did not reach. Plain functions on
- * directories: they read and write cgroup files and keep no state. They can block: call them on a
- * worker.
+ * Walks a cgroup2 hierarchy for the freezer: finds the cgroups that the guest has frozen, freezes,
+ * thaws, and reports the cgroups that a freeze did not reach. The functions read and write cgroup
+ * files and keep no state. They can block: call them on a worker.
  *
  * Paths are relative to the root of the hierarchy; "" is the root itself. The walks visit `user`
- * and `ptys` but not their children: those are the cgroups of single processes
- * (pty/cgroup/cgroup.h), which stop with their parents.
+ * and `ptys` but not their children, which are the cgroups of single processes
+ * (pty/cgroup/cgroup.h): the kernel freezes descendants together with their ancestor.
  */
 #ifndef ENVD_FREEZE_TREE_H
 #define ENVD_FREEZE_TREE_H
@@ -15,9 +14,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* How many cgroups a freeze may visit unless its request says otherwise. */
+/* Maximum number of cgroups that a freeze visits, unless its request sets another. */
 #define FREEZE_DEFAULT_CGROUPS 512
-/* How many cgroups any walk may visit. */
+/* Maximum number of cgroups that any walk visits. */
 #define FREEZE_MAX_CGROUPS 8192
 
 /* Paths, in the order in which they were added. All zero: empty. */
@@ -39,67 +38,71 @@ struct freeze_tree {
 };
 
 /*
- * Finds the daemon in the hierarchy, by a file like /proc/self/cgroup; it may lie outside of it.
- * Borrows the descriptor.
+ * Finds the daemon's cgroup in the hierarchy. `proc_file` has the format of /proc/self/cgroup. If
+ * the daemon lies outside the hierarchy, `located` is false. Borrows the descriptor.
  */
 void freeze_tree_init(struct freeze_tree *tree, int root_fd, const char *proc_file);
 void freeze_tree_clear(struct freeze_tree *tree);
 
-/* Whether a resume needs this cgroup or one of its ancestors. */
+/* Returns true if a resume needs this cgroup or one of its ancestors to run. */
 bool freeze_tree_is_needed(const char *path);
 
 /*
- * Whether the result r of reading or writing a cgroup's file means that the cgroup was removed. Not
- * for `user` and `ptys`: one of those that is missing is a failure.
+ * Returns true if r, the result of reading or writing a file of the cgroup, means that the cgroup
+ * was removed. Returns false for `user` and `ptys`, because their absence is a failure.
  */
 bool freeze_tree_has_vanished(const char *path, int r);
 
 /*
- * Adds every frozen cgroup except those of the daemon to `guest`: only the ones that were frozen
- * themselves, not those that stopped with an ancestor. Returns how many could not be read;
- * *ret_truncated: there are more cgroups than the walk may visit.
+ * Adds every cgroup that was frozen itself (cgroup.freeze is 1) to `guest`, except the daemon's. A
+ * cgroup that is frozen only because an ancestor is frozen is not added. Returns the number of
+ * cgroups that could not be read. *ret_truncated: the walk stopped at FREEZE_MAX_CGROUPS.
  */
 unsigned freeze_tree_scan(const struct freeze_tree *tree, struct path_list *guest,
 			  bool *ret_truncated);
 
 struct freeze_sweep {
 	bool hierarchy;		  /* false: only user and ptys */
-	unsigned max_visits;	  /* how many cgroups it may visit */
-	bool adopt;		  /* a cgroup that is frozen already was frozen by the guest */
-	struct path_list *guest;  /* are not written to; adopted ones are added */
-	struct path_list targets; /* took the freeze */
+	unsigned max_visits;	  /* maximum number of visited cgroups */
+	bool adopt;		  /* cgroups that are frozen already were frozen by the guest */
+	struct path_list *guest;  /* frozen by the guest: not written to; found ones are added */
+	struct path_list targets; /* cgroups that were frozen now */
 	unsigned visited, allowlisted, failed;
-	unsigned vanished; /* were removed after the walk had listed them */
+	unsigned vanished; /* removed after the walk had listed them */
 	bool truncated;
 };
 
-/* Asks the kernel to freeze. freeze_tree_is_frozen tells when a cgroup has stopped. */
+/* Writes 1 to cgroup.freeze of the cgroups. The kernel freezes later: see freeze_tree_is_frozen. */
 void freeze_tree_sweep(const struct freeze_tree *tree, struct freeze_sweep *sweep);
 
-/* 1 if all of the cgroup has stopped (`frozen` in cgroup.events), 0 if not, or -errno. */
+/*
+ * Returns 1 if all processes of the cgroup are frozen (`frozen` in cgroup.events), 0 if not, or
+ * -errno.
+ */
 int freeze_tree_is_frozen(int root_fd, const char *path);
 
-/* 1 if the cgroup itself was frozen (cgroup.freeze), not only an ancestor; 0, or -errno. */
+/* Returns 1 if the cgroup itself was frozen (cgroup.freeze is 1), 0 if not, or -errno. */
 int freeze_tree_is_asked(int root_fd, const char *path);
 
 struct freeze_thaw {
-	bool discover;		       /* look for frozen cgroups in the whole hierarchy */
+	bool discover;		       /* search the whole hierarchy for frozen cgroups */
 	const struct path_list *guest; /* stay frozen */
 	unsigned visited, thawed, failed, preserved;
-	unsigned missing; /* of user and ptys: those that do not exist */
+	unsigned missing; /* how many of user and ptys do not exist */
 	bool truncated;
 	bool groups_failed; /* user or ptys may still be frozen */
 };
 
 void freeze_tree_thaw(const struct freeze_tree *tree, struct freeze_thaw *thaw);
 
-/* How complete a freeze of the hierarchy was. */
+/* The completeness of a freeze of the hierarchy. */
 #define FREEZE_AUDIT_SAMPLE_BYTES 512
 struct freeze_audit {
 	unsigned visited, frozen, escaped, violations;
 	bool truncated;
 	/*
-	 * The first few of each, for the log: the names are the guest's, so no header shows them.
+	 * The first paths of each kind, for the log only: the guest chooses the names, so no header
+	 * may contain them.
 	 */
 	char escaped_sample[FREEZE_AUDIT_SAMPLE_BYTES];
 	char violation_sample[FREEZE_AUDIT_SAMPLE_BYTES];

@@ -15,14 +15,14 @@
 #include "base/work.h"
 #include "envd/control/freeze_tree.h"
 
-/* The kernel is asked whether everything has stopped at 0.1, 0.2, 0.4, … and then every 2 ms. */
+/* The intervals for checking if everything is frozen: 0.1, 0.2, 0.4, … ms, up to 2 ms. */
 #define POLL_FIRST_US 100
 #define POLL_MAX_US   2000
 
-/* A drain asks for starts this often. */
+/* The interval for checking if starts have ended. */
 #define DRAIN_POLL_MS 2
 
-/* Generations start below this, so that JSON numbers hold them exactly. */
+/* The first generation is below this, so that JSON numbers represent all generations exactly. */
 #define FIRST_GENERATION_MAX (UINT64_C(1) << 52)
 
 enum freeze_mode {
@@ -35,7 +35,7 @@ enum job_state {
 	JOB_QUEUED,   /* behind another job */
 	JOB_DRAINING, /* a freeze: waits for starts to end */
 	JOB_RUNNING,  /* on the worker */
-	JOB_OVER,     /* its `done` is next */
+	JOB_OVER,     /* its `done` will be called */
 };
 
 struct freeze_job {
@@ -45,7 +45,7 @@ struct freeze_job {
 	enum job_state state;
 	void *arg;
 
-	/* A freeze: `frozen` is set. */
+	/* A freeze; `frozen` is not NULL. */
 	struct freeze_request request;
 	freezer_frozen_fn *frozen;
 	struct freeze_result freeze;
@@ -57,10 +57,10 @@ struct freeze_job {
 	freezer_thawed_fn *thawed;
 	bool wants_audit;
 	bool by_watchdog;
-	bool stale;	    /* by_watchdog: another job came between */
-	uint64_t number;    /* of the freeze: made, or by_watchdog watched over */
+	bool stale;	    /* by_watchdog: another job ran in the meantime */
+	uint64_t number;    /* of the freeze; by_watchdog: of the freeze to undo */
 	bool groups_failed; /* user or ptys may still be frozen */
-	bool done;	    /* nothing that could be thawed is still frozen */
+	bool done;	    /* no cgroup that could be thawed is still frozen */
 	struct thaw_result thaw;
 };
 
@@ -72,23 +72,23 @@ struct freezer {
 	struct freezer_hooks hooks;
 
 	/* Loop only. */
-	struct freeze_jobs jobs; /* the first one is at work */
-	struct defer next;	 /* goes on with the first job */
+	struct freeze_jobs jobs; /* the first one is in progress */
+	struct defer next;	 /* starts the first job */
 	struct timer drain;
 	uint64_t generation;
-	unsigned freezes_pending; /* asked for, and not done */
-	bool groups_frozen;	  /* user and ptys, by this daemon */
+	unsigned freezes_pending; /* requested, not done yet */
+	bool groups_frozen;	  /* this daemon froze user and ptys */
 	bool holding;
 	uint64_t watchdog_ms;
 	struct timer watchdog;
-	uint64_t watchdog_freeze; /* the number of the freeze it watches over */
+	uint64_t watchdog_freeze; /* the number of the freeze that it will undo */
 	struct freezer_stats stats;
 
-	/* Of the job on the worker; the loop reads them while there is none. */
-	enum freeze_mode unthawed; /* the last freeze, until something was thawed */
+	/* Used by the job on the worker; the loop uses them while no job runs. */
+	enum freeze_mode unthawed; /* mode of the last freeze, until the next thaw */
 	bool active;		   /* a freeze is in effect */
-	uint64_t n_freezes;	   /* changed by a freeze, and by a thaw that left nothing */
-	struct path_list guest;	   /* frozen by the guest before that */
+	uint64_t n_freezes;	   /* incremented by each freeze and by each complete thaw */
+	struct path_list guest;	   /* frozen by the guest before the freeze */
 };
 
 static void job_next(void *arg);
@@ -112,8 +112,9 @@ static void job_set_state(struct freeze_job *job, enum job_state state)
 /* ---- jobs, on the worker ---- */
 
 /*
- * Whether a freeze of the daemon is in effect. Memory is not enough: a daemon before this one may
- * have left the tree frozen. Every freeze writes to user and ptys first, so those two tell.
+ * Returns true if a freeze of the daemon is in effect. Memory alone does not tell: an earlier
+ * daemon may have left the tree frozen. Every freeze writes to user and ptys first, so their state
+ * shows it.
  */
 static bool in_effect(const struct freezer *f)
 {
@@ -121,7 +122,7 @@ static bool in_effect(const struct freezer *f)
 	       freeze_tree_is_frozen(f->root_fd, "ptys") == 1;
 }
 
-/* Takes the cgroups that have stopped, vanished or failed off the list. */
+/* Removes the cgroups that are frozen, vanished or failed from the list, and counts them. */
 static void look(const struct freezer *f, struct path_list *targets, struct freeze_result *result)
 {
 	size_t i, kept = 0;
@@ -150,7 +151,7 @@ static void await(struct freeze_job *job, struct path_list *targets, uint64_t be
 	struct timespec pause = {0};
 	int64_t max_ms = job->request.max_wait_ms;
 
-	/* No client waits for a day; the bound keeps the sum below from overflowing. */
+	/* The limit of a day keeps the sum below from overflowing. */
 	if (max_ms > 24 * 60 * 60 * 1000)
 		max_ms = 24 * 60 * 60 * 1000;
 	until_us = begun_us + (uint64_t)max_ms * 1000;
@@ -167,7 +168,7 @@ static void await(struct freeze_job *job, struct path_list *targets, uint64_t be
 	}
 }
 
-/* A freeze may visit as many cgroups as a thaw: otherwise a thaw would leave some frozen. */
+/* A freeze visits at most as many cgroups as a thaw; otherwise a thaw would leave some frozen. */
 static unsigned max_visits(const struct freeze_request *request)
 {
 	if (request->max_cgroups <= 0)
@@ -191,7 +192,7 @@ static void freeze_run(struct work *work)
 	bool truncated = false;
 
 	freeze_tree_init(&tree, f->root_fd, "/proc/self/cgroup");
-	/* While a freeze is in effect, a frozen cgroup does not show who froze it. */
+	/* While a freeze is in effect, it is not visible who froze a cgroup. */
 	if (!in_effect(f)) {
 		path_list_clear(&f->guest);
 		result->scan_failed = freeze_tree_scan(&tree, &f->guest, &truncated);
@@ -220,9 +221,7 @@ static void freeze_run(struct work *work)
 	path_list_clear(&sweep.targets);
 }
 
-/*
- * Reports what the freeze left. The names are the guest's, so they go to the log and to no header.
- */
+/* Audits the freeze. The guest chooses the names, so they go to the log and not to a header. */
 static void audit(struct freeze_job *job, const struct freeze_tree *tree)
 {
 	struct freeze_audit result;
@@ -248,12 +247,12 @@ static void audit(struct freeze_job *job, const struct freeze_tree *tree)
 					     LOG_FIELDS(LOG_NUMBER("escaped", result.escaped),
 							LOG_NUMBER("frozen", result.frozen),
 							LOG_TEXT("paths", result.escaped_sample))},
-			  "%u cgroups were not frozen, being new or not reached: %s",
+			  "%u cgroups were not frozen (created later, or not visited): %s",
 			  result.escaped, result.escaped_sample);
 	if (result.truncated)
 		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
 					     LOG_FIELDS(LOG_NUMBER("visited", result.visited))},
-			  "the audit of the freeze looked at %u cgroups, and there are more",
+			  "the audit of the freeze stopped after %u cgroups, its limit",
 			  result.visited);
 }
 
@@ -264,14 +263,14 @@ static void thaw_run(struct work *work)
 	struct freeze_thaw thaw = {.guest = &f->guest};
 	struct freeze_tree tree;
 
-	/* A thaw, or a freeze with a watchdog of its own, came between. */
+	/* A thaw, or a freeze that has its own watchdog, ran in the meantime. */
 	job->stale = job->by_watchdog && job->number != f->n_freezes;
 	if (job->stale)
 		return;
 	freeze_tree_init(&tree, f->root_fd, "/proc/self/cgroup");
 	audit(job, &tree);
 	f->unthawed = FREEZE_MODE_NONE;
-	/* Without a freeze of the daemon, every frozen cgroup is the guest's own. */
+	/* If no freeze of the daemon is in effect, the guest froze every frozen cgroup itself. */
 	thaw.discover = in_effect(f);
 	freeze_tree_thaw(&tree, &thaw);
 	freeze_tree_clear(&tree);
@@ -285,7 +284,7 @@ static void thaw_run(struct work *work)
 	if (!job->thaw.complete)
 		error_set(&job->thaw.err, ERROR_INTERNAL, "%u cgroups could not be thawed%s",
 			  thaw.failed + thaw.missing,
-			  thaw.truncated ? ", and there are more than are looked at" : "");
+			  thaw.truncated ? ", and the limit of cgroups was reached" : "");
 	if (thaw.preserved)
 		log_info("%u cgroups stay frozen: the guest had frozen them", thaw.preserved);
 }
@@ -306,8 +305,8 @@ static void log_freeze(const struct freeze_job *job)
 {
 	const struct freeze_result *r = &job->freeze;
 
-	log_info("frozen (%s): %u cgroups asked, %u stopped, %u not, %u failed, %u vanished, %u "
-		 "were the guest's",
+	log_info("frozen (%s): %u cgroups requested, %u frozen, %u not frozen, %u failed, "
+		 "%u vanished, %u frozen by the guest",
 		 r->hierarchy ? "hierarchy" : "legacy", r->requested, r->frozen, r->not_frozen,
 		 r->failed, r->vanished, r->pre_frozen);
 	if (job->request.max_wait_ms > 0 && r->not_frozen)
@@ -318,7 +317,7 @@ static void log_freeze(const struct freeze_job *job)
 							LOG_NUMBER("failed", r->failed),
 							LOG_NUMBER("vanished", r->vanished),
 							LOG_NUMBER("wait_duration", r->wait_ms))},
-			  "%u of %u cgroups had not stopped after %u ms", r->not_frozen,
+			  "%u of %u cgroups were not frozen after %u ms", r->not_frozen,
 			  r->requested, r->wait_ms);
 	if (r->vanished)
 		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG,
@@ -378,7 +377,7 @@ static void thaw_over(struct freeze_job *job)
 		job->thawed(job->arg, &job->thaw);
 }
 
-/* The first job of the queue is over: tells its caller, and goes on with the next one. */
+/* Ends the first job of the queue: calls its `done` and schedules the next job. */
 static void job_over(struct freeze_job *job)
 {
 	struct freezer *f = job->freezer;
@@ -403,7 +402,8 @@ static void job_done(struct work *work)
 /* ---- the first job of the queue ---- */
 
 /*
- * After nearly every start nothing is frozen, which these reads of cgroupfs tell without a worker.
+ * Returns true if nothing is frozen, as after most starts. These two reads of cgroupfs need no
+ * worker.
  */
 static bool nothing_frozen(const struct freezer *f)
 {
@@ -420,7 +420,7 @@ static void job_run(struct freeze_job *job)
 	work_submit(job->freezer->workers, &job->work);
 }
 
-/* Without cgroups a freeze only stops process starts; user and ptys count as unobservable. */
+/* Without cgroups, a freeze only refuses process starts; user and ptys count as unobservable. */
 static void freeze_without_cgroups(struct freeze_job *job)
 {
 	job->freeze = (struct freeze_result){.requested = 2, .unobservable = 2};
@@ -520,7 +520,7 @@ void freezer_give_up(struct freeze_job *job)
 	atomic_store(&job->given_up, true);
 	if (job->state == JOB_DRAINING ||
 	    (job->state == JOB_RUNNING && !work_cancel(f->workers, &job->work)))
-		return; /* it ends by itself, at once */
+		return; /* it ends by itself, soon */
 	TAILQ_REMOVE(&f->jobs, job, link);
 	defer_schedule(&f->next);
 	f->freezes_pending--;
@@ -586,7 +586,7 @@ const struct freezer_stats *freezer_stats(const struct freezer *f)
 	return &f->stats;
 }
 
-/* A random start: a generation that another daemon gave out means nothing here. */
+/* Random, so that a generation from another daemon does not match by chance. */
 static uint64_t first_generation(void)
 {
 	uint64_t value = 0;

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The freezer: stops the workload before a snapshot, and lets it go on after a resume.
+ * The freezer: freezes the workload before a snapshot and thaws it after a resume.
  *
- * Freezes and thaws are jobs in one queue, and run one after the other in the order of the calls.
- * So a thaw that was asked for after a freeze leaves the workload running. A freeze whose caller
- * gives up while the freeze waits is taken back; a thaw never is.
+ * Freezes and thaws are jobs in one queue and run one after the other, in the order of the calls. A
+ * thaw that was requested after a freeze therefore leaves the workload running. A caller can cancel
+ * a freeze that has not begun; a thaw can't be cancelled.
  *
- * Before a freeze writes to a cgroup, it stops new process starts and waits up to
- * FREEZER_DRAIN_MS for the starts between their fork and their exec: a child that stops there would
- * keep its worker. If starts remain, nothing is frozen.
+ * Before a freeze writes to a cgroup, it refuses new process starts and waits up to
+ * FREEZER_DRAIN_MS for starts that are between fork and exec: a child that is frozen there would
+ * keep a worker of the daemon blocked. If such starts remain, nothing is frozen.
  *
- * A freeze that no thaw follows within FREEZER_WATCHDOG_MS is undone. The time is
- * CLOCK_MONOTONIC's, which stands still while a virtual machine is paused, so it counts from the
- * resume.
+ * If no thaw follows a freeze within FREEZER_WATCHDOG_MS, the freezer thaws the workload itself.
+ * The time is measured with CLOCK_MONOTONIC, which stands still while a virtual machine is paused.
  */
 #ifndef ENVD_FREEZER_H
 #define ENVD_FREEZER_H
@@ -29,19 +28,19 @@ struct freezer;
 #define FREEZER_WATCHDOG_MS (10 * 60 * 1000)
 #define FREEZER_DRAIN_MS    250
 
-/* What the freezer needs from the service that starts processes. Called on the loop. */
+/* Hooks into the service that starts processes. Called on the loop. */
 struct freezer_hooks {
-	/* `hold` true: processes must not be started any more; false: they may be again. */
+	/* `hold` true: refuse process starts from now on; false: allow them again. */
 	void (*hold)(void *arg, bool hold);
-	/* Whether a start is between its fork and its exec. NULL: none ever is. */
+	/* Returns true if a start is between fork and exec. The pointer may be NULL: never. */
 	bool (*starting)(void *arg);
 	void *arg;
 };
 
 struct freeze_request {
-	bool hierarchy;	     /* everything that a resume does not need; or only user and ptys */
+	bool hierarchy;	     /* all cgroups that a resume does not need; else only user and ptys */
 	int64_t max_cgroups; /* 0 or less: FREEZE_DEFAULT_CGROUPS */
-	int64_t max_wait_ms; /* how long the kernel may take to stop all; <= 0: do not wait */
+	int64_t max_wait_ms; /* maximum wait until all are frozen; 0 or less: do not wait */
 };
 
 /*
@@ -51,29 +50,30 @@ struct freeze_request {
 struct freeze_result {
 	bool hierarchy; /* the mode of the request */
 	unsigned visited, allowlisted, pre_frozen, requested, frozen, not_frozen, failed;
-	unsigned unobservable; /* there are no cgroups to look at */
-	unsigned vanished;     /* were listed, and removed before the freeze was done with them */
-	unsigned scan_failed;  /* could not be read before the freeze: a thaw will thaw them */
+	unsigned unobservable; /* no cgroups exist that could be observed */
+	unsigned vanished;     /* listed, but removed before the freeze was complete */
+	unsigned scan_failed;  /* unreadable before the freeze: a thaw will thaw them */
 	bool truncated;
 	unsigned sweep_ms, wait_ms;
 };
 
 #define FREEZER_AUDIT_BYTES 160
 
-/* A thaw: of /init, of /unfreeze, of the daemon itself. */
+/* A thaw, requested by /init, by /unfreeze, or by the watchdog. */
 struct thaw_request {
-	bool audit; /* report what a freeze of the hierarchy has left */
+	bool audit; /* report how complete the freeze of the hierarchy was */
 	/*
-	 * Thaw only if no freeze was asked for since freezer_generation returned this. 0: always.
+	 * Thaw only if no freeze was requested after freezer_generation returned this value. 0:
+	 * always thaw.
 	 */
 	uint64_t generation;
 };
 
 struct thaw_result {
-	bool withheld; /* nothing was done: the generation is an older one */
+	bool withheld; /* nothing was done, because the generation has changed */
 	bool complete;
 	struct error err; /* if not complete, and not withheld */
-	/* JSON for X-Envd-Freeze-Audit; "" if none was asked for or there is none. */
+	/* JSON for X-Envd-Freeze-Audit; "" if there is no audit. */
 	char audit[FREEZER_AUDIT_BYTES];
 };
 
@@ -81,57 +81,62 @@ typedef void freezer_frozen_fn(void *arg, const struct freeze_result *result);
 typedef void freezer_thawed_fn(void *arg, const struct thaw_result *result);
 
 /*
- * `root_fd` is the root of the cgroup hierarchy, borrowed; -1: there are no cgroups, and a freeze
- * only stops process starts. Copies the hooks.
+ * Creates a freezer. `root_fd` is the root of the cgroup hierarchy, borrowed; -1: there are no
+ * cgroups, and a freeze only refuses process starts. Copies the hooks.
  */
 struct freezer *freezer_new(struct loop *loop, int root_fd, uint64_t watchdog_ms,
 			    const struct freezer_hooks *hooks);
 
-/* Waits for the running job; what is frozen stays frozen. */
+/* Waits for the running job and frees the freezer. Accepts NULL. Frozen cgroups stay frozen. */
 void freezer_free(struct freezer *f);
 
-/* `done` comes from the loop. The job is borrowed until then. */
+/*
+ * Requests a freeze. `done` is called once, from the loop, unless freezer_give_up is called before.
+ * Returns the job, which is valid until then.
+ */
 struct freeze_job *freezer_freeze(struct freezer *f, const struct freeze_request *request,
 				  freezer_frozen_fn *done, void *arg);
 
 /*
- * The caller has gone: no `done` comes. A job that waits is dropped; one that runs stops waiting.
+ * Cancels a freeze: `done` will not be called. A queued job is removed; a running job stops waiting
+ * for the kernel, and its cgroups stay frozen.
  */
 void freezer_give_up(struct freeze_job *job);
 
 /*
- * Thaws every frozen cgroup except those that the guest had frozen itself. `done` comes from the
- * loop, also if there was nothing to do.
+ * Requests a thaw of every frozen cgroup except those that the guest had frozen itself. `done` is
+ * called once, from the loop, also if nothing was frozen.
  */
 void freezer_thaw(struct freezer *f, const struct thaw_request *request, freezer_thawed_fn *done,
 		  void *arg);
 
 /*
- * The number of the last freeze that was asked for: never 0, below 2^53, from a random start. An
- * /init reads it when it enters: a freeze that comes after it must not be undone by that /init.
+ * Returns the number of the last requested freeze: above 0, below 2^53, from a random start. An
+ * /init reads it when it arrives, so that its thaw does not undo a freeze that was requested later.
  */
 uint64_t freezer_generation(const struct freezer *f);
 
 /*
- * Takes over a freeze that a daemon before this one left in effect: starts are refused until a
- * thaw, and the watchdog runs. The paths are those of cgroups that the guest had frozen itself; a
+ * Takes over a freeze that an earlier daemon left in effect: process starts are refused until a
+ * thaw, and the watchdog runs. `guest_paths` are the cgroups that the guest had frozen itself; a
  * thaw leaves them frozen. Call it before the first freeze or thaw. Copies.
  */
 void freezer_adopt(struct freezer *f, const char *const *guest_paths, size_t n);
 
 /*
- * Looks for a freeze that a daemon before this one left in effect, in two reads of cgroupfs, and
- * takes it over if there is one. Call it before the first freeze or thaw.
+ * Detects a freeze that an earlier daemon left in effect, with two reads of cgroupfs, and takes it
+ * over. Call it before the first freeze or thaw.
  */
 void freezer_adopt_found(struct freezer *f);
 
 /*
- * The cgroups that the guest had frozen before the freeze that is in effect: *ret is borrowed until
- * the next job. Only from inside a freezer_frozen_fn, since no job runs there.
+ * Returns the number of cgroups that the guest had frozen before the freeze that is in effect. *ret
+ * is borrowed until the next job. Call it only inside a freezer_frozen_fn, because no job runs
+ * there.
  */
 size_t freezer_guest_paths(const struct freezer *f, char *const **ret);
 
-/* Freezes and thaws since the start, and thaws by the watchdog. */
+/* Counts since the start; `rescues` are thaws by the watchdog. */
 struct freezer_stats {
 	uint64_t freezes, thaws, rescues;
 };

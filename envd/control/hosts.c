@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "envd/control/replace_file.h"
 
-/* The family of a numeric address, or 0. */
+/* Returns the family of a numeric address; 0 if the text is not one. */
 static int family_of(const char *text)
 {
 	struct in6_addr address;
@@ -25,7 +25,7 @@ static int family_of(const char *text)
 	return inet_pton(AF_INET6, text, &address) == 1 ? AF_INET6 : 0;
 }
 
-/* The next word of a line that ends at `end`; its length, 0 where there is none. */
+/* Moves *at to the next word before `end`. Returns the word's length; 0 if there is none. */
 static size_t next_word(const char **at, const char *end)
 {
 	const char *p = *at;
@@ -43,7 +43,7 @@ struct rewrite {
 	const char *address, *name;
 	int family;
 	struct evbuffer *out;
-	bool present; /* the name stands on the address's line */
+	bool present; /* a line of the address has the name */
 	bool changed;
 };
 
@@ -52,7 +52,9 @@ static bool same_word(const char *p, size_t n, const char *word)
 	return n == strlen(word) && strncasecmp(p, word, n) == 0;
 }
 
-/* Writes a line of hosts, with or without the name. `comment` is where its words end. */
+/*
+ * Writes one line of the file, with or without the name. `comment` is the end of the line's words.
+ */
 static void rewrite_line(struct rewrite *w, const char *line, const char *comment, const char *end)
 {
 	const char *at = line, *first;
@@ -76,7 +78,7 @@ static void rewrite_line(struct rewrite *w, const char *line, const char *commen
 			kept++;
 	}
 	if (removed == 0 && ours && !w->present) {
-		/* The first line of the address gets the name. */
+		/* Adds the name to the first line of the address. */
 		while (comment > line && isspace((unsigned char)comment[-1]))
 			comment--;
 		evbuffer_add(w->out, line, (size_t)(comment - line));
@@ -126,7 +128,7 @@ int hosts_rewrite(const char *text, size_t n, const char *address, const char *n
 		if (!comment)
 			comment = end;
 		if (end < text + n)
-			end++; /* the newline belongs to the line, and goes with it */
+			end++; /* the newline belongs to the line */
 		rewrite_line(&w, line, comment, end);
 		line = end;
 	}

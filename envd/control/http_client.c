@@ -21,7 +21,7 @@ struct http_exchange {
 	int fd;
 	struct event event;
 	struct timer timer;
-	struct defer failed; /* a failure before the first wait is told from the loop */
+	struct defer failed; /* reports a failure of connect(2) from the loop */
 	int failure;
 	struct evbuffer *out;
 	char in[HTTP_CLIENT_MAX_BYTES + 1];
@@ -73,7 +73,7 @@ int http_url_parse(const char *text, struct http_url *ret)
 
 /* ---- the answer ---- */
 
-/* The value of a field in a head that ends at `end`, or NULL. */
+/* Returns the value of a field in the head, which ends at `end`; NULL if it is absent. */
 static const char *field_value(const char *head, const char *end, const char *name)
 {
 	size_t n = strlen(name);
@@ -88,8 +88,8 @@ static const char *field_value(const char *head, const char *end, const char *na
 }
 
 /*
- * Walks over the chunks of a body (RFC 9112, 7.1) and, if told so, joins them in place. 1 where the
- * body is complete, 0 where more is to come, or -EPROTO.
+ * Walks over the chunks of a body (RFC 9112, section 7.1); `join` moves their data together in
+ * place. Returns 1 if the body is complete, 0 if more bytes are needed, or -EPROTO.
  */
 static int walk_chunks(char *body, size_t n, bool join, size_t *ret_bytes)
 {
@@ -142,10 +142,10 @@ int http_client_parse(char *p, size_t n, int at_end, int *ret_status, char **ret
 	*ret_body = body;
 	*ret_body_bytes = 0;
 	if (*ret_status == 204 || *ret_status == 304)
-		return 1; /* RFC 9112, 6.3: these have none */
+		return 1; /* RFC 9112, section 6.3: no body */
 	value = field_value(p, end, "transfer-encoding");
 	if (value && strncasecmp(value, "chunked", 7) == 0) {
-		/* Joining overwrites, so it waits until all is here. */
+		/* Joining modifies the bytes, so it needs the complete body. */
 		r = walk_chunks(body, have, false, ret_body_bytes);
 		if (r > 0)
 			r = walk_chunks(body, have, true, ret_body_bytes);
@@ -175,7 +175,7 @@ static void exchange_free(struct http_exchange *x)
 	defer_cancel(&x->failed);
 	evbuffer_free(x->out);
 	fd_close(&x->fd);
-	explicit_bzero(x->in, x->in_bytes); /* tokens come this way */
+	explicit_bzero(x->in, x->in_bytes); /* it may contain a token */
 	free(x);
 }
 
@@ -228,7 +228,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		exchange_end(x, r, NULL, 0);
 }
 
-/* Connected, or room to write again. */
+/* Called when the socket is connected, and when it has room again. */
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_exchange *x = arg;

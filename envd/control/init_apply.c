@@ -28,17 +28,17 @@ struct init_apply {
 	init_applied_fn *done;
 	void *arg;
 	struct init_applied result;
-	struct ca_job *ca; /* while it is waited for */
+	struct ca_job *ca; /* the installation that this waits for; NULL: none */
 	struct timer ca_deadline;
 };
 
-/* The installation of a CA bundle, on a worker. It outlives its /init if it hangs. */
+/* The installation of a CA bundle on a worker. If the worker hangs, the job outlives its /init. */
 struct ca_job {
 	struct work work;
 	struct control *control;
-	struct init_apply *apply; /* NULL: its /init went on without it */
+	struct init_apply *apply; /* NULL: its /init no longer waits for it */
 	char *bundle;		  /* normalised */
-	char *previous;		  /* to take out; NULL: what a daemon before this one installed */
+	char *previous;		  /* to remove; NULL: read the copy of an earlier daemon */
 	bool failed;
 	struct error err;
 };
@@ -62,9 +62,9 @@ static void apply_fail(struct init_apply *a, unsigned status, const struct error
 	apply_end(a);
 }
 
-/* ---- what takes no time ---- */
+/* ---- steps that do not block ---- */
 
-/* The names, not the values, go to the log. */
+/* The log gets the number of variables, but no values. */
 static void apply_vars(struct control *c, const struct init_request *r)
 {
 	size_t i;
@@ -95,8 +95,8 @@ static void apply_defaults(struct control *c, const struct init_request *r)
 }
 
 /*
- * After a resume the peer of a connection from before may not exist any more: the host is another
- * one, or it has lost its sockets.
+ * A new lifecycle means a resume. The peer of an older connection may not exist any more: the
+ * sandbox runs on another host, or the host has lost its sockets.
  */
 static void apply_lifecycle(struct control *c, const struct init_request *r)
 {
@@ -142,7 +142,7 @@ static void ca_run(struct work *work)
 	struct ca_job *job = container_of(work, struct ca_job, work);
 	char *text;
 
-	/* A daemon before this one left a copy of the bundle that it had installed. */
+	/* An earlier daemon stored a copy of the bundle that it had installed. */
 	if (!job->previous &&
 	    fd_read_file(AT_FDCWD, CA_KEPT_PATH, CA_BUNDLE_MAX_BYTES, &text, NULL) == 0)
 		job->previous = text;
@@ -181,7 +181,7 @@ static void ca_in_progress(struct init_apply *a)
 	apply_fail(a, 503, &err);
 }
 
-/* The worker waits for the disk, or for one that was stopped by /fsfreeze. */
+/* The worker is blocked by a slow disk, or by a file system that /fsfreeze froze. */
 static void on_ca_deadline(void *arg)
 {
 	struct init_apply *a = arg;
@@ -295,7 +295,7 @@ static void tidy_done(struct work *work)
 	struct control *c = t->control;
 	char url[128];
 
-	/* hosts_set accepts numeric addresses only, so it fits. */
+	/* The buffer is large enough, because hosts_set accepts only numeric addresses. */
 	if (t->hosts_set) {
 		snprintf(url, sizeof(url), "http://%s", t->hyperloop_ip);
 		context_env_set(c->context, "E2B_EVENTS_ADDRESS", url, true);

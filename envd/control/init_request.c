@@ -31,7 +31,7 @@ static int get_timestamp(struct json_lexer *in, struct arena *arena, struct init
 	if (get_text(in, arena, &text) < 0 || !text)
 		return text ? 0 : -1;
 	if (rfc3339_parse(text, strlen(text), &seconds, &nanos) < 0)
-		return json_fail(in, "is no RFC 3339 time");
+		return json_fail(in, "is not an RFC 3339 time");
 	if (seconds > INT64_MAX / 1000000000 - 1 || seconds < INT64_MIN / 1000000000 + 1)
 		return json_fail(in, "is out of range");
 	r->has_timestamp = true;
@@ -40,8 +40,8 @@ static int get_timestamp(struct json_lexer *in, struct arena *arena, struct init
 }
 
 /*
- * The token is not copied, so that only the body has to be wiped. A text with escapes would have to
- * be decoded into a copy: it is refused.
+ * The token is not copied, so that only the body has to be wiped. A text with escapes is refused,
+ * because decoding it would make a copy.
  */
 static int get_token(struct json_lexer *in, struct init_request *r)
 {
@@ -73,7 +73,7 @@ static int get_vars(struct json_lexer *in, struct arena *arena, struct init_requ
 		return -1;
 	while (json_next_field(in)) {
 		if (r->n_vars == INIT_MAX_VARS)
-			return json_fail(in, "is one variable too many");
+			return json_fail(in, "exceeds the maximum number of variables");
 		if (r->n_vars == room) {
 			room = room ? room * 2 : 16;
 			var = arena_alloc(arena, room * sizeof(*var));
@@ -134,7 +134,7 @@ static int get_mounts(struct json_lexer *in, struct arena *arena, struct init_re
 	return 0;
 }
 
-/* Any text but "skip" thaws. */
+/* "skip" leaves the workload frozen; any other text thaws it. */
 static int get_thaw(struct json_lexer *in, struct arena *arena, struct init_request *r)
 {
 	const char *text;

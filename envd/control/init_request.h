@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The body of POST /init: the table of fields in docs/compatibility/http.md; compatibility/details
- * 16 and 17.
+ * The body of POST /init. docs/compatibility/http.md has the table of fields; see also
+ * compatibility/details 16 and 17.
  */
 #ifndef ENVD_INIT_REQUEST_H
 #define ENVD_INIT_REQUEST_H
@@ -13,7 +13,10 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* A longer body is 413. The CA bundle is the largest member. */
+/*
+ * The maximum size of the body; a larger body is answered with 413. The CA bundle is its largest
+ * member.
+ */
 #define INIT_BODY_MAX_BYTES (4u * 1024 * 1024)
 #define INIT_MAX_VARS	    4096
 #define INIT_MAX_MOUNTS	    64
@@ -28,7 +31,10 @@ struct init_mount {
 	const char *path;
 };
 
-/* Absent fields are NULL or false. The strings are in the arena; the token is in the body. */
+/*
+ * Absent fields are NULL or false. The strings lie in the arena, except the token, which points
+ * into the body.
+ */
 struct init_request {
 	bool has_timestamp;
 	int64_t timestamp_ns; /* since 1970 */
@@ -44,15 +50,15 @@ struct init_request {
 	const char *lifecycle_id;
 	bool skips_thaw; /* thaw: "skip" */
 	bool has_cpus;
-	int64_t cpus; /* cpuCount, unchecked */
+	int64_t cpus; /* cpuCount; the range is not checked */
 	bool has_mounts;
 	struct init_mount *mounts;
 	size_t n_mounts;
 };
 
 /*
- * Reads the n bytes; an empty body is an empty request. 0, or -1 with ERROR_INVALID_ARGUMENT. The
- * body must live as long as the request: the token is not copied.
+ * Parses the n bytes. An empty body is an empty request. 0, or -1 with ERROR_INVALID_ARGUMENT. The
+ * body must outlive the request, because the token is not copied.
  */
 int init_request_parse(const char *body, size_t n, struct arena *arena, struct init_request *ret,
 		       struct error *err);

@@ -19,17 +19,17 @@
 #include "rpc/codec/json.h"
 #include "rpc/codec/rfc3339.h"
 
-/* malloc rounds each of the two allocations of a line up, and adds its header. */
+/* malloc adds a header to each of the two allocations of a line and rounds the size up. */
 #define LINE_OVERHEAD_BYTES 24
 
 struct line {
 	char *json; /* an object without its closing brace */
 	size_t n;
-	size_t memory; /* what the line costs the queue */
+	size_t memory; /* bytes that the line uses in the queue */
 	TAILQ_ENTRY(line) link;
 };
 
-/* Somebody who waits until the queue is empty, or a time is over. */
+/* A caller that waits until the queue is empty, or until its timer expires. */
 struct flush {
 	struct log_export *export;
 	struct timer timer;
@@ -45,8 +45,8 @@ struct log_export {
 	TAILQ_HEAD(, line) queue;
 	size_t queued_bytes; /* the sum of `memory` */
 	_Atomic unsigned long long dropped;
-	unsigned long long told; /* how many dropped lines a line was written about */
-	int eventfd;		 /* wakes the loop: lines come on any thread */
+	unsigned long long told; /* number of dropped lines that the log has reported */
+	int eventfd;		 /* wakes the loop: any thread may queue lines */
 	struct event event;
 
 	struct http_url url;
@@ -89,7 +89,7 @@ static void put_field(struct json_writer *out, const struct log_field *field)
 	}
 }
 
-/* The object, without its closing brace. */
+/* Writes the object without its closing brace. */
 static void put_line(struct json_writer *out, const struct log_line *line)
 {
 	char number[24], timestamp[RFC3339_BYTES];
@@ -191,7 +191,7 @@ static void flushes_end(struct log_export *x, bool complete)
 		flush_end(flush, complete);
 }
 
-/* Drops the queued lines. True if there were none. */
+/* Drops the queued lines. Returns true if the queue was empty. */
 static bool purge(struct log_export *x)
 {
 	struct line *line;
@@ -243,8 +243,8 @@ void log_export_flush(struct log_export *x, unsigned max_ms, void (*done)(void *
 /* ---- sending ---- */
 
 /*
- * A line that was not delivered is counted and not sent again: the collector may have taken it.
- * Logging the failure would queue another line.
+ * A line that was not delivered is counted but not sent again, because the collector may have
+ * received it. Logging the failure would queue another line.
  */
 static void on_sent(void *arg, int status, const char *body, size_t n)
 {
@@ -269,7 +269,7 @@ static void send_line(struct log_export *x, const char *json, size_t n)
 	free(body);
 }
 
-/* One at a time, the oldest first. */
+/* Sends the oldest line, if no request is in progress. */
 static void send_next(struct log_export *x)
 {
 	unsigned long long dropped = x->dropped;
@@ -349,7 +349,7 @@ void log_export_set_target(struct log_export *x, const char *address, const char
 	size_t n;
 
 	if (http_url_parse(address, &url) < 0) {
-		log_warn("the log collector's address is no numeric URL: %s", address);
+		log_warn("the log collector's address is not a numeric URL: %s", address);
 		return;
 	}
 	json_writer_init(&out, 0, 128);

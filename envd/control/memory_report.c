@@ -9,7 +9,7 @@
 #include "envd/control/freeze_tree.h"
 #include "pty/cgroup/cgroup_file.h"
 
-/* Reads a file of the cgroup. Sets *partial if it can't. */
+/* Reads a number from a file of the cgroup. If this fails, returns 0 and sets *partial. */
 static uint64_t read_bytes(int root_fd, const char *path, const char *file, bool *partial)
 {
 	char name[4096];

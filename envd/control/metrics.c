@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The value of a line "Name:   123 kB" in bytes, or 0. */
+/* Returns the value of a line "Name:   123 kB" in bytes; 0 if there is no such line. */
 static uint64_t memory_field(const char *meminfo, const char *name)
 {
 	size_t n = strlen(name);

@@ -11,10 +11,10 @@
 #include "envd/control/http_client.h"
 #include "rpc/codec/json.h"
 
-/* One lookup: a session token first, then the data with it. */
+/* A lookup: one request for a session token, and one for the data. */
 struct lookup {
 	struct mmds *mmds;
-	struct http_exchange *exchange; /* NULL: none is under way */
+	struct http_exchange *exchange; /* NULL: no request is in progress */
 	void (*done)(void *arg, const struct mmds_answer *answer);
 	void *arg;
 };
@@ -87,7 +87,7 @@ static void on_token(void *arg, int status, const char *body, size_t n)
 	struct lookup *l = arg;
 	char fields[512];
 
-	/* The token goes into a header: one with a line end in it is none. */
+	/* The token becomes a header value, so it must not contain a line break. */
 	if (status != 200 || n == 0 || n > 256 || strpbrk(body, "\r\n")) {
 		lookup_end(l, NULL);
 		return;
@@ -115,7 +115,7 @@ static void poll_now(void *arg)
 		lookup_start(&m->poll);
 }
 
-/* An answer ends the poll. Silence goes on with it, ever more patiently. */
+/* An answer ends the poll. Without an answer the poll continues, with growing intervals. */
 static void poll_answered(void *arg, const struct mmds_answer *answer)
 {
 	struct mmds *m = arg;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The metadata service of Firecracker (MMDS version 2, docs/mmds/mmds-user-guide.md there): who
- * this sandbox is, where its log goes, and whose token /init may trust.
+ * Client of Firecracker's metadata service (MMDS version 2, docs/mmds/mmds-user-guide.md of
+ * Firecracker). The service tells the names of the sandbox, the address of the log collector, and
+ * the hash of the token that /init may set.
  */
 #ifndef ENVD_MMDS_H
 #define ENVD_MMDS_H
@@ -10,15 +11,18 @@
 
 #include "base/loop.h"
 
-/* Polled so often until it answers, but more and more rarely after ten seconds of silence. */
+/*
+ * The poll interval until the service answers. After MMDS_POLL_PATIENCE_MS without an answer, the
+ * interval doubles with each poll, up to MMDS_POLL_SLOW_MS.
+ */
 #define MMDS_POLL_MS	      50
 #define MMDS_POLL_SLOW_MS     5000
 #define MMDS_POLL_PATIENCE_MS (10 * 1000)
 
-/* One call takes at most so long. */
+/* The timeout of each of the two HTTP requests of a lookup. */
 #define MMDS_TIMEOUT_MS (10 * 1000)
 
-/* After an /init it is asked again, for so long. */
+/* The duration of the poll that follows an /init. */
 #define MMDS_REPOLL_MS (60 * 1000)
 
 struct mmds_answer {
@@ -28,22 +32,31 @@ struct mmds_answer {
 	char token_hash[160];
 };
 
-/* Reads the answer's JSON: unknown fields are ignored, longer texts refused. 0 or -EPROTO. */
+/*
+ * Parses the answer's JSON. Ignores unknown fields. 0, or -EPROTO if the JSON is malformed or a
+ * text does not fit.
+ */
 int mmds_parse(const char *p, size_t n, struct mmds_answer *ret);
 
 struct mmds;
 
-/* `known` is called from the loop with every answer of the polls. */
+/*
+ * Creates a client. `known` is called from the loop with each answer of a poll, borrowed during the
+ * call.
+ */
 struct mmds *mmds_new(struct loop *loop, void (*known)(void *arg, const struct mmds_answer *answer),
 		      void *arg);
 void mmds_free(struct mmds *m);
 
-/* Polls until it answers; at most for `limit_ms`, where that is not 0. */
+/*
+ * Polls until the service answers, for at most limit_ms (0: without a limit). Replaces an earlier
+ * poll.
+ */
 void mmds_poll(struct mmds *m, unsigned limit_ms);
 
 /*
- * Asks once. `done` comes from the loop with the answer (borrowed for the call), or NULL where
- * there is none. One such question at a time.
+ * Asks once. `done` is called from the loop with the answer, borrowed during the call, or with NULL
+ * if there is none. The caller must wait for `done` before it asks again.
  */
 void mmds_ask(struct mmds *m, void (*done)(void *arg, const struct mmds_answer *answer), void *arg);
 

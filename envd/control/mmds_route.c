@@ -18,7 +18,7 @@ struct mmds_route {
 	struct workers *workers; /* one thread */
 	struct work work;
 	bool working;		 /* on the worker */
-	void (*done)(void *arg); /* NULL: nobody waits */
+	void (*done)(void *arg); /* NULL: no caller waits */
 	void *arg;
 	struct timer deadline;
 };
@@ -38,7 +38,7 @@ static int iptables(const char *operation, const char *chain, const char *positi
 	return run_command(argv, IPTABLES_TIMEOUT_MS, result);
 }
 
-/* An older rule is deleted first: the guest may have put others before it. */
+/* Deletes an existing rule first, because the guest may have inserted other rules before it. */
 static void repair_run(struct work *work)
 {
 	static const char *const chains[] = {"PREROUTING", "OUTPUT"};
@@ -79,7 +79,7 @@ static void on_deadline(void *arg)
 {
 	struct mmds_route *m = arg;
 
-	log_warn("iptables does not end: the metadata service's route may not be repaired");
+	log_warn("iptables hangs: the route to the metadata service may not be repaired");
 	tell(m);
 }
 

@@ -14,17 +14,17 @@
 
 /* CONSOLE_EXT_LOG_MAX of the kernel (printk/internal.h): no record is longer. */
 #define RECORD_MAX_BYTES 8192
-/* Records a turn of the loop: a full kernel log has thousands. */
+/* Maximum records per turn of the loop; a full kernel log has thousands. */
 #define RECORDS_A_TURN 64
 #define REOPEN_MS      1000
 #define MAX_FAILURES   5
 #define GIVE_UP_MS     (30 * 60 * 1000)
-/* A log that was read for this long counts as sound again. */
+/* After reading for this time without an error, the count of failures restarts at 0. */
 #define SOUND_MS (60 * 1000)
 
 enum oom_log_state {
-	OOM_LOG_CLOSED,	  /* to be opened by the timer */
-	OOM_LOG_CATCHING, /* not read to its end */
+	OOM_LOG_CLOSED,	  /* the timer will open it */
+	OOM_LOG_CATCHING, /* not read to its end yet */
 	OOM_LOG_CURRENT,
 };
 
@@ -54,7 +54,10 @@ static void log_set_state(struct oom_log *o, enum oom_log_state state)
 
 /* ---- a record ---- */
 
-/* The PID of "Killed process PID (NAME) total-vm:"; NULL if the text is no kill. */
+/*
+ * Returns a pointer to PID in "Killed process PID (NAME) total-vm:"; NULL if the text reports no
+ * kill.
+ */
 static const char *find_pid(const char *text)
 {
 	static const char *const beginnings[] = {
@@ -72,7 +75,7 @@ static const char *find_pid(const char *text)
 	return NULL;
 }
 
-/* A name may contain ")": it ends at the last ") total-vm:" of the line. */
+/* Copies the name. A name may contain ")", so it ends at the last ") total-vm:" of the line. */
 static bool get_name(const char *pid, char ret[OOM_LOG_NAME_BYTES])
 {
 	const char *name = pid + strspn(pid, "0123456789"), *end = NULL, *at;
@@ -94,7 +97,8 @@ static bool get_name(const char *pid, char ret[OOM_LOG_NAME_BYTES])
 }
 
 /*
- * "priority,sequence,…;text\n": the two numbers, and the text's first line as a copy; else false.
+ * Parses "priority,sequence,…;text\n": the two numbers, and a copy of the text's first line.
+ * Returns false if the record is malformed.
  */
 static bool parse_head(const char *record, size_t n, unsigned long *priority, uint64_t *seq,
 		       char *text, size_t room)
@@ -147,7 +151,10 @@ bool oom_log_parse(const char *record, size_t n, struct oom_kill *ret)
 
 /* ---- reading ---- */
 
-/* After a reopening the log comes from its start: what was seen is passed over. */
+/*
+ * Handles one record. After the log was reopened, it starts anew, so records seen before are
+ * skipped.
+ */
 static void take_record(struct oom_log *o, const char *record, size_t n)
 {
 	unsigned long priority;
@@ -218,9 +225,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * On the loop: /dev is devtmpfs, and open of this device only allocates (devkmsg_open,
- * kernel/printk/printk.c). The first turn reads without waiting for the event, because an empty log
- * is not readable.
+ * Runs on the loop: /dev is a devtmpfs, and opening this device only allocates memory
+ * (devkmsg_open, kernel/printk/printk.c). Activates the event once, because an empty log is not
+ * readable and would not leave the state `catching up`.
  */
 static void open_log(void *arg)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's OOM kills, from /dev/kmsg (Documentation/ABI/testing/dev-kmsg): the newest
- * OOM_LOG_KILLS of them, for /metrics. Each read(2) returns one record,
+ * The newest OOM_LOG_KILLS OOM kills of the kernel, from /dev/kmsg
+ * (Documentation/ABI/testing/dev-kmsg), for /metrics. Each read(2) returns one record:
  *
  *	6,339,5140900,-;Memory cgroup out of memory: Killed process 42 (python3) total-vm:…
  *
- * whose first number is facility × 8 + level. The kernel's own facility is 0. A record that a
- * program of the guest wrote has another one and does not count.
+ * The first number is facility × 8 + level. The kernel's own facility is 0. A record that a program
+ * of the guest wrote has another facility and does not count.
  */
 #ifndef ENVD_OOM_LOG_H
 #define ENVD_OOM_LOG_H
@@ -22,7 +22,7 @@
 #define OOM_LOG_NAME_BYTES 64
 
 struct oom_kill {
-	uint64_t seq; /* of the record */
+	uint64_t seq; /* sequence number of the record */
 	char process[OOM_LOG_NAME_BYTES];
 };
 
@@ -33,15 +33,21 @@ struct oom_log *oom_log_new(struct loop *loop, const char *path);
 void oom_log_free(struct oom_log *o);
 
 /*
- * The kills, oldest first, borrowed until the next turn of the loop. False: they are not known, for
- * the log was not read to its end yet, can't be read, or `o` is NULL.
+ * Returns true and the kills, oldest first, borrowed until the next turn of the loop. Returns false
+ * if the log has not been read to its end, can't be read, or `o` is NULL.
  */
 bool oom_log_kills(const struct oom_log *o, const struct oom_kill **ret, size_t *ret_n);
 
-/* Kills that were seen since the daemon's start, those in the log before it included. */
+/*
+ * Returns the number of kills that were read since the daemon's start, including older kills that
+ * were still in the log. 0 if `o` is NULL.
+ */
 uint64_t oom_log_total(const struct oom_log *o);
 
-/* Reads a record of n bytes: whether it is a kill. A name that can't be read is "Unknown". */
+/*
+ * Parses a record of n bytes. Returns true if it reports a kill. If the name of the process can't
+ * be parsed, it is "Unknown".
+ */
 bool oom_log_parse(const char *record, size_t n, struct oom_kill *ret);
 
 #endif

@@ -33,12 +33,12 @@ static void put_budget(struct evbuffer *out, const struct budget *b)
 	int kind;
 
 	evbuffer_add_printf(out, "# TYPE envd_budget_used gauge\n"
-				 "# HELP envd_budget_used What the daemon holds for its peers.\n");
+				 "# HELP envd_budget_used Objects and bytes held for peers.\n");
 	for (kind = 0; kind < BUDGET_KINDS; kind++)
 		evbuffer_add_printf(out, "envd_budget_used{kind=\"%s\"} %zu\n",
 				    budget_kind_name((enum budget_kind)kind), b->used[kind]);
 	evbuffer_add_printf(out, "# TYPE envd_budget_limit gauge\n"
-				 "# HELP envd_budget_limit How much of it there may be.\n");
+				 "# HELP envd_budget_limit Limits of envd_budget_used.\n");
 	for (kind = 0; kind < BUDGET_KINDS; kind++)
 		evbuffer_add_printf(out, "envd_budget_limit{kind=\"%s\"} %zu\n",
 				    budget_kind_name((enum budget_kind)kind), b->limit[kind]);
@@ -48,14 +48,14 @@ static void put_budget_classes(struct evbuffer *out, const struct budget *b)
 {
 	int i;
 
-	evbuffer_add_printf(out,
-			    "# TYPE envd_budget_class_used_bytes gauge\n"
-			    "# HELP envd_budget_class_used_bytes Bytes held, by who holds them.\n");
+	evbuffer_add_printf(
+		out, "# TYPE envd_budget_class_used_bytes gauge\n"
+		     "# HELP envd_budget_class_used_bytes Bytes held for peers, by class.\n");
 	for (i = 0; i < BUDGET_CLASSES; i++)
 		evbuffer_add_printf(out, "envd_budget_class_used_bytes{class=\"%s\"} %zu\n",
 				    budget_class_name((enum budget_class)i), b->classes[i].used);
 	evbuffer_add_printf(out, "# TYPE envd_budget_class_limit_bytes gauge\n"
-				 "# HELP envd_budget_class_limit_bytes The most they may hold.\n");
+				 "# HELP envd_budget_class_limit_bytes Limits of the classes.\n");
 	for (i = 0; i < BUDGET_CLASSES; i++)
 		evbuffer_add_printf(out, "envd_budget_class_limit_bytes{class=\"%s\"} %zu\n",
 				    budget_class_name((enum budget_class)i), b->classes[i].limit);
@@ -74,7 +74,7 @@ static void put_machine(struct evbuffer *out, const struct metrics_figures *f)
 		  (double)f->memory.cache_bytes);
 	put_gauge(out, "sandbox_disk_total_bytes", "Size of the root file system.",
 		  (double)f->disk_total);
-	put_gauge(out, "sandbox_disk_used_bytes", "Of it, what is not available.",
+	put_gauge(out, "sandbox_disk_used_bytes", "Bytes of it that are not available.",
 		  (double)f->disk_used);
 }
 
@@ -84,12 +84,11 @@ static void put_cpus(struct evbuffer *out, const struct control *c)
 
 	cpus_read(c->cpus, &cpus);
 	put_gauge(out, "sandbox_cpus_possible", "CPUs that can be brought online.", cpus.possible);
-	put_gauge(out, "sandbox_cpus_target", "CPUs that /init asked for; 0: none did.",
-		  cpus.target);
+	put_gauge(out, "sandbox_cpus_target", "CPUs that /init requested; 0: none.", cpus.target);
 	put_gauge(out, "sandbox_cpus_target_attempts", "Runs since that target was set.",
 		  cpus.attempts);
 	put_gauge(out, "sandbox_cpus_write_pending_seconds",
-		  "How long the kernel has been busy with one CPU.",
+		  "Age of the write in progress to cpuN/online; 0: none.",
 		  (double)cpus.write_pending_ms / 1000);
 	put_counter(out, "sandbox_oom_kills", "OOM kills in the kernel's log.",
 		    oom_log_total(c->oom_log));
@@ -106,12 +105,12 @@ static void put_processes(struct evbuffer *out, const struct pty_service *pty)
 	put_gauge(out, "envd_starts_waiting", "Starts that wait for a worker or for their exec.",
 		  (double)stats.waiting);
 	put_gauge(out, "envd_cgroups_lingering",
-		  "Processes that are over, and something they started is not.",
+		  "Cgroups whose process has ended while descendants still run.",
 		  (double)stats.lingering);
 	put_counter(out, "envd_processes_started", "Processes started.", stats.started);
 	put_counter(out, "envd_process_start_failures", "Processes that could not be started.",
 		    stats.failed);
-	put_counter(out, "envd_oom_kills", "Processes that were killed for lack of memory.",
+	put_counter(out, "envd_oom_kills", "Processes that the OOM killer killed.",
 		    stats.oom_kills);
 	put_counter(out, "envd_process_output_bytes", "Bytes that processes have written.",
 		    stats.output_bytes);
@@ -150,7 +149,7 @@ static void put_accounting(struct evbuffer *out, const struct accounting *a)
 	evbuffer_add_printf(
 		out, "# TYPE process_cpu_seconds counter\n"
 		     "# UNIT process_cpu_seconds seconds\n"
-		     "# HELP process_cpu_seconds CPU time of a process and of what it started.\n");
+		     "# HELP process_cpu_seconds CPU time of a process and its descendants.\n");
 	for (row = a->rows; row < a->rows + a->n; row++)
 		if (row->known)
 			put_row(out, "process_cpu_seconds_total", row->proc,
@@ -158,14 +157,15 @@ static void put_accounting(struct evbuffer *out, const struct accounting *a)
 	evbuffer_add_printf(
 		out, "# TYPE process_memory_bytes gauge\n"
 		     "# UNIT process_memory_bytes bytes\n"
-		     "# HELP process_memory_bytes Memory of a process and of what it started.\n");
+		     "# HELP process_memory_bytes Memory of a process and its descendants.\n");
 	for (row = a->rows; row < a->rows + a->n; row++)
 		if (row->known && row->usage.has_memory)
 			put_row(out, "process_memory_bytes", row->proc,
 				(double)row->usage.memory_bytes);
-	evbuffer_add_printf(out, "# TYPE process_memory_peak_bytes gauge\n"
-				 "# UNIT process_memory_peak_bytes bytes\n"
-				 "# HELP process_memory_peak_bytes The most that it was.\n");
+	evbuffer_add_printf(out,
+			    "# TYPE process_memory_peak_bytes gauge\n"
+			    "# UNIT process_memory_peak_bytes bytes\n"
+			    "# HELP process_memory_peak_bytes Maximum of process_memory_bytes.\n");
 	for (row = a->rows; row < a->rows + a->n; row++)
 		if (row->known && row->usage.has_memory)
 			put_row(out, "process_memory_peak_bytes", row->proc,
@@ -188,8 +188,8 @@ void openmetrics_put(struct evbuffer *out, const struct control *c, const struct
 		    c->log_export ? log_export_dropped(c->log_export) : 0);
 	put_processes(out, c->pty);
 	put_counter(out, "envd_freezes", "Freezes of the workload.", freezes->freezes);
-	put_counter(out, "envd_thaws", "Thaws of it.", freezes->thaws);
-	put_counter(out, "envd_thaws_by_watchdog", "Thaws that nobody had asked for in time.",
+	put_counter(out, "envd_thaws", "Thaws of the workload.", freezes->thaws);
+	put_counter(out, "envd_thaws_by_watchdog", "Thaws by the watchdog of a freeze.",
 		    freezes->rescues);
 	put_budget(out, &c->context->budget);
 	put_budget_classes(out, &c->context->budget);

@@ -15,11 +15,13 @@ struct metrics_figures;
 
 #define OPENMETRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-/* The machine's figures, the daemon's own, and where there is any, the accounting of processes. */
+/*
+ * Appends the figures of the machine and the daemon, and the accounting of processes (NULL: none).
+ */
 void openmetrics_put(struct evbuffer *out, const struct control *c, const struct metrics_figures *f,
 		     const struct accounting *processes);
 
-/* A label's value between its quotes: `\`, `"` and line feed are escaped. */
+/* Appends the value of a label, without quotes. Escapes `\`, `"` and line feed. */
 void openmetrics_put_label(struct evbuffer *out, const char *value);
 
 #endif

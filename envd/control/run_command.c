@@ -18,7 +18,7 @@
 
 static char path_variable[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/* The file of a program in the directories where images have such. */
+/* Finds the file of a program in the usual directories. */
 static int find_program(const char *name, char *ret, size_t ret_bytes)
 {
 	static const char *const directories[] = {
@@ -38,7 +38,10 @@ static int find_program(const char *name, char *ret, size_t ret_bytes)
 	return -ENOENT;
 }
 
-/* Starts it with its output in *ret_output, and the signals as a program expects them. */
+/*
+ * Starts the program with stdout and stderr redirected to `output`, all signals unblocked and set
+ * to their default actions.
+ */
 static int start(const char *file, const char *const argv[], int output, pid_t *ret_pid)
 {
 	char *const environment[] = {path_variable, NULL};
@@ -65,7 +68,7 @@ static int start(const char *file, const char *const argv[], int output, pid_t *
 	return -r;
 }
 
-/* Gathers the output until the program has ended, or the time is over. */
+/* Collects the output until the program has ended, or the deadline has passed. */
 static int await(int pidfd, int output, uint64_t deadline_ms, struct run_result *ret)
 {
 	struct pollfd fds[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = output, .events = POLLIN}};

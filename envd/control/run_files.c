@@ -23,8 +23,8 @@ struct run_file {
 	struct run_files *files;
 	const char *name;
 	mode_t mode;
-	char *writing; /* the worker's while it is not NULL */
-	char *next;    /* to be written after that; NULL: nothing */
+	char *writing; /* the value that the worker writes; NULL: the worker is idle */
+	char *next;    /* the value to write next; NULL: none */
 };
 
 struct run_files {

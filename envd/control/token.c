@@ -20,7 +20,10 @@
 #define PAGE_BYTES  4096
 #define MARKER_NAME "token"
 
-/* The page: locked, so that it is never in swap, and left out of core dumps (madvise(2)). */
+/*
+ * Allocates the page: locked, so that it does not enter swap, and excluded from core dumps
+ * (madvise(2)). If mlock(2) fails, the page is used unlocked.
+ */
 static char *page_new(void)
 {
 	char *page =
@@ -36,7 +39,7 @@ static char *page_new(void)
 
 /* ---- the marker ---- */
 
-/* The directory, if only root can look into it and its content is gone after a reboot. */
+/* Opens the directory, if only root can access it and a reboot clears it. */
 static int open_directory(const char *directory, struct error *err)
 {
 	struct statfs fs;
@@ -69,13 +72,13 @@ int token_open_marker(struct token *t, const char *directory, struct error *err)
 		return error_set_errno(err, ERROR_INTERNAL, errno, "%s/" MARKER_NAME, directory);
 	t->has_marker = true;
 	n = pread(t->marker_fd, t->lock, sizeof(t->lock) - 1, 0);
-	/* A marker that is cut short locks as well: no token has such a hash. */
+	/* A truncated marker locks the token, too; then no token matches. */
 	t->locked = n != 0;
 	t->lock[n > 0 ? n : 0] = '\0';
 	return 0;
 }
 
-/* The hash of a token behind the salt that `lock` begins with. */
+/* Computes the hash of the salt followed by the token. */
 static void salted_hash(const char *salt, const char *p, size_t n, char ret[TOKEN_HASH_BYTES])
 {
 	SHA2_CTX context;
@@ -87,7 +90,7 @@ static void salted_hash(const char *salt, const char *p, size_t n, char ret[TOKE
 	explicit_bzero(&context, sizeof(context));
 }
 
-/* Writes the marker. On a tmpfs, so the loop does not wait for a disk. */
+/* Writes the marker. The file is on a tmpfs, so the loop does not wait for a disk. */
 static void write_marker(struct token *t)
 {
 	unsigned char random[TOKEN_SALT_BYTES / 2] = {0};
@@ -108,7 +111,7 @@ static void write_marker(struct token *t)
 		log_error("the token's marker can't be written: %s", error_errno_text(errno));
 }
 
-/* Whether the bytes are the token of the marker. */
+/* Returns true if the bytes are the token of the marker. */
 static bool opens_lock(const struct token *t, const char *p, size_t n)
 {
 	char hash[TOKEN_HASH_BYTES];

@@ -17,11 +17,12 @@
 #include "envd/control/run_command.h"
 
 /*
- * How many paths are remembered. The oldest is forgotten first, and mounted again when asked for.
+ * Maximum number of remembered paths. The oldest one is forgotten first; if it is requested again,
+ * it is mounted again.
  */
 #define MAX_REMEMBERED 256
 
-/* Threads, so that many mounts that hang: later ones time out in the queue. */
+/* Maximum number of threads. If this many mounts hang, later mounts time out in the queue. */
 #define MAX_WORKERS 64
 
 #define FAILED "failed to setup NFS volumes: "
@@ -32,11 +33,11 @@ struct mounted {
 	TAILQ_ENTRY(mounted) link;
 };
 
-/* One volume on its worker. It outlives its group if it hangs. */
+/* The mount of one volume on a worker. If it hangs, it outlives its group. */
 struct mount_job {
 	struct work work;
 	struct volumes *volumes;
-	struct mount_group *group; /* NULL: nobody waits for it any more */
+	struct mount_group *group; /* NULL: no request waits for it any more */
 	char *nfs_target, *path, *lifecycle;
 	uint64_t deadline_ms;
 	struct error err;
@@ -51,7 +52,7 @@ struct mount_group {
 	bool failed;
 	struct error err; /* the first one */
 	struct timer deadline;
-	struct defer ended; /* if there was nothing to wait for */
+	struct defer ended; /* calls `done` if there was nothing to mount */
 	void (*done)(void *arg, const struct error *err);
 	void *arg;
 };
@@ -150,7 +151,7 @@ void volumes_remember(struct volumes *v, const char *path, const char *lifecycle
 
 /* ---- one volume, on its worker ---- */
 
-/* Unmounts what an earlier lifecycle mounted at the path. */
+/* Unmounts the file system that an earlier lifecycle mounted at the path. */
 static int unmount_stale(const char *path, struct error *err)
 {
 	if (!mountinfo_has(path))
@@ -183,7 +184,7 @@ static int make_directories(const char *path)
 	return 0;
 }
 
-/* Mounts the volume. 0, or -1 with what /init answers. */
+/* Mounts the volume. 0, or -1 with the error text for the response of /init. */
 static int mount_volume(const char *nfs_target, const char *path, unsigned timeout_ms,
 			struct error *err)
 {
@@ -259,13 +260,15 @@ static void job_done(struct work *work)
 	else if (group)
 		group_fail(group, &job->err);
 	else
-		log_warn("a mount that had hung ended: %s", job->err.message);
+		log_warn("a mount failed after its request had timed out: %s", job->err.message);
 	job_free(job);
 	if (group && --group->pending == 0)
 		group_end(group);
 }
 
-/* The request goes on. Jobs that no worker has begun are dropped; the others end when they can. */
+/*
+ * Ends the group. Jobs that no worker has begun are dropped; the others continue without a group.
+ */
 static void on_deadline(void *arg)
 {
 	struct mount_group *group = arg;
@@ -278,8 +281,8 @@ static void on_deadline(void *arg)
 		if (job->group != group)
 			continue;
 		error_set(&err, ERROR_INVALID_ARGUMENT,
-			  FAILED "mount %s at %s: no end within %d ms", job->nfs_target, job->path,
-			  VOLUMES_TIMEOUT_MS);
+			  FAILED "mount %s at %s: timed out after %d ms", job->nfs_target,
+			  job->path, VOLUMES_TIMEOUT_MS);
 		log_error("%s", err.message);
 		group_fail(group, &err);
 		job->group = NULL;
@@ -289,7 +292,7 @@ static void on_deadline(void *arg)
 	group_end(group);
 }
 
-/* Whether an earlier mount at the path is still under way. */
+/* Returns true if an earlier mount at the path is still in progress. */
 static bool is_under_way(const struct volumes *v, const char *path)
 {
 	const struct mount_job *job;

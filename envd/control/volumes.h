@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The NFS volumes of a sandbox (docs/compatibility/http.md, `volumeMounts`): which are mounted, and
- * mounting them by the image's mount(8).
+ * Mounts the NFS volumes of a sandbox with the image's mount(8), and remembers which are mounted
+ * (docs/compatibility/http.md, `volumeMounts`).
  *
- * A server that does not answer can hang umount2, mkdir and mount for good. So each volume has a
- * worker of its own, all volumes of a request are mounted at once, and after VOLUMES_TIMEOUT_MS the
- * request goes on without those that still hang. While one hangs, its path is not tried again.
+ * umount2(2), mkdir(2) and mount(8) can hang for ever if an NFS server does not answer. Therefore
+ * each volume is mounted by its own worker, in parallel with the others. After VOLUMES_TIMEOUT_MS
+ * the request fails with an error for the volumes that still hang. While a mount at a path hangs,
+ * further requests for the path fail at once.
  */
 #ifndef ENVD_VOLUMES_H
 #define ENVD_VOLUMES_H
@@ -16,11 +17,12 @@
 #include "base/error.h"
 #include "base/loop.h"
 
-/* All volumes of one request together. */
+/* The time limit for all volumes of one request. */
 #define VOLUMES_TIMEOUT_MS (10 * 1000)
 
 /*
- * NFSv3 over TCP, all on one port; uncached, so that the file system survives a pause and a resume.
+ * Options of mount(8): NFSv3 over TCP with one port, and without caches, so that the file system
+ * survives a pause and a resume.
  */
 #define VOLUMES_OPTIONS                                                                            \
 	"fg,hard,sync,rsize=1048576,wsize=1048576,mountproto=tcp,mountport=2049,proto=tcp,"        \
@@ -31,23 +33,26 @@ struct volumes;
 
 struct volumes *volumes_new(struct loop *loop);
 
-/* Waits for mounts that are under way. */
+/* Waits for mounts in progress, and frees the object. Accepts NULL. */
 void volumes_free(struct volumes *v);
 
-/* Whether the path has to be mounted: it is not mounted for this lifecycle (NULL counts as ""). */
+/*
+ * Returns true if the path must be mounted, because it is not mounted for this lifecycle (NULL
+ * counts as "").
+ */
 bool volumes_wanted(const struct volumes *v, const char *path, const char *lifecycle);
 
-/* Calls `each` for every path that is mounted. Both texts are borrowed for the call. */
+/* Calls `each` for every mounted path. Both texts are borrowed during the call. */
 void volumes_each(const struct volumes *v,
 		  void (*each)(void *arg, const char *path, const char *lifecycle), void *arg);
 
-/* Notes that the path is mounted for the lifecycle. */
+/* Records that the path is mounted for the lifecycle. Copies. */
 void volumes_remember(struct volumes *v, const char *path, const char *lifecycle);
 
 /*
- * Mounts those of the n volumes that volumes_wanted names. Copies. `done` comes once, from the
- * loop, within VOLUMES_TIMEOUT_MS: with NULL, or with the first error (its text is what /init
- * answers).
+ * Mounts the volumes for which volumes_wanted is true. Copies. `done` is called once, from the
+ * loop, within VOLUMES_TIMEOUT_MS, with NULL or with the first error; /init sends its text as the
+ * response.
  */
 void volumes_mount(struct volumes *v, const struct init_mount *mounts, size_t n,
 		   const char *lifecycle, void (*done)(void *arg, const struct error *err),

@@ -32,7 +32,7 @@
 
 struct fs_atomic {
 	struct fs_place place;
-	char temp[TEMP_BYTES]; /* the new file's name there; "" while it has none */
+	char temp[TEMP_BYTES]; /* the temporary name of the new file in `place`; "": none */
 };
 
 /* ---- temporary names ---- */
@@ -82,7 +82,10 @@ void fs_atomic_sweep(int dirfd)
 	closedir(dir);
 }
 
-/* Whether the directory is to be swept: once for each of the last directories. */
+/*
+ * Returns true if the directory must be swept: not if it is among the directories that were swept
+ * last.
+ */
 static bool sweep_is_due(int dirfd)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -108,8 +111,8 @@ static bool sweep_is_due(int dirfd)
 /* ---- the new file ---- */
 
 /*
- * Creates the file under a temporary name and locks it against a sweep. Returns the descriptor, or
- * -errno; -EAGAIN if a sweep was faster than the lock.
+ * Creates the file under a temporary name and locks it, so that a concurrent sweep does not remove
+ * it. Returns the descriptor, or -errno; -EAGAIN if a sweep removed the file before it was locked.
  */
 static int create_named(struct fs_atomic *a)
 {
@@ -122,7 +125,7 @@ static int create_named(struct fs_atomic *a)
 		a->temp[0] = '\0';
 		return -errno;
 	}
-	/* A file system without locks has no sweep either. */
+	/* If flock(2) is not supported, sweep_one can't lock and removes nothing. */
 	if (flock(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0) {
 		a->temp[0] = '\0';
 		return -EAGAIN;
@@ -130,7 +133,7 @@ static int create_named(struct fs_atomic *a)
 	return fd_take(&fd);
 }
 
-/* Opens the new file, without a name if the file system can do that. */
+/* Opens the new file: without a name if the file system supports O_TMPFILE. */
 static int open_new(struct fs_atomic *a)
 {
 	int fd = openat(a->place.dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
@@ -146,7 +149,7 @@ static int open_new(struct fs_atomic *a)
 	return fd;
 }
 
-/* Copies one attribute if the new file can have it. */
+/* Copies one extended attribute. Ignores failures. */
 static void copy_attribute(int from, int to, const char *name, char *value)
 {
 	ssize_t n = fgetxattr(from, name, value, XATTR_SIZE_MAX);
@@ -156,8 +159,9 @@ static void copy_attribute(int from, int to, const char *name, char *value)
 }
 
 /*
- * Copies the attributes, except the metadata, which an upload replaces, and those that vouch for
- * the old contents: a write to the file would make the kernel remove its capabilities.
+ * Copies the extended attributes, with two exceptions. The upload sets its own metadata
+ * (FS_METADATA_PREFIX). security.capability, security.ima and security.evm vouch for the old
+ * contents; the kernel removes capabilities, for example, when a file is written to.
  */
 static void copy_attributes(int from, int to)
 {
@@ -178,8 +182,8 @@ static void copy_attributes(int from, int to)
 }
 
 /*
- * Gives the new file the mode, owner and attributes of the old one. setuid, setgid and the sticky
- * bit are left out: they were given to other contents.
+ * Gives the new file the mode, owner and extended attributes of the old file. Leaves out setuid,
+ * setgid and the sticky bit, because they were granted to the old contents.
  */
 static int copy_status(const struct fs_atomic *a, int fd, const struct fs_atomic_options *o)
 {
@@ -229,7 +233,7 @@ int fs_atomic_stat_old(const struct fs_atomic *a, struct stat *ret)
 
 /* ---- the change ---- */
 
-/* Gives a file without a name one. 0 or -errno; -EEXIST if the name exists. */
+/* Links the file, which has no name, under the name. 0 or -errno; -EEXIST if the name exists. */
 static int link_new(const struct fs_atomic *a, int fd, const char *name)
 {
 	char self[40];
@@ -253,14 +257,17 @@ static int rename_exclusive(struct fs_atomic *a)
 	return linkat(dir, a->temp, dir, a->place.name, 0) < 0 ? -errno : 0;
 }
 
-/* Renames the new file over the old one, by way of a temporary name if it has none. */
+/*
+ * Renames the new file over the old one. A file without a name is linked under a temporary name
+ * first.
+ */
 static int rename_over(struct fs_atomic *a, int fd)
 {
 	const int dir = a->place.dirfd;
 	int r = 0;
 
 	if (!a->temp[0]) {
-		/* Against a sweep. */
+		/* The lock keeps a concurrent sweep from removing the temporary name. */
 		flock(fd, LOCK_EX);
 		choose_temp_name(a->temp);
 		r = link_new(a, fd, a->temp);

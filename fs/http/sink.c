@@ -8,15 +8,18 @@
 #include "rpc/http/read_pool.h"
 #include "rpc/http/stream.h"
 
-/* A worker that reads the body itself stops after this time, so that other work has its turn. */
+/* A worker that reads from the socket stops after this time, so that other work gets its turn. */
 #define LOAN_SLICE_MS 50
 
-/* A worker waits this long for more bytes, because a wait of the loop costs two thread switches. */
+/*
+ * The time that a worker waits for more bytes. Returning the socket to the loop costs two thread
+ * switches.
+ */
 #define LOAN_WAIT_MS 1
 
 /*
- * If a read brings less, the client is slower than the worker. Then the loop gathers the next
- * piece: otherwise a slow client would occupy a thread.
+ * If a read returns fewer bytes, the client is slower than the worker, and the loop collects the
+ * next piece. Otherwise a slow client would occupy a thread.
  */
 #define LOAN_READ_BYTES (32 * 1024)
 
@@ -27,7 +30,8 @@ static void take_piece(struct fs_sink *sink)
 }
 
 /*
- * Reads and takes the body until the time is up, or until a read brings little (`flows` is false).
+ * Reads and processes the body, until LOAN_SLICE_MS have passed or a read returns fewer than
+ * LOAN_READ_BYTES (`flows` becomes false).
  */
 static void take_loan(struct fs_sink *sink)
 {
@@ -54,9 +58,9 @@ static void sink_run(struct work *work)
 }
 
 /*
- * Charges the bytes that wait and those that the worker has. If the budget has no room,
- * `short_of_room` is set, the bytes are passed on at once, and nothing is read meanwhile: the
- * upload slows down, and does not fail.
+ * Charges the gathered bytes and the bytes that the worker holds. If the budget has no room,
+ * `short_of_room` is set: the gathered bytes go to the worker as soon as it is free, and the stream
+ * is held until then. The upload becomes slower and does not fail.
  */
 static void charge(struct fs_sink *sink)
 {
@@ -65,7 +69,9 @@ static void charge(struct fs_sink *sink)
 	sink->short_of_room = !budget_share_set(&sink->share, bytes);
 }
 
-/* Lends the socket to the worker if there is room for what it reads. */
+/*
+ * Lends the socket to the worker, if the budget has room for the bytes that the worker will read.
+ */
 static bool lend(struct fs_sink *sink)
 {
 	const size_t reads = (size_t)BODY_LOAN_PIECES * READ_PIECE_BYTES;
@@ -78,7 +84,10 @@ static bool lend(struct fs_sink *sink)
 	return false;
 }
 
-/* Hands the gathered bytes to the worker, and the socket with them if much is still to come. */
+/*
+ * Passes the gathered bytes to the worker, and lends it the socket if a large part of the body is
+ * still to come.
+ */
 static void submit(struct fs_sink *sink)
 {
 	struct evbuffer *swap = sink->piece;
@@ -92,7 +101,7 @@ static void submit(struct fs_sink *sink)
 	work_submit(sink->workers, &sink->work);
 }
 
-/* Decides what is next: submits, holds, or ends. */
+/* Decides the next step: submits to the worker, holds the stream, or ends. */
 static void sink_update(struct fs_sink *sink)
 {
 	size_t waiting = evbuffer_get_length(sink->gathered);
