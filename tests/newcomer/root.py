@@ -81,7 +81,9 @@ class Root:
         argv = ["mmdebstrap", "--quiet", "--aptopt=Acquire::Retries \"5\"", "--variant=minbase",
                 f"--include={PACKAGES}", f"--components={components}", *options, suite, made]
         if mirror:
-            argv.append(mirror)
+            # With the updates that an installed system has.
+            argv += [f"deb {mirror} {name} {components.replace(',', ' ')}"
+                     for name in (suite, f"{suite}-updates", f"{suite}-security")]
         print(f"{self.system}: making the base system {suite}", flush=True)
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               check=False)

@@ -152,6 +152,14 @@ def _vsock_device_source(name, version):
     return f"{fetcher}vendor/{name}"
 
 
+def newest_cargo_first():
+    """Ubuntu's newer Rusts are in folders of their own, and its `cargo` is too old for the device."""
+    folders = glob.glob("/usr/lib/rust-*/bin")
+    folders.sort(key=lambda path: [int(n) for n in re.findall(r"[0-9]+", path)])
+    if folders:
+        os.environ["PATH"] = f"{folders[-1]}:{os.environ['PATH']}"
+
+
 def vsock_device():
     """The path of vhost-device-vsock, built from crates.io where it is not there yet."""
     name, version = VSOCK_DEVICE
@@ -159,8 +167,9 @@ def vsock_device():
     binary = f"{root}/bin/{name}"
     if os.path.exists(binary):
         return binary
+    newest_cargo_first()
     if shutil.which("cargo") is None:
-        raise Missing("no cargo: `apt-get install cargo-web` (Debian's `cargo` is too old)")
+        raise Missing("no cargo: `scripts/packages cargo` installs it")
     progress(f"vsock device: cargo install {name} {version} (a minute or two)")
     source = _vsock_device_source(name, version)
     path, old, new = VSOCK_DEVICE_MENDED
