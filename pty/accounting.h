@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The CPU time and memory of each process and its descendants (-process-accounting): the values of
- * its cgroup (pty/cgroup/cgroup.h), whose files are read on a worker.
+ * The CPU time and memory of each process and its descendants (-process-accounting). A worker reads
+ * them from the files of the process's cgroup (pty/cgroup/cgroup.h).
  *
  *	accounting_new ─► accounting_read (worker) ─► the rows ─► accounting_free
  */
@@ -27,10 +27,10 @@ struct accounting {
 	struct accounting_row rows[];
 };
 
-/* A row for each live process; NULL without -process-accounting. */
+/* Creates a row for each live process. Returns NULL without -process-accounting. */
 struct accounting *accounting_new(const struct pty_service *svc);
 
-/* On a worker. NULL is fine, here and below. */
+/* Reads the usage of each process; call it on a worker. Both functions accept NULL. */
 void accounting_read(struct accounting *a);
 
 void accounting_free(struct accounting *a);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Outputs that are read and discarded: those of a process that has ended with its leader
- * (X-Envd-End: leader) while background children still have them open. If they were closed, the
- * next write of such a child would be SIGPIPE.
+ * Reads outputs to their end and discards the bytes. Used for a process with X-Envd-End: leader, if
+ * its background children still have the outputs open after the leader's end. If the daemon closed
+ * the outputs, the next write of such a child would raise SIGPIPE.
  *
- * Each one counts as a process in the budget; above its limit the output is closed. Loop only.
+ * Each output counts as a process in the budget; above the limit, the output is closed. Loop only.
  */
 #ifndef PTY_DISCARD_H
 #define PTY_DISCARD_H
@@ -28,7 +28,7 @@ struct discards {
 void discards_init(struct discards *d, struct loop *loop, struct budget *budget);
 void discards_clear(struct discards *d);
 
-/* Takes a descriptor that does not block, and reads it to its end. */
+/* Takes ownership of a non-blocking descriptor, and reads it to its end. */
 void discards_add(struct discards *d, int fd);
 
 #endif

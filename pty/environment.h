@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The environment of a process (compatibility/processes).
- */
+/* Builds the environment of a process (compatibility/processes). */
 #ifndef PTY_ENVIRONMENT_H
 #define PTY_ENVIRONMENT_H
 
@@ -12,9 +10,9 @@
 struct env_var;
 
 /*
- * The variables as "NAME=VALUE", NULL-terminated, in the arena. In the order of precedence, lowest
- * first: PATH (the daemon's), HOME, USER, LOGNAME, the global ones, the request's, PWD. The name
- * ends at the first `=`. *ret_path is the value of PATH, or NULL; *ret_pwd the element that holds
+ * Returns the variables as "NAME=VALUE" in the arena, NULL-terminated. In the order of precedence,
+ * lowest first: PATH (the daemon's), HOME, USER, LOGNAME, the global ones, the request's, PWD. A
+ * name ends at the first `=`. *ret_path is the value of PATH, or NULL; *ret_pwd is the element with
  * PWD. Any thread.
  */
 char **environment_new(const struct env_var *globals, size_t n_globals, const struct user *user,

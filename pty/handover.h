@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes on their way from one daemon to the next one under the same pid (POST /upgrade): the
- * old daemon describes them, replaces itself by execve(2), and the new one adopts them. They stay
- * its children, so an adopted process is a struct proc like any other.
+ * Passes processes from one daemon to the next one under the same pid (POST /upgrade): the old
+ * daemon describes them and replaces itself by execve(2), and the new one adopts them. They remain
+ * its children, so an adopted process is an ordinary struct proc.
  */
 #ifndef PTY_HANDOVER_H
 #define PTY_HANDOVER_H
@@ -15,25 +15,26 @@
 struct pty_service;
 
 /*
- * Stops reading the outputs of all processes, or goes on. What is not read stays in the kernel's
- * pipes, where the next daemon finds it; what was read and is not sent yet would be lost.
+ * Stops or resumes reading the outputs of all processes. Unread bytes stay in the kernel's pipes,
+ * where the next daemon reads them; bytes that were read but not sent would be lost.
  */
 void pty_handover_pause(struct pty_service *svc, bool pause);
 
 /*
- * Adds every process, retained exit, and child that is only to be reaped to the state. Everything
- * lies in the arena or is borrowed from the service. The descriptor numbers are this daemon's own.
+ * Adds every process, every retained exit, and every child that must only be reaped to the state.
+ * All memory lies in the arena or is borrowed from the service. The descriptor numbers are valid in
+ * this daemon.
  */
 void pty_handover_export(const struct pty_service *svc, struct arena *arena,
 			 Handover__HandoverState *state);
 
-/* Describes one process; as pty_handover_export does. */
+/* Describes one process, in the form of pty_handover_export. */
 struct proc;
 Handover__HandoverProc *pty_handover_describe(const struct proc *p, struct arena *arena);
 
 /*
- * Adopts one process, whose pidfd is known: takes all descriptors. 0, or -1 after a line in the
- * log. The process need not be a child of the daemon; then its exit status can't be known.
+ * Adopts one process by its pidfd. Takes ownership of all descriptors. 0, or -1 after logging the
+ * error. The process need not be a child of the daemon; then its exit status can't be known.
  */
 int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, int pidfd);
 
@@ -43,14 +44,15 @@ struct pty_adopted {
 };
 
 /*
- * Adopts what the state describes: takes the descriptors, which it moves to other numbers and makes
- * close-on-exec and non-blocking. Deadlines run from pty_handover_start_deadlines on. A process
- * that can't be adopted is left to run; its descriptors are closed.
+ * Adopts the processes and exits of the state. Takes ownership of the descriptors, moves them to
+ * other numbers, and makes them close-on-exec and non-blocking. Deadlines start at
+ * pty_handover_start_deadlines. A process that can't be adopted is not killed; its descriptors are
+ * closed.
  */
 void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *state,
 			struct pty_adopted *ret);
 
-/* The workload was thawed: the deadlines of adopted processes begin to run. */
+/* Starts the deadlines of adopted processes. Call it when the workload was thawed. */
 void pty_handover_start_deadlines(struct pty_service *svc);
 
 #endif

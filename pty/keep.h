@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The request headers about kept output (docs/processes.md):
+ * The request headers for kept output (docs/processes.md):
  *
- *	Start      X-Envd-Keep-Output: BYTES     the last BYTES of all outputs are kept
- *	           X-Envd-Keep-For: SECONDS      how long exit and output are kept after the end
+ *	Start      X-Envd-Keep-Output: BYTES     keep the last BYTES of all outputs
+ *	           X-Envd-Keep-For: SECONDS      keep exit and output for this time after the end
  *	Connect    X-Envd-From: stdout=N, stderr=N | pty=N | start
  *
- * and the response header X-Envd-Offsets, which says at which offset each output of the stream
- * begins. Stock clients send none of them.
+ * and the response header X-Envd-Offsets, the offset at which each output of the stream begins.
+ * Stock clients send none of the request headers.
  */
 #ifndef PTY_KEEP_H
 #define PTY_KEEP_H
@@ -19,22 +19,23 @@
 #define KEEP_FOR_MAX_S 86400
 
 struct keep {
-	size_t output_bytes; /* 0: nothing is kept */
-	uint64_t for_ms;     /* 0: as every exit */
+	size_t output_bytes; /* 0: keep no output */
+	uint64_t for_ms;     /* 0: the default for all exits */
 };
 
-/* Of a Start. 0, or -1 with ERROR_INVALID_ARGUMENT. */
+/* Parses the two headers of a Start. 0, or -1 with ERROR_INVALID_ARGUMENT. */
 int keep_parse(const struct rpc_call *call, struct keep *ret, struct error *err);
 
-/* What a reader asks for, of a process that has written `total` bytes to each output. */
+/* The offsets at which a reader wants each output to begin. */
 struct keep_from {
 	bool asked;
 	uint64_t from[OUTPUT_KINDS];
 };
 
 /*
- * Parses X-Envd-From, if the request has one. An output that it does not name begins at its present
- * end. 0, or -1: ERROR_INVALID_ARGUMENT, or ERROR_OUT_OF_RANGE for an offset behind the end.
+ * Parses X-Envd-From, if the request has it. `total` is the number of bytes that the process has
+ * written to each output. An output that the header does not name begins at its current end. 0, or
+ * -1: ERROR_INVALID_ARGUMENT, or ERROR_OUT_OF_RANGE for an offset after the end.
  */
 int keep_parse_from(const struct rpc_call *call, bool is_pty, const uint64_t total[OUTPUT_KINDS],
 		    struct keep_from *ret, struct error *err);

@@ -42,8 +42,8 @@ enum limit_name {
 
 struct limit {
 	bool set;
-	char text[32]; /* for a file of the cgroup */
-	rlim_t number; /* of a resource limit */
+	char text[32]; /* value for a file of the cgroup */
+	rlim_t number; /* value of a resource limit */
 	int nice;
 };
 
@@ -61,12 +61,12 @@ int limits_parse(const char *text, const char *source, struct limits *ret, struc
 void limits_default(struct limits *limits, const struct limits *defaults);
 
 /*
- * Writes the limits of a cgroup that has been entered (NULL: there is none). 0, or -1 with
- * ERROR_FAILED_PRECONDITION. On a worker.
+ * Writes the limits of the cgroup after cgroup_enter (NULL: no cgroup). 0, or -1 with
+ * ERROR_FAILED_PRECONDITION. Call it on a worker.
  */
 int limits_apply_cgroup(const struct limits *limits, const struct cgroup *cg, struct error *err);
 
-/* RLIMIT_… of a name, or -1. */
+/* Returns RLIMIT_… for a name that is a resource limit, else -1. */
 int limits_resource(enum limit_name name);
 
 const char *limits_name(enum limit_name name);

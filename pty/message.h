@@ -11,7 +11,7 @@
 
 #include "pty/exit_status.h"
 
-/* Which output a chunk came from. */
+/* The output that a chunk came from. */
 enum output_kind {
 	OUTPUT_STDOUT,
 	OUTPUT_STDERR,
@@ -32,7 +32,7 @@ struct message {
 	struct exit_status_text text;
 };
 
-/* Each fills in *m and returns the message, a part of *m. *m must not be moved afterwards. */
+/* Each function fills in *m and returns a message inside *m. Do not move *m afterwards. */
 const ProtobufCMessage *message_start(struct message *m, pid_t pid);
 const ProtobufCMessage *message_end(struct message *m, const struct exit_status *exit_status,
 				    bool explain);

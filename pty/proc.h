@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process: what is known about it, who reads its output, and when it is over.
+ * A process: its state, its output, its readers, and its end.
  *
- * Facts decide: its leader has exited (the pidfd is readable), each output is at its end, a client
- * has killed it, its deadline has passed, the grace of X-Envd-End: leader is over. They come in any
- * order. proc_settle derives the
- * state from them:
+ * The state derives from facts: the leader has exited (the pidfd is readable), each output is at
+ * its end, a client has killed the process, its deadline has passed, the grace period of
+ * X-Envd-End: leader has passed. The facts come in any order. proc_settle derives the state from
+ * them:
  *
  *	RUNNING ── the leader exited ──► DRAINING ── all outputs at their end,
  *	                                             or killed, or past the deadline ──► ENDED
  *
- * The leader is reaped at the end and not before, so that its pid names this process and no other
- * while it is in the table. An ENDED process leaves the table; it is freed with its last reference.
+ * The leader is reaped only at the end, so that its pid names this process and no other while the
+ * process is in the table. An ENDED process leaves the table and is freed with its last reference.
  * Loop only.
  */
 #ifndef PTY_PROC_H
@@ -37,31 +37,31 @@ struct context;
 struct proc_table;
 struct start_key;
 
-/* The most bytes in one `data` event. */
+/* The maximum number of bytes in one `data` event. */
 #define PROC_PIPE_CHUNK_BYTES (32 * 1024)
 #define PROC_PTY_CHUNK_BYTES  (16 * 1024)
 
-/* Chunks that are read of one output before others get their turn. */
+/* Maximum number of chunks that are read from one output before others get their turn. */
 #define PROC_CHUNKS_A_TURN 8
 
 /*
- * A pipe is made larger than the kernel's 64 KiB if the process has filled this many chunks in a
- * row: fewer switches between it and its readers.
+ * A pipe is enlarged from the kernel's 64 KiB to PROC_WIDE_PIPE_BYTES if the process has filled
+ * this many chunks in a row, which saves context switches between the process and the daemon.
  */
 #define PROC_WIDEN_AFTER_CHUNKS 16
 #define PROC_WIDE_PIPE_BYTES	(256 * 1024)
 
 /*
- * What is still read of an output whose end is not waited for. A pipe can hold no more than the
- * larger of PROC_WIDE_PIPE_BYTES and what the process made of it (F_SETPIPE_SZ), so its content is
- * asked for (FIONREAD) and read up to this bound: the kernel's limit for unprivileged users
- * (pipe-max-size) as it is by default.
+ * The maximum that is read from an output when the process is over but the output is not at its
+ * end. A process can enlarge its pipe (F_SETPIPE_SZ), so the number of bytes in the pipe is queried
+ * (FIONREAD) and read up to this bound, the kernel's default limit for unprivileged users
+ * (pipe-max-size).
  */
 #define PROC_REST_MAX_BYTES (1024 * 1024)
 
 /*
- * X-Envd-End: leader. The process ends this long after its leader, also if background children
- * still have its outputs open. What they write later is read and discarded.
+ * X-Envd-End: leader. The process ends this long after the exit of its leader, even if background
+ * children still have its outputs open. Later output of these children is read and discarded.
  */
 #define PROC_LEADER_GRACE_MS 200
 
@@ -76,10 +76,10 @@ struct proc;
 struct output {
 	struct proc *proc;
 	enum output_kind kind;
-	int fd;	    /* owned; for a terminal its master, which is also what input is written to */
-	bool ended; /* nobody can write any more */
+	int fd;	    /* owned; for a terminal its master, to which input is written, too */
+	bool ended; /* no process can write any more */
 	struct event event;
-	bool reading; /* the event is set */
+	bool reading; /* the event is added */
 	bool wide;
 	unsigned full_chunks; /* in a row */
 	uint64_t total_bytes;
@@ -92,7 +92,7 @@ struct proc {
 	enum proc_state state; /* proc_set_state is the only writer */
 
 	pid_t pid;
-	int pidfd; /* owned; -1 once it is handed over to be reaped */
+	int pidfd; /* owned; -1 after zombies_add */
 	bool is_pty;
 	bool not_child;	       /* adopted after a crash: another process is its parent */
 	bool ends_with_leader; /* X-Envd-End: leader */
@@ -100,11 +100,11 @@ struct proc {
 	enum kill_scope scope;
 	struct cgroup *cgroup; /* its own; owned; NULL: none */
 	char *tag;	       /* owned; NULL: none */
-	uint8_t *config;       /* owned: the packed process.ProcessConfig, for List */
+	uint8_t *config;       /* owned: the encoded process.ProcessConfig, for List */
 	size_t config_bytes;
 	struct budget_share share; /* BUDGET_CLASS_PROCESSES: tag and config */
 	uint64_t started_ms;
-	uint64_t operation; /* the number of the request that began it, for the log */
+	uint64_t operation; /* number of the request that started it, for the log */
 
 	/* Facts. */
 	bool exited;
@@ -127,11 +127,11 @@ struct proc {
 
 	struct tap_list taps;
 	unsigned n_taps;
-	unsigned full_taps; /* while there is one, nothing is read */
-	struct timer stall; /* set while a full tap is not the only one */
+	unsigned full_taps; /* while not 0, outputs are not read */
+	struct timer stall; /* runs while at least one tap is full and another is not */
 
 	struct kill_list kills;
-	unsigned n_kill_works; /* kills whose worker needs the pid */
+	unsigned n_kill_works; /* kills whose worker still needs the pid */
 	struct exit_status exit_status;
 
 	TAILQ_ENTRY(proc) link; /* of the table: live ones in the order of their start, or ended */
@@ -139,10 +139,10 @@ struct proc {
 };
 
 /*
- * A process for a child that a spawn has started, put into the table. Takes the descriptors of the
- * spawn and the cgroup (NULL: none); copies the rest. The caller has taken one of BUDGET_PROCESSES,
- * which is given back when the leader is reaped, and has charged `share`, which moves here.
- * Borrowed from the table.
+ * Creates a process for a spawned child and adds it to the table. Takes ownership of the spawn's
+ * descriptors and of the cgroup (NULL: none); copies the rest. The caller has taken one of
+ * BUDGET_PROCESSES, which is given back when the leader is reaped, and has charged `share`, which
+ * moves to the process. The result is borrowed from the table.
  */
 struct proc *proc_new(struct proc_table *table, struct context *daemon, const struct spawn *spawn,
 		      struct cgroup *cgroup, const Process__StartRequest *request,
@@ -151,24 +151,30 @@ struct proc *proc_new(struct proc_table *table, struct context *daemon, const st
 struct proc *proc_ref(struct proc *p);
 void proc_unref(struct proc *p);
 
-/* Kills the process `ms` from now, whether anybody reads it then or not. */
+/* Sets a deadline `ms` from now, at which the process is killed, with or without readers. */
 void proc_set_deadline(struct proc *p, uint64_t ms);
 void proc_pass_deadline(struct proc *p);
 
-/* Turns the state into events. To be called when a tap came, went, filled up or emptied. */
+/*
+ * Updates events and timers from the state. Call it when a tap was added or removed, or became full
+ * or writable.
+ */
 void proc_update(struct proc *p);
 
-/* Derives the state from the facts. To be called when a fact has changed. */
+/* Derives the state from the facts. Call it when a fact has changed. */
 void proc_settle(struct proc *p);
 
-/* Reads all outputs, or one that is readable, and settles. */
+/* Read all outputs, or one readable output, and call proc_settle. */
 void proc_pump(struct proc *p);
 void proc_output_readable(struct output *o);
 
 /* Has the leader of an ended process reaped, unless a kill still needs its pid. */
 void proc_reap(struct proc *p);
 
-/* The daemon ends: lets go of a live process, which goes on. Gives up the table's reference. */
+/*
+ * Releases a live process, which keeps running, because the daemon ends. Drops the table's
+ * reference.
+ */
 void proc_abandon(struct proc *p);
 
 #endif

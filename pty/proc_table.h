@@ -23,7 +23,10 @@ struct start_key;
 struct timed_exit;
 struct proc;
 
-/* How long an exit is retained, and how many at most; above that the oldest is forgotten. */
+/*
+ * The time for which an exit is retained, and the maximum number of them; beyond it, the oldest one
+ * is dropped.
+ */
 #define PROC_RETAIN_MS	30000
 #define PROC_RETAIN_MAX 32768
 
@@ -40,15 +43,15 @@ struct retained_exit {
 	uint64_t total_bytes[OUTPUT_KINDS];
 	struct kept *kept;		 /* a reference; NULL: no output was kept */
 	struct start_key *start_key;	 /* owned; NULL: none */
-	struct timed_exit *timed;	 /* owned; NULL: it goes after retain_ms, with the others */
+	struct timed_exit *timed;	 /* NULL: dropped after retain_ms */
 	TAILQ_ENTRY(retained_exit) link; /* of `retained`, or of `timed` */
 	TAILQ_ENTRY(retained_exit) tag_link;
 	struct retained_exit *hash_next;
 };
 
 struct proc_table {
-	struct pty_store store; /* keeps descriptors over a crash; without hooks: none does */
-	bool paused;		/* no output is read: the daemon is about to be replaced */
+	struct pty_store store; /* keeps descriptors across a crash; may have no hooks */
+	bool paused;		/* outputs are not read: the daemon is about to be replaced */
 	unsigned retain_ms;	/* PROC_RETAIN_MS; tests set others */
 	unsigned stall_ms;	/* TAP_STALL_MS; likewise */
 	struct proc_list live;	/* in the order of their start */
@@ -71,31 +74,31 @@ struct proc_table {
 	struct discards discards;
 	struct zombies zombies; /* ended leaders that a tracer holds */
 	struct defer bury;
-	struct mem_trim *trim; /* told when exits are forgotten; or NULL */
+	struct mem_trim *trim; /* notified when exits are dropped; may be NULL */
 };
 
 /* Borrows the loop, the budget and the trim, which may be NULL. */
 void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *budget,
 		     struct mem_trim *trim);
 
-/* Lets go of the live processes, which go on. */
+/* Releases the live processes, which keep running. */
 void proc_table_clear(struct proc_table *t);
 
 /*
- * Takes over the creator's reference. Forgets the retained exits with the same pid or tag: both
- * name the new process now.
+ * Adds the process and takes over the creator's reference. Drops the retained exits with the same
+ * pid or tag, which name the new process now.
  */
 void proc_table_add(struct proc_table *t, struct proc *p);
 
-/* The process has ended: from now on its exit is found instead. */
+/* Replaces an ended process by its retained exit. */
 void proc_table_retire(struct proc_table *t, struct proc *p);
 
-/* Borrowed; NULL: none. Of several processes with one tag the one that started last. */
+/* Find a live process. Borrowed; NULL: none. If several have the tag, the one that started last. */
 struct proc *proc_table_find(struct proc_table *t, pid_t pid);
 struct proc *proc_table_find_tag(struct proc_table *t, const char *tag);
 /*
- * Retains an exit of a process that was never in this table, for `ms` from now on. Copies. Borrowed
- * until the next call; the caller may fill in what was kept of the process.
+ * Retains the exit of a process that was never in this table, for `ms` from now. Copies. The result
+ * is borrowed until the next call; the caller may add kept output and start key.
  */
 struct retained_exit *proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
 					const struct exit_status *exit_status, uint64_t ms);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pseudoterminals. openpty(3) and grantpt(3) are not used: they look up a group in /etc/group.
+ * Opens and resizes pseudoterminals. openpty(3) and grantpt(3) are not used, because they look up a
+ * group in /etc/group.
  */
 #ifndef PTY_PTY_H
 #define PTY_PTY_H
@@ -9,7 +10,7 @@
 #include <sys/types.h>
 
 /*
- * Makes a pair of `cols` × `rows` whose terminal `owner` owns. The master does not block. Both have
+ * Opens a pair of `cols` × `rows`; `owner` owns the terminal. The master is non-blocking. Both have
  * O_CLOEXEC and O_NOCTTY. 0 or -errno.
  */
 int pty_open(uid_t owner, uint16_t cols, uint16_t rows, int *ret_master, int *ret_slave);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the methods of process.Process share: the service itself, their tables, and looking up the
- * process that a request selects. One method a file, pty/rpc_*.c.
+ * Shared by the methods of process.Process: the service, the method tables, and the lookup of the
+ * process that a request selects. Each method has its own file, pty/rpc_*.c.
  */
 #ifndef PTY_RPC_H
 #define PTY_RPC_H
@@ -14,11 +14,11 @@
 #include "pty/zombie.h"
 #include "rpc/call.h"
 
-/* For methods whose request names a process and little else. */
+/* The message limit of methods whose request contains little more than a process selector. */
 #define PTY_SMALL_REQUEST_BYTES (64u * 1024)
 
 /*
- * The tag of the platform's own processes: they stay in the daemon's cgroup, which is not frozen.
+ * The tag of the platform's own processes. They stay in the daemon's cgroup, which is not frozen.
  */
 #define PTY_SYSTEM_TAG "_system"
 
@@ -31,12 +31,12 @@ struct pty_service {
 	enum kill_scope kill_scope;
 	struct limits limits; /* of a process whose Start sets no other */
 	struct pty_stats stats;
-	uint64_t last_start_ms; /* by clock_monotonic_ms; 0: nothing was started yet */
+	uint64_t last_start_ms; /* by clock_monotonic_ms; 0: no process was started */
 
-	/* rpc_start.c: the starts between their request and their process. */
+	/* rpc_start.c: starts that have a request but no process yet. */
 	bool refuses_starts; /* the workload is frozen */
 	struct start_keys start_keys;
-	struct start_list starting; /* given to a worker */
+	struct start_list starting; /* submitted to a worker */
 };
 
 extern const struct rpc_method pty_rpc_start_method;
@@ -48,13 +48,13 @@ extern const struct rpc_method pty_rpc_send_input_method;
 extern const struct rpc_method pty_rpc_send_signal_method;
 extern const struct rpc_method pty_rpc_close_stdin_method;
 
-/* The live process that a selector names. Borrowed; NULL with an error if there is none. */
+/* Finds the live process that a selector names. Borrowed; NULL with an error if there is none. */
 struct proc *pty_find_process(struct pty_service *svc, const Process__ProcessSelector *selector,
 			      struct error *err);
 
 /*
- * The bytes of an input and whether they suit the process: stdin for pipes, pty for a terminal.
- * 0, or -1 with an error. The bytes are borrowed from the message.
+ * Gets the bytes of an input, and checks that the input fits the process: stdin for pipes, pty for
+ * a terminal. 0, or -1 with an error. The bytes are borrowed from the message.
  */
 int pty_input_bytes(const struct proc *p, const Process__ProcessInput *input,
 		    ProtobufCBinaryData *ret, struct error *err);
@@ -63,14 +63,14 @@ int pty_input_bytes(const struct proc *p, const Process__ProcessInput *input,
 int pty_input_error(const struct proc *p, int result, struct error *err);
 
 /*
- * Makes the call a reader of a live process or of a retained exit, from the offsets of X-Envd-From.
- * With from_start, or if the header says so, it is sent kept output first. tap: the call's, in
- * TAP_STARTING. If the header is wrong the call fails.
+ * Make the call a reader of a live process or of a retained exit, from the offsets of X-Envd-From.
+ * If from_start is true or the header says "start", the reader first receives all kept output.
+ * `tap` is the call's, in state TAP_STARTING. If the header is invalid, the call fails.
  */
 void pty_join_process(struct tap *tap, struct proc *p, bool from_start);
 void pty_join_exit(struct tap *tap, const struct retained_exit *exit, bool from_start);
 
-/* Starts that wait for a worker or for their exec. */
+/* Returns the number of starts that wait for a worker or for their exec. */
 size_t pty_starts_waiting(const struct pty_service *svc);
 
 /* `writable` and `keepalive` of Start and Connect. */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * process.Process: the service whose methods start processes and control them.
- */
+/* The process.Process service, which starts and controls processes. */
 #ifndef PTY_SERVICE_H
 #define PTY_SERVICE_H
 
@@ -25,37 +23,43 @@ struct pty_stats {
 	uint64_t output_bytes;
 	size_t live;
 	size_t readers;
-	size_t waiting;	  /* starts between their request and their process */
+	size_t waiting;	  /* starts that have a request but no process yet */
 	size_t lingering; /* cgroups of ended processes that still have members */
 };
 
-/* Borrows the context and the cgroups, which may be NULL. To be called after spawn_init. */
+/*
+ * Creates the service. Borrows the context and the cgroups (may be NULL). Call spawn_init before.
+ */
 struct pty_service *pty_service_new(struct context *context, struct cgroups *cgroups);
 
-/* Lets go of the processes, which go on. NULL is fine. */
+/* Frees the service. The processes keep running. Accepts NULL. */
 void pty_service_free(struct pty_service *svc);
 
 void pty_service_register(struct pty_service *svc, struct router *router);
 
-/* Whom KILL and the deadline reach if the Start has no X-Envd-Kill-Scope. */
+/* Sets the scope of KILL and of the deadline for Starts without X-Envd-Kill-Scope. */
 void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope);
 
 /* The limits of each process whose Start sets no other. Those of tag "_system" have none. */
 void pty_service_set_limits(struct pty_service *svc, const struct limits *limits);
 
-/* When a process was started last, by clock_monotonic_ms; 0: never. The pointer stays valid. */
+/*
+ * Returns a pointer to the time of the last start, by clock_monotonic_ms; 0: none. The pointer
+ * stays valid as long as the service.
+ */
 const uint64_t *pty_service_last_start(const struct pty_service *svc);
 
 /*
- * Refuses starts with `unavailable` (and those that no worker has begun), because the workload is
- * frozen or about to be; or accepts them again. Starts with the tag "_system" are never refused.
+ * `refuse` true: refuses starts with `unavailable`, including queued starts that no worker has
+ * begun, because the workload is frozen or about to be. False: accepts starts again. Starts with
+ * the tag "_system" are never refused.
  */
 void pty_service_refuse_starts(struct pty_service *svc, bool refuse);
 
 /*
- * Whether a start is between its request and the exec of its child. A freeze waits until none is: a
- * child that it catches there would keep its worker until the thaw. Starts with the tag "_system"
- * do not count: their children begin in the daemon's cgroup.
+ * Returns true if a start is between its request and the exec of its child. A freeze waits until
+ * there is none: a child that is frozen there would keep its worker until the thaw. Starts with the
+ * tag "_system" do not count, because their children begin in the daemon's cgroup.
  */
 bool pty_service_starting(const struct pty_service *svc);
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The child's part of a spawn: between clone and execve.
+ * The child's part of a spawn, between clone and execve(2).
  *
- * It runs in the daemon's memory on a stack of its own, while the thread that cloned it is
- * suspended. So it makes only system calls, writes only to its stack, argv, envp and its report,
- * and takes no
- * lock: another thread may hold it.
+ * The child runs in the daemon's memory on its own stack, while the thread that cloned it is
+ * suspended. Therefore it makes only system calls, writes only to its stack, argv, envp and its
+ * report, and takes no lock, because another thread may hold the lock.
  */
 #ifndef PTY_SPAWN_CHILD_H
 #define PTY_SPAWN_CHILD_H
@@ -17,15 +16,15 @@
 #include "pty/limits.h"
 #include "pty/spawn.h"
 
-/* Holds a path of 4 KiB and the frames of system calls. */
+/* Enough for a path of 4 KiB and the frames of system calls. */
 #define SPAWN_STACK_BYTES (16 * 1024)
 
-/* Facts about the daemon that every child needs, found out once. */
+/* Facts about the daemon that every child needs, determined once. */
 struct spawn_defaults {
 	bool privileged;  /* the daemon is root: it can become another user */
 	uint64_t ignored; /* signals that are ignored, bit n - 1 for signal n */
 	struct rlimit limits[RLIM_NLIMITS];
-	uint32_t changed_limits; /* bit n: the daemon's own limit n is another */
+	uint32_t changed_limits; /* bit n: the daemon has changed its own limit n */
 };
 
 enum spawn_step {
@@ -42,9 +41,9 @@ enum spawn_step {
 struct spawn_child {
 	struct spawn *spawn;
 	const struct spawn_defaults *defaults;
-	int fds[3]; /* become 0, 1, 2; all above 2; -1: an input that is at its end */
+	int fds[3];		    /* become 0, 1, 2; all above 2; -1: an input at EOF */
 	int resources[LIMIT_NAMES]; /* limits_resource of each */
-	/* The report: the step that failed, its errno, and whether "/" replaced the directory. */
+	/* The report: the failed step, its errno, and whether "/" replaced the directory. */
 	volatile enum spawn_step failed_at;
 	volatile int failed_errno;
 	volatile enum limit_name failed_limit; /* SPAWN_LIMIT */

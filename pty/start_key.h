@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starts that happen once (X-Envd-Start-Key, docs/processes.md). A client that lost its connection
- * before it read `start` repeats the request with the same key and joins the process, instead of
- * starting a second one.
+ * Makes a Start idempotent (X-Envd-Start-Key, docs/processes.md). A client that lost its connection
+ * before it received `start` repeats the request with the same key, and joins the process instead
+ * of starting a second one.
  *
- * A key lives from the request to the moment when the exit of its process is forgotten. It names,
- * in this order, a start under way (the joining calls wait in it), a process, a retained exit:
+ * A key exists from the request until the exit of its process is dropped. In this order it refers
+ * to a start in progress (joining calls wait in it), a process, and a retained exit:
  *
- *	STARTING ── the process is there ──► RUNNING ── it ended ──► ENDED ── forgotten ──► freed
- *	    └── the start failed ──► freed
+ *	STARTING ── process started ──► RUNNING ── it ended ──► ENDED ── exit dropped ──► freed
+ *	    └── start failed ──► freed
  *
  * Loop only.
  */
@@ -53,21 +53,21 @@ struct start_keys {
 };
 
 /*
- * Looks for the key of a Start. 1: *ret is there already, and the request is the same; 0: it is
- * new, in STARTING; or the request has none, and *ret is NULL. -1: ERROR_INVALID_ARGUMENT, or
- * ERROR_ALREADY_EXISTS if another request has used the key.
+ * Looks up the key of a Start. Returns 1 if *ret exists and belongs to the same request. Returns 0
+ * if *ret is new, in STARTING; or if the request has no key, with *ret NULL. Returns -1 with
+ * ERROR_INVALID_ARGUMENT, or ERROR_ALREADY_EXISTS if another request has used the key.
  */
 int start_key_take(struct start_keys *keys, const struct rpc_call *call,
 		   const ProtobufCMessage *request, struct start_key **ret, struct error *err);
 
 /*
- * A key that another daemon knew, in STARTING. Owned; NULL if the text or the digest is malformed
- * or the key is known already.
+ * Creates a key from an earlier daemon, in STARTING. Owned; NULL if the text or the digest is
+ * malformed or the key exists.
  */
 struct start_key *start_key_restore(struct start_keys *keys, const char *text,
 				    const uint8_t *digest, size_t digest_bytes);
 
-/* The three take NULL. */
+/* Move the key to the next state, or free it. All accept NULL. */
 void start_key_run(struct start_key *key, struct proc *p);
 void start_key_end(struct start_key *key, struct retained_exit *exit);
 void start_key_free(struct start_key *key);

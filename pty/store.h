@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes that outlive a crash of the daemon: a parent of the daemon (a service manager, or
- * process
- * 1) keeps duplicates of their descriptors, and hands them to the next daemon.
+ * Keeps processes across a crash of the daemon: a parent of the daemon (a service manager, or
+ * process 1) keeps duplicates of their descriptors, and passes them to the next daemon.
  *
  * For each process the parent gets, under the name "proc.PID": a pidfd, the read ends of the
  * outputs or the terminal's master, and a memory file with a HandoverState that describes the
- * process; the pipe to its stdin is kept under "stdin.PID", and dropped as soon as the daemon
- * closes it: while anybody has it open, the process reads no end of file. Everything is dropped at
- * the end of the process.
+ * process. It gets the pipe to stdin under the name "stdin.PID", and drops it as soon as the daemon
+ * closes the pipe: as long as one process has the pipe open, the child does not read EOF. All are
+ * dropped at the end of the process.
  *
  * Without hooks every function does nothing. Loop only.
  */
@@ -22,7 +21,9 @@
 struct proc;
 struct pty_service;
 
-/* How the parent is reached. Neither call waits. The descriptors are borrowed for the call. */
+/*
+ * The hooks to reach the parent. They must not block. The descriptors are borrowed during the call.
+ */
 struct pty_store {
 	void (*put)(void *arg, const char *name, const int *fds, size_t n);
 	void (*drop)(void *arg, const char *name);
@@ -32,21 +33,25 @@ struct pty_store {
 /* Copies. Call it before the first process is started or adopted. */
 void pty_service_set_store(struct pty_service *svc, const struct pty_store *store);
 
-/* A process was started or adopted; its stdin was closed; it has ended. */
+/*
+ * Call these when a process was started or adopted, when its stdin was closed, and when it has
+ * ended.
+ */
 void pty_store_put(const struct proc *p);
 void pty_store_drop_stdin(const struct proc *p);
 void pty_store_drop(const struct proc *p);
 
 /*
- * Drops every process: the program that replaces the daemon does not know the store. Or puts them
- * back.
+ * pty_store_drop_all drops every process, before a program replaces the daemon that does not know
+ * the store. pty_store_put_all stores them again.
  */
 void pty_store_drop_all(const struct pty_service *svc);
 void pty_store_put_all(const struct pty_service *svc);
 
 /*
- * Adopts what the parent hands down: `n` descriptors with their names, in any order. Takes all of
- * them. Returns how many processes were adopted; a process that can't be is left to run.
+ * Adopts the processes of `n` descriptors that the parent passed on, with their names, in any
+ * order. Takes ownership of all descriptors. Returns the number of adopted processes; a process
+ * that can't be adopted is not killed.
  */
 unsigned pty_store_adopt(struct pty_service *svc, const int *fds, const char *const *names,
 			 size_t n);

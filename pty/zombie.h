@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reaping children without waiting for them.
+ * Reaps children without blocking.
  *
- * A pidfd is readable as soon as its process is a zombie, but waitid(2) may still have nothing to
- * return: a zombie with a tracer can be waited for by that tracer alone until the tracer waits,
- * detaches or exits (kernel/exit.c, wait_consider_task). Any user may trace a process of his own,
- * so how long that takes is his choice. Nothing here blocks: the exit status of a child that a
- * tracer holds is read from /proc, and a timer retries the reaping.
+ * A pidfd is readable as soon as its process is a zombie, but waitid(2) may still return nothing: a
+ * zombie that is traced can be waited for only by its tracer, until the tracer waits, detaches or
+ * exits (kernel/exit.c, wait_consider_task). Any user may trace his own processes, and so decides
+ * how long that takes. Therefore the exit status of a traced child is read from /proc, and a timer
+ * retries the reaping.
  *
  * Loop only.
  */
@@ -21,7 +21,9 @@
 #include "base/loop.h"
 #include "pty/exit_status.h"
 
-/* The first retry comes after the minimum; each one that reaps nobody doubles the time. */
+/*
+ * The first retry comes after the minimum. After each retry that reaps no child, the delay doubles.
+ */
 #define ZOMBIE_RETRY_MIN_MS 10
 #define ZOMBIE_RETRY_MAX_MS 1000
 
@@ -29,7 +31,7 @@ struct zombie;
 
 TAILQ_HEAD(zombie_list, zombie);
 
-/* The children that are still to be reaped, and the timer that retries. */
+/* The children that must still be reaped, and the timer of the retries. */
 struct zombies {
 	struct budget *budget;
 	struct zombie_list list;
@@ -39,26 +41,25 @@ struct zombies {
 };
 
 /*
- * The exit status of a child whose pidfd is readable; the child stays to be reaped. Sets code,
- * status and usage of *ret, from /proc/PID/stat if a tracer holds the zombie. A status that cannot be found
- * out is {CLD_KILLED, 0}. The usage is that of the child and of the descendants that it waited for
- * (getrusage(2)), where no tracer holds the child.
+ * Reads the exit status of a child whose pidfd is readable, without reaping the child. Sets code
+ * and status of *ret; from /proc/PID/stat if the child is traced. An unknown status is {CLD_KILLED,
+ * 0}.
  */
 void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret);
 
 /* Writes the pids of the z->n children to ret. */
 void zombies_pids(const struct zombies *z, int32_t *ret);
 
-/* Borrows both; the budget may be NULL. */
+/* Initialises the list. Borrows both; the budget may be NULL. */
 void zombies_init(struct zombies *z, struct loop *loop, struct budget *budget);
 
-/* Closes the descriptors. The zombies are left to init. */
+/* Closes the descriptors. After the daemon's exit, process 1 reaps the zombies. */
 void zombies_clear(struct zombies *z);
 
 /*
- * Takes the pidfd of a child that exits or has exited, and reaps it at once or as soon as its
- * tracer lets go. One of BUDGET_PROCESSES is given back when it is reaped, so zombies that are held
- * count as processes.
+ * Takes ownership of the pidfd of a child that exits or has exited, and reaps the child, at once or
+ * when its tracer releases it. Then gives back one of BUDGET_PROCESSES, so unreaped zombies count
+ * as processes.
  */
 void zombies_add(struct zombies *z, pid_t pid, int pidfd);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The cgroup of one process and its descendants: made when the process is spawned, removed when the
- * process has ended and the cgroup is empty.
+ * The cgroup of one process and its descendants: created when the process is spawned, removed when
+ * the process has ended and the cgroup is empty.
  *
  *	cgroup_new ─► cgroup_enter (worker) ─► … cgroup_kill (worker) … ─► cgroup_release
  *
@@ -33,64 +33,68 @@ struct cgroup {
 	enum cgroup_group group;
 	enum cgroup_state state;
 	char name[CGROUP_NAME_BYTES];
-	bool made;		   /* the directory is there */
+	bool made;		   /* the directory was created */
 	int removed;		   /* result of the last removal: 0 or -errno */
 	bool changed;		   /* it became empty during a removal */
-	struct cgroup_watch watch; /* over its cgroup.events, while it lingers */
+	struct cgroup_watch watch; /* watches its cgroup.events while it lingers */
 	TAILQ_ENTRY(cgroup) link;
 };
 
-/* What the processes in a cgroup used. */
+/* The resource usage of the processes in a cgroup. */
 struct cgroup_usage {
 	uint64_t cpu_us;
-	bool has_memory; /* the controller is there; without it the rest is 0 */
+	bool has_memory; /* the memory controller is enabled; else the rest is 0 */
 	uint64_t memory_bytes, memory_peak_bytes;
 	uint64_t oom_kills;
 	uint64_t refused_forks;	  /* for lack of pids; 0 without the controller */
 	uint64_t throttled_times; /* by the limit of CPUs; likewise */
 };
 
-/* A cgroup whose directory cgroup_enter will make. NULL if `c` is NULL. */
+/* Creates the object; cgroup_enter creates the directory. Returns NULL if `c` is NULL. */
 struct cgroup *cgroup_new(struct cgroups *c, enum cgroup_group group);
 
 /*
- * Makes the directory, and opens what a clone needs to begin in it: *ret_dir_fd for
- * CLONE_INTO_CGROUP, or *ret_procs_fd for a child that writes itself into cgroup.procs. The other
- * one is -1; the caller owns both. If the directory cannot be made, the process begins in the group
- * itself. 0, or -1 with ERROR_UNAVAILABLE if the group is frozen: a child that begins in a frozen
- * cgroup stops before its exec, and keeps the cloning thread waiting. Worker.
+ * Creates the directory, and opens the descriptor by which a child is placed in the cgroup:
+ * *ret_dir_fd for CLONE_INTO_CGROUP, or *ret_procs_fd for a child that writes itself into
+ * cgroup.procs. The other one is -1; the caller owns both. If the directory can't be created, they
+ * refer to the group itself.
+ *
+ * 0, or -1 with ERROR_UNAVAILABLE if the group is frozen: a child in a frozen cgroup stops before
+ * its exec, which blocks the cloning thread. Worker.
  */
 int cgroup_enter(struct cgroup *cg, int *ret_dir_fd, int *ret_procs_fd, struct error *err);
 
-/* Kills everybody in it at once (cgroup.kill, Linux 5.14). 0 or -errno. Worker. */
+/* Kills all processes in the cgroup (cgroup.kill, Linux 5.14). 0 or -errno. Worker. */
 int cgroup_kill(const struct cgroup *cg);
 
 /*
- * Opens its cgroup.procs to read its members. -errno; -ENOTEMPTY if there are cgroups below it,
- * whose members are not listed there. Worker.
+ * Opens cgroup.procs to read the members. Returns the descriptor, or -errno; -ENOTEMPTY if there
+ * are child cgroups, whose members the file does not list. Worker.
  */
 int cgroup_open_members(const struct cgroup *cg);
 
 /*
- * Gives the cgroup a controller ("memory") and writes one of its files. The controller is turned on
- * for all cgroups of processes in the group, and stays on. 0; -ENOENT: the cgroup was not made, or
- * the controller is not available; or another -errno. Worker.
+ * Enables a controller ("memory") for the cgroup and writes one of its files. The controller is
+ * enabled for all cgroups of processes in the group, and stays enabled. 0; -ENOENT: the cgroup was
+ * not created, or the controller is not available; or another -errno. Worker.
  */
 int cgroup_limit(const struct cgroup *cg, const char *controller, const char *file,
 		 const char *value);
 
-/* Any thread. 0 or -errno. */
+/* Reads the usage. 0 or -errno. Any thread. */
 int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
 
-/* Takes the cgroup of an ended process, and removes it once it is empty. NULL is fine. */
+/*
+ * Takes ownership of the cgroup of an ended process, and removes it when it is empty. Accepts NULL.
+ */
 void cgroup_release(struct cgroup *cg);
 
-/* Takes over the cgroups that an earlier daemon has left, and removes them once they are empty. */
+/* Finds the cgroups that an earlier daemon left, and removes them when they are empty. */
 void cgroup_adopt_stale(struct cgroups *c);
 
 /*
- * Takes a cgroup that cgroup_adopt_stale has found back from its removal, for a process that this
- * daemon adopts. Owned; NULL if `c` is NULL or there is no such cgroup.
+ * Returns a cgroup that cgroup_adopt_stale has found, and cancels its removal, for an adopted
+ * process. Owned; NULL if `c` is NULL or there is no such cgroup.
  */
 struct cgroup *cgroup_adopt(struct cgroups *c, enum cgroup_group group, const char *name);
 

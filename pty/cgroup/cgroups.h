@@ -6,10 +6,10 @@
  *	ROOT/ptys      processes with a terminal    ROOT/ptys/p3, …
  *	ROOT/socats    forwarded ports
  *
- * The platform sets weights, limits and freezes of the three groups. The cgroups below them are
- * those of cgroup.h, each with one process and all its descendants. They have no controllers unless
- * processes are accounted for or limited: the kernel keeps a memory cgroup as long as page cache is
- * charged to it.
+ * The platform sets weights and limits of the three groups, and freezes them. Each cgroup below
+ * them (cgroup.h) contains one process and all its descendants. These cgroups have no controllers
+ * unless processes are accounted for or limited, because the kernel keeps a removed memory cgroup
+ * as long as page cache is charged to it.
  *
  * Loop only, except where a comment says otherwise.
  */
@@ -27,7 +27,7 @@
 
 struct cgroup;
 
-/* Empty cgroups are removed after this delay, several at once. */
+/* The delay before empty cgroups are removed, so that several are removed at once. */
 #define CGROUPS_REMOVE_DELAY_MS 50
 
 enum cgroup_group {
@@ -45,7 +45,7 @@ enum cgroup_entry {
 
 /* One watched file. */
 struct cgroup_watch {
-	int id; /* of inotify_add_watch; -1: none */
+	int id; /* watch descriptor (inotify(7)); -1: none */
 	void (*changed)(struct cgroup_watch *watch);
 	LIST_ENTRY(cgroup_watch) link;
 };
@@ -54,7 +54,7 @@ struct cgroup_watch {
 struct cgroup_oom {
 	struct cgroups *all;
 	enum cgroup_group group;
-	struct cgroup_watch watch; /* over its memory.events */
+	struct cgroup_watch watch; /* watches its memory.events */
 	struct oom_count count;
 	uint64_t claimed; /* by processes, since the start */
 };
@@ -66,45 +66,47 @@ LIST_HEAD(cgroup_watch_list, cgroup_watch);
 struct cgroups {
 	struct loop *loop;
 	struct workers *workers;
-	char *root; /* of the hierarchy, without a slash at its end; owned */
+	char *root; /* path of the hierarchy, without a trailing slash; owned */
 	int root_fd;
 	int group_fds[CGROUP_GROUPS];
 	enum cgroup_entry entry;
 	bool has_kill;	    /* cgroup.kill, Linux 5.14 */
 	bool accounting;    /* the cgroups of processes have controllers */
-	uint64_t n_named;   /* names given out so far */
+	uint64_t n_named;   /* number of names that were used */
 	size_t n_lingering; /* of ended processes, not empty yet */
 
-	/* cgroup.c: those of ended processes. */
-	struct cgroup_list released; /* to be removed in the next turn */
-	struct cgroup_list removing; /* by the worker, now */
+	/* cgroup.c: the cgroups of ended processes. */
+	struct cgroup_list released; /* to be removed by the next run of the worker */
+	struct cgroup_list removing; /* being removed by the worker */
 	struct cgroup_list lingering;
 	struct timer removal_timer;
 	struct work removal;
-	bool removal_wanted; /* once more, when it is done */
+	bool removal_wanted; /* another run must follow the current one */
 
 	struct cgroup_oom oom[CGROUP_GROUPS];
 
 	/* cgroup_watch.c */
-	int inotify_fd; /* -1 until there is something to watch */
+	int inotify_fd; /* -1 until the first watch */
 	struct event inotify_event;
 	struct cgroup_watch_list watches[CGROUPS_WATCH_BUCKETS];
 };
 
 /*
- * Makes the groups below `root`, which must be cgroup2, and finds out how a child can be placed in
- * one. NULL, with a line in the log, if that fails. Borrows the loop and the workers.
+ * Creates the groups below `root`, which must be cgroup2, and determines how a child can be placed
+ * in one. Returns NULL after logging the error if that fails. Borrows the loop and the workers.
  */
 struct cgroups *cgroups_new(struct loop *loop, struct workers *workers, const char *root,
 			    bool accounting);
 
-/* The directories stay, and the processes in them go on. NULL is fine. */
+/* Frees the object. Directories and processes stay. Accepts NULL. */
 void cgroups_free(struct cgroups *c);
 
-/* "user", "ptys", "socats": its name below the root. On any thread. */
+/* Returns the group's name below the root: "user", "ptys", "socats". Any thread. */
 const char *cgroups_group_name(enum cgroup_group group);
 
-/* Whether a process of the group that just ended by SIGKILL was an OOM kill (oom_count.h). */
+/*
+ * Returns true if a process of the group that just ended by SIGKILL was an OOM kill (oom_count.h).
+ */
 bool cgroups_claim_oom(struct cgroups *c, enum cgroup_group group);
 
 /*

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OOM kills told from other SIGKILLs.
+ * Distinguishes OOM kills from other SIGKILLs.
  *
- * The kernel counts every process of a cgroup that it killed for lack of memory, whether by the
- * cgroup's own bound or the machine's, in the `oom_kill` of that cgroup's memory.events, before
- * the signal is sent (mm/oom_kill.c, __oom_kill_process). The cgroups of single processes have no
- * memory controller and so no such file: their parent's, `user` or `ptys`, counts for all of them.
- * So a process that ended by SIGKILL, and was not killed by a client or its deadline, was an OOM
- * kill if the parent's count has grown and nobody has claimed that growth yet. A growth that
- * nobody claims within OOM_CLAIM_MS was of processes that a command had started. (The count is
- * watched, so that the growth has a time.)
+ * When the kernel kills a process of a cgroup for lack of memory, because of the cgroup's limit or
+ * the machine's, it increments `oom_kill` in the cgroup's memory.events before it sends the signal
+ * (mm/oom_kill.c, __oom_kill_process). The cgroups of single processes have no memory controller
+ * and no such file; the group above, `user` or `ptys`, counts for all of them.
  *
- * With -process-accounting the process' own cgroup has the count, and it is asked: cgroup_usage.
- * Without the memory controller (it may be bound to cgroup v1) there is no telling.
+ * Therefore a process was an OOM kill if it ended by SIGKILL, neither a client nor its deadline
+ * killed it, and the group's count has an increment that no process has claimed yet. An increment
+ * that is not claimed within OOM_CLAIM_MS belongs to a descendant of a command. (The file is
+ * watched, so that the time of each increment is known.)
+ *
+ * With -process-accounting, the process's own cgroup has the count: see cgroup_usage. Without the
+ * memory controller (it may be bound to cgroup v1) OOM kills can't be recognised.
  */
 #ifndef PTY_CGROUP_OOM_COUNT_H
 #define PTY_CGROUP_OOM_COUNT_H
@@ -23,16 +24,19 @@
 #define OOM_CLAIM_MS 5000
 
 struct oom_count {
-	bool known;	    /* there is a memory.events */
+	bool known;	    /* memory.events exists */
 	uint64_t seen;	    /* oom_kill at the last update */
 	uint64_t unclaimed; /* kills that no process has claimed */
-	uint64_t grown_ms;  /* when it grew last */
+	uint64_t grown_ms;  /* time of the last increment */
 };
 
-/* Records the present count. The first call sets the base. */
+/* Records the current count. The first call sets the base. */
 void oom_count_update(struct oom_count *oom, uint64_t kills, uint64_t now_ms);
 
-/* Whether a process that just ended by SIGKILL was an OOM kill. Claims one kill of the count. */
+/*
+ * Returns true if a process that just ended by SIGKILL was an OOM kill. Claims one kill of the
+ * count.
+ */
 bool oom_count_claim(struct oom_count *oom, uint64_t now_ms);
 
 #endif

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lets a worker read a request's body from the connection itself. For large bodies: the thread that
- * reads a piece also uses it, so no thread is woken for each piece.
+ * Lets a worker read a large request body directly from the socket. The thread that reads a piece
+ * also processes it, so the loop does not wake a thread for each piece.
  *
- *	stream_lend(s, &loan)      on the loop, which reads nothing of this connection from now on
+ *	stream_lend(s, &loan)      on the loop, which then stops reading this connection
  *	body_loan_read(&loan, …)   on a worker, any number of times
  *	stream_return(s, &loan)    on the loop
  *
- * If the client is slow, the worker returns the loan: the loop waits for clients and gathers small
- * pieces.
+ * If the client is slow, the worker returns the loan, and the loop waits for the client and gathers
+ * small pieces.
  */
 #ifndef RPC_HTTP_BODY_LOAN_H
 #define RPC_HTTP_BODY_LOAN_H
@@ -27,9 +27,9 @@ struct read_pool;
 #define BODY_LOAN_PIECES 4
 
 struct body_loan {
-	int fd; /* a duplicate: the connection may be closed meanwhile. -1: nothing is lent */
-	uint64_t left;		/* what may be read; behind it the next request begins */
-	uint64_t taken;		/* what was read */
+	int fd;			/* a duplicate, valid even if the connection closes; -1: none */
+	uint64_t left;		/* bytes of the body that are still to be read */
+	uint64_t taken;		/* bytes that were read */
 	struct read_pool *pool; /* a reference */
 };
 

@@ -17,7 +17,7 @@ bool header_list_has(const char *list, const char *member);
 enum header_coding {
 	HEADER_CODING_IDENTITY,
 	HEADER_CODING_GZIP,
-	HEADER_CODING_NONE, /* none that is known */
+	HEADER_CODING_NONE, /* no known coding */
 };
 
 /*
@@ -28,48 +28,51 @@ enum header_coding {
  */
 enum header_coding header_accept_encoding(const char *value);
 
-/* Whether an Accept-Encoding refuses identity: by name, or by "*;q=0" without naming it. */
+/*
+ * Returns true if an Accept-Encoding refuses identity: by name, or by "*;q=0" if it does not name
+ * identity.
+ */
 bool header_identity_refused(const char *value);
 
-/* The coding of a body, by its Content-Encoding (NULL where there is none). NONE: unknown. */
+/* Returns the coding of a body by its Content-Encoding (NULL: absent). NONE: an unknown coding. */
 enum header_coding header_content_encoding(const char *value);
 
 /*
  * A value with parameters: `text/plain; charset=utf-8`, `form-data; name="file"`. Names are in
- * lower case; a parameter may come twice if it has the same value.
+ * lower case. A parameter may occur twice only with the same value.
  */
 #define HEADER_MAX_PARAMS 32
 
 struct header_param {
 	const char *name;
-	const char *value; /* unquoted; a NUL is added, and none is inside */
+	const char *value; /* unquoted, NUL-terminated, without a NUL inside */
 };
 
 struct header_params {
-	const char *type; /* what is before the first ';', in lower case: a token or two with '/' */
+	const char *type; /* the part before the first ';' in lower case: TOKEN or TOKEN/TOKEN */
 	unsigned n_params;
 	struct header_param params[HEADER_MAX_PARAMS];
 };
 
 /*
- * Reads a value with parameters into the arena. Returns 0; or -EINVAL, with ret->type NULL where
- * the type itself is bad or two parameters contradict each other, and set, without parameters,
- * where only a parameter is malformed.
+ * Parses a value with parameters into the arena. Returns 0 or -EINVAL. After -EINVAL, ret->type is
+ * NULL if the type is malformed or two parameters contradict each other. It is set, without
+ * parameters, if only a parameter is malformed.
  */
 int header_params_parse(struct arena *arena, const char *value, struct header_params *ret);
 
 /*
- * A parameter's value by its lower-case name, or NULL; its length in *ret_bytes (not NULL). The
- * forms of RFC 2231, `name*=utf-8''…` and `name*0=…; name*1*=…`, are decoded and win; they can put
- * a NUL inside.
+ * Returns a parameter's value by its lower-case name, or NULL; stores its length in *ret_bytes,
+ * which must not be NULL. The forms of RFC 2231, `name*=utf-8''…` and `name*0=…; name*1*=…`, are
+ * decoded and take precedence. Their values can contain a NUL.
  */
 const char *header_param_get(struct arena *arena, const struct header_params *params,
 			     const char *name, size_t *ret_bytes);
 
 /*
- * The user of `Authorization: Basic …` (RFC 7617), in the arena; the password is ignored. NULL
- * where the value is NULL, has another scheme, is no base64, or has no colon. A name with a NUL
- * in it is returned as the empty one: no user has either.
+ * Returns the user of `Authorization: Basic …` (RFC 7617), in the arena; ignores the password.
+ * Returns NULL if the value is NULL, has another scheme, is not base64, or has no colon. A name
+ * that contains a NUL becomes the empty name; neither name belongs to a user.
  */
 const char *header_basic_user(struct arena *arena, const char *authorization);
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1 on one connection: bytes in, requests up, response bytes out. The engine has neither a
- * descriptor nor a clock: the connection (conn.c) has both, and tests do without.
+ * The HTTP/1.1 engine of one connection: it turns bytes into requests and responses into bytes. The
+ * engine has neither a descriptor nor a clock: the connection (conn.c) has both, and tests need
+ * neither.
  *
  *	conn appends to http->in ─► http1_process ─► stream, calls->request
  *	stream_send …            ─► http->out, http->file ─► conn writes them
  *
- * Pipelined requests are taken one after the other. The engine looks at the next request after the
- * response to the last one is complete and no more than STREAM_HIGH_BYTES of it wait to be written.
+ * Pipelined requests are processed one after the other. The engine begins the next request when the
+ * response to the previous one is complete and at most STREAM_HIGH_BYTES of it wait to be written.
  */
 #ifndef RPC_HTTP_HTTP1_H
 #define RPC_HTTP_HTTP1_H
@@ -27,58 +28,58 @@ struct stream;
 
 enum http1_state {
 	HTTP1_IDLE,	/* between requests */
-	HTTP1_HEAD,	/* a part of a head has come */
+	HTTP1_HEAD,	/* a part of a head has arrived */
 	HTTP1_BODY,	/* the body is being read */
 	HTTP1_LENT,	/* a worker reads the body: the loop must not */
 	HTTP1_RESPONSE, /* the body is complete, the response is not */
-	HTTP1_LAST,	/* nothing is read any more; when `out` is written, the connection closes */
-	HTTP1_BROKEN,	/* the connection closes at once; nothing is written any more */
+	HTTP1_LAST,	/* no more reads; the connection closes when `out` is written */
+	HTTP1_BROKEN,	/* no more writes; the connection closes at once */
 };
 
-/* What follows the current response. The greater one prevails, until the next request. */
+/* What happens after the current response. Until the next request, the value only increases. */
 enum http1_ending {
 	HTTP1_KEEP,   /* the next request */
 	HTTP1_CLOSE,  /* the connection closes */
-	HTTP1_LINGER, /* the same, but the client may still be sending: see http1_lingers */
-	HTTP1_ABORT,  /* the connection breaks off: the client must see a reset, not an end */
+	HTTP1_LINGER, /* it closes, but the client may still be sending: http1_lingers */
+	HTTP1_ABORT,  /* the connection is aborted: the client must see a reset, not EOF */
 };
 
-/* How fast the client has to send the body that is being read. */
+/* The deadline for the body that is being read. */
 enum http1_pace {
-	HTTP1_PACE_NONE,    /* it may pause for as long as it likes; or no body is being read */
-	HTTP1_PACE_STEADY,  /* it may not stop for ever */
-	HTTP1_PACE_BOUNDED, /* the client has no token: all of the body in a bounded time */
+	HTTP1_PACE_NONE,    /* none: the client may pause, or no body is being read */
+	HTTP1_PACE_STEADY,  /* a pause has a maximum length */
+	HTTP1_PACE_BOUNDED, /* the client has no token: the whole body has a deadline */
 };
 
-/* A body that no handler wants is read up to this length. A longer one ends the connection. */
+/* The maximum length of a discarded body. If more bytes follow, the connection closes. */
 #define HTTP1_DRAIN_MAX_BYTES (64u * 1024 * 1024)
 
-/* While a response is in work, this much of the next requests is read and kept. */
+/* The maximum number of bytes of further requests that are read during a response. */
 #define HTTP1_READ_AHEAD_BYTES (64 * 1024)
 
-/* A part of a file that waits to be sent, behind all bytes in `out`. */
+/* A part of a file that is sent after all bytes in `out`. */
 struct http1_file {
 	int fd;
-	struct workers *workers; /* send large parts, and parts that are not in memory */
+	struct workers *workers; /* they send large parts, and parts that are not in memory */
 	off_t offset;
 	uint64_t left;
 	off_t warm_until; /* the file is in memory up to this offset */
 };
 
-/* What the engine needs of its surroundings. `arg` is the one of http1_init. */
+/* Callbacks into the connection. `arg` is the argument of http1_init. */
 struct http1_calls {
 	/*
-	 * Something can be written, or read again: http1_process has to run. It may come from
-	 * inside http1_process; then nothing needs to be done.
+	 * Bytes can be written, or input can be processed again: call http1_process. The engine may
+	 * also call this inside http1_process; then ignore it.
 	 */
 	void (*wake)(void *arg);
-	/* A request's head is complete: answer, or register a handler. */
+	/* A request's head is complete: answer it, or register a handler. */
 	void (*request)(struct stream *s, void *arg);
 	/* The value of Date (RFC 9110 section 6.6.1). Borrowed until the next call. */
 	const char *(*date)(void *arg);
 	/*
-	 * A worker is to read loan->left bytes of the body: fill in the rest of the loan. False: it
-	 * can't be lent. NULL: nothing ever can.
+	 * A worker will read loan->left bytes of the body: fill in the other members of the loan.
+	 * Returns false if the socket can't be lent. NULL: it never can.
 	 */
 	bool (*lend)(struct body_loan *loan, void *arg);
 };
@@ -86,72 +87,82 @@ struct http1_calls {
 struct http1 {
 	const struct http1_calls *calls;
 	void *arg;
-	uint64_t id; /* of the connection, for the log */
+	uint64_t id; /* number of the connection, for the log */
 	struct evbuffer *in;
 	struct evbuffer *out;
 	struct http1_file file;
 
-	/* The rest is http1.c's own. */
+	/* The fields below are private. */
 	struct loop *loop;
 	struct budget *budget;
 	enum http1_state state;
 	enum http1_ending ending;
 	struct http1_scan scan;
 	struct http1_chunked chunked;
-	struct stream *stream;	   /* the request in work, or NULL */
+	struct stream *stream;	   /* the current request, or NULL */
 	uint64_t body_left;	   /* of a body with a length */
-	uint64_t drained;	   /* bytes of the body that no handler wanted */
-	struct budget_share input; /* bytes of `in` that are no body: heads, requests read ahead */
+	uint64_t drained;	   /* discarded bytes of the body */
+	struct budget_share input; /* bytes of `in` outside bodies: heads, further requests */
 	unsigned long long n_requests;
-	enum http_body body; /* of the request in work */
+	enum http_body body; /* of the current request */
 	bool response_chunked;
 	bool response_done;
 	bool expects_continue; /* 100 was not sent yet */
 	bool eof;	       /* the client's sending side has ended */
-	bool secret;	       /* a secret body came by: conn wipes what it was read through */
+	bool secret;	       /* a secret body was read: conn wipes its buffers */
 };
 
-/* Borrows all but the numbers. */
+/* Initialises the engine. Borrows all pointers. */
 void http1_init(struct http1 *h, const struct http1_calls *calls, void *arg, struct loop *loop,
 		struct budget *budget, uint64_t id);
 
-/* Ends a request in work (`gone`) and frees the buffers. */
+/* Ends the current request (`gone`) and frees the buffers. */
 void http1_clear(struct http1 *h);
 
-/* The connection ends after the current response. For `request`, before the head is sent. */
+/*
+ * Closes the connection after the current response. Call it from calls->request, before the head is
+ * sent.
+ */
 void http1_close_after(struct http1 *h);
 
-/* From the loop: takes what it can of `in`. */
+/* Processes the bytes of `in` as far as possible. Call it from the loop. */
 void http1_process(struct http1 *h);
 
-/* From the loop: the client has ended its sending side, or the connection broke. */
+/*
+ * From the loop: http1_eof reports that the client has shut down its sending side, http1_broken
+ * that the connection failed.
+ */
 void http1_eof(struct http1 *h);
 void http1_broken(struct http1 *h);
 
 /* From the loop, after bytes of `out` or `file` were written. */
 void http1_drained(struct http1 *h);
 
-/* From the loop: the file can't be sent as promised, or the client is too slow. It sees a reset. */
+/*
+ * From the loop: aborts the connection with a reset, because the file is shorter than announced or
+ * the client is too slow.
+ */
 void http1_abort(struct http1 *h);
 
-/* From the loop: the daemon ends. */
+/* From the loop: the daemon shuts down. */
 void http1_shutdown(struct http1 *h);
 
-/* How fast the client has to send. */
+/* Returns the deadline that holds for the client's body now. */
 enum http1_pace http1_pace(const struct http1 *h);
 
-/* Whether more input is wanted now. Where it is not, the socket must not be read. */
+/* Returns true if the socket should be read now. If false, it must not be read. */
 bool http1_wants_input(const struct http1 *h);
 
-/* How many bytes of the body are known to come: how much to read at once. */
+/* Returns the known number of body bytes still to come, which decides the size of a read. */
 uint64_t http1_expects_bytes(const struct http1 *h);
 
-/* Whether all is written and the connection is to be closed. */
+/* Returns true if all bytes are written and the connection must be closed. */
 bool http1_finished(const struct http1 *h);
 
 /*
- * Whether the client may still be sending when the connection closes: closing with unread input
- * makes TCP send a reset, which can destroy the response on its way (RFC 9112 section 9.6).
+ * Returns true if the client may still be sending when the connection closes. Closing a socket with
+ * unread input makes TCP send a reset, which can destroy a response in transit (RFC 9112 section
+ * 9.6).
  */
 bool http1_lingers(const struct http1 *h);
 

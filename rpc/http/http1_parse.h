@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Request heads of HTTP/1.1. No fd, no clock, no buffer of its own: the connection gives the
- * bytes it has.
+ * Parses request heads of HTTP/1.1. The parser has no descriptor, no clock and no buffer: the
+ * connection passes the bytes that have arrived.
  *
- * Everything doubtful is refused, and the connection closed after the answer, because what two
- * programs read differently is how requests are smuggled. The rules of heads, and of chunked
- * bodies (rpc/http/http1_chunked.h):
+ * Every ambiguous request is refused, and the connection closes after the response. A request that
+ * two programs interpret differently allows request smuggling (RFC 9112 section 11.2). The rules for
+ * heads, and for chunked bodies (rpc/http/http1_chunked.h):
  *
  *	refused                                         status  source
  *	a head above HTTP_HEAD_MAX_BYTES, or with more
@@ -16,7 +16,7 @@
  *	a CR that no LF follows                         400     RFC 9112 section 2.2
  *	white space before the first field              400     RFC 9112 section 2.2
  *	a folded line (obs-fold)                        400     RFC 9112 section 5.2
- *	a method that is no token                       400     RFC 9110 section 9.1
+ *	a method that is not a token                    400     RFC 9110 section 9.1
  *	anything but one space between the three parts
  *	of the request line                             400     RFC 9112 section 3
  *	a control character in the target               400     RFC 9112 section 3.2
@@ -26,10 +26,10 @@
  *	user information in such a target               400     RFC 9110 section 4.2.4
  *	"*" with a method other than OPTIONS            400     RFC 9112 section 3.2.4
  *	CONNECT                                         501     RFC 9110 section 9.3.6
- *	a version that does not read HTTP/d.d           400     RFC 9112 section 2.3
+ *	a version not of the form HTTP/d.d              400     RFC 9112 section 2.3
  *	a major version other than 1 (1.2 to 1.9 are
- *	taken as 1.1, RFC 9110 section 2.5)             505     RFC 9110 section 15.6.6
- *	a field name that is empty or no token, white
+ *	handled as 1.1, RFC 9110 section 2.5)           505     RFC 9110 section 15.6.6
+ *	a field name that is empty or not a token, white
  *	space before the colon, no colon                400     RFC 9112 section 5.1
  *	a control character but HTAB in a value         400     RFC 9110 section 5.5
  *	no Host in HTTP/1.1, more than one, or one with
@@ -44,7 +44,7 @@
  *
  *	a chunk size that is not 1 to 16 hex digits,
  *	or above INT64_MAX                              400     RFC 9112 section 7.1
- *	white space behind a chunk size                 400     RFC 9112 section 7.1.1
+ *	white space after a chunk size                  400     RFC 9112 section 7.1.1
  *	a control character but HTAB in an extension    400     RFC 9112 section 7.1.1
  *	more than HTTP1_EXTENSIONS_MAX_BYTES of
  *	extensions above the bytes of data              400     RFC 9112 section 7.1.1
@@ -52,9 +52,9 @@
  *	a trailer that would be refused as a field      400     RFC 9112 section 7.1.2
  *	trailers above HTTP1_TRAILERS_MAX_BYTES         431     RFC 6585 section 5
  *
- * Taken, since clients send it and nobody reads it in two ways: bytes from 0x80 on in values
- * (obs-text, RFC 9110 section 5.5) and in the target, and in the target the printable characters
- * that RFC 3986 wants escaped ('"', '{', '|', …).
+ * Accepted, because clients send them and they are not ambiguous: bytes from 0x80 on in values
+ * (obs-text, RFC 9110 section 5.5) and in the target; and in the target the printable characters
+ * that RFC 3986 requires to be escaped ('"', '{', '|', …).
  */
 #ifndef RPC_HTTP_HTTP1_PARSE_H
 #define RPC_HTTP_HTTP1_PARSE_H
@@ -66,19 +66,19 @@
 
 struct arena;
 
-/* How far the search for the end of a head has come; all zero at its beginning. */
+/* The progress of the search for the end of a head. All zero at the beginning. */
 struct http1_scan {
 	size_t scanned_bytes;
-	size_t line;	  /* where the current line begins */
-	unsigned n_lines; /* complete ones, the empty ones not counted */
-	bool skipped;	  /* the empty line before the request line */
+	size_t line;	  /* offset of the current line */
+	unsigned n_lines; /* complete lines, without empty ones */
+	bool skipped;	  /* the empty line before the request line was skipped */
 };
 
 /*
- * Looks for the end of the head that begins at p. When there are more bytes, call it again with
- * the same scan and all bytes from the head's beginning on (they may have moved): none is looked
- * at twice. Returns the length of the head, which may be less than n; 0 where more bytes are
- * needed; or -status, with *why a static text.
+ * Searches for the end of the head that begins at p. When more bytes have arrived, call it again
+ * with the same scan and all bytes from the beginning of the head (they may have moved); no byte is
+ * examined twice. Returns the length of the head, which may be less than n; 0 if more bytes are
+ * needed; or -status with a static text in *why.
  */
 int http1_scan_head(struct http1_scan *scan, const char *p, size_t n, const char **why);
 

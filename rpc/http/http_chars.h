@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The classes of characters that HTTP is made of (RFC 9110 section 5.6, RFC 3986).
- */
+/* Character classes of HTTP (RFC 9110 section 5.6, RFC 3986). */
 #ifndef RPC_HTTP_HTTP_CHARS_H
 #define RPC_HTTP_HTTP_CHARS_H
 
 #include <stdbool.h>
 
-/* For the bytes of a token (RFC 9110 section 5.6.2) their lower case, for others 0. */
+/*
+ * The lower case of each byte that a token may contain (RFC 9110 section 5.6.2); 0 for other bytes.
+ */
 extern const unsigned char http_token_lower[256];
 
 static inline bool http_is_token(char c)
@@ -29,7 +29,7 @@ static inline bool http_is_space(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* The value of a hexadecimal digit, or -1. */
+/* Returns the value of a hexadecimal digit, or -1. */
 static inline int http_hex_value(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -17,12 +17,12 @@ struct evbuffer;
 
 struct read_pool;
 
-/* A pool with one reference. */
+/* Creates a pool with one reference. */
 struct read_pool *read_pool_new(void);
 
 /*
- * References: the server's, and one of each worker that reads a body. Any thread. The pool is freed
- * when the last reference and the last piece have come back. NULL is fine.
+ * The server holds a reference, and so does each worker that reads a body. The pool is freed when
+ * the last reference is dropped and the last piece was returned. Any thread. Both accept NULL.
  */
 struct read_pool *read_pool_ref(struct read_pool *pool);
 void read_pool_unref(struct read_pool *pool);
@@ -35,9 +35,10 @@ void read_pool_begin(struct read_pool *pool);
 void read_pool_end(struct read_pool *pool);
 
 /*
- * Memory for READ_PIECE_BYTES. It goes back by read_pool_put; or with its first n bytes added to
- * `to`: as they lie there (read_pool_move), or copied where they are few (read_pool_add), so that a
- * buffer that gathers does not hold far more memory than bytes.
+ * read_pool_get returns a piece of READ_PIECE_BYTES. Exactly one of the other functions must
+ * follow: read_pool_put returns the piece unused. read_pool_move adds its first n bytes to `to`
+ * without copying. read_pool_add does the same, but copies if n is small, so that `to` does not
+ * hold much more memory than bytes.
  */
 char *read_pool_get(struct read_pool *pool);
 void read_pool_put(struct read_pool *pool, char *piece);
@@ -45,8 +46,8 @@ void read_pool_move(struct read_pool *pool, char *piece, size_t n, struct evbuff
 void read_pool_add(struct read_pool *pool, char *piece, size_t n, struct evbuffer *to);
 
 /*
- * Up to `max` pieces at once. One there always is; more only as long as READ_PIECES_SPARE or fewer
- * are in use with them.
+ * Gets up to `max` pieces and returns their number. Returns at least one; more only if at most
+ * READ_PIECES_SPARE pieces are then in use.
  */
 #define READ_PIECES_SPARE 8
 unsigned read_pool_get_some(struct read_pool *pool, char **pieces, unsigned max);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The router: which handler answers a path.
+ * The router: finds the handler for a method and path.
  *
- * A path is matched as a whole (compatibility/details 6: no trailing slash, no percent-encoding for
- * plain endpoints). A path that exists with another method is 405 with `Allow`; an unknown path is
- * 404.
+ * The whole path is compared (compatibility/details 6: no trailing slash, no percent-encoding for
+ * plain endpoints). If the path exists with another method, the response is 405 with `Allow`; for
+ * an unknown path it is 404.
  */
 #ifndef RPC_HTTP_ROUTER_H
 #define RPC_HTTP_ROUTER_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server: listeners, the connections they accept, and what a request meets first.
+ * The server: listeners, their connections, and the way of a request to the router.
  *
  *	listen.c ─► conn.c ─► http1.c ─► server_request: the gate, the router
  *
- * The server knows no policy. The daemon gives it a gate, which sees every request before the
- * router (CORS, tokens, users), and a budget.
+ * The server has no policy of its own. The daemon provides a budget and a gate, which checks every
+ * request before the router (CORS, tokens, users).
  */
 #ifndef RPC_HTTP_SERVER_H
 #define RPC_HTTP_SERVER_H
@@ -25,16 +25,17 @@ struct server;
 struct stream;
 
 /*
- * Deadlines. They hold while the client is to move; none holds while the daemon or a process is.
+ * Deadlines. They hold while the daemon waits for the client. None holds while the client waits for
+ * the daemon or a process.
  *
- * head: from the first byte of a request's head to its last; also for the body of a request without
- * a
- *	token. Set anew for each request.
+ * head: from the first to the last byte of a request's head; for a request without a token, also
+ *	for its body. Restarts with each request.
  * idle: between two requests.
- * progress: without a single byte, while a body is expected or a response can't be sent because the
- *	client takes nothing. A client that reads slowly, or pauses for less than this, is not cut.
+ * progress: the maximum time without a single byte, while a body is expected or a response can't be
+ *	sent because the client does not read. A client that reads slowly, or pauses for less than
+ *	this, keeps its connection.
  * linger: after the last response, for a client that is still sending.
- * reserve: for all that a reserve connection does.
+ * reserve: the whole life of a reserve connection.
  */
 #define SERVER_HEAD_TIMEOUT_MS	   (30 * 1000)
 #define SERVER_IDLE_TIMEOUT_MS	   (640 * 1000)
@@ -47,68 +48,70 @@ struct server_timeouts {
 };
 
 /*
- * Connections that are accepted although the budget has no room for them. Each serves one request:
- * /health, or 503 for any other. So a probe is answered while all connections are taken.
+ * The number of reserve connections, accepted although the budget has no room. Each serves one
+ * request: /health, or 503 for any other path. So a health probe is answered even if all
+ * connections are in use.
  */
 #define SERVER_RESERVE_CONNECTIONS 16
 
 /*
- * While the system has no memory (base/mem.h), requests with longer bodies, or bodies of unknown
- * length, are refused. Signals, /health, /init and the like have short ones.
+ * While memory is short (mem_is_short), requests with bodies longer than this, or of unknown
+ * length, are refused. Signals, /health, /init and similar requests are shorter.
  */
 #define SERVER_SHORT_BODY_BYTES (64 * 1024)
 
-/* True: go on to the router. False: the gate has answered. */
+/* Returns true to pass the request to the router, or false if the gate has answered it. */
 typedef bool server_gate_fn(struct stream *s, void *arg);
 
-/* Borrows everything. */
+/* Creates a server. Borrows all arguments. */
 struct server *server_new(struct loop *loop, struct budget *budget, struct router *router,
 			  server_gate_fn *gate, void *gate_arg);
 void server_free(struct server *server);
 
-/* Other deadlines than the ones above, for tests. */
+/* Sets other deadlines, for tests. */
 void server_set_timeouts(struct server *server, const struct server_timeouts *timeouts);
 
-/* Opens a listener. 0, or -1 with the reason; *ret_errno tells what the system said. */
+/* Opens a listener. 0, or -1 with the error of listen_open. */
 int server_listen(struct server *server, const struct listen_spec *spec, struct error *err);
 
 /*
- * Serves a listening socket that somebody else opened: takes the descriptor that listen_adopt has
- * described. The file of a unix socket is left in place at the end.
+ * Serves a listening socket that another process opened; `spec` is from listen_adopt. Takes
+ * ownership of fd. Does not remove the file of a unix socket at the end.
  */
 void server_listen_adopted(struct server *server, int fd, const struct listen_spec *spec);
 
 /*
- * The inodes (fstat(2)) of the listening TCP sockets, so that a scan of all sockets can recognise
- * them. Writes max at most and returns how many.
+ * Writes the inodes (fstat(2)) of the listening TCP sockets to ret, at most `max`, and returns
+ * their number. A scan of all sockets recognises the daemon's listeners by them.
  */
 size_t server_tcp_inodes(const struct server *server, uint32_t *ret, size_t max);
 
 /*
- * Duplicates the listening sockets to numbers from `first` up, without close-on-exec, for a program
- * that replaces this one. Writes the numbers to ret, max at most. Returns how many, or -errno after
- * it has closed the duplicates.
+ * Duplicates the listening sockets, at most `max`, to descriptors from `first` up without
+ * close-on-exec, for a program that replaces this one. Writes the descriptors to ret. Returns their
+ * number; or -errno, after closing the duplicates.
  */
 int server_dup_listeners(const struct server *server, int first, int *ret, size_t max);
 
-/* vsock peers other than the host (CID 2) are refused until this allows them. */
+/* Accepts vsock peers other than the host (CID 2), which are refused by default. */
 void server_allow_any_vsock_peer(struct server *server);
 
 /*
- * The orderly end: no new connections, idle ones are closed, every stream is told. `done` comes
- * from the loop when the last connection has closed.
+ * Shuts down in order: accepts no new connections, closes idle ones, and notifies every stream.
+ * `done` is called from the loop when the last connection has closed.
  */
 void server_shutdown(struct server *server, void (*done)(void *arg), void *arg);
 
 /*
- * After a resume the peers may have vanished without a word. Closes the connections without a
- * request in work. The peers of the others get SERVER_SUSPECT_MS to acknowledge bytes or probes;
- * then the usual probes hold again (listen.h). A peer that merely pauses in reading is not cut.
+ * Call it after a resume, when peers may have vanished silently. Closes the connections that have
+ * no current request. The peers of the other connections must acknowledge bytes or probes within
+ * SERVER_SUSPECT_MS; after that, the usual probes hold again (listen.h). A peer that only pauses in
+ * reading keeps its connection.
  */
 #define SERVER_SUSPECT_MS (10 * 1000)
 void server_suspect_connections(struct server *server);
 
-/* How many connections are open, and how many requests were begun since the start. */
+/* Return the number of open connections, and of requests since the start. */
 size_t server_connections(const struct server *server);
 unsigned long long server_requests(const struct server *server);
 

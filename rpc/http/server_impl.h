@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The inside of the server, for server.c and conn.c.
- */
+/* Internals of the server, for server.c and conn.c. */
 #ifndef RPC_HTTP_SERVER_IMPL_H
 #define RPC_HTTP_SERVER_IMPL_H
 
@@ -19,14 +17,14 @@ struct listener {
 	struct server *server;
 	struct listen_spec spec;
 	int fd;
-	bool removes_file; /* of a unix socket that this daemon made */
+	bool removes_file; /* removes the file of its unix socket when it closes */
 	struct event event;
 	TAILQ_ENTRY(listener) link;
 };
 
 TAILQ_HEAD(listener_list, listener);
 
-/* What one read of a small request goes through. */
+/* The size of the buffer for small reads. */
 #define SERVER_SCRATCH_BYTES (16 * 1024)
 
 struct server {
@@ -39,12 +37,12 @@ struct server {
 	struct listener_list listeners;
 	struct conn_list conns;
 	size_t n_conns;
-	size_t n_reserve; /* of them, beyond the budget */
+	size_t n_reserve; /* how many of n_conns are reserve connections */
 	unsigned long long n_requests;
 	bool any_vsock_peer;
 	bool accept_paused;
 	bool ending;
-	struct timer accept_timer; /* ends the pause, for descriptors that others gave back */
+	struct timer accept_timer; /* ends a pause that began because no descriptor was free */
 	struct defer ended;
 	void (*done)(void *arg);
 	void *done_arg;
@@ -52,29 +50,34 @@ struct server {
 	struct server_timeouts timeouts;
 	struct timer trust_timer; /* ends the suspicion of server_suspect_connections */
 	uint64_t last_conn_id;
-	char *scratch;		/* small reads go through it */
+	char *scratch;		/* buffer for small reads */
 	struct read_pool *pool; /* memory for large bodies */
 	time_t date_second;
 	char date[32];
 };
 
-/* A request whose head is complete: the reserve's rule, the gate, the router. */
+/*
+ * Handles a request whose head is complete: the rule for reserve connections, the gate, the router.
+ */
 void server_request(struct server *server, struct stream *s, bool reserve);
 
-/* Now, as RFC 9110 section 5.6.7 wants it in Date. Borrowed until the next call. */
+/* Returns the current time for Date (RFC 9110 section 6.6.1). Borrowed until the next call. */
 const char *server_date(struct server *server);
 
-/* Makes a connection of an accepted socket. Takes fd. */
+/* Creates a connection for an accepted socket. Takes ownership of fd. */
 void conn_new(struct server *server, int fd, bool reserve);
 
-/* Ends all of them: at once, where no request is in work, or in order (conn.c). */
+/*
+ * Act on all connections: close the ones without a current request; suspect the peers, and trust
+ * them again (server_suspect_connections); shut down in order; free.
+ */
 void conn_close_idle(struct server *server);
 void conn_suspect_all(struct server *server);
 void conn_trust_all(struct server *server);
 void conn_shutdown_all(struct server *server);
 void conn_free_all(struct server *server);
 
-/* A connection has closed: its place is free. */
+/* Call it when a connection has closed: releases its place in the budget. */
 void server_conn_closed(struct server *server, bool reserve);
 
 #endif

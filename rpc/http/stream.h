@@ -2,9 +2,8 @@
 /*
  * A stream: one request and its response, independent of the HTTP version.
  *
- * Every handler relies on this contract. A handler is called with a stream whose
- * request head is complete; it registers a `struct stream_handler` and answers with the calls
- * below. The rules:
+ * Every handler relies on this contract. A handler is called with a stream whose request head is
+ * complete; it registers a `struct stream_handler` and answers with the calls below. The rules:
  *
  *  1. stream_send always takes the bytes. STREAM_FULL (more than STREAM_HIGH_BYTES wait to be
  *     written) means: produce no more until `writable`.
@@ -100,8 +99,8 @@ struct loop *stream_loop(const struct stream *s);
 struct budget_share *stream_share(struct stream *s);
 
 /*
- * The client has presented the access token, or none is needed. From now on its bytes are charged
- * to BUDGET_CLASS_REQUESTS instead of BUDGET_CLASS_UNAUTHENTICATED.
+ * Records that the client presented the access token, or needs none. From now on its bytes are
+ * charged to BUDGET_CLASS_REQUESTS instead of BUDGET_CLASS_UNAUTHENTICATED.
  */
 void stream_set_admitted(struct stream *s);
 
@@ -131,15 +130,15 @@ void stream_set_handler(struct stream *s, const struct stream_handler *handler, 
 void *stream_data(const struct stream *s);
 
 /*
- * The body holds a secret: the connection wipes its own buffers after use. The handler wipes the
+ * Marks the body as secret: the connection wipes its own buffers after use. The handler wipes the
  * bytes that it received.
  */
 void stream_set_secret(struct stream *s);
 
 /*
- * The client may pause inside the body without limit, because a person or another program types it.
- * Without this call a client that sends no byte for SERVER_PROGRESS_TIMEOUT_MS loses the
- * connection.
+ * Allows the client to pause inside the body without limit, for bodies that a person or another
+ * program types. Without this call, a client that sends no byte for SERVER_PROGRESS_TIMEOUT_MS
+ * loses its connection.
  */
 void stream_allow_pauses(struct stream *s);
 
@@ -213,21 +212,21 @@ void stream_reply(struct stream *s, unsigned status, const char *content_type, c
 		  size_t n);
 
 /*
- * The answer of a plain endpoint to a failure: {"code":status,"message":text}
+ * Sends the error response of a plain endpoint: {"code":status,"message":text}
  * (docs/compatibility/http.md).
  */
 void stream_reply_error(struct stream *s, unsigned status, const char *message);
 
-/* The bytes of the response that wait to be written. */
+/* Returns the number of response bytes that wait to be written. */
 size_t stream_pending_bytes(const struct stream *s);
 
 /* ---- lifetime ---- */
 
-/* A reference for work that may end after the stream (rule 5). */
+/* Adds a reference, for work that may end after the stream (rule 5). */
 struct stream *stream_ref(struct stream *s);
 void stream_unref(struct stream *s);
 
-/* True until the ending. */
+/* Returns true until the ending (rule 4). */
 bool stream_live(const struct stream *s);
 
 #endif

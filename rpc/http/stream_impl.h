@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of a stream, for stream.c and for the transports that bring requests (http1.c).
- * Handlers include rpc/http/stream.h alone.
+ * Internals of a stream, for stream.c and for transports (http1.c). Handlers include only
+ * rpc/http/stream.h.
  *
- * stream.c keeps the rules (flow, the one ending, the promised length); a transport knows the
+ * stream.c keeps the rules (flow, the one ending, the announced length); a transport encodes the
  * bytes.
  */
 #ifndef RPC_HTTP_STREAM_IMPL_H
@@ -19,13 +19,13 @@ struct stream_field {
 	struct stream_field *next;
 };
 
-/* What a transport does for its streams. Nothing of this calls back into the stream. */
+/* The operations of a transport. None of them calls back into the stream. */
 struct stream_transport {
 	/* Writes the head: status and s->fields. */
 	void (*send_head)(struct stream *s, unsigned status, int64_t length_bytes);
 	/*
-	 * Begins a piece of n body bytes: returns the buffer to append just these to; then
-	 * send_end. The transport writes what it has at the end of the loop's turn.
+	 * Begins a piece of n body bytes. Returns the buffer to which exactly these bytes must be
+	 * appended before send_end. The transport writes at the end of the loop's turn.
 	 */
 	struct evbuffer *(*send_begin)(struct stream *s, size_t n);
 	void (*send_end)(struct stream *s);
@@ -34,11 +34,11 @@ struct stream_transport {
 	/* The response is complete; s->fields are the trailers. */
 	void (*finish)(struct stream *s);
 	void (*reset)(struct stream *s);
-	/* Holding, or who hears of a half-close, has changed. */
+	/* The hold, or the handler's interest in half_closed, has changed. */
 	void (*update)(struct stream *s);
 	/* As stream_lend. NULL: a body can't be lent. */
 	bool (*lend)(struct stream *s, struct body_loan *ret);
-	/* What was lent is back; `taken` bytes of it were read. */
+	/* The loan was returned; the worker has read `taken` bytes. */
 	void (*take_back)(struct stream *s, uint64_t taken);
 	size_t (*pending_bytes)(const struct stream *s);
 };
@@ -50,12 +50,12 @@ struct stream {
 	struct loop *loop;
 	struct budget_share share;
 	uint64_t id;
-	unsigned status;     /* of the response; 0: none yet */
-	const char *outcome; /* what the log says besides; static */
+	unsigned status;     /* status of the response; 0: not sent yet */
+	const char *outcome; /* added to the log line; static */
 	const char *user;
 
 	const struct stream_transport *transport;
-	void *transport_data; /* NULL once the transport has let go of the stream */
+	void *transport_data; /* NULL after stream_detach */
 
 	const struct stream_handler *handler;
 	void *data;
@@ -63,38 +63,41 @@ struct stream {
 	struct stream_field *fields; /* not sent yet, in order */
 	struct stream_field **fields_tail;
 
-	int64_t length_left; /* of the promised length; STREAM_LENGTH_UNKNOWN */
+	int64_t length_left; /* remaining bytes of the announced length; or STREAM_LENGTH_UNKNOWN */
 	bool head_sent;
 	bool is_head_request;
 	bool held;
 	bool may_pause;	   /* stream_allow_pauses */
-	bool full;	   /* FULL was said and `writable` is owed */
-	bool sending_file; /* the same, for stream_send_file */
+	bool full;	   /* STREAM_FULL was returned, and `writable` must follow */
+	bool sending_file; /* stream_send_file is in progress, and `writable` must follow */
 	bool half_close_told;
-	bool secret;	 /* its body is not to stay in any buffer */
+	bool secret;	 /* buffers of its body are wiped */
 	bool body_ended; /* body_end was delivered */
-	bool quiet;	 /* the log does not speak of it */
+	bool quiet;	 /* no line in the log */
 	bool ended;	 /* rule 4: finish, reset or gone */
 };
 
-/* A stream with one reference, the transport's. The transport fills in s->head from s->arena. */
+/*
+ * Creates a stream with one reference, which belongs to the transport. The transport fills in
+ * s->head, in s->arena.
+ */
 struct stream *stream_new(struct loop *loop, struct budget *budget,
 			  const struct stream_transport *transport, void *transport_data);
 
 /*
- * The transport lets go: `gone` comes if there was no ending yet. Gives up the transport's
+ * Detaches the transport: delivers `gone` if there was no ending, and drops the transport's
  * reference.
  */
 void stream_detach(struct stream *s);
 
-/* From the loop: hand on what came. Nothing happens after the ending. */
+/* Deliver events to the handler, from the loop. They do nothing after the ending. */
 void stream_deliver_body(struct stream *s, struct evbuffer *data);
 void stream_deliver_body_end(struct stream *s);
 void stream_deliver_half_closed(struct stream *s);
 void stream_deliver_gone(struct stream *s);
 void stream_deliver_shutdown(struct stream *s);
 
-/* From the loop, after bytes were written: says `writable` where it is owed and due. */
+/* Call it from the loop after bytes were written: calls `writable` if it must follow and is due. */
 void stream_deliver_drained(struct stream *s);
 
 #endif
