@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocation that does not fail, and the end of the process when an invariant is broken.
+ * Allocation that does not fail, and fatal(), which ends the process.
  *
  * The daemon bounds and charges (base/budget.h) every size that a peer chooses before it allocates.
- * If the system has no memory all the same, mem_alloc first frees a reserve of MEM_RESERVE_BYTES
- * and tries again. From then on mem_is_short says so, and the server refuses new requests until the
- * reserve could be allocated again. Only if the reserve does not suffice, the process aborts, and
- * its supervisor starts it anew.
+ * If malloc fails nevertheless, mem_alloc frees a reserve of MEM_RESERVE_BYTES and tries again.
+ * From then on mem_is_short returns true, and the server refuses new requests until the reserve is
+ * allocated again. If the reserve does not suffice, the process aborts, and its supervisor restarts
+ * it.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The reserve is not touched, so it uses no memory, but it counts towards the commit limit. */
+/* The reserve is never written to, so it uses no memory, but it counts towards the commit limit. */
 #define MEM_RESERVE_BYTES (2u * 1024 * 1024)
 
 void *mem_alloc(size_t n);
@@ -34,10 +34,7 @@ void *mem_try_realloc(void *old, size_t n);
 /* Allocates the reserve. Without this call there is none. */
 void mem_reserve_init(void);
 
-/*
- * Returns true if the reserve was used and can't be allocated again. Each call tries to allocate
- * it.
- */
+/* Tries to allocate a used reserve again. Returns true if that fails. */
 bool mem_is_short(void);
 
 /*

@@ -10,7 +10,7 @@
 
 #include "base/loop.h"
 
-#define MEM_TRIM_QUIET_MS   2000	 /* trims after a span of this length without a free */
+#define MEM_TRIM_QUIET_MS   2000	 /* length of a span; trims after one without a free */
 #define MEM_TRIM_PATIENCE   5		 /* trims after this number of spans in any case */
 #define MEM_TRIM_KEEP_BYTES (64u * 1024) /* does not trim if less is free */
 
@@ -20,7 +20,7 @@ struct mem_trim {
 	unsigned spans;	   /* spans in a row with a call of mem_trim_released */
 };
 
-/* Sets malloc's options for the whole process, and prepares the timer. */
+/* Sets malloc's options for the whole process, and initialises the timer. */
 void mem_trim_init(struct mem_trim *trim, struct loop *loop);
 
 /* Call it when an object ends and its memory is freed or about to be. Cheap. Accepts NULL. */

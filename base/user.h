@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Users and groups, from /etc/passwd and /etc/group.
+ * Users and groups, from /etc/passwd and /etc/group (passwd(5), group(5)).
  *
- * In a static binary getpwnam would load NSS modules at run time, so the files are read here; a
- * file is read again when its device, inode, size or times changed. passwd(5), group(5). A failure
- * to read is not remembered: what was read earlier stays in effect, and the next call reads again.
+ * A static binary can't use getpwnam(3), which loads NSS modules at run time, so these functions
+ * read the files themselves. A file is read again when its device, inode, size or times have
+ * changed. If a read fails, the earlier content stays in effect, and the next call tries again.
  *
- * These functions touch files in /etc, which is the guest's root file system: they may be called
- * on the loop (the files are small and cached) and, with a lock inside, on workers. What they
- * return lies in the caller's arena, so that a file read anew by another thread pulls nothing away.
+ * The functions access /etc on the guest's root file system. The loop may call them (the files are
+ * small and cached), and so may workers (a lock protects the cache). Results lie in the caller's
+ * arena, so they stay valid when another thread reads a file again.
  */
 #ifndef BASE_USER_H
 #define BASE_USER_H
@@ -43,18 +43,18 @@ struct user_db *user_db_new(const char *passwd_path, const char *group_path);
 void user_db_free(struct user_db *db);
 
 /*
- * For a daemon without root: from now on user_find knows the user with this uid alone. If the
- * passwd file has no line for the uid, as in a container that runs under a random one, the user's
- * name is the number, `gid` is its group and `home` its home ("/" if NULL or empty; copied). Names
- * of owners are still found.
+ * For a daemon without root: from now on user_find knows only the user with this uid. If the passwd
+ * file has no line for the uid, as in a container that runs under a random one, the user's name is
+ * the number, `gid` is its group and `home` its home ("/" if NULL or empty; copied). user_name and
+ * user_group_name still find all names.
  */
 void user_db_restrict(struct user_db *db, uid_t uid, gid_t gid, const char *home);
 
 /*
  * Finds the user of this name with all supplementary groups, allocated in the arena. 0, or -1 with
- * ERROR_UNAUTHENTICATED ("invalid username: 'x'"); with ERROR_RESOURCE_EXHAUSTED or ERROR_INTERNAL
- * if a file that was never read can't be read now. If the passwd file does not exist there is one
- * user: root, with the home /root.
+ * ERROR_UNAUTHENTICATED ("invalid username: 'x'") if there is none; or with
+ * ERROR_RESOURCE_EXHAUSTED or ERROR_INTERNAL if a file can't be read and was never read before. If
+ * the passwd file does not exist, there is one user: root, with the home /root.
  */
 int user_find(struct user_db *db, const char *name, struct arena *arena, struct user *ret,
 	      struct error *err);

@@ -39,9 +39,10 @@ struct work {
 struct workers *workers_new(struct loop *loop, const char *name, unsigned max_threads);
 
 /*
- * For work that takes microseconds unless it blocks. While a thread has been at its current piece
- * for less than patience_us, new work waits for that thread instead of waking another one. 0 (the
- * default): each piece of work wakes a thread. Switching threads would cost more than small reads.
+ * For pools whose work takes microseconds unless it blocks: switching threads would cost more than
+ * the work. While a thread has worked on its current piece for less than patience_us, new work
+ * waits for this thread instead of waking another one. 0 (the default): each piece of work wakes a
+ * thread.
  */
 void workers_set_patience(struct workers *w, unsigned patience_us);
 
@@ -49,7 +50,8 @@ void workers_set_patience(struct workers *w, unsigned patience_us);
 void workers_obey_quotas(struct workers *w);
 
 /*
- * Starts one thread now, and keeps one thread when it is idle. 0, or -errno: it starts on demand.
+ * Starts one thread now, and keeps one thread even if it is idle. 0; or -errno, and then the pool
+ * starts threads on demand.
  */
 int workers_keep_thread(struct workers *w);
 

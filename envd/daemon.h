@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The daemon: what main has put together, for as long as it runs.
- */
+/* Builds the daemon from the options, and runs it. */
 #ifndef ENVD_DAEMON_H
 #define ENVD_DAEMON_H
 

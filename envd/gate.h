@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate: the checks that every request passes before the router, in this order
- * (compatibility/details 1): cross-origin rules and preflights, the access token, the user of HTTP
- * Basic.
+ * The gate: the checks of every request before the router, in this order (compatibility/details 1):
+ * cross-origin rules and preflights, the access token, the user of HTTP Basic.
  */
 #ifndef ENVD_GATE_H
 #define ENVD_GATE_H
@@ -12,7 +11,7 @@
 struct context;
 struct stream;
 
-/* Whether the access token lets the request pass: auth_allows (envd/control/auth.h). */
+/* Returns true if the access token lets the request pass: auth_allows (envd/control/auth.h). */
 typedef bool gate_token_fn(const struct stream *s, void *arg);
 
 struct gate {
@@ -21,16 +20,16 @@ struct gate {
 	gate_token_fn *token_allows; /* NULL: every request passes */
 	void *token_arg;
 	/*
-	 * After a handover, until an /init was authorised: the token was not carried over, so every
-	 * request but /health and /init is refused with 401. NULL: never.
+	 * Returns true after a handover until an /init is authorised: every request except /health
+	 * and /init is refused with 401, because the token was not passed on. NULL: never.
 	 */
 	bool (*is_closed)(void *arg);
 	void *closed_arg;
 };
 
 /*
- * Checks a request: true where it may go on to the router, false where it was answered. A
- * server_gate_fn; `arg` is the struct gate.
+ * Checks a request. Returns true if the router may handle it, false if the gate has answered it.
+ * This is a server_gate_fn; `arg` is the struct gate.
  */
 bool gate_check(struct stream *s, void *arg);
 

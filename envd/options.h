@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command line, in the form of Go's flag package, which image builders know from the reference:
- * one dash or two, `-port 1` or `-port=1`, `-verbose` or `-verbose=false`, numbers also as 0x….
+ * Parses the command line in the syntax of Go's flag package, which image builders know from the
+ * reference: one dash or two, `-port 1` or `-port=1`, `-verbose` or `-verbose=false`, numbers also
+ * as 0x….
  */
 #ifndef ENVD_OPTIONS_H
 #define ENVD_OPTIONS_H
@@ -24,19 +25,19 @@ struct options {
 	bool no_cgroups;
 	bool process_accounting;
 	bool verbose;
-	bool version, commit, build; /* print and leave */
+	bool version, commit, build; /* print it and exit */
 	bool resume_handover;
 	char *const *argv; /* of the program; borrowed */
 	bool no_upgrade;
-	const char *state_dir; /* NULL: nothing is remembered over a restart */
+	const char *state_dir; /* NULL: no state is kept across a restart */
 
-	/* Ours. */
-	struct listen_spec listen[OPTIONS_MAX_LISTEN]; /* those of -listen, or the default set */
+	/* The options that the reference does not have. */
+	struct listen_spec listen[OPTIONS_MAX_LISTEN]; /* from -listen, or the default set */
 	unsigned n_listen;
-	bool default_listen; /* no -listen was given: TCP on all interfaces, and vsock */
+	bool default_listen; /* no -listen: TCP on all interfaces, and vsock */
 	bool cors;
 	bool any_vsock_peer;
-	const char *forward_ip; /* NULL: by is_not_fc */
+	const char *forward_ip; /* NULL: the default, which depends on is_not_fc */
 	bool keep_owner;
 	unsigned keepalive_s;	/* 0: the default */
 	const char *kill_scope; /* "leader", "session", "tree" */
@@ -47,22 +48,25 @@ struct options {
 
 enum options_result {
 	OPTIONS_OK,
-	OPTIONS_HELP,  /* usage was printed; leave with 0 */
-	OPTIONS_WRONG, /* one line on stderr names the mistake; leave with 2 */
+	OPTIONS_HELP,  /* usage was printed; exit with 0 */
+	OPTIONS_WRONG, /* an error was printed to stderr; exit with 2 */
 };
 
 /*
- * Reads argv and borrows its strings. A word that is no flag is an error: the reference ignores
+ * Parses argv and borrows its strings. A word that is not a flag is an error. The reference ignores
  * such words, but then a mistyped command (`envd redy`) would start a daemon on all interfaces.
  */
 enum options_result options_parse(struct options *o, int argc, char **argv);
 
-/* How many words of argv the flag at its beginning takes: 2 if its value is a word of its own. */
+/*
+ * Returns the number of words of the flag at the beginning of argv: 2 if its value is a separate
+ * word.
+ */
 size_t options_flag_words(char *const *argv);
 
 /*
- * Whether a program that replaces this one gets the flag too: not those of process 1 and of the
- * handover.
+ * Returns true if a program that replaces this one also gets the flag: all except the flags of
+ * process 1 and of the handover.
  */
 bool options_flag_survives_upgrade(const char *flag);
 

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A call: one RPC, as messages. Its contract is that of rpc/http/stream.h, with messages in place
- * of bytes.
+ * A call: one RPC, as messages. Its contract is the contract of rpc/http/stream.h, with messages
+ * instead of bytes.
  *
  * A service is a table of `struct rpc_method`. The protocol files (connect.c, grpcweb.c) do the
- * framing and the endings; codec.h turns messages into bytes.
+ * framing and the endings; codec.h encodes and decodes messages.
  *
  *	open → (message …, end) → writable … → cancel
  *
- * The rules:
- *  1. rpc_send always takes the message. RPC_FULL means: produce no more until `writable`.
- *  2. After RPC_FULL, `writable` comes exactly once, from the loop.
- *  3. While held, no message is delivered and the socket is not read.
- *  4. There is exactly one ending: the service calls rpc_reply, rpc_finish or rpc_fail, or gets
- *     `cancel`. Later calls do nothing, so a late completion needs no check.
- *  5. `cancel` is the last callback. A reference (rpc_call_ref) keeps the memory, not the client.
+ * The rules: 1. rpc_send always accepts the message. RPC_FULL means: produce no more until
+ * `writable`. 2. After RPC_FULL, `writable` is called exactly once, from the loop. 3. While held,
+ * no message is delivered and the socket is not read. 4. There is exactly one ending: the service
+ * calls rpc_reply, rpc_finish or rpc_fail, or gets
+ *    `cancel`. Later calls do nothing, so a late completion needs no check.
+ * 5. `cancel` is the last callback. A reference (rpc_call_ref) keeps the memory, not the client.
  *
- * No callback comes from inside an rpc_* call. Everything runs on the loop.
+ * No callback is called inside an rpc_* call. Everything runs on the loop.
  */
 #ifndef RPC_CALL_H
 #define RPC_CALL_H
@@ -41,11 +40,12 @@ struct rpc_call;
  */
 #define RPC_MESSAGE_MAX_BYTES (16u * 1024 * 1024)
 
-/* The limit of methods whose requests hold a few names: the longest path fits. */
+/* The message limit of methods whose requests contain a few names; it allows the longest path. */
 #define RPC_SMALL_MESSAGE_BYTES ((size_t)64 * 1024)
 
 /*
- * The most memory of a decoded message: many small fields take more memory than bytes on the wire.
+ * The maximum memory of a decoded message. Many small fields use more memory than bytes on the
+ * wire.
  */
 #define RPC_DECODED_MAX_BYTES (64u * 1024 * 1024)
 
@@ -61,9 +61,9 @@ enum rpc_flow {
 };
 
 enum rpc_cancel {
-	RPC_CANCEL_GONE,     /* the client went away, or broke the protocol */
-	RPC_CANCEL_DEADLINE, /* the call's deadline passed; the client is told by the call layer */
-	RPC_CANCEL_SHUTDOWN, /* the daemon ends; the client is told `unavailable` */
+	RPC_CANCEL_GONE,     /* the client disconnected, or violated the protocol */
+	RPC_CANCEL_DEADLINE, /* the deadline passed; the call layer tells the client */
+	RPC_CANCEL_SHUTDOWN, /* the daemon ends; the call layer sends `unavailable` */
 };
 
 struct rpc_method {
@@ -72,20 +72,25 @@ struct rpc_method {
 	enum rpc_kind kind;
 	const ProtobufCMessageDescriptor *input;
 	const ProtobufCMessageDescriptor *output;
-	bool idempotent; /* free of side effects: Connect GET is allowed (unary only) */
+	bool idempotent; /* has no side effects: Connect GET is allowed (unary only) */
 
-	/* The largest message in bytes, also inflated; 0: RPC_MESSAGE_MAX_BYTES. */
+	/* The maximum size of a message, compressed and inflated; 0: RPC_MESSAGE_MAX_BYTES. */
 	size_t message_max_bytes;
 
-	/* The code of a NUL in a string (compatibility/details 14, 80); 0: invalid_argument. */
+	/*
+	 * The error code for a NUL in a string (compatibility/details 14, 80); 0: invalid_argument.
+	 */
 	enum error_code nul_code;
 
-	/* RPC_CLIENT_STREAM: the code of a bad message (compatibility/details 67); 0: its own. */
+	/*
+	 * RPC_CLIENT_STREAM: the error code for a malformed message (compatibility/details 67); 0:
+	 * the code of the decoder.
+	 */
 	enum error_code malformed_code;
 
 	/*
 	 * The call begins. `request` is the decoded message; it lies in the call's arena and lives
-	 * as long as the call. NULL for RPC_CLIENT_STREAM, whose messages come by `message`.
+	 * as long as the call. NULL for RPC_CLIENT_STREAM, whose messages are passed to `message`.
 	 */
 	void (*open)(struct rpc_call *call, const ProtobufCMessage *request);
 
@@ -96,7 +101,7 @@ struct rpc_method {
 	void (*message)(struct rpc_call *call, const ProtobufCMessage *request);
 	void (*end)(struct rpc_call *call);
 
-	/* After RPC_FULL. May be NULL for methods that send little. */
+	/* Called after RPC_FULL. May be NULL for methods that send little. */
 	void (*writable)(struct rpc_call *call);
 
 	/*
@@ -124,24 +129,24 @@ void *rpc_call_data(const struct rpc_call *call);
 struct arena *rpc_call_arena(struct rpc_call *call);
 struct loop *rpc_call_loop(const struct rpc_call *call);
 
-/* A field of the request's head by its lower-case name, or NULL. */
+/* Returns a field of the request's head by its lower-case name, or NULL. */
 const char *rpc_call_header(const struct rpc_call *call, const char *name);
 
-/* The head of the request. */
+/* Returns the head of the request. */
 const struct http_head *rpc_call_head(const struct rpc_call *call);
 
-/* The number of the request, for the log: stream_id. */
+/* Returns the number of the request, for the log: stream_id. */
 uint64_t rpc_call_operation(const struct rpc_call *call);
 
-/* The user that HTTP Basic named, or NULL: stream_user. */
+/* Returns the user of HTTP Basic, or NULL: stream_user. */
 const char *rpc_call_user(const struct rpc_call *call);
 
-/* The timeout that the client set, in any of the protocols, in milliseconds; -1: none. */
+/* Returns the timeout that the client set, in any protocol, in milliseconds; -1: none. */
 int64_t rpc_call_timeout_ms(const struct rpc_call *call);
 
 /*
- * The value of Connect-Timeout-Ms, or -1. For Start, which limits its process by this field in
- * every protocol (compatibility/details 60). The call layer itself keeps the deadline of the call.
+ * Returns the value of Connect-Timeout-Ms, or -1. Start limits its process by this field in every
+ * protocol (compatibility/details 60). The call layer itself keeps the deadline of the call.
  */
 int64_t rpc_call_connect_timeout_ms(const struct rpc_call *call);
 
@@ -155,14 +160,14 @@ void rpc_unhold(struct rpc_call *call);
 void rpc_header(struct rpc_call *call, const char *name, const char *value);
 void rpc_trailer(struct rpc_call *call, const char *name, const char *value);
 
-/* RPC_SERVER_STREAM: the next message. Borrows it for the call. */
+/* RPC_SERVER_STREAM: sends a message. Borrows it. */
 enum rpc_flow rpc_send(struct rpc_call *call, const ProtobufCMessage *message);
 
-/* RPC_UNARY, RPC_CLIENT_STREAM: the answer, and the ending. Borrows the message. */
+/* RPC_UNARY, RPC_CLIENT_STREAM: sends the response and ends the call. Borrows the message. */
 void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message);
 
 /*
- * As rpc_reply, for a large answer that the service has encoded itself, in the codec of
+ * As rpc_reply, for a large response that the service has encoded itself, with the codec of
  * rpc_call_codec. Moves the bytes out of `encoded`.
  */
 void rpc_reply_encoded(struct rpc_call *call, struct evbuffer *encoded);
@@ -179,7 +184,7 @@ void rpc_error_detail(struct rpc_call *call, const char *type, const void *value
 
 /*
  * A frame is a message that is encoded once and sent to many calls, such as the output of a process
- * with several readers. It fits the calls of one encoding (codec and compression):
+ * with several readers. It can be sent to calls with the same encoding (codec and compression):
  * rpc_call_encoding.
  */
 #define RPC_ENCODINGS 4
@@ -188,10 +193,12 @@ unsigned rpc_call_encoding(const struct rpc_call *call); /* 0 … RPC_ENCODINGS 
 struct rpc_frame *rpc_frame_new(unsigned encoding, const ProtobufCMessage *message);
 struct rpc_frame *rpc_frame_ref(struct rpc_frame *frame);
 void rpc_frame_unref(struct rpc_frame *frame);				      /* NULL is fine */
-size_t rpc_frame_memory(const struct rpc_frame *frame);			      /* of memory */
+size_t rpc_frame_memory(const struct rpc_frame *frame);			      /* bytes of memory */
 enum rpc_flow rpc_send_frame(struct rpc_call *call, struct rpc_frame *frame); /* borrows */
 
-/* The bytes of the response that wait to be written; and whether the call is still open. */
+/*
+ * Return the number of response bytes that wait to be written, and whether the call is still open.
+ */
 size_t rpc_call_pending_bytes(const struct rpc_call *call);
 bool rpc_call_live(const struct rpc_call *call);
 

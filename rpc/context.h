@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the whole daemon shares and a host may change at run time: the global environment, the
- * default user and working directory. /init writes it, processes and file operations read it.
- * Loop only.
+ * The state that all services share: loop, workers, budget, and the settings that /init may change
+ * at run time, which are the global environment, the default user and the default working
+ * directory. Loop only.
  */
 #ifndef RPC_CONTEXT_H
 #define RPC_CONTEXT_H
@@ -22,41 +22,42 @@ struct workers;
 struct env_var {
 	char *name;
 	char *value;
-	bool internal; /* set by the daemon itself (E2B_SANDBOX, …): a client can't touch it */
+	bool internal; /* set by the daemon (E2B_SANDBOX, …); clients can't change it */
 };
 
 struct context {
 	struct loop *loop;
-	struct workers *file_workers;	 /* calls on paths of the guest's */
-	struct workers *process_workers; /* clones, which wait for an exec */
-	struct workers *kill_workers;	 /* KILLs and cgroups, which must not wait behind clones */
+	struct workers *file_workers;	 /* system calls on paths of the guest */
+	struct workers *process_workers; /* clones, which block until the exec */
+	struct workers *kill_workers;	 /* KILLs and cgroups, which must not wait for clones */
 	struct user_db *users;
 	struct budget budget;
 	struct mem_trim trim;
 
 	struct env_var *env; /* sorted by name */
 	size_t n_env;
-	bool user_delivered;   /* an /init or a handover has set default_user */
+	bool user_delivered;   /* /init or a handover has set default_user */
 	char *default_user;    /* the fallback until then: "root", or the user of the daemon */
 	char *default_workdir; /* NULL: the user's home */
 };
 
-/* Copies. An internal variable replaces any; another never replaces an internal one. */
+/*
+ * Sets a variable. Copies. An internal variable replaces any other; a variable that is not internal
+ * does not replace an internal one.
+ */
 void context_env_set(struct context *context, const char *name, const char *value, bool internal);
 
-/* Removes the variables a client set; internal ones stay. */
+/* Removes all variables except internal ones. */
 void context_env_clear_user(struct context *context);
 
-/*
- * The user a request names, or the default user where `name` is NULL: as user_find.
- */
+/* Finds the user of this name, or the default user if `name` is NULL. Returns as user_find. */
 int context_find_user(struct context *context, const char *name, struct arena *arena,
 		      struct user *ret, struct error *err);
 
-/* The default user until an /init or a handover delivers one. Copies. */
+/* Sets the default user that holds until /init or a handover sets one. Copies. */
 void context_set_fallback_user(struct context *context, const char *name);
 
-/* The default user and directory that an /init or a handover delivers. Copies. */
+/* Set the default user and directory from /init or a handover. Copy the strings. */
 void context_set_default_user(struct context *context, const char *name);
 void context_set_default_workdir(struct context *context, const char *path);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Events as filesystem.FilesystemEvent, and as frames that several streams share.
- */
+/* Encodes events as filesystem.FilesystemEvent, and as frames that several streams share. */
 #ifndef WATCH_ENCODE_H
 #define WATCH_ENCODE_H
 
@@ -12,7 +10,10 @@ struct rpc_frame;
 struct watch_event;
 struct watcher;
 
-/* An event as one watcher's client sees it. Not to be copied: it points into itself. */
+/*
+ * An event in the form for one watcher's client. Must not be copied, because it contains pointers
+ * into itself.
+ */
 struct watch_message {
 	Filesystem__FilesystemEvent event;
 	Filesystem__EntryInfo entry;
@@ -23,10 +24,13 @@ Filesystem__FilesystemEvent *watch_message_fill(struct watch_message *m, const s
 						const struct watch_event *event,
 						struct arena *arena);
 
-/* The frame of an event in an encoding, or NULL if none was kept. Borrowed from the event. */
+/*
+ * Returns the frame of an event in an encoding, or NULL if none was stored. Borrowed from the
+ * event.
+ */
 struct rpc_frame *watch_event_frame(const struct watch_event *event, unsigned encoding);
 
-/* Encodes the message of an event, and keeps the frame with the event. Borrowed from the event. */
+/* Encodes the message of an event, and stores the frame in the event. Borrowed from the event. */
 struct rpc_frame *watch_event_keep_frame(struct watch_event *event, unsigned encoding,
 					 const ProtobufCMessage *message);
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feeds: the sources of events on the loop, and which watchers get the events.
+ * Feeds: they run the sources of events on the loop, and distribute the events to watchers.
  *
- * A feed has one source (watch/engine/source.h). The loop owns the source, or has lent it to a
- * worker while directories must be looked at; the loop never waits for the worker.
+ * A feed has one source (watch/engine/source.h). The loop owns the source, or lends it to a worker
+ * while directories must be read; the loop never waits for the worker.
  *
- * A root is a tree of the source together with all watchers that asked for the same: a directory
- * that many clients watch costs one inotify watch, and one reading after an overflow. Roots of one
- * directory share a feed. Others have feeds of their own while there are inotify instances.
+ * A root is a tree of the source together with all watchers that have the same subscription: a
+ * directory that many clients watch costs one inotify watch, and one reading after an overflow.
+ * Roots of the same directory share a feed. Other roots get their own feeds while inotify instances
+ * are available.
  *
- * A watcher that joins becomes live when its tree is watched, and every event that was in the
- * kernel's queue before was applied: earlier events are not for it.
+ * A watcher that joins becomes live when its tree is watched and all events that were in the
+ * kernel's queue before are applied. It does not get these earlier events.
  *
- * A feed none of whose watchers takes more rests. The kernel keeps the events until its queue
- * overflows, which is answered like any overflow.
+ * If none of a feed's watchers accepts more events, the feed rests. The kernel keeps the events
+ * until its queue overflows, and the feed handles that as any overflow.
  */
 #ifndef WATCH_FEED_H
 #define WATCH_FEED_H
@@ -37,11 +38,11 @@ struct watch_tree;
 struct watcher;
 
 /*
- * After FEED_BURST_EVENTS events in FEED_BURST_WINDOW_MS the feed pauses before it reads the
- * kernel's queue again: many events then leave in one write, and whoever makes them is not held up
- * by our wakes. A client that waits for the event of each of its writes makes nothing during a
- * pause. So after a pause that brought fewer than FEED_PAUSE_WORTH_EVENTS, none follows for
- * FEED_PAUSE_RETRY_MS.
+ * After FEED_BURST_EVENTS events in FEED_BURST_WINDOW_MS, the feed pauses for FEED_PAUSE_MS before
+ * it reads the kernel's queue again. Then many events leave in one write, and the daemon wakes up
+ * less often and delays the writing process less. A client that waits for the event of each of its
+ * writes writes nothing during a pause. Therefore, after a pause that brought fewer than
+ * FEED_PAUSE_WORTH_EVENTS, the feed does not pause for FEED_PAUSE_RETRY_MS.
  */
 #define FEED_BURST_EVENTS	64
 #define FEED_BURST_WINDOW_MS	10
@@ -50,18 +51,18 @@ struct watcher;
 #define FEED_PAUSE_RETRY_MS	500
 
 /*
- * Events go to all watchers of a root in one turn of the loop. So a drive emits the fewer events
- * the more watchers there are, or everything else in the daemon would wait.
+ * An event goes to all watchers of a root in one turn of the loop. To bound the time of a turn, a
+ * drive emits fewer events if there are more watchers: at most this many sends in a turn.
  */
 #define FEED_SENDS_PER_TURN 4096
 
 TAILQ_HEAD(watcher_list, watcher);
 
 enum feed_state {
-	FEED_RUNNING, /* goes on in the loop's next turn */
-	FEED_WAITING, /* for the kernel, or a timer */
+	FEED_RUNNING, /* continues in the loop's next turn */
+	FEED_WAITING, /* waits for the kernel, or a timer */
 	FEED_LENT,    /* a worker owns the source */
-	FEED_RESTING, /* no watcher takes more */
+	FEED_RESTING, /* no watcher accepts more */
 	FEED_CLOSING, /* a worker frees the source */
 };
 
@@ -75,18 +76,18 @@ struct watch_feed {
 	TAILQ_HEAD(, watch_root) roots;
 	size_t n_roots;
 	unsigned events;	  /* delivered since the feed last began to wait */
-	uint64_t window_began_ms; /* since when window_events counts */
+	uint64_t window_began_ms; /* start of the period that window_events counts */
 	unsigned window_events;
-	bool paused; /* it waits for the end of a pause, not for the kernel */
+	bool paused; /* waits for the end of a pause, not for the kernel */
 	uint64_t pause_not_before_ms;
-	int readable_fd; /* that `readable` waits for; -1: none */
+	int readable_fd; /* descriptor of `readable`; -1: none */
 	struct event readable;
 	struct timer due;
 	struct defer turn;
 	struct work work;
 };
 
-/* What a watcher subscribes to. */
+/* The subscription of a watcher. */
 struct watch_subscription {
 	const char *path; /* absolute, without symbolic links */
 	dev_t dev;
@@ -117,27 +118,27 @@ struct watch_feeds {
 	struct watch_memory memory;
 	TAILQ_HEAD(, watch_feed) list;
 	size_t n;
-	int spare_fd; /* an inotify instance for a time when the user has none left; -1: none */
+	int spare_fd; /* reserved inotify instance for when the limit is reached; -1: none */
 };
 
 /* Borrows the loop, the workers and the users. */
 void watch_feeds_init(struct watch_feeds *feeds, struct loop *loop, struct workers *workers,
 		      struct user_db *users);
 
-/* Frees the feeds. There are no watchers any more, and no source is lent. */
+/* Frees the feeds. Precondition: no watcher exists, and no source is lent. */
 void watch_feeds_clear(struct watch_feeds *feeds);
 
 /*
- * Has the watcher join the root of the subscription, which is copied. watcher_start or watcher_fail
- * follows, from the loop.
+ * Adds the watcher to the root of the subscription, which is copied. Later, watcher_start or
+ * watcher_fail is called from the loop.
  */
 void watch_feeds_join(struct watch_feeds *feeds, const struct watch_subscription *subscription,
 		      struct watcher *watcher);
 
-/* The watcher leaves its root. */
+/* Removes the watcher from its root. */
 void watch_feed_leave(struct watcher *watcher);
 
-/* A watcher of the feed takes more again. */
+/* Ends the rest of a feed: one of its watchers accepts events again. */
 void watch_feed_resume(struct watch_feed *feed);
 
 /* Writes every feed to the log. */

@@ -23,7 +23,7 @@ struct watch_options {
 	struct watch_patterns only;
 };
 
-/* Reads the header; NULL asks for nothing. The texts lie in the arena. 0, or -1 with the error. */
+/* Parses the header; NULL sets no options. The texts lie in the arena. 0, or -1 with the error. */
 int watch_options_parse(const char *text, struct arena *arena, struct watch_options *ret,
 			struct error *err);
 

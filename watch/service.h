@@ -13,7 +13,7 @@ struct watch_service;
 /* Borrows the context with its users and budget. */
 struct watch_service *watch_service_new(struct context *context);
 
-/* All calls have ended. Ends the watchers that are polled. */
+/* Frees the service and its polled watchers. All calls must have ended. */
 void watch_service_free(struct watch_service *svc);
 
 /* Adds the methods. The service must outlive the router. */

@@ -15,13 +15,16 @@
 /* Two digits of an id choose the bucket; ids are random. */
 #define WATCH_ID_BUCKETS 256
 
-/* The watches' own workers: a look at a file system that hangs for ever holds one of these. */
+/*
+ * The number of workers for watches. Reading a file system that hangs occupies one of them for
+ * ever.
+ */
 #define WATCH_WORKERS 32
 
-/* A request has a path or an id. */
+/* The message limit; a request contains a path or an id. */
 #define WATCH_MESSAGE_MAX_BYTES (64u * 1024)
 
-/* Watchers of a daemon before this one that are being set up (watch/handover.h). */
+/* Watchers of an earlier daemon that are being recreated (watch/handover.h). */
 struct watch_adoption {
 	unsigned waiting, failed;
 	void (*done)(void *arg);
@@ -33,14 +36,14 @@ struct watch_service {
 	struct context *context;
 	struct workers *workers;
 	struct watch_feeds feeds;
-	unsigned expires_ms; /* WATCHER_EXPIRES_MS; tests set less */
+	unsigned expires_ms; /* WATCHER_EXPIRES_MS; tests set a shorter time */
 	LIST_HEAD(, watcher) by_id[WATCH_ID_BUCKETS];
 };
 
-/* Finds the polled watcher of an id; NULL with an error if there is none. */
+/* Finds the polled watcher with this id; NULL with an error if there is none. */
 struct watcher *watch_service_find(struct watch_service *svc, const char *id, struct error *err);
 
-/* Adds a polled watcher that has its id. */
+/* Adds a polled watcher, whose id is set, to the table. */
 void watch_service_add(struct watch_service *svc, struct watcher *w);
 
 /* The request of WatchDir and of CreateWatcher. */
@@ -52,8 +55,8 @@ struct watch_request {
 };
 
 /*
- * Begins to watch for the call. Once the watch is in place, the call gets START, or the watcher's
- * id if it is `polled`; or the call fails. Until it has ended, its data is a struct watcher.
+ * Starts a watch for the call, and makes a struct watcher the call's data. When the watch is in
+ * place, the call receives START, or the watcher's id if `polled`. On failure the call fails.
  */
 void watch_open(struct rpc_call *call, const struct watch_request *request, bool polled);
 
@@ -63,17 +66,23 @@ void watch_open(struct rpc_call *call, const struct watch_request *request, bool
 void watch_open_adopted(struct watcher *w, const struct watch_request *request,
 			const char *options);
 
-/* One adopted watcher is live, or has failed; the second one says why in the log. */
+/*
+ * watch_adopted_one counts an adopted watcher that became live or failed. watch_adopted_failed logs
+ * the error of a failed one.
+ */
 void watch_adopted_one(struct watch_service *svc, bool succeeded);
 void watch_adopted_failed(struct watcher *w, const struct error *err);
 
 /* `cancel` of WatchDir and CreateWatcher. */
 void watch_cancel(struct rpc_call *call, enum rpc_cancel why);
 
-/* Whether the client is an old SDK, whose events have no entries (compatibility/details 72). */
+/*
+ * Returns true if the client is an old SDK, whose events have no entries (compatibility/details
+ * 72).
+ */
 bool watch_is_legacy(struct rpc_call *call);
 
-/* Marks the answer to such a client in its head. */
+/* Adds the header that marks the response to an old SDK. */
 void watch_say_legacy(struct rpc_call *call);
 
 extern const struct rpc_method watch_rpc_watch_dir;

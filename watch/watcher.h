@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A watcher: one client's view of a watched directory. It is a WatchDir stream, or was made by
- * CreateWatcher and is asked for its events ("polled").
+ * A watcher: one client's view of a watched directory. It serves a WatchDir stream; or it was
+ * created by CreateWatcher, and the client fetches its events ("polled").
  */
 #ifndef WATCH_WATCHER_H
 #define WATCH_WATCHER_H
@@ -21,24 +21,30 @@ struct watch_patterns;
 struct watch_root;
 struct watch_service;
 
-/* When this much waits for the client of a stream, its feed need not read the kernel's queue. */
+/*
+ * If more than this waits for the client of a stream, the watcher accepts no more events, and its
+ * feed may stop reading the kernel's queue.
+ */
 #define WATCHER_ENOUGH_EVENTS 4096
 #define WATCHER_ENOUGH_BYTES  (1024u * 1024)
 
-/* A polled watcher whose queue has dropped events ends if nobody asks it for this long. */
+/*
+ * A polled watcher whose queue has dropped events is freed if no client fetches its events for this
+ * time.
+ */
 #define WATCHER_EXPIRES_MS (10u * 60 * 1000)
 
 /*
- * An id is "w" and so many hexadecimal digits, from the kernel's random numbers. One that a daemon
- * before this one gave out may have any form, and less than WATCHER_ID_BYTES.
+ * An id is "w" and WATCHER_ID_DIGITS hexadecimal digits of a random number from the kernel. An id
+ * from an earlier daemon may have any form and fewer than WATCHER_ID_BYTES bytes.
  */
 #define WATCHER_ID_DIGITS 32
 #define WATCHER_ID_BYTES  64
 
 enum watcher_state {
-	WATCHER_OPENING, /* a worker looks for the directory */
+	WATCHER_OPENING, /* a worker looks up the directory */
 	WATCHER_JOINING, /* the directory is being watched */
-	WATCHER_LIVE,	 /* START or the id was sent, or waits to be */
+	WATCHER_LIVE,	 /* START or the id was sent, or is queued */
 };
 
 struct watcher {
@@ -47,31 +53,31 @@ struct watcher {
 	bool polled;		  /* made by CreateWatcher */
 	bool recursive;
 	bool want_entry;
-	bool full;		     /* the stream takes nothing until `writable` */
-	struct watch_patterns *only; /* paths that are sent; NULL: all; owned */
-	char *options;		     /* the header that chose them; owned; NULL: none */
-	/* The stream; or CreateWatcher until it is answered; NULL also for one that is adopted. */
+	bool full;		     /* the stream accepts nothing until `writable` */
+	struct watch_patterns *only; /* patterns of paths to send; NULL: all; owned */
+	char *options;		     /* text of the header with `only`; owned; NULL: none */
+	/* The WatchDir call; or CreateWatcher until it is answered; NULL for an adopted watcher. */
 	struct rpc_call *call;
 	struct watch_queue queue;
-	struct timer expires; /* of a polled one: WATCHER_EXPIRES_MS */
+	struct timer expires; /* of a polled watcher: WATCHER_EXPIRES_MS */
 	char *path;	      /* as the client named it, cleaned: paths of entries begin with it */
 
 	struct watch_root *root; /* NULL: none */
 	TAILQ_ENTRY(watcher) link;
 	bool marked;	     /* mark_bytes is set */
-	uint64_t mark_bytes; /* live when the source has applied the kernel's events up to here */
+	uint64_t mark_bytes; /* the watcher becomes live when events up to here are applied */
 
 	char id[WATCHER_ID_BYTES];
-	LIST_ENTRY(watcher) by_id; /* of a polled one that is live */
+	LIST_ENTRY(watcher) by_id; /* of a live polled watcher */
 };
 
 /*
- * Makes a watcher for the call, whose data it becomes; NULL: for none. Returns NULL if
- * BUDGET_WATCHERS has no room; the call, if there is one, has failed then.
+ * Creates a watcher and makes it the call's data; `call` may be NULL. Returns NULL if
+ * BUDGET_WATCHERS has no room; then the call has failed.
  */
 struct watcher *watcher_new(struct watch_service *service, struct rpc_call *call, bool polled);
 
-/* Leaves the root, and frees the watcher. Its call goes on without it. */
+/* Removes the watcher from its root and frees it. Does not end its call. */
 void watcher_free(struct watcher *w);
 
 void watcher_set_state(struct watcher *w, enum watcher_state state);
@@ -79,22 +85,22 @@ void watcher_set_state(struct watcher *w, enum watcher_state state);
 /* Ends the watcher and its call with the error of a system call (-errno). */
 void watcher_fail(struct watcher *w, int error);
 
-/* The watch is in place: sends START, or the id. */
+/* Sends START or the id. Call it when the watch is in place. */
 void watcher_start(struct watcher *w);
 
-/* Copies what the client asked for, before the watcher joins a root. */
+/* Copies the options. Call it before the watcher joins a root. */
 void watcher_set_options(struct watcher *w, const struct watch_options *options);
 
 /* Sends the event, or queues it. Borrows it. */
 void watcher_event(struct watcher *w, struct watch_event *event);
 
-/* The client asks for the events of a polled watcher. */
+/* Call it when the client fetches the events of a polled watcher: restarts the expiry timer. */
 void watcher_asked(struct watcher *w);
 
-/* Whether the watcher takes no more for now. */
+/* Returns true if the watcher accepts no more events at present. */
 bool watcher_has_enough(const struct watcher *w);
 
-/* `writable` and `keepalive` of the stream. */
+/* The callbacks `writable` and `keepalive` of the stream. */
 void watcher_writable(struct watcher *w);
 void watcher_keepalive(struct watcher *w);
 

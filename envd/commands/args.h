@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the arguments of a helper command: --name VALUE, --name=VALUE or --name, with one dash or
+ * Parses the arguments of a helper command: --name VALUE, --name=VALUE or --name, with one dash or
  * two.
  */
 #ifndef ENVD_ARGS_H
@@ -27,18 +27,18 @@ struct args {
 void args_init(struct args *a, const char *command, const struct arg *table, char **argv);
 
 /*
- * The key of the next option; 0 after the last one; -1 after one line on stderr about an unknown
- * one.
+ * Returns the key of the next option; 0 after the last one; -1 for an unknown option, after an
+ * error message on stderr.
  */
 int args_next(struct args *a);
 
-/* Writes one line to stderr about the value of the current option. Returns -EINVAL. */
+/* Prints an error about the value of the current option to stderr. Returns -EINVAL. */
 int args_refuse(const struct args *a, const char *why);
 
-/* Reads a decimal number from min to max. 0 or -EINVAL. */
+/* Parses a decimal number from min to max. 0 or -EINVAL. */
 int args_number(const char *text, unsigned min, unsigned max, unsigned *ret);
 
-/* Reads seconds, with or without a decimal fraction, as milliseconds. 0 or -EINVAL. */
+/* Parses seconds, with an optional decimal fraction, to milliseconds. 0 or -EINVAL. */
 int args_seconds(const char *text, uint64_t *ret_ms);
 
 #endif

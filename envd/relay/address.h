@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Makes socket addresses from text. Names are not resolved: a static program has no resolver.
- */
+/* Parses socket addresses. Names are not resolved, because a static program has no resolver. */
 #ifndef ENVD_ADDRESS_H
 #define ENVD_ADDRESS_H
 
@@ -14,13 +12,16 @@ struct address {
 	socklen_t bytes;
 };
 
-/* Reads an IPv4 or IPv6 address without brackets. 0 or -EINVAL. */
+/* Parses an IPv4 or IPv6 address without brackets. 0 or -EINVAL. */
 int address_parse_ip(const char *text, in_port_t port, struct address *ret);
 
-/* Takes a path. 0, -EINVAL if it is empty, -ENAMETOOLONG if it is longer than unix(7) allows. */
+/*
+ * Converts the path of a unix socket. 0; -EINVAL if it is empty; -ENAMETOOLONG if unix(7) allows
+ * only a shorter one.
+ */
 int address_parse_unix(const char *path, struct address *ret);
 
-/* Reads a context identifier (CID, vsock(7)) in decimal. 0 or -EINVAL. */
+/* Parses a context identifier (CID, vsock(7)) in decimal. 0 or -EINVAL. */
 int address_parse_vsock(const char *cid, uint32_t port, struct address *ret);
 
 #endif

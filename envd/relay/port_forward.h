@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Port forwarding: a port that a program of the guest serves on loopback is also served on the
- * sandbox's own address (PORT_FORWARD_ADDRESS), for as long as the program listens. A relay
+ * Port forwarding: a port that a program of the guest opens on loopback is also opened on the
+ * sandbox's own address (PORT_FORWARD_ADDRESS), as long as the program listens. A relay
  * (envd/relay/relay.h) moves the bytes. The daemon's own listeners are never forwarded.
  */
 #ifndef ENVD_PORT_FORWARD_H
@@ -13,25 +13,29 @@
 #include "base/error.h"
 #include "base/loop.h"
 
-/* The time between two scans; shorter while a process is young, since programs open ports early. */
+/*
+ * The interval between scans. It is shorter after the start of a process, since programs open ports
+ * early.
+ */
 #define PORT_FORWARD_POLL_MS	   1000
 #define PORT_FORWARD_POLL_YOUNG_MS 100
 #define PORT_FORWARD_YOUNG_MS	   5000
 
-/* The address at which the platform's proxy looks for ports; -forward-ip replaces it. */
+/* The address to which the platform's proxy connects; -forward-ip replaces it. */
 #define PORT_FORWARD_ADDRESS "169.254.0.21"
 
 #define PORT_FORWARD_MAX_PORTS 512
 
 /*
- * Connections in all. One port may have as many as are left for all others together, so a server
- * that never accepts takes half of them at most, and further ports always get some.
+ * The maximum number of connections. A new connection of a port is accepted only if the port then
+ * has no more connections than are still free. So a server that never accepts can hold at most half
+ * of them, and other ports always get some.
  */
 #define PORT_FORWARD_MAX_CONNECTIONS 4096
 
 /*
- * Keepalive probes (tcp(7)) end a connection whose client is gone without a word: the first after
- * IDLE_S without bytes, the next each INTERVAL_S, COUNT in all.
+ * Keepalive probes (tcp(7)) end a connection whose client has vanished silently: the first probe is
+ * sent after IDLE_S without bytes, the next ones every INTERVAL_S, COUNT in all.
  */
 #define PORT_FORWARD_KEEPALIVE_IDLE_S	  60
 #define PORT_FORWARD_KEEPALIVE_INTERVAL_S 15
@@ -41,10 +45,10 @@ struct port_forward;
 
 struct port_forward_options {
 	const char *address; /* numeric, IPv4 or IPv6 */
-	/* When the newest process was started (clock_monotonic_ms); 0: none was. Borrowed. */
+	/* The time of the last process start (clock_monotonic_ms); 0: none. Borrowed. */
 	const uint64_t *young_since_ms;
-	const uint32_t
-		*own_inodes; /* of the daemon's listeners, PORT_SCAN_MAX_OWN at most; copied */
+	/* The inodes of the daemon's listeners, PORT_SCAN_MAX_OWN at most. Copied. */
+	const uint32_t *own_inodes;
 	size_t n_own_inodes;
 };
 
@@ -55,7 +59,7 @@ struct port_forward_options {
 int port_forward_new(struct loop *loop, const struct port_forward_options *options,
 		     struct port_forward **ret, struct error *err);
 
-/* Closes every forwarded port and connection. NULL is fine. */
+/* Closes all forwarded ports and connections. Accepts NULL. */
 void port_forward_free(struct port_forward *f);
 
 size_t port_forward_ports(const struct port_forward *f);

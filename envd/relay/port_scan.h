@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds the TCP ports that programs of the guest serve where only the guest reaches them: on a
- * loopback address, or on "::" for IPv6 alone, which an IPv4 client does not reach.
+ * Finds the TCP ports that only the guest can reach: ports on a loopback address, or on "::" for
+ * IPv6 only, which an IPv4 client can't reach.
  *
  * The kernel lists the listening sockets by NETLINK_SOCK_DIAG (sock_diag(7)), one dump for each
- * address family. The cost grows with listeners, not with processes.
+ * address family. The cost depends on the number of listeners, not of processes.
  */
 #ifndef ENVD_PORT_SCAN_H
 #define ENVD_PORT_SCAN_H
@@ -16,7 +16,7 @@
 /* Further ports are ignored. */
 #define PORT_SCAN_MAX 1024
 
-/* Sockets that a scan can be told to leave out. */
+/* The maximum number of sockets that a scan excludes. */
 #define PORT_SCAN_MAX_OWN 32
 
 enum port_family {
@@ -31,23 +31,22 @@ struct port_found {
 };
 
 struct port_set {
-	struct port_found ports[PORT_SCAN_MAX]; /* each port once, in no order */
+	struct port_found ports[PORT_SCAN_MAX]; /* each port once, unordered */
 	size_t n;
 	/*
-	 * The daemon's own listeners, by the inode that fstat(2) gives for the socket. They are
-	 * never
-	 * found: a daemon that is bound to loopback on purpose must not become reachable by its own
-	 * port forwarding. Kept from scan to scan.
+	 * The daemon's own listeners, by the inode that fstat(2) returns for the socket; the scan
+	 * excludes them. A daemon that is bound to loopback on purpose must not become reachable by
+	 * its own port forwarding. Kept from scan to scan.
 	 */
 	uint32_t own[PORT_SCAN_MAX_OWN];
 	size_t n_own;
-	struct in_addr own_v4; /* listeners on this address are the forwarder's; 0: none */
+	struct in_addr own_v4; /* listeners on this address belong to the forwarder; 0: none */
 };
 
-/* Opens a netlink socket for port_scan. The descriptor, or -errno. */
+/* Opens a netlink socket for port_scan. Returns the descriptor, or -errno. */
 int port_scan_open(void);
 
-/* Fills in the ports of the set. 0 or -errno. Never waits: the kernel answers a dump at once. */
+/* Fills in the ports of the set. 0 or -errno. Does not block: the kernel answers a dump at once. */
 int port_scan(int netlink, struct port_set *set);
 
 /*

@@ -2,12 +2,12 @@
 /*
  * A relay copies bytes between two sockets, in both directions, until both have ended.
  *
- * The bytes go through a pipe by splice(2) and never enter the daemon's memory. Each direction
- * waits for one event at a time: while its pipe is empty, for its source to be readable; otherwise
- * for its destination to be writable. A slow reader therefore slows down its own peer and no other,
- * with at most RELAY_PIPE_BYTES in between. An end of file is passed on as a shutdown, and the
- * other direction goes on. A failure of one side ends both, and both sockets are reset, so that no
- * client takes the first part of the data for all of it.
+ * The bytes move through a pipe by splice(2), outside the daemon's memory. Each direction waits for
+ * one event at a time: for its source to be readable while its pipe is empty, otherwise for its
+ * destination to be writable. So a slow reader slows down only its own peer, with at most
+ * RELAY_PIPE_BYTES in between. EOF is passed on as a shutdown, and the other direction continues.
+ * If one side fails, both directions end and both sockets are reset, so that no client takes the
+ * first part of the data for all of it.
  *
  * A direction has a pipe only while bytes are in flight: an idle relay costs two descriptors and a
  * few hundred bytes. SIGPIPE must be ignored.
@@ -19,9 +19,9 @@
 
 #include "base/loop.h"
 
-#define RELAY_PIPE_BYTES (64 * 1024) /* most bytes in flight in one direction */
-#define RELAY_TURNS	 16 /* times that a direction fills its pipe in one turn of the loop */
-#define RELAY_IDLE_PIPES 16 /* kept open for the next direction that needs one */
+#define RELAY_PIPE_BYTES (64 * 1024) /* maximum bytes in flight per direction */
+#define RELAY_TURNS	 16	     /* how often a direction fills its pipe in one turn */
+#define RELAY_IDLE_PIPES 16	     /* pipes kept open for reuse */
 
 struct relay;
 
@@ -37,19 +37,22 @@ void relay_hub_init(struct relay_hub *hub, struct loop *loop);
 void relay_hub_clear(struct relay_hub *hub);
 
 /*
- * The relay is over: rc is 0 if both sides came to their end of file, else -errno of the first
+ * Called when the relay has ended. rc is 0 if both sides reached EOF, else -errno of the first
  * failure. Called from the loop, once; may free the relay.
  */
 typedef void relay_done_fn(struct relay *r, int rc, void *arg);
 
 /*
- * Joins two connected stream sockets (TCP, unix or vsock, also of different kinds). Takes both
- * descriptors and makes them non-blocking. Returns an owned relay, never NULL. `done` never comes
- * from inside this call.
+ * Creates a relay between two connected stream sockets (TCP, unix or vsock, also of different
+ * kinds). Takes ownership of both and makes them non-blocking. Returns an owned relay, never NULL.
+ * Does not call `done` before it returns.
  */
 struct relay *relay_new(struct relay_hub *hub, int a, int b, relay_done_fn *done, void *arg);
 
-/* Closes both sockets, with a reset unless both had ended. done is not called. NULL is fine. */
+/*
+ * Frees the relay and closes both sockets, with a reset unless both had ended. Does not call
+ * `done`. Accepts NULL.
+ */
 void relay_free(struct relay *r);
 
 #endif

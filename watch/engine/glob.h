@@ -13,24 +13,29 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The bounds of one list; WATCH_PATTERNS_MAX_BYTES counts the text of all its patterns. */
+/* The limits of one list; WATCH_PATTERNS_MAX_BYTES counts the text of all its patterns. */
 #define WATCH_PATTERNS_MAX	 64
 #define WATCH_PATTERN_MAX_BYTES	 256
 #define WATCH_PATTERNS_MAX_BYTES 1024
 
 struct watch_patterns {
-	char *text[WATCH_PATTERNS_MAX]; /* owned by whoever made the list */
+	char *text[WATCH_PATTERNS_MAX]; /* owned by the creator of the list */
 	size_t n;
 };
 
-/* The pattern has at most WATCH_PATTERN_MAX_BYTES; a longer one matches nothing. */
+/*
+ * Returns true if the pattern matches the text. A pattern longer than WATCH_PATTERN_MAX_BYTES
+ * matches nothing.
+ */
 bool watch_glob_match(const char *pattern, const char *text);
 
-/* A copy that owns its texts; NULL for an empty list. NULL is fine for both. */
+/*
+ * watch_patterns_copy returns a copy that owns its texts; NULL for an empty list. Both accept NULL.
+ */
 struct watch_patterns *watch_patterns_copy(const struct watch_patterns *from);
 void watch_patterns_free(struct watch_patterns *patterns);
 
-/* Whether one of the patterns matches the path. NULL and an empty list match nothing. */
+/* Returns true if a pattern matches the path. NULL and an empty list match nothing. */
 bool watch_patterns_match(const struct watch_patterns *patterns, const char *path);
 
 #endif

@@ -14,8 +14,8 @@
 #include <sys/types.h>
 
 /*
- * The events that are asked for. IN_EXCL_UNLINK leaves out writes to unlinked files, which have no
- * name any more.
+ * The requested events. IN_EXCL_UNLINK leaves out writes to unlinked files, which have no name any
+ * more.
  */
 #define INOTIFY_MASK                                                                               \
 	(IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO |             \
@@ -40,13 +40,14 @@ struct inotify_record {
 ssize_t inotify_decode(const char *p, size_t n, struct inotify_record *ret);
 
 /*
- * Watches the open directory `dirfd`, whatever its path is by now. Returns the watch descriptor, or
- * -errno. -ENOSPC: max_user_watches is reached, or inotify_fd is -1. On a worker: the directory
- * becomes the thread's working directory, and thread_leave_dir must follow (base/thread.h).
+ * Places a watch on the open directory `dirfd`, independent of its path. Returns the watch
+ * descriptor, or -errno; -ENOSPC: max_user_watches is reached, or inotify_fd is -1. Call it on a
+ * worker: the directory becomes the thread's working directory, and thread_leave_dir must follow
+ * (base/thread.h).
  */
 int inotify_watch_fd(int inotify_fd, int dirfd);
 
-/* Removes a watch; one that the kernel has dropped already is fine. */
+/* Removes a watch. Ignores a watch that the kernel has already removed. */
 void inotify_unwatch(int inotify_fd, int wd);
 
 #endif

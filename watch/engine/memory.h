@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory that all watched trees may take together, and the other bounds of watching:
+ * Accounts for the memory of all watched trees together. The limits of watching are:
  *
- *	nodes		about 150 bytes for each watched directory, and the names in it (about ten
- *			bytes each, and the name), which are needed to emit differences after an
- *			overflow. All trees: WATCH_MEMORY_MAX_BYTES. The names of files may take
- *			WATCH_NAMES_MAX_BYTES of that; a directory whose files find no room does not
- * 			remember its files, and emits "look again" after an overflow. A directory
- * 			that
- *			finds no room is not watched; its parent is read from time to time.
+ *	nodes		about 150 bytes for each watched directory, and ten bytes and the text for
+ *			each name in it; the names are needed to emit differences after an overflow.
+ *			All trees: WATCH_MEMORY_MAX_BYTES. The names of files may use
+ *			WATCH_NAMES_MAX_BYTES of that; if they do not fit, their directory does not
+ *			remember its files, and emits "look again" after an overflow. A directory
+ *			that does not fit is not watched; its parent is read from time to time.
  *
  *	kernel events	read while a worker looks at directories: WATCH_RAW_MAX_BYTES for each
  *			inotify instance. WATCH_INSTANCES_MAX bounds the instances.
@@ -20,7 +19,7 @@
  *	watchers	BUDGET_WATCHERS, some 300 bytes each.
  *
  * The kernel's own limits are fs.inotify.max_user_watches, max_user_instances and
- * max_queued_events (inotify(7)). To reach one of them ends no watch.
+ * max_queued_events (inotify(7)). Reaching one of them does not end a watch.
  *
  * Safe on any thread.
  */
@@ -51,7 +50,9 @@ static inline void watch_memory_init(struct watch_memory *m)
 	m->names_max_bytes = WATCH_NAMES_MAX_BYTES;
 }
 
-/* Takes n bytes, if no more than `limit_bytes` are then in use. Otherwise takes nothing. */
+/*
+ * Takes n bytes and returns true, if the use is then at most limit_bytes. Otherwise returns false.
+ */
 static inline bool watch_memory_take(struct watch_memory *m, size_t n, size_t limit_bytes)
 {
 	size_t used = atomic_load_explicit(&m->used_bytes, memory_order_relaxed);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Opens a directory of a tree, by the path that the tree remembers or through its open parent, and
- * in the same step places its watch and reads which directory it is. On a worker.
+ * in the same step places its watch and reads its identity (stat). Call these functions on a
+ * worker.
  *
- * The directory found need not be the one remembered: something above may have been moved, and the
- * event that says so may still be in the kernel's queue. The caller compares.
+ * The opened directory need not be the one that the tree remembers: an ancestor may have been
+ * moved, and the event of the move may still be in the kernel's queue. The caller compares the two.
  */
 #ifndef WATCH_ENGINE_REACH_H
 #define WATCH_ENGINE_REACH_H
@@ -18,41 +19,43 @@ struct watch_tree;
 
 /* A directory that was opened and watched. */
 struct watch_seen {
-	int fd; /* the caller closes it. -errno: not opened, and the rest is not set */
+	int fd; /* owned by the caller. -errno: not opened; the rest is not set */
 	int wd; /* -errno: not watched; -ENOSPC: there is no watch left, or no instance */
 	struct stat st;
 };
 
-/* Whether the node stands for this directory. */
+/* Returns true if the node stands for this directory. */
 bool watch_node_is(const struct watch_node *node, const struct stat *st);
 
 /*
- * Opens the node's directory by its path, without touching its watch. A descriptor; -ESTALE if the
- * path leads to another directory by now; or -errno.
+ * Opens the node's directory by its path, without changing its watch. Returns a descriptor; -ESTALE
+ * if the path leads to another directory now; or -errno.
  */
 int watch_open_node(struct watch_node *node);
 
 /*
- * Opens the directory `name` of `dirfd` without following a symbolic link; or takes a descriptor
- * that is open, or -errno.
+ * watch_see opens the directory `name` in `dirfd` without following a symbolic link. watch_see_open
+ * takes ownership of an open descriptor; `fd` may also be the -errno of a failed open.
  */
 void watch_see(int inotify_fd, int dirfd, const char *name, struct watch_seen *ret);
 void watch_see_open(int inotify_fd, int fd, struct watch_seen *ret);
 
 /*
- * Opens the directory of the name at `place` of an open parent. With `mounts_below`, -EXDEV for the
- * top of a file system that is not gone into.
+ * Opens the child directory whose name is at `place`. `dirfd` is the open parent. With
+ * mounts_below, the result is -EXDEV for the root of a file system that a watch does not enter.
  */
 void watch_see_child(struct watch_node *parent, int dirfd, uint32_t place, bool mounts_below,
 		     struct watch_seen *ret);
 
 /*
  * Opens the node's directory by its name in its parent; -ESTALE if the parent's path leads to
- * another directory. The parent is watched, so a later change of the name has an event.
+ * another directory. The parent is watched, so a later change of the name causes an event.
  */
 void watch_see_below(struct watch_node *node, bool mounts_below, struct watch_seen *ret);
 
-/* Opens the watched directory itself; -ESTALE if it is not the one that was asked for. */
+/*
+ * Opens the watched directory itself; -ESTALE if it is not the directory that the client requested.
+ */
 void watch_see_top(struct watch_tree *tree, struct watch_seen *ret);
 
 #endif

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A look at directories: places watches, reads names, emits what is different from what is
- * remembered, and goes on into the directories below.
+ * Scans directories: places watches, reads names, emits the differences from the remembered names,
+ * and continues with the directories below.
  *
- * A look at a node finds out which directory the node's name leads to. The names of the directory
- * are read and compared if it is another directory than the node's, if they were never read, or if
- * they are stale; and so are the names of new directories below. A relisting, after an overflow,
+ * A scan of a node first opens the directory that the node's name leads to. It reads and compares
+ * the names if this is another directory than the node's, if the names were never read, or if they
+ * are stale; it also reads the names of new directories below. A relisting, after an overflow,
  * reads everything again.
  *
- * A look is made in steps of a few system calls each. Between two steps nothing else may change
- * the tree but watch_scan_abort and watch_scan_rest. On a worker.
+ * A scan runs in steps of a few system calls each. Between two steps, only watch_scan_abort and
+ * watch_scan_rest may change the tree. Call these functions on a worker.
  */
 #ifndef WATCH_ENGINE_SCAN_H
 #define WATCH_ENGINE_SCAN_H
@@ -23,13 +23,13 @@ struct watch_source;
 struct watch_tree;
 struct watch_scan_frame;
 
-/* Directories held open on the way down. Those further up are opened again on the way back. */
+/* The maximum number of open directories. Directories further up are reopened on the way back. */
 #define WATCH_SCAN_OPEN_MAX 32
 
 struct watch_scan {
-	struct watch_tree *tree; /* NULL: no look is under way */
+	struct watch_tree *tree; /* NULL: no scan is in progress */
 	bool relist;
-	int64_t since_ns; /* a relisting emits what has changed since then */
+	int64_t since_ns; /* a relisting emits changes since this time */
 	bool mounts_below;
 	struct watch_scan_frame *frames; /* from the first node down to the current one */
 	size_t n_frames;
@@ -38,8 +38,9 @@ struct watch_scan {
 };
 
 /*
- * Begins a look at a node, which waits for none. `since_ns`: as in watch/engine/overflow.h. A node
- * that can't be looked at now becomes WATCH_MISSED or WATCH_STALE.
+ * Begins a scan of a node whose attention is WATCH_LOOK_NONE. `since_ns`: see
+ * watch/engine/overflow.h. If the node can't be scanned now, it becomes WATCH_MISSED or
+ * WATCH_STALE.
  */
 void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool relist,
 		      int64_t since_ns);
@@ -47,10 +48,10 @@ void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool
 /* Makes the next step. */
 void watch_scan_step(struct watch_source *source);
 
-/* Ends the look before its time. */
+/* Aborts the scan. */
 void watch_scan_abort(struct watch_source *source);
 
-/* Closes the directories that are open. The next step opens them again. */
+/* Closes the open directories. The next step reopens them. */
 void watch_scan_rest(struct watch_source *source);
 
 #endif

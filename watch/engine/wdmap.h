@@ -2,9 +2,9 @@
 /*
  * A map from a watch descriptor to its nodes.
  *
- * A watch belongs to an inode, not to a path. A directory that is bind-mounted into a tree a second
- * time, or that lies in two trees of one inotify instance, has one descriptor and several nodes.
- * They are chained through watch_node.same_wd.
+ * A watch belongs to an inode, not to a path. If a directory is bind-mounted into a tree a second
+ * time, or lies in two trees of one inotify instance, one descriptor has several nodes, which are
+ * chained through watch_node.same_wd.
  */
 #ifndef WATCH_ENGINE_WDMAP_H
 #define WATCH_ENGINE_WDMAP_H
@@ -28,7 +28,7 @@ struct watch_wdmap {
 
 void watch_wdmap_clear(struct watch_wdmap *map);
 
-/* The chain of nodes of this descriptor, or NULL. */
+/* Returns the chain of nodes of this descriptor, or NULL. */
 struct watch_node *watch_wdmap_find(const struct watch_wdmap *map, int wd);
 
 /* Adds the node to the chain of wd, and sets its wd. */
@@ -36,7 +36,7 @@ void watch_wdmap_add(struct watch_wdmap *map, int wd, struct watch_node *node);
 
 /*
  * Removes the node, which has a descriptor, from its chain, and sets its wd to -1. Returns true if
- * the chain is empty now: the kernel's watch is not needed any more.
+ * the chain is now empty: the kernel's watch is no longer needed.
  */
 bool watch_wdmap_remove(struct watch_wdmap *map, struct watch_node *node);
 
