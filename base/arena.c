@@ -33,7 +33,7 @@ void arena_adopt(struct arena *a, struct arena *from)
 {
 	struct arena_chunk **end;
 
-	/* Behind the chunks of `a`, so that the newest one stays the one with free bytes. */
+	/* Append after the chunks of `a`, so that the newest chunk keeps its free bytes. */
 	for (end = &a->chunks; *end; end = &(*end)->next)
 		continue;
 	*end = from->chunks;
@@ -47,7 +47,7 @@ void arena_adopt(struct arena *a, struct arena *from)
 	from->total_bytes = 0;
 }
 
-/* Adds a chunk with room for n bytes; false where that would break the limit. */
+/* Adds a chunk with room for n bytes. Returns false if it would exceed the limit. */
 static bool arena_grow(struct arena *a, size_t n, bool limited)
 {
 	size_t bytes = a->chunks ? a->chunks->bytes * 2 : ARENA_FIRST_CHUNK;

@@ -39,7 +39,7 @@ static const struct {
 	[BUDGET_CLASS_STDIN] = {"stdin", 64 * MIB, 33 * MIB, 4 * KIB, 0},
 	[BUDGET_CLASS_UPLOADS] = {"uploads", 96 * MIB, 16 * MIB, 64 * KIB, 0},
 	[BUDGET_CLASS_PROCESSES] = {"processes", 64 * MIB, 33 * MIB, 64 * KIB, 0},
-	/* each: a ring of 64 MiB, and the smaller one that it replaces while it is copied. */
+	/* each: a ring of 64 MiB, and the smaller ring while its bytes are copied. */
 	[BUDGET_CLASS_KEPT] = {"kept", 128 * MIB, 97 * MIB, 4 * KIB, 0},
 };
 
@@ -58,7 +58,7 @@ void budget_init(struct budget *b)
 }
 
 /*
- * More was given back than was taken. The count of the daemon's load is wrong, its memory is not.
+ * Reports that more was given back than taken: the account is wrong, but memory is not corrupted.
  */
 static void report_fault(const char *what, size_t given, size_t used)
 {
@@ -104,7 +104,7 @@ void budget_give(struct budget *b, enum budget_kind kind, size_t n)
 
 /* ---- shares ---- */
 
-/* The part of a share of `used` bytes that its class and the total are charged. */
+/* Returns the part of a share of `used` bytes that is charged to its class and the total. */
 static size_t charged(enum budget_class class, size_t used)
 {
 	return used > classes[class].free_bytes ? used - classes[class].free_bytes : 0;

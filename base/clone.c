@@ -23,8 +23,8 @@ static atomic_bool no_clone3;
 
 #if defined(__x86_64__)
 /*
- * The system call, and in the child, whose stack is another and empty, the function. The child
- * never leaves this instruction sequence, so nothing here returns twice.
+ * Makes the system call. The child has another, empty stack, so it calls `run` in this instruction
+ * sequence and never returns from it.
  */
 static long raw_clone3(struct clone_args *args, void (*run)(void *), void *run_arg)
 {
@@ -94,7 +94,7 @@ static pid_t by_clone3(const struct clone_child *child)
 }
 #endif
 
-/* What clone(3) of the C library runs in the child, in by_clone's place for clone3. */
+/* The child's function for clone(3) of the C library. */
 static int clone_main(void *arg)
 {
 	const struct clone_child *child = arg;

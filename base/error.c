@@ -42,7 +42,7 @@ unsigned error_http_status(enum error_code code)
 	return (size_t)code < N_CODES ? codes[code].http_status : 500;
 }
 
-/* Shortens a message that vsnprintf cut, so that no character is left half. */
+/* Removes an incomplete character from the end of a message that vsnprintf has truncated. */
 static void message_trim(struct error *err)
 {
 	size_t n = strlen(err->message);

@@ -40,8 +40,8 @@ void log_hold_files(bool hold)
 }
 
 /*
- * Whether a line can be written without waiting: a pipe or a socket that nobody empties is full at
- * some time, and a file of a frozen file system makes its writer wait.
+ * A pipe or a socket whose reader does not read becomes full, and a write to a frozen file system
+ * blocks.
  */
 bool log_can_write(int fd)
 {
@@ -53,7 +53,7 @@ bool log_can_write(int fd)
 	return poll(&p, 1, 0) == 1;
 }
 
-/* A line is a line: what a client put into a name must not begin another. */
+/* Replaces control characters, so that a name from a client can't begin another line. */
 static void flatten(char *text)
 {
 	for (; *text; text++)
@@ -67,7 +67,7 @@ static void write_stderr(enum log_level level, const char *text)
 	char line[LINE_BYTES + 8];
 	int n;
 
-	/* sd-daemon(3): where stderr is the journal, a line may carry its priority. */
+	/* If stderr is the journal, a line may have a priority (sd-daemon(3)). */
 	if (getenv("JOURNAL_STREAM"))
 		n = snprintf(line, sizeof(line), "<%d>%s\n", (int)level, text);
 	else

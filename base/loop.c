@@ -7,7 +7,7 @@
 #include "base/loop_memory.h"
 #include "base/mem.h"
 
-/* libevent's own texts; without this it writes them to stderr, which can wait. */
+/* Logs libevent's messages. By default it writes them to stderr, which can block. */
 static void on_library_log(int severity, const char *text)
 {
 	if (severity >= EVENT_LOG_WARN)
@@ -97,7 +97,7 @@ void timer_set_ms(struct timer *t, uint64_t delay_ms)
 {
 	struct timeval tv;
 
-	/* A century is as good as for ever, and fits a timeval's arithmetic. */
+	/* At most a century, so that the arithmetic of timeval does not overflow. */
 	if (delay_ms > 3155760000000u)
 		delay_ms = 3155760000000u;
 	tv.tv_sec = (time_t)(delay_ms / 1000);

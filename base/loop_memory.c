@@ -10,15 +10,15 @@
 
 #include "base/mem.h"
 
-/* One for the process, as malloc's memory is: libevent's functions take no argument. */
+/* A single instance for the process, because libevent's allocator functions have no argument. */
 static struct {
 	pthread_mutex_t lock; /* workers fill evbuffers, too */
 	char *begin, *end;    /* of the address space */
-	char *unused;	      /* from here on none was ever handed out */
-	void *given_back;     /* a list, through the first word of each */
+	char *unused;	      /* records from here on were never used */
+	void *given_back;     /* list of freed records, linked by their first word */
 } records = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* A record, or NULL where there is none left. */
+/* Returns a record, or NULL if none is left. */
 static void *take_record(void)
 {
 	void *p;
@@ -77,7 +77,7 @@ static void *loop_realloc(void *p, size_t bytes)
 #define __has_feature(x) 0
 #endif
 
-/* Sanitizers see only the memory of malloc: there are no records for them. */
+/* Sanitizers check only memory of malloc, so builds with sanitizers do not use records. */
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #define SANITIZED true
 #else
@@ -95,7 +95,7 @@ void loop_memory_init(void)
 	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		 -1, 0);
 	if (p == MAP_FAILED)
-		return; /* without the address space it all comes from malloc */
+		return; /* without address space, malloc is used */
 	records.begin = p;
 	records.unused = p;
 	records.end = records.begin + bytes;

@@ -30,8 +30,8 @@ static _Atomic(void *) reserve;
 static _Atomic bool reserve_used;
 
 /*
- * mmap and not malloc: pages come back to the system at once, and the sanitizers' allocators do not
- * end the process when there are none.
+ * By mmap(2), not malloc(3): munmap(2) returns the pages to the system at once, and the allocators
+ * of sanitizers end the process when memory is short.
  */
 static void *reserve_map(void)
 {
@@ -46,7 +46,7 @@ void mem_reserve_init(void)
 	reserve = reserve_map();
 }
 
-/* Gives the reserve to the system. False if there is none left. Several threads may ask at once. */
+/* Frees the reserve. Returns false if none is left. Several threads may call it at once. */
 static bool reserve_release(void)
 {
 	void *p = atomic_exchange(&reserve, NULL);

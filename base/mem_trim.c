@@ -3,7 +3,7 @@
 
 #include <malloc.h>
 
-/* Gives the free pages back once it is quiet, or it has not been for long. */
+/* Trims the heap after a span without frees, or after MEM_TRIM_PATIENCE spans. */
 static void settle(void *arg)
 {
 	struct mem_trim *trim = arg;
@@ -20,8 +20,9 @@ static void settle(void *arg)
 }
 
 /*
- * One arena, for threads allocate little, and big pieces straight from the kernel. What two chunks
- * of output take stays at the top, or each pair of them would have the trim grow and shrink.
+ * Uses one arena, because threads allocate little, and large pieces come directly from the kernel.
+ * The top of the heap keeps room for two chunks of output; otherwise each pair of chunks would grow
+ * the heap and shrink it again.
  */
 void mem_trim_init(struct mem_trim *trim, struct loop *loop)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names that a static program can't resolve, and this one never tries: addresses are numeric, users
- * come from their files. libevent refers to these functions all the same; defined here, they keep
- * glibc's resolver and its loader of shared modules, a tenth of the binary, out of it.
+ * Replaces glibc's resolver. The daemon never resolves names: addresses are numeric, and users come
+ * from their files. libevent refers to these functions nevertheless. Defining them here keeps
+ * glibc's resolver and its loader of shared modules, a tenth of the binary, out of the static
+ * program.
  *
- * POSIX.1-2017, getaddrinfo(3) and getservbyname(3): failure is an answer they may give.
+ * POSIX.1-2017, getaddrinfo(3) and getservbyname(3): the functions may fail.
  */
 #include <netdb.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libevent parses addresses with sscanf in functions that this daemon never calls, and the C
- * library's reads every form of number there is. Defined here under the names that its headers
- * give it (glibc's stdio.h for C99 and for C23), it keeps that out of the static binary: 70 KB.
+ * libevent parses addresses with sscanf(3) in functions that the daemon never calls. The C
+ * library's sscanf supports all number formats. Defining the function here, under the names that
+ * glibc's stdio.h uses for C99 and C23, keeps 70 KB out of the static binary.
  *
- * Nothing of ours may call it, then: whoever does is told at once.
+ * The project's own code must not call it: a call aborts with a message.
  */
 #include "base/mem.h"
 

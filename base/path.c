@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Where the element that ends at `end` begins, or `floor`. */
+/* Returns the beginning of the element that ends at `end`, or `floor`. */
 static size_t element_start(const char *path, size_t end, size_t floor)
 {
 	while (end > floor && path[end - 1] != '/')
@@ -20,7 +20,7 @@ char *path_clean(struct arena *arena, const char *path)
 
 	if (rooted)
 		out[n++] = '/';
-	/* Nothing before `floor` can be taken away by `..`: the root, or a leading `../..`. */
+	/* `..` can't remove anything before `floor`: the root, or a leading `../..`. */
 	floor = n;
 	while (*path) {
 		length = strcspn(path, "/");
@@ -61,7 +61,9 @@ const char *path_base(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
-/* Joins below the home directory and cleans; a home that is not absolute counts from the root. */
+/*
+ * Joins the path to the home directory and cleans it. A home that is not absolute counts from "/".
+ */
 static char *join_home(struct arena *arena, const struct user *user, const char *below)
 {
 	return path_clean(arena, arena_printf(arena, "/%s/%s", user->home, below));

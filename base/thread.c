@@ -59,10 +59,10 @@ void thread_join(struct thread *t)
 	munmap(t->map, t->map_bytes);
 }
 
-/* Of the calling thread: 1 where its working directory is its own, -errno where it can't be. */
+/* For the calling thread: 1 if it has its own working directory; -errno if it can't have one. */
 static _Thread_local int apart;
 
-/* And whether it is another than "/". */
+/* For the calling thread: true if its working directory is not "/". */
 static _Thread_local bool away;
 
 int thread_enter_dir(int dirfd)
@@ -79,7 +79,7 @@ int thread_enter_dir(int dirfd)
 
 void thread_leave_dir(void)
 {
-	/* One that can't go back stays, and goes nowhere else. */
+	/* If the thread can't return, it stays, and later calls of thread_enter_dir fail. */
 	if (away && chdir("/") < 0)
 		apart = -errno;
 	away = false;
@@ -90,7 +90,10 @@ void thread_obey_quotas(void)
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
 
-	/* Of the calling thread alone (capabilities(7)): the C library has no such function. */
+	/*
+	 * This affects only the calling thread (capabilities(7)). The C library has no function for
+	 * it.
+	 */
 	if (syscall(SYS_capget, &header, sets) < 0)
 		return;
 	sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective &= ~CAP_TO_MASK(CAP_SYS_RESOURCE);

@@ -18,8 +18,9 @@
 #include "base/mem.h"
 
 /*
- * Times of files advance with the kernel's tick: a file written twice within one looks the same
- * after both. One whose times are younger than this when it is read is read again next time.
+ * Timestamps of files advance with the kernel's tick, so a file that is written twice within a tick
+ * has the same timestamps after both writes. If the timestamps are more recent than this when the
+ * file is read, it is read again next time.
  */
 #define SETTLED_MS 100
 
@@ -37,10 +38,10 @@ struct table {
 	const char *what; /* "passwd" or "group", for the log */
 	char *path;
 	bool (*parse)(char *line, struct entry *ret);
-	bool read;    /* the text is that of the file `st` tells of */
-	bool settled; /* and can't have changed without st changing */
+	bool read;    /* the text belongs to the version of the file in `st` */
+	bool settled; /* any later change would also change the file's timestamps */
 	struct stat st;
-	uint64_t checked_ms; /* when the file was last looked at */
+	uint64_t checked_ms; /* time of the last stat(2) */
 	char *text;
 	struct entry *entries; /* in the order of the file */
 	size_t n_entries;
@@ -48,7 +49,7 @@ struct table {
 };
 
 struct user_db {
-	pthread_mutex_t lock; /* over everything */
+	pthread_mutex_t lock; /* protects all members */
 	struct table users;
 	struct table groups;
 	bool restricted;
@@ -59,7 +60,7 @@ struct user_db {
 	char *unnamed_home;
 };
 
-/* What every system has, if /etc/passwd does not exist: an image may be nothing but a program. */
+/* The user of a system without /etc/passwd: an image may contain only a program. */
 static const struct entry builtin_root = {
 	.name = "root",
 	.home = "/root",
@@ -67,7 +68,7 @@ static const struct entry builtin_root = {
 	.members = "",
 };
 
-/* Takes the next field off a line: what lies before the colon, or all of it. */
+/* Removes the next field from a line: the part before the colon, or the rest. */
 static char *next_field(char **line)
 {
 	char *field = *line;
@@ -82,7 +83,7 @@ static char *next_field(char **line)
 	return field;
 }
 
-/* Decimal, all of it, and not the (uid_t)-1 that system calls take for "unchanged". */
+/* Parses a whole decimal number, except (uid_t)-1, which system calls interpret as "unchanged". */
 static bool parse_id(const char *text, uint32_t *ret)
 {
 	uint64_t id = 0;
@@ -100,7 +101,7 @@ static bool parse_id(const char *text, uint32_t *ret)
 	return true;
 }
 
-/* Comments, and the `+` and `-` lines of NIS. */
+/* Returns true for comments, and for the `+` and `-` lines of NIS. */
 static bool name_is_special(const char *name)
 {
 	return *name == '\0' || *name == '#' || *name == '+' || *name == '-';
@@ -141,7 +142,7 @@ static bool parse_group(char *line, struct entry *ret)
 	return parse_id(gid, &ret->id);
 }
 
-/* By id; of equal ones the first in the file comes first, as for getpwuid(3). */
+/* Sorts by id, then by position in the file, because getpwuid(3) returns the first entry. */
 static int compare_ids(const void *a, const void *b)
 {
 	const struct entry *x = *(struct entry *const *)a;
@@ -164,7 +165,7 @@ static void table_clear(struct table *t)
 	t->read = false;
 }
 
-/* Cuts the text into lines and the lines into entries. A line that makes no sense is skipped. */
+/* Splits the text into lines and entries. Malformed lines are skipped. */
 static void table_parse(struct table *t)
 {
 	char *line = t->text, *end, *next;
@@ -202,7 +203,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       same_time(a->st_mtim, b->st_mtim) && same_time(a->st_ctim, b->st_ctim);
 }
 
-/* Whether a change from now on would give the file another ctime. */
+/* Returns true if a change from now on would give the file another ctime. */
 static bool time_is_past(struct timespec changed)
 {
 	struct timespec now;
@@ -215,9 +216,9 @@ static bool time_is_past(struct timespec changed)
 }
 
 /*
- * Reads the file again if it has changed. Caller holds the lock. 0, or -errno: what was read
- * earlier stays, and the next call tries again (a shortage of descriptors passes). A file that does
- * not exist is an empty table.
+ * Reads the file again if it has changed. Caller holds the lock. 0 or -errno; after an error the
+ * earlier content stays in effect, and the next call tries again (a shortage of descriptors may
+ * pass). A file that does not exist is an empty table.
  */
 static int table_refresh(struct table *t)
 {
@@ -241,7 +242,7 @@ static int table_refresh(struct table *t)
 	if (r < 0)
 		log_error("%s: the %s file cannot be read: %s", t->path, t->what,
 			  error_errno_text(r));
-	/* A file that is too large stays so until it changes. Any other failure may pass. */
+	/* A file that is too large is not read again until it changes. Any other error may pass. */
 	if (r < 0 && r != -EFBIG)
 		return r;
 	table_clear(t);
@@ -254,7 +255,7 @@ static int table_refresh(struct table *t)
 	return 0;
 }
 
-/* A table that was never read and can't be: the user may exist. */
+/* Sets the error for a table that could never be read: the user may exist. */
 static int table_unreadable(const struct table *t, int r, struct error *err)
 {
 	bool shortage = r == -EMFILE || r == -ENFILE || r == -ENOMEM;
@@ -292,7 +293,7 @@ static const struct entry *table_find_name(const struct table *t, const char *na
 	return NULL;
 }
 
-/* Whether a list of names with commas between them has this one. */
+/* Returns true if a comma-separated list of names has this one. */
 static bool members_have(const char *members, const char *name, size_t n)
 {
 	const char *end;
@@ -306,7 +307,7 @@ static bool members_have(const char *members, const char *name, size_t n)
 	}
 }
 
-/* The primary group, and each group that names the user as a member. */
+/* Sets the user's groups: the primary group, and each group with the user as a member. */
 static void find_groups(const struct table *groups, struct arena *arena, struct user *user)
 {
 	size_t name_bytes = strlen(user->name);
@@ -326,8 +327,8 @@ static void find_groups(const struct table *groups, struct arena *arena, struct 
 }
 
 /*
- * Copies what is known of a user into the arena. Caller holds the lock. 0, or -1 if the groups were
- * never read and can't be: without its groups a process could do less than its user may.
+ * Copies a user into the arena. Caller holds the lock. 0, or -1 if the group file could never be
+ * read: without its groups, a process would have fewer rights than its user.
  */
 static int fill_user(struct user_db *db, const struct entry *entry, struct arena *arena,
 		     struct user *ret, struct error *err)
@@ -373,8 +374,8 @@ void user_db_free(struct user_db *db)
 }
 
 /*
- * The entry of a user, from the newest file or from what stands in for it; NULL: there is none.
- * Caller holds the lock. *ret_errno is 0, or -errno if the file was never read and can't be.
+ * Finds the entry of a user: in the current file, or the entry that replaces a missing one; NULL:
+ * none. Caller holds the lock. *ret_errno is 0, or -errno if the file could never be read.
  */
 static const struct entry *find_entry(struct user_db *db, const char *name, uid_t uid,
 				      int *ret_errno)
@@ -449,7 +450,7 @@ int user_find_uid(struct user_db *db, uid_t uid, struct arena *arena, struct use
 	return find_user(db, NULL, uid, arena, ret, err);
 }
 
-/* The name of a number, from what was read lately or from the newest file. */
+/* Finds the name of a number, in recently read content or in the current file. */
 static const char *find_name(struct user_db *db, struct table *t, uint32_t id, struct arena *arena)
 {
 	const struct entry *entry = NULL;

@@ -32,11 +32,11 @@ struct workers {
 	unsigned patience_us;
 	bool obeys_quotas;
 	unsigned keep;	      /* threads that stay although they are idle */
-	pthread_mutex_t lock; /* over everything down to `stopping` */
+	pthread_mutex_t lock; /* protects all members down to `stopping` */
 	/*
-	 * Idle threads wait for it. A condition variable would not do: pthread_cond_signal may
-	 * block until a thread that was signalled before has run (glibc's
-	 * __condvar_quiesce_and_switch_g1), and the loop would block with it.
+	 * Idle threads wait for it. Not a condition variable: pthread_cond_signal may block until a
+	 * thread that was signalled before has run (glibc's __condvar_quiesce_and_switch_g1), and
+	 * the loop would block with it.
 	 */
 	sem_t wake;
 	pthread_cond_t ended; /* a thread has ended */
@@ -57,7 +57,9 @@ struct workers {
 	struct timer retry;   /* tries again to start a thread that the kernel refused */
 };
 
-/* Sleeps until the pool is signalled. True if nothing came until then. The lock is not held. */
+/*
+ * Sleeps until the pool is signalled; returns true if `until` passed first. The lock is not held.
+ */
 static bool sleep_expires(struct workers *w, bool keep, const struct timespec *until)
 {
 	if (keep)
@@ -108,8 +110,8 @@ static void call_loop(struct workers *w)
 }
 
 /*
- * A woken thread takes the lock first: so threads and the loop are woken after the lock is
- * released.
+ * A woken thread takes the lock first. Therefore threads and the loop are woken only after the lock
+ * was released.
  */
 static void *worker_main(void *arg)
 {
@@ -243,8 +245,8 @@ static void on_retry(void *arg)
 }
 
 /*
- * Whether a thread will soon look at the queue by itself: it was just woken, or its current work
- * began less than patience_us ago. Caller holds the lock.
+ * Returns true if a thread will soon check the queue by itself: it was just woken, or its current
+ * work began less than patience_us ago. Caller holds the lock.
  */
 static bool thread_comes(const struct workers *w, uint64_t now_us)
 {
@@ -253,7 +255,7 @@ static bool thread_comes(const struct workers *w, uint64_t now_us)
 	if (w->woken || w->starting)
 		return true;
 	TAILQ_FOREACH (worker, &w->running, link)
-		/* A sum and no difference: since_us can be later than now_us. */
+		/* Addition, not subtraction, because since_us can be later than now_us. */
 		if (now_us < worker->since_us + w->patience_us)
 			return true;
 	return false;

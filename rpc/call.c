@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Calls: the service's side of them, from the route to the ending.
- */
+/* The service's side of calls, from the route to the ending. */
 #include "rpc/call.h"
 
 #include <event2/buffer.h>
@@ -14,7 +12,9 @@
 #include "rpc/call_work.h"
 #include "rpc/http/router.h"
 
-/* A smaller frame is copied behind what waits already; a larger one is sent where it is. */
+/*
+ * A smaller frame is copied to the end of the waiting bytes; a larger one is sent without copying.
+ */
 #define COPY_MAX_BYTES 4096
 
 void rpc_register(struct router *router, const struct rpc_method *methods, size_t n, void *service)
@@ -138,7 +138,7 @@ static void on_deadline(void *arg)
 	rpc_call_cancel(call, RPC_CANCEL_DEADLINE, &err);
 }
 
-/* The timer is not moved with each message: when it comes too early it is set again. */
+/* The timer is not reset with each message. If it fires too early, it is set again. */
 static void on_keepalive(void *arg)
 {
 	struct rpc_call *call = arg;
@@ -184,7 +184,7 @@ void rpc_call_start_timers(struct rpc_call *call)
 	}
 }
 
-/* From here on whatever the service does with the call does nothing. */
+/* Closes the call: later calls of the service have no effect. */
 static void call_close(struct rpc_call *call)
 {
 	call->ended = true;
@@ -290,7 +290,7 @@ enum rpc_flow rpc_send(struct rpc_call *call, const ProtobufCMessage *message)
 
 /* ---- whole answers ---- */
 
-/* Sends the answer of a call whose bodies are bare. Takes data (malloc'ed). */
+/* Sends the response of a call with bare bodies. Takes ownership of data (malloc). */
 static void send_bare(struct rpc_call *call, char *data, size_t n)
 {
 	call->protocol->head(call);
@@ -305,7 +305,8 @@ static void send_bare(struct rpc_call *call, char *data, size_t n)
 }
 
 /*
- * Sends the answer of a call in one envelope, and its end. Takes data, with room for the envelope.
+ * Sends the response of a call in one envelope, and the ending. Takes ownership of data, which has
+ * room for the envelope.
  */
 static void send_enveloped(struct rpc_call *call, char *data, size_t n)
 {
@@ -339,7 +340,7 @@ void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message)
 	}
 }
 
-/* Sends an answer of one piece that is encoded already, behind its envelope. */
+/* Sends an encoded response in one envelope. */
 static void reply_enveloped(struct rpc_call *call, struct evbuffer *encoded)
 {
 	size_t n = evbuffer_get_length(encoded);
@@ -353,7 +354,7 @@ static void reply_enveloped(struct rpc_call *call, struct evbuffer *encoded)
 	rpc_call_end(call, NULL);
 }
 
-/* Compresses the answer, and sends it. */
+/* Compresses the response, and sends it. */
 static void reply_gzip(struct rpc_call *call, struct evbuffer *encoded)
 {
 	struct evbuffer *plain = evbuffer_new();
@@ -396,7 +397,7 @@ void rpc_fail(struct rpc_call *call, const struct error *err)
 	rpc_call_end(call, err);
 }
 
-/* Tells the client how it ended (err is NULL where it ended well), and the log what went wrong. */
+/* Sends the ending to the client (err NULL: success), and logs an error. */
 static void call_tell_end(struct rpc_call *call, const struct error *err)
 {
 	if (err)

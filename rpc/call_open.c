@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a request becomes a call: the protocol and the codec by its content type, what the two have
- * agreed on, and the refusals in between (compatibility/details 54 to 57, 63, 75).
+ * Opens a call for a request: selects protocol and codec by the content type, agrees on compression
+ * and deadline, and sends the refusals (compatibility/details 54 to 57, 63, 75).
  */
 #include <event2/buffer.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static const struct {
 	const char *type; /* in lower case */
 	const struct rpc_protocol *protocol;
 	enum rpc_codec codec;
-	bool unary; /* of which methods it is */
+	bool unary; /* for unary methods */
 	bool stream;
 } types[] = {
 	{"application/json", &rpc_connect_unary, RPC_CODEC_JSON, true, false},
@@ -78,9 +78,9 @@ int rpc_parse_timeout_ms(const char *text, int64_t *ret, struct error *err)
 }
 
 /*
- * A content type as the table spells it: in lower case, with its one parameter in one form. The
- * answer has it in the same form (compatibility/details 56). NULL if it is malformed, or has other
- * parameters.
+ * Returns a content type in the spelling of the table: in lower case, with its one parameter in one
+ * form. The response has the same form (compatibility/details 56). NULL if it is malformed, or has
+ * other parameters.
  */
 static const char *canonical_type(struct arena *arena, const char *content_type)
 {
@@ -96,7 +96,7 @@ static const char *canonical_type(struct arena *arena, const char *content_type)
 	return NULL;
 }
 
-/* The row of this content type that fits the kind of method, or -1. */
+/* Returns the row of this content type for this kind of method, or -1. */
 static int find_type(struct arena *arena, const char *content_type, bool unary)
 {
 	size_t i;
@@ -105,7 +105,9 @@ static int find_type(struct arena *arena, const char *content_type, bool unary)
 		if (strcmp(types[i].type, content_type) == 0 &&
 		    (unary ? types[i].unary : types[i].stream))
 			return (int)i;
-	/* Most clients write it as the table does; the others are read with more trouble. */
+	/*
+	 * Most clients use the spelling of the table. Others need canonical_type, which is slower.
+	 */
 	if (content_type && content_type[strcspn(content_type, UPPER "; \"")]) {
 		const char *canonical = canonical_type(arena, content_type);
 
@@ -115,7 +117,7 @@ static int find_type(struct arena *arena, const char *content_type, bool unary)
 	return -1;
 }
 
-/* 415 with the types there are for such a method. */
+/* Answers with 415 and the types that this kind of method supports. */
 static void reply_unsupported(struct stream *s, bool unary)
 {
 	struct evbuffer *list = evbuffer_new();
@@ -142,7 +144,7 @@ static struct rpc_call *call_new(struct stream *s, const struct rpc_route *route
 	call->service = route->service;
 	call->protocol = types[type].protocol;
 	call->codec = types[type].codec;
-	call->content_type = types[type].type; /* the request's: a client compares */
+	call->content_type = types[type].type; /* same as the request's: clients compare */
 	call->timeout_ms = -1;
 	if (route->router) {
 		call->workers = router_workers(route->router);
@@ -151,7 +153,7 @@ static struct rpc_call *call_new(struct stream *s, const struct rpc_route *route
 	return call;
 }
 
-/* Agrees on compression and deadline, then reads, or ends what is refused. */
+/* Agrees on compression and deadline. Then reads the request, or refuses it. */
 static void call_begin(struct rpc_call *call)
 {
 	struct error err;

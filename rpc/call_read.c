@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Calls: the client's side of them, from the body's bytes to the service's messages.
- */
+/* The client's side of calls, from the bytes of the body to the service's messages. */
 #include <event2/buffer.h>
 #include <stdlib.h>
 
@@ -14,7 +12,7 @@
 static void call_pump(void *arg);
 static void call_half_closed(struct stream *s);
 
-/* ---- what is gathered ---- */
+/* ---- gathered bytes ---- */
 
 void rpc_call_drop_input(struct rpc_call *call)
 {
@@ -29,7 +27,7 @@ void rpc_call_drop_input(struct rpc_call *call)
 	call->charged_bytes = 0;
 }
 
-/* Nothing is delivered while the service holds the call, or a worker has its message. */
+/* Holds the stream while the service holds the call, or while a worker decodes its message. */
 static void update_hold(struct rpc_call *call)
 {
 	if (call->held || call->decoding)
@@ -38,7 +36,7 @@ static void update_hold(struct rpc_call *call)
 		stream_unhold(call->stream);
 }
 
-/* Takes what came, within the budget. 0, or -1. */
+/* Gathers the bytes that arrived, within the budget. 0 or -1. */
 static int gather(struct rpc_call *call, struct evbuffer *data, struct error *err)
 {
 	size_t n = evbuffer_get_length(data);
@@ -56,7 +54,7 @@ static int gather(struct rpc_call *call, struct evbuffer *data, struct error *er
 	return 0;
 }
 
-/* Drops n bytes from the front of what was gathered. */
+/* Drops the first n gathered bytes. */
 static void consume(struct rpc_call *call, size_t n)
 {
 	evbuffer_drain(call->in, n);
@@ -90,8 +88,8 @@ int rpc_message_too_large(const struct rpc_method *method, struct error *err)
 }
 
 /*
- * Decodes n bytes at p into the arena on the loop. -1 with the error; -2 if they would inflate to
- * so much that a worker should do it.
+ * Decodes n bytes at p into the arena, on the loop. -1 with the error; -2 if they would inflate to
+ * a size for a worker.
  */
 static int decode_here(struct rpc_call *call, const void *p, size_t n, bool compressed,
 		       struct arena *arena, ProtobufCMessage **ret, struct error *err)
@@ -103,7 +101,8 @@ static int decode_here(struct rpc_call *call, const void *p, size_t n, bool comp
 			   arena, ret, err);
 
 	/*
-	 * A message that lives as long as the call. (A streamed one is freed after its callback.)
+	 * Charge a message that lives as long as the call. (A streamed message is freed after its
+	 * callback.)
 	 */
 	if (r == 0 && arena != &call->messages &&
 	    !budget_share_take(share, arena->total_bytes - before))
@@ -112,7 +111,7 @@ static int decode_here(struct rpc_call *call, const void *p, size_t n, bool comp
 	return r;
 }
 
-/* The service learns of the call. */
+/* Calls the service's `open`. */
 static void open_call(struct rpc_call *call, const ProtobufCMessage *request)
 {
 	call->opened = true;
@@ -120,7 +119,7 @@ static void open_call(struct rpc_call *call, const ProtobufCMessage *request)
 	call->method->open(call, request);
 }
 
-/* A worker has decoded the message of a call that has one message. */
+/* Called when a worker has decoded the only message of a call. */
 static void single_decoded(struct rpc_call *call, ProtobufCMessage *message, struct arena *arena,
 			   struct error *err)
 {
@@ -144,7 +143,10 @@ static void single_decoded(struct rpc_call *call, ProtobufCMessage *message, str
 		call_half_closed(call->stream);
 }
 
-/* Lets a worker decode `in` (taken), which is the call's charged_bytes, or the first n of them. */
+/*
+ * Decodes `in` on a worker and takes ownership of it. `in` is the message, for which charged_bytes
+ * were charged.
+ */
 static void decode_there(struct rpc_call *call, struct evbuffer *in, size_t charged_bytes,
 			 bool compressed,
 			 void (*done)(struct rpc_call *call, ProtobufCMessage *message,
@@ -215,15 +217,15 @@ static void bare_body_end(struct stream *s)
 
 /* ---- enveloped bodies ---- */
 
-/* An envelope that is complete at the front of `in`. */
+/* A complete envelope at the beginning of `in`. */
 struct envelope {
 	uint8_t flags;
-	size_t n; /* of its message */
+	size_t n; /* length of its message */
 };
 
 /*
- * Looks at the next envelope. 1: it is complete; 0: more bytes are needed; -1: refused, with the
- * reason. compatibility/details 65.
+ * Examines the next envelope (compatibility/details 65). 1: it is complete; 0: more bytes are
+ * needed; -1: refused, with the error.
  */
 static int next_envelope(struct rpc_call *call, struct envelope *ret, struct error *err)
 {
@@ -261,7 +263,7 @@ static int next_envelope(struct rpc_call *call, struct envelope *ret, struct err
 }
 
 /*
- * Decodes the envelope's message here, or lets a worker do it: then -2, and the envelope is
+ * Decodes the envelope's message here, or on a worker; then returns -2, and the envelope is
  * consumed.
  */
 static int take_message(struct rpc_call *call, const struct envelope *envelope, struct arena *arena,
@@ -289,7 +291,7 @@ static int take_message(struct rpc_call *call, const struct envelope *envelope, 
 	return r;
 }
 
-/* The one message of a call that has one. input_over sees that no other follows. */
+/* Takes the only message of a call. input_over checks that no other follows. */
 static int take_single(struct rpc_call *call, const struct envelope *envelope, struct error *err)
 {
 	ProtobufCMessage *request;
@@ -305,7 +307,7 @@ static int take_single(struct rpc_call *call, const struct envelope *envelope, s
 	return r;
 }
 
-/* A worker has decoded a message of a client's stream. */
+/* Called when a worker has decoded a message of a client stream. */
 static void streamed_decoded(struct rpc_call *call, ProtobufCMessage *message, struct arena *arena,
 			     struct error *err)
 {
@@ -326,7 +328,7 @@ static void streamed_decoded(struct rpc_call *call, ProtobufCMessage *message, s
 		call_half_closed(call->stream);
 }
 
-/* A message of a client's stream. */
+/* Takes a message of a client stream. */
 static int take_streamed(struct rpc_call *call, const struct envelope *envelope, struct error *err)
 {
 	ProtobufCMessage *request;
@@ -338,7 +340,7 @@ static int take_streamed(struct rpc_call *call, const struct envelope *envelope,
 	return r;
 }
 
-/* The client's stream is over. */
+/* Handles the end of the client's stream. */
 static void input_over(struct rpc_call *call)
 {
 	const ProtobufCMessage *request = call->request;
@@ -358,7 +360,7 @@ static void input_over(struct rpc_call *call)
 	open_call(call, request);
 }
 
-/* Delivers what is complete, until the service holds the call, or the end. */
+/* Delivers complete messages, until the service holds the call or the input ends. */
 static void call_pump(void *arg)
 {
 	struct rpc_call *call = arg;
@@ -424,7 +426,10 @@ static void call_writable(struct stream *s)
 		call->method->writable(call);
 }
 
-/* Whoever streams has gone when its side is closed; a unary call is answered. */
+/*
+ * If the client closes its side, a streaming client counts as disconnected; a unary call is
+ * answered.
+ */
 static void call_half_closed(struct stream *s)
 {
 	struct rpc_call *call = stream_data(s);
@@ -432,7 +437,7 @@ static void call_half_closed(struct stream *s)
 
 	if (call->method->kind == RPC_UNARY)
 		return;
-	/* The request has come as a whole: the service learns of it first. */
+	/* The request is complete: call the service's `open` first. */
 	if (call->decoding) {
 		call->half_closed = true;
 		return;

@@ -12,10 +12,10 @@
 #include "rpc/codec/gzip.h"
 
 /*
- * How much a decoded message takes is not known before. Its first decoding is charged, and limited
- * to, its own size and a little, which is enough for long strings. If it needs more (a list of
- * empty strings takes 3 bytes of JSON for each and 24 bytes of memory), it is decoded again with
- * GROWTH times the room.
+ * The memory of a decoded message is not known in advance. The first decoding is charged for, and
+ * limited to, the size of the bytes and FIRST_EXTRA_BYTES, which suffices for long strings. If the
+ * message needs more (each empty string in a list takes 3 bytes of JSON and 24 bytes of memory), it
+ * is decoded again with GROWTH times the room.
  */
 #define FIRST_EXTRA_BYTES (64 * 1024)
 #define GROWTH		  4
@@ -27,7 +27,7 @@ struct decode {
 	struct rpc_call *call; /* a reference */
 	struct evbuffer *in;
 	size_t in_bytes;   /* charged for `in` */
-	size_t room_bytes; /* charged for what comes of it */
+	size_t room_bytes; /* charged for the decoded message */
 	bool compressed;
 	struct arena arena;
 	ProtobufCMessage *message;
@@ -55,9 +55,7 @@ int rpc_decode(const struct rpc_call *call, const void *p, size_t n, bool compre
 	/* An empty envelope is the default message in either codec (compatibility/details 65). */
 	if (n == 0 && call->protocol->enveloped)
 		codec = RPC_CODEC_PROTO;
-	/*
-	 * An empty body that is said to be compressed is an empty message (as connect-go has it).
-	 */
+	/* An empty body that is marked as compressed is an empty message, as in connect-go. */
 	if (compressed && n) {
 		if (max_inflated_bytes > max_bytes)
 			max_inflated_bytes = max_bytes;
@@ -72,7 +70,7 @@ int rpc_decode(const struct rpc_call *call, const void *p, size_t n, bool compre
 	}
 	if (room_bytes > RPC_DECODED_MAX_BYTES)
 		room_bytes = RPC_DECODED_MAX_BYTES;
-	/* (A limit of 0 would be none.) */
+	/* A limit of 0 would mean no limit. */
 	arena->limit_bytes = arena->total_bytes + (room_bytes ? room_bytes : 1);
 	r = codec_decode(codec, call->method->input, p, n, call->method->nul_code, arena, ret, err);
 	arena->limit_bytes = 0;
@@ -110,7 +108,7 @@ static void decode_free(struct decode *d)
 	free(d);
 }
 
-/* Whether the message needs more room than it had, and can have more. Charges it. */
+/* If the message needs more room and the budget has it, charges it and returns true. */
 static bool decode_grow(struct decode *d)
 {
 	struct budget_share *share = stream_share(d->call->stream);
@@ -140,7 +138,7 @@ static void decode_done(struct work *work)
 	}
 	if (d->result == -2)
 		d->result = too_much(&d->err);
-	/* From what it might have taken to what it takes. */
+	/* Replace the charge for the maximum by the charge for the actual memory. */
 	budget_share_give(share, d->room_bytes);
 	if (d->result == 0 && !budget_share_take(share, d->arena.total_bytes))
 		d->result = too_much(&d->err);

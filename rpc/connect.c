@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Connect protocol: connectrpc.com/docs/protocol. Unary calls have bare bodies and HTTP's own
- * status; streams have envelopes and end with one that tells how.
+ * The Connect protocol (connectrpc.com/docs/protocol). Unary calls have bare bodies and HTTP status
+ * codes. Streams have envelopes; the last one contains the result.
  */
 #include <event2/buffer.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "rpc/http/router.h"
 #include "rpc/http/uri.h"
 
-/* What both forms have in common: the version, the deadline. */
+/* Parses the fields that both forms share: version and deadline. */
 static int accept_common(struct rpc_call *call, struct error *err)
 {
 	const char *version = rpc_call_header(call, "connect-protocol-version");
@@ -29,7 +29,7 @@ static int accept_common(struct rpc_call *call, struct error *err)
 
 /* ---- the error in JSON ---- */
 
-/* A value of the error's details: its type, and its bytes in base64 without padding. */
+/* Writes one detail of an error: its type, and its bytes in base64 without padding. */
 static void put_detail(struct json_writer *out, const struct rpc_detail *detail)
 {
 	char *text = mem_alloc(base64_encoded_bytes(detail->value_bytes) + 1);
@@ -97,7 +97,7 @@ static void unary_head(struct rpc_call *call)
 	put_unary_trailers(call);
 }
 
-/* A unary call ends so only when it failed; success is rpc_reply's. */
+/* Called for a unary call only if it failed; rpc_reply ends a successful one. */
 static void unary_end(struct rpc_call *call, const struct error *err)
 {
 	struct json_writer out;
@@ -144,7 +144,7 @@ static void stream_head_fields(struct rpc_call *call)
 		stream_header(call->stream, "Connect-Content-Encoding", "gzip");
 }
 
-/* Whether the same name came before: its values go together. */
+/* Returns true if no earlier field has the same name; all values of a name are written together. */
 static bool is_first_of_name(const struct rpc_call *call, const struct rpc_field *field)
 {
 	const struct rpc_field *earlier;
@@ -174,7 +174,7 @@ static void put_metadata(struct json_writer *out, const struct rpc_call *call)
 	json_put_object_end(out);
 }
 
-/* The envelope that every stream ends with, whatever happened. */
+/* Sends the last envelope of a stream, after success or failure. */
 static void stream_end(struct rpc_call *call, const struct error *err)
 {
 	struct json_writer out;
@@ -218,14 +218,14 @@ const struct rpc_protocol rpc_connect_stream = {
 
 /* ---- GET ---- */
 
-/* What a GET has instead of fields and a body ("Unary-Get-Request"). */
+/* The query parameters of a GET, which replace fields and body ("Unary-Get-Request"). */
 struct get_request {
 	const char *message;
 	size_t message_bytes;
 	bool gzip;
 };
 
-/* A parameter that may be there once; NULL where it is not. */
+/* Returns a parameter that may occur only once; NULL if it is absent. */
 static const char *get_param(struct stream *s, const char *name, size_t *ret_bytes)
 {
 	const char *value;

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-/* The place of `name`, or where it belongs. */
+/* Returns the index of `name`, or the index at which to insert it. */
 static size_t env_position(const struct context *context, const char *name, bool *found)
 {
 	size_t low = 0, high = context->n_env, middle;

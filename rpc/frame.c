@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Frames: messages encoded once, with their envelope, for any number of calls.
- */
+/* Frames: messages that are encoded once, with their envelope, and sent to any number of calls. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +38,10 @@ struct rpc_frame *rpc_frame_new(unsigned encoding, const ProtobufCMessage *messa
 	char *plain;
 
 	frame->refs = 1;
-	/* What can't be encoded (a date beyond the year 9999) is a message of the service's own. */
+	/*
+	 * Only an invalid message of the service itself can't be encoded (a date after the year
+	 * 9999).
+	 */
 	if (codec_encode(codec, message, gzip ? 0 : RPC_ENVELOPE_BYTES, &frame->data, &n, &err) <
 	    0) {
 		log_error("%s: %s", message->descriptor->name, err.message);

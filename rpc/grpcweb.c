@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gRPC-Web over HTTP/1.1: github.com/grpc/grpc, doc/PROTOCOL-WEB.md and PROTOCOL-HTTP2.md. Every
- * kind of call has envelopes; the response ends with one that holds the trailers, or, where it has
- * no message, has them in its head (compatibility/details 76).
+ * gRPC-Web over HTTP/1.1 (github.com/grpc/grpc, doc/PROTOCOL-WEB.md and PROTOCOL-HTTP2.md). All
+ * calls use envelopes. The last envelope of a response contains the trailers. A response without a
+ * message has the trailers in its head (compatibility/details 76).
  */
 #include <event2/buffer.h>
 #include <stdio.h>
@@ -14,7 +14,9 @@
 #include "rpc/codec/base64.h"
 #include "rpc/codec/gzip.h"
 
-/* grpc-timeout: up to eight digits and a unit. Too long to tell is none at all. */
+/*
+ * Parses grpc-timeout: up to eight digits and a unit. A time that overflows counts as no timeout.
+ */
 static int parse_timeout(const char *text, int64_t *ret_ms, struct error *err)
 {
 	static const struct {
@@ -66,7 +68,7 @@ static void web_head(struct rpc_call *call)
 
 /* ---- the status ---- */
 
-/* PROTOCOL-HTTP2.md, "Status-Message": what is not printable ASCII is percent-encoded. */
+/* PROTOCOL-HTTP2.md, "Status-Message": percent-encodes all bytes except printable ASCII. */
 static char *encode_message(struct arena *arena, const char *message)
 {
 	char *out = arena_alloc(arena, strlen(message) * 3 + 1), *at = out;
@@ -83,7 +85,7 @@ static char *encode_message(struct arena *arena, const char *message)
 	return out;
 }
 
-/* A length-delimited field of protobuf's wire format, for the three that are written here. */
+/* Writes a length-delimited field of protobuf's wire format. */
 static void put_bytes(struct evbuffer *out, unsigned field, const void *p, size_t n)
 {
 	unsigned char head[11];
@@ -127,7 +129,7 @@ static char *encode_details(const struct rpc_call *call, struct arena *arena,
 	return text;
 }
 
-/* The trailers, by one function for each field: into the head, or into the last envelope. */
+/* Calls `put` for each trailer, to write it into the head or into the last envelope. */
 static void each_trailer(struct rpc_call *call, const struct error *err,
 			 void (*put)(void *arg, const char *name, const char *value), void *arg)
 {
@@ -160,7 +162,7 @@ static void put_in_body(void *arg, const char *name, const char *value)
 	evbuffer_add_printf(arg, ": %s\r\n", value);
 }
 
-/* The last envelope: the trailers as text. */
+/* Sends the last envelope, with the trailers as text. */
 static void send_trailers(struct rpc_call *call, const struct error *err)
 {
 	struct evbuffer *text = evbuffer_new();

@@ -27,9 +27,9 @@
 #define PORT_FORWARD_MAX_PORTS 512
 
 /*
- * The maximum number of connections. A new connection of a port is accepted only if the port then
- * has no more connections than are still free. So a server that never accepts can hold at most half
- * of them, and other ports always get some.
+ * The maximum number of connections. A port gets another connection only while it has fewer
+ * connections than are still free. So a server that never accepts can hold at most half of them,
+ * and other ports always get some.
  */
 #define PORT_FORWARD_MAX_CONNECTIONS 4096
 

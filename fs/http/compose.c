@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `POST /files/compose`: several files become one. The order of its checks is compatibility/details
- * 52.
+ * `POST /files/compose`: concatenates files into one. compatibility/details 52 has the order of the
+ * checks.
  *
  *	fs_compose_open → compose_body … → compose_body_end (loop) → compose_run (worker)
  *	→ compose_done (loop)
@@ -22,10 +22,10 @@
 #include "rpc/codec/json.h"
 #include "rpc/http/stream.h"
 
-/* A longer body is refused. */
+/* The maximum length of the body. */
 #define COMPOSE_MAX_BYTES (1024u * 1024)
 
-/* Memory for each byte of the body. */
+/* The memory of the decoded body for each of its bytes. */
 #define DECODED_FACTOR 12
 
 struct compose {
@@ -34,7 +34,7 @@ struct compose {
 	struct context *context;
 	struct arena arena;
 	struct error err;
-	struct budget_share share; /* the body, and what it is decoded to */
+	struct budget_share share; /* for the body and its decoded form */
 	struct evbuffer *body;
 	bool too_large;
 
@@ -75,8 +75,8 @@ void fs_compose_open(struct stream *s, void *arg)
 }
 
 /*
- * The body is charged as it comes, with what it is decoded to: an empty string of three bytes, its
- * comma included, becomes a pointer in an array that doubles, and a string in the arena.
+ * Charges the body and its decoded form when the bytes arrive. The worst case is an empty string:
+ * three bytes with its comma become a pointer in an array that doubles, and a string in the arena.
  */
 static void compose_body(struct stream *s, struct evbuffer *data)
 {

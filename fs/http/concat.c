@@ -17,7 +17,7 @@
 #include "fs/entry.h"
 #include "fs/make_dirs.h"
 
-/* The most bytes that one copy_file_range(2) copies. */
+/* The maximum number of bytes for one copy_file_range(2). */
 #define COPY_BYTES (64u * 1024 * 1024)
 
 /* Bytes for each read(2) and write(2) if the kernel can't copy between the two files. */
@@ -50,8 +50,8 @@ static int append_slowly(int from, int to)
 }
 
 /*
- * Appends one file to another. Some file systems say of a file that it has no bytes to copy though
- * it has (those of /proc): what copy_file_range finds empty is read once more.
+ * Appends one file to another. On some file systems (/proc), copy_file_range reports 0 bytes for a
+ * file that is not empty; such a file is read with read(2).
  */
 static int append(int from, int to)
 {
@@ -113,7 +113,7 @@ static int fail_destination(int errnum, const char *what, struct error *err)
 	return error_set_errno(err, ERROR_INTERNAL, errnum, "error %s", what);
 }
 
-/* Removes a source, unless by another spelling it is the destination. */
+/* Removes a source, unless its path is another spelling of the destination. */
 static void remove_source(const char *path, const struct stat *made)
 {
 	struct stat st;

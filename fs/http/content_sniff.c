@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The type of a file by how it begins: https://mimesniff.spec.whatwg.org, as Go's net/http does. */
+/*
+ * Detects the type of a file by its first bytes: https://mimesniff.spec.whatwg.org, as Go's
+ * net/http.
+ */
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -10,7 +13,7 @@
 #define TEXT "text/plain; charset=utf-8"
 #define HTML "text/html; charset=utf-8"
 
-/* Section 3: white space, and the bytes that no text has. */
+/* Section 3: white space, and bytes that do not occur in text. */
 static bool is_blank(unsigned char c)
 {
 	return c == '\t' || c == '\n' || c == '\f' || c == '\r' || c == ' ';
@@ -21,7 +24,7 @@ static bool is_binary(unsigned char c)
 	return c <= 0x08 || c == 0x0b || (c >= 0x0e && c <= 0x1a) || (c >= 0x1c && c <= 0x1f);
 }
 
-/* Tags in any case, with a blank or '>' behind them; white space before them does not count. */
+/* Tags in any case, followed by a blank or '>'. White space before a tag is ignored. */
 static const char *const html_tags[] = {
 	"<!DOCTYPE HTML", "<HTML", "<HEAD",  "<SCRIPT", "<IFRAME", "<H1",   "<DIV", "<FONT",
 	"<TABLE",	  "<A",	   "<STYLE", "<TITLE",	"<B",	   "<BODY", "<BR",  "<P",
@@ -29,8 +32,8 @@ static const char *const html_tags[] = {
 };
 
 /*
- * Signatures: `pattern` at the beginning, and `second` at `second_at` where it is not NULL. In the
- * order in which they are tried.
+ * Signatures, in the order in which they are tried: `pattern` at the beginning, and `second` at the
+ * offset `second_at` unless it is NULL.
  */
 static const struct signature {
 	const char *pattern;

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "fs/entry.h"
 
-/* A longer extension has no type, and a longer type is none. */
+/* The maximum lengths. A longer extension has no type, and a longer type is ignored. */
 #define EXTENSION_MAX_BYTES 32
 #define TYPE_MAX_BYTES	    128
 
@@ -102,7 +102,7 @@ static const char *const system_types[] = {
 	NULL,
 };
 
-/* What was found so far, the oldest replaced first. The lock is over all of it. */
+/* The cache of results; the oldest one is replaced first. The lock protects all members. */
 #define KEPT 64
 static struct {
 	pthread_mutex_t lock;
@@ -124,7 +124,10 @@ void fs_type_set_files(const char *const *globs, const char *const *types)
 	pthread_mutex_unlock(&known.lock);
 }
 
-/* The extension with its dot, or NULL: what is behind the last dot of the last element. */
+/*
+ * Returns the extension with its dot: the part of the last path element from its last dot on. NULL
+ * if there is none.
+ */
 static const char *extension_of(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
@@ -146,7 +149,7 @@ static bool word_is(struct word word, const char *s, bool nocase)
 	       (nocase ? strncasecmp(word.p, s, word.n) : memcmp(word.p, s, word.n)) == 0;
 }
 
-/* Copies a type as it is to be sent; false where it is none. */
+/* Copies a type in the form for the response. Returns false if it is not a type. */
 static bool copy_type(struct word word, char out[TYPE_MAX_BYTES + 1])
 {
 	static const char charset[] = "; charset=utf-8";
@@ -170,7 +173,7 @@ static bool copy_type(struct word word, char out[TYPE_MAX_BYTES + 1])
 	return true;
 }
 
-/* The next word up to one of the separators, which is skipped too. */
+/* Returns the next word, up to one of the separators, and skips the separator. */
 static struct word next_word(const char **p, const char *end, const char *separators)
 {
 	struct word word = {*p, 0};
@@ -183,7 +186,7 @@ static struct word next_word(const char **p, const char *end, const char *separa
 	return word;
 }
 
-/* `weight:type:*.extension[:…]`, the heaviest first: the first counts. */
+/* Matches `weight:type:*.extension[:…]`. The lines are sorted by weight; the first match counts. */
 static bool globs_line(const char *p, const char *end, const char *extension, bool nocase,
 		       char out[TYPE_MAX_BYTES + 1])
 {
@@ -196,7 +199,7 @@ static bool globs_line(const char *p, const char *end, const char *extension, bo
 	return word_is(glob, extension, nocase) && copy_type(type, out);
 }
 
-/* `type extension…`, the extensions without a dot: the last line counts. */
+/* Matches `type extension…`; the extensions have no dot. The last match counts. */
 static bool types_line(const char *p, const char *end, const char *extension, bool nocase,
 		       char out[TYPE_MAX_BYTES + 1])
 {
@@ -217,7 +220,7 @@ static bool types_line(const char *p, const char *end, const char *extension, bo
 typedef bool line_fn(const char *p, const char *end, const char *extension, bool nocase,
 		     char out[TYPE_MAX_BYTES + 1]);
 
-/* Looks through the lines of a file's text; the first or the last that has the extension. */
+/* Searches the lines of a file's text for the first or the last one that has the extension. */
 static bool search_text(const char *text, line_fn *match, bool first, const char *extension,
 			bool nocase, char out[TYPE_MAX_BYTES + 1])
 {
@@ -247,7 +250,7 @@ static bool search_builtin(const char *extension, bool nocase, char out[TYPE_MAX
 	return false;
 }
 
-/* The system's own knowledge comes second with globs2, and first with mime.types. */
+/* Go's built-in types come after globs2, and before mime.types. */
 static void search(const char *extension, char out[TYPE_MAX_BYTES + 1])
 {
 	const char *const *file;
@@ -274,7 +277,7 @@ static void search(const char *extension, char out[TYPE_MAX_BYTES + 1])
 		free(types[i]);
 }
 
-/* The place of an extension that was looked up before, or NULL. The lock is held. */
+/* Returns the cache slot of an extension, or NULL. Caller holds the lock. */
 static struct kept_type *find_kept(const char *extension)
 {
 	unsigned i;

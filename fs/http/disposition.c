@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* The separators of RFC 2045: what no token has, besides blanks and control characters. */
+/* The separators of RFC 2045, which a token can't contain. */
 static bool is_special(char c)
 {
 	return c && strchr("()<>@,;:\\\"/[]?=", c);

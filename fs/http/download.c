@@ -35,8 +35,8 @@ static void close_done(struct work *work)
 void download_free(struct download *d)
 {
 	/*
-	 * To close a file of a FUSE mount is to wait for its server; to close a large one that has
-	 * no name any more is to free it, which takes its time.
+	 * A worker closes the file, because close(2) can take long: on a FUSE mount it waits for
+	 * the server, and for a large unlinked file it frees the blocks.
 	 */
 	if (d->fd >= 0) {
 		d->work.run = close_run;
@@ -63,7 +63,7 @@ static uint64_t range_last(const struct fs_range *range)
 	return range->start + range->length - 1;
 }
 
-/* The head of one part of multipart/byteranges (RFC 9110 section 14.6). */
+/* Returns the head of one part of multipart/byteranges (RFC 9110 section 14.6). */
 static char *part_head(struct download *d, size_t i)
 {
 	const struct fs_range *range = &d->ranges[i];
@@ -80,7 +80,7 @@ static char *parts_end(struct download *d)
 	return arena_printf(&d->arena, "\r\n--%s--\r\n", d->boundary);
 }
 
-/* The length of the body with all parts. */
+/* Returns the length of the body with all parts. */
 static uint64_t parts_length(struct download *d)
 {
 	uint64_t length = strlen(parts_end(d));
@@ -91,7 +91,7 @@ static uint64_t parts_length(struct download *d)
 	return length;
 }
 
-/* Sends the next range, or ends the answer. Called again when it was sent. */
+/* Sends the next range, or ends the response. Called again when the range was sent. */
 static void send_next_range(struct stream *s)
 {
 	struct download *d = stream_data(s);
@@ -164,7 +164,7 @@ static void release_bytes(const void *p, size_t n, void *arg)
 	free(arg);
 }
 
-/* The whole body is there: it leaves together with the head. */
+/* Sends a body that is in memory, together with the head. */
 static void send_bytes(struct download *d, unsigned status)
 {
 	char *bytes = d->bytes;
@@ -178,7 +178,7 @@ static void send_bytes(struct download *d, unsigned status)
 	download_free(d);
 }
 
-/* Head, then body, of an answer with one. */
+/* Sends the head and the body of a response that has a body. */
 static void send_body(struct download *d)
 {
 	struct stream *s = d->stream;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies of downloads that a worker makes: gzip, files without a size, files from far away. */
+/* Download bodies that a worker produces: gzip, files without a size, files on network mounts. */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <stdlib.h>
@@ -19,11 +19,11 @@ struct made_body {
 	struct download *download;
 	struct gzip_out *gzip; /* NULL: plain */
 	char *buffer;
-	uint64_t left; /* of the range; UINT64_MAX where there is no size */
+	uint64_t left; /* remaining bytes of the range; UINT64_MAX: unknown size */
 	off_t offset;
 };
 
-/* Reads on. The count, 0 at the end, or -errno. */
+/* Reads the next bytes. Returns their number, 0 at the end, or -errno. */
 static ssize_t read_next(struct made_body *m, char *p, size_t n)
 {
 	const struct download *d = m->download;
@@ -72,7 +72,7 @@ static int fill_gzip(struct made_body *m, struct evbuffer *out)
 		got = read_next(m, m->buffer, READ_BYTES);
 		if (got < 0)
 			return (int)got;
-		/* The file became shorter: a gzip stream that ends well would hide that. */
+		/* The file became shorter. A complete gzip stream would hide that. */
 		if (got == 0 && m->left && !m->download->sizeless)
 			return -EIO;
 		gzip_out_write(m->gzip, m->buffer, (size_t)got, got == 0, out);
@@ -88,7 +88,7 @@ static int made_fill(struct fs_source *source, struct evbuffer *out)
 	struct download *d = m->download;
 
 	if (d->n_bytes) {
-		/* The beginning of a sizeless file, read when it was looked at. */
+		/* The beginning of a file without a size was read by the plan. */
 		if (m->gzip)
 			gzip_out_write(m->gzip, d->bytes, d->n_bytes, false, out);
 		else

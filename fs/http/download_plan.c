@@ -16,12 +16,12 @@
 #include "fs/netmount.h"
 #include "rpc/codec/gzip.h"
 
-/* A FIFO or a device must not hold the worker up. */
+/* Opening a FIFO or a device must not block the worker. */
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
 /* ---- the file ---- */
 
-/* Looks before it opens: to open a device can do something. */
+/* Calls stat(2) before open(2), because opening a device can have side effects. */
 static int find_file(struct download *d)
 {
 	const char *shown = fs_text(d->path, &d->arena);
@@ -52,7 +52,7 @@ static int find_file(struct download *d)
 	return 0;
 }
 
-/* Whether a file that says its size is 0 has contents all the same: FUSE has such files. */
+/* Returns true if a file whose st_size is 0 has contents. FUSE has such files. */
 static bool has_bytes(int fd)
 {
 	char byte;
@@ -90,7 +90,9 @@ static int open_file(struct download *d)
 	return 0;
 }
 
-/* Reads up to n bytes from an offset, or from where the file stands (-1). The count, or -errno. */
+/*
+ * Reads up to n bytes from an offset; -1: from the file position. Returns their number, or -errno.
+ */
 static ssize_t read_some(int fd, char *p, size_t n, off_t offset)
 {
 	size_t have = 0;
@@ -103,7 +105,7 @@ static ssize_t read_some(int fd, char *p, size_t n, off_t offset)
 			got = pread(fd, p + have, n - have, offset + (off_t)have);
 		if (got < 0 && errno == EINTR)
 			continue;
-		/* A trace pipe that has nothing more to say. */
+		/* A trace pipe of tracefs without further data. */
 		if (got < 0 && errno == EAGAIN)
 			break;
 		if (got < 0)
@@ -124,9 +126,9 @@ static int fail_read(struct download *d, int errnum)
 }
 
 /*
- * The type of the file, by its extension, else by its beginning, of which `bytes` has some already.
- * (Reading has a use beside that: it updates the access time, which can wait for the file system's
- * journal, here and not when the loop sends the file.)
+ * Finds the type of the file by its extension, or else by its first bytes; `bytes` contains some of
+ * them already. (The read has a second use: it updates the access time, which can block on the
+ * journal of the file system. It blocks this worker instead of the loop that sends the file later.)
  */
 static int find_type(struct download *d)
 {
@@ -150,7 +152,7 @@ static int find_type(struct download *d)
 	return 0;
 }
 
-/* Reads a file without a size: all of it, or as much as a piece. */
+/* Reads the beginning of a file without a size, at most one piece. */
 static int read_sizeless(struct download *d)
 {
 	ssize_t n;
@@ -166,7 +168,7 @@ static int read_sizeless(struct download *d)
 	return find_type(d);
 }
 
-/* Whether gzip makes a large file smaller: three samples of it tell. */
+/* Returns true if gzip makes a large file smaller, judged by three samples. */
 static bool sample_file(const struct download *d)
 {
 	char *sample = mem_alloc(GZIP_SAMPLE_BYTES);
@@ -184,7 +186,8 @@ static bool sample_file(const struct download *d)
 }
 
 /*
- * Reads the one range there is, which is small. A file that was cut meanwhile is as long as it is.
+ * Reads the only range, which is small. If the file was truncated in the meantime, its current
+ * length counts.
  */
 static int read_range(struct download *d)
 {
@@ -202,7 +205,7 @@ static int read_range(struct download *d)
 	return 0;
 }
 
-/* Compresses the small file in `bytes`, where that makes it smaller or nothing else will do. */
+/* Compresses the small file in `bytes`, if that makes it smaller or the client refuses identity. */
 static void compress_bytes(struct download *d)
 {
 	char *packed;
@@ -219,7 +222,7 @@ static void compress_bytes(struct download *d)
 	d->gzip = true;
 }
 
-/* All of the file, in the coding that the client likes best. */
+/* Plans the whole file, in the coding that the client prefers. */
 static int plan_whole(struct download *d)
 {
 	bool gzip = d->coding == HEADER_CODING_GZIP && !d->wants_identity;
@@ -249,7 +252,7 @@ static int plan_ranges(struct download *d)
 	d->answer = d->far ? DOWNLOAD_MADE : DOWNLOAD_FILE;
 	if (d->n_ranges == 1 && d->ranges[0].length <= DOWNLOAD_SMALL_BYTES && read_range(d) < 0)
 		return -1;
-	/* What was read may not be the file's beginning, by which the type is told. */
+	/* The type is detected by the first bytes of the file, and `bytes` may contain others. */
 	if (d->answer == DOWNLOAD_BYTES && d->ranges[0].start) {
 		char *bytes = d->bytes;
 		size_t n = d->n_bytes;
@@ -298,7 +301,10 @@ static int plan_file(struct download *d)
 	case FS_RANGES_SOME:
 		break;
 	}
-	/* A worker makes one piece of a file; for several of a far one it sends all. */
+	/*
+	 * The worker sends only one range of a network file; for several ranges, send the whole
+	 * file.
+	 */
 	if (d->far && d->n_ranges > 1)
 		return plan_whole(d);
 	d->ranges = arena_memdup(&d->arena, ranges, d->n_ranges * sizeof(*ranges));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `GET /files?path=DIR&format=tar`: a directory as a tar archive. With `gzip=1` the archive is a
- * compressed one; otherwise the answer is, where the client accepts that.
+ * `GET /files?path=DIR&format=tar`: sends a directory as a tar archive. With `gzip=1` the archive
+ * itself is compressed; otherwise the response is, if the client accepts gzip.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ static void tar_run(struct work *work)
 				shown);
 }
 
-/* The archive's name: the directory's, with an extension. */
+/* Returns the name of the archive: the directory's name with an extension. */
 static char *archive_name(struct download *d)
 {
 	const char *name = fs_path_name(d->path, &d->arena);

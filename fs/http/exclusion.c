@@ -51,7 +51,7 @@ pthread_mutex_t *fs_condition_lock(int fd)
 	struct statfs fs;
 	unsigned n = 0;
 
-	/* Not st_dev: overlayfs gives a file another one once it is copied up. */
+	/* Not st_dev, because overlayfs changes it when a file is copied up. */
 	if (fstatfs(fd, &fs) == 0)
 		n = (unsigned)fs.f_type * 31 + (unsigned)fs.f_fsid.__val[0] * 7 +
 		    (unsigned)fs.f_fsid.__val[1];

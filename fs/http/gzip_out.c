@@ -13,11 +13,12 @@
 #define GZIP_WRAPPER 16
 
 /*
- * Above three zlib looks for better matches behind each one found: half the speed for a tenth less.
+ * From level 4 on, zlib uses lazy matching (deflate.c): half the speed for an output smaller by a
+ * tenth.
  */
 #define LEVEL 3
 
-/* The number of bytes for which one sample decides the level. */
+/* The number of bytes after which a new sample decides the level. */
 #define BLOCK_BYTES (256 * 1024)
 
 #define OUT_BYTES (32 * 1024)
@@ -69,7 +70,7 @@ bool gzip_worthwhile(const void *p, size_t n)
 	return r == Z_STREAM_END && z.total_out <= n - n / 16;
 }
 
-/* Runs zlib until it has taken all of the input and has nothing more to say. */
+/* Runs zlib until it has consumed the input and has no more output. */
 static void run(struct gzip_out *g, int flush, struct evbuffer *out)
 {
 	struct evbuffer_iovec iov;
@@ -88,7 +89,7 @@ static void run(struct gzip_out *g, int flush, struct evbuffer *out)
 	} while (g->z.avail_out == 0 || (flush == Z_FINISH && r != Z_STREAM_END));
 }
 
-/* Chooses how the next block is treated, by a sample of it. */
+/* Chooses the level for the next block by a sample of it. */
 static void choose_level(struct gzip_out *g, const void *p, size_t n, struct evbuffer *out)
 {
 	int level = gzip_worthwhile(p, n) ? LEVEL : Z_NO_COMPRESSION;
@@ -98,7 +99,7 @@ static void choose_level(struct gzip_out *g, const void *p, size_t n, struct evb
 	if (level == g->level)
 		return;
 	g->level = level;
-	/* What was taken so far is written in the old way first. */
+	/* Write the pending input with the old level first. */
 	g->z.avail_in = 0;
 	do {
 		if (evbuffer_reserve_space(out, OUT_BYTES, &iov, 1) != 1)
@@ -117,7 +118,7 @@ void gzip_out_write(struct gzip_out *g, const void *data, size_t n, bool last, s
 	size_t bytes;
 
 	while (n) {
-		/* Too short a rest says little. */
+		/* A sample below 4 KiB says little. */
 		if (g->left == 0) {
 			if (n >= 4096)
 				choose_level(g, p, n, out);

@@ -40,7 +40,7 @@ static void skip(const char **p, size_t *n, size_t bytes)
 	*n -= bytes;
 }
 
-/* Takes what goes on where the delimiter was left. */
+/* Continues the match of the delimiter with the next bytes. */
 static void match_delimiter(struct multipart *m, const char **p, size_t *n)
 {
 	while (*n && m->matched < m->delimiter_bytes && **p == m->delimiter[m->matched]) {
@@ -49,7 +49,7 @@ static void match_delimiter(struct multipart *m, const char **p, size_t *n)
 	}
 }
 
-/* At the beginning of a line before the first part: it may be a boundary. */
+/* Handles the beginning of a line before the first part, which may be a boundary. */
 static void read_preamble(struct multipart *m, const char **p, size_t *n)
 {
 	match_delimiter(m, p, n);
@@ -71,8 +71,8 @@ static void skip_preamble_line(struct multipart *m, const char **p, size_t *n)
 }
 
 /*
- * Where one byte behind a boundary leads. There may be blanks and must be the end of the line (as
- * it was behind the first boundary), or "--".
+ * Returns the state after the byte c that follows a boundary. Blanks may follow, and then the end
+ * of the line (in the form that followed the first boundary), or "--".
  */
 static enum multipart_state after_boundary(const struct multipart *m, char c)
 {
@@ -103,7 +103,7 @@ static enum multipart_event read_line(struct multipart *m, const char **p, size_
 	if (next == MULTIPART_FAILED) {
 		if (m->parts)
 			return fail(m, "malformed line behind a boundary");
-		/* Before the first part it is a line like any other. */
+		/* Before the first part, it is an ordinary line of the preamble. */
 		m->state = MULTIPART_PREAMBLE_REST;
 		return MULTIPART_MORE;
 	}
@@ -118,7 +118,7 @@ static enum multipart_event read_line(struct multipart *m, const char **p, size_
 	return MULTIPART_MORE;
 }
 
-/* Whether a line is `name: …`, the name a token of RFC 9110 section 5.6.2. */
+/* Returns true if a line is `name: …` and the name is a token (RFC 9110 section 5.6.2). */
 static bool is_field(const char *line)
 {
 	size_t n = strcspn(line, ":");
@@ -128,7 +128,7 @@ static bool is_field(const char *line)
 			    "abcdefghijklmnopqrstuvwxyz") == n;
 }
 
-/* The last line of the head so far is complete. True where it is the empty one. */
+/* Ends the last line of the head. Returns true if it is the empty line. */
 static bool end_head_line(struct multipart *m)
 {
 	char *line = m->head + m->line;
@@ -142,7 +142,7 @@ static bool end_head_line(struct multipart *m)
 	}
 	blanks = strspn(line, " \t");
 	if (blanks && m->line) {
-		/* A folded line: its blanks and the line end before it make one space. */
+		/* A folded line: one space replaces its blanks and the line end before it. */
 		line[-1] = ' ';
 		memmove(line, line + blanks, n - blanks);
 		n -= blanks;
@@ -153,7 +153,7 @@ static bool end_head_line(struct multipart *m)
 	return false;
 }
 
-/* Gathers the head of a part, up to its empty line. */
+/* Collects the head of a part, up to its empty line. */
 static enum multipart_event read_head(struct multipart *m, const char **p, size_t *n)
 {
 	const char *newline = memchr(*p, '\n', *n);
@@ -183,12 +183,15 @@ static enum multipart_event read_head(struct multipart *m, const char **p, size_
 			return fail(m, "malformed line in the head of a part");
 	}
 	m->state = MULTIPART_BODY;
-	/* The head's last newline is the one of a boundary that follows at once. */
+	/*
+	 * The last newline of the head also counts as the beginning of a delimiter that follows at
+	 * once.
+	 */
 	m->matched = m->held_from = NEWLINE_BYTES;
 	return MULTIPART_PART;
 }
 
-/* Tells the n bytes as data, where there are any. */
+/* Returns the n bytes as MULTIPART_DATA, or MULTIPART_MORE if n is 0. */
 static enum multipart_event give(struct multipart *m, const char *data, size_t n)
 {
 	m->data = data;
@@ -196,7 +199,7 @@ static enum multipart_event give(struct multipart *m, const char *data, size_t n
 	return n ? MULTIPART_DATA : MULTIPART_MORE;
 }
 
-/* What was taken for a delimiter is none. */
+/* Returns the matched bytes as data, because they are not a delimiter. */
 static enum multipart_event give_back(struct multipart *m)
 {
 	size_t from = m->held_from, to = m->matched;
@@ -205,7 +208,7 @@ static enum multipart_event give_back(struct multipart *m)
 	return give(m, m->delimiter + from, to - from);
 }
 
-/* Data up to what may be a delimiter. */
+/* Returns the data before the next possible delimiter. */
 static enum multipart_event search_delimiter(struct multipart *m, const char **p, size_t *n)
 {
 	const char *needle = m->delimiter + m->newline, *data = *p, *found, *tail;
@@ -213,7 +216,7 @@ static enum multipart_event search_delimiter(struct multipart *m, const char **p
 
 	found = memmem(data, bytes, needle, needle_bytes);
 	if (!found) {
-		/* Its beginning may be at the end of the piece. */
+		/* The end of the piece may contain the beginning of a delimiter. */
 		tail_bytes = bytes < needle_bytes ? bytes : needle_bytes - 1;
 		tail = data + bytes - tail_bytes;
 		found = memrchr(tail, needle[0], tail_bytes);
@@ -231,7 +234,7 @@ static enum multipart_event search_delimiter(struct multipart *m, const char **p
 }
 
 /*
- * The body of a part. "\r\n--boundary" ends it only where a blank, a line end or "--" follows:
+ * Reads the body of a part. "\r\n--boundary" ends it only if a blank, a line end or "--" follows:
  * "--boundary-of-mine" is data.
  */
 static enum multipart_event read_body(struct multipart *m, const char **p, size_t *n)

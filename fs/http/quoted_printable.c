@@ -45,7 +45,7 @@ static ssize_t decode_text(const char *p, size_t n, char *out)
 	return (ssize_t)written;
 }
 
-/* One line with its end, or the text's last without one. */
+/* Decodes a line with its end, or the last line, which has no end. */
 static ssize_t decode_line(const char *line, size_t n, char *out)
 {
 	size_t text = n;
@@ -53,11 +53,11 @@ static ssize_t decode_line(const char *line, size_t n, char *out)
 	ssize_t written;
 	bool crlf;
 
-	/* Blanks at the end of a line were added on the way. */
+	/* Blanks at the end of a line were added in transport (RFC 2045 section 6.7, rule 3). */
 	while (text && is_blank(line[text - 1]))
 		text--;
 	if (text && line[text - 1] == '=') {
-		/* A soft line break: it and the line's end are not there. */
+		/* A soft line break: '=' and the line end are dropped. */
 		end = line + text + strspn(line + text, " \t");
 		if (end < line + n && *end != '\n' && !(end[0] == '\r' && end[1] == '\n'))
 			return -EBADMSG;
@@ -79,7 +79,7 @@ ssize_t qp_next(struct qp *qp, const char **p, size_t *n, char out[QP_LINE_MAX_B
 	size_t bytes = newline ? (size_t)(newline + 1 - *p) : *n;
 	ssize_t written;
 
-	/* The line is followed by a NUL, so that looking behind its end is defined. */
+	/* A NUL follows the line, so that reading one byte after its end is defined. */
 	if (qp->n + bytes >= sizeof(qp->line))
 		return -EBADMSG;
 	memcpy(qp->line + qp->n, *p, bytes);

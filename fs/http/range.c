@@ -25,7 +25,7 @@ static struct text trim(struct text t)
 	return t;
 }
 
-/* A decimal number up to INT64_MAX; a plus sign is taken too, since the reference takes it. */
+/* Parses a decimal number up to INT64_MAX. Accepts a plus sign if `sign`, as the reference does. */
 static bool parse_number(struct text t, bool sign, uint64_t *ret)
 {
 	uint64_t value = 0;
@@ -45,7 +45,7 @@ static bool parse_number(struct text t, bool sign, uint64_t *ret)
 	return true;
 }
 
-/* One `first-last`, `first-` or `-suffix`. */
+/* Parses `first-last`, `first-` or `-suffix`. */
 static enum fs_ranges parse_one(struct text spec, uint64_t size, struct fs_range *ret)
 {
 	const char *dash = memchr(spec.p, '-', spec.n);
@@ -59,7 +59,7 @@ static enum fs_ranges parse_one(struct text spec, uint64_t size, struct fs_range
 	if (!first.n) {
 		if (!parse_number(last, true, &number))
 			return FS_RANGES_INVALID;
-		/* Of an empty file, too: no Content-Range can tell of no bytes. */
+		/* Also for an empty file, because a Content-Range can't describe zero bytes. */
 		if (number == 0 || size == 0)
 			return FS_RANGES_UNSATISFIABLE;
 		if (number > size)
@@ -69,9 +69,7 @@ static enum fs_ranges parse_one(struct text spec, uint64_t size, struct fs_range
 	}
 	if (!parse_number(first, true, &ret->start))
 		return FS_RANGES_INVALID;
-	/*
-	 * What stands behind the dash is not even looked at where the range begins behind the end.
-	 */
+	/* If the range begins after the end of the file, the text after the dash is not checked. */
 	if (ret->start >= size)
 		return FS_RANGES_UNSATISFIABLE;
 	if (!last.n) {

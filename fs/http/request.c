@@ -50,7 +50,7 @@ void fs_reply_text(struct stream *s, unsigned status, const char *text)
 	stream_reply(s, status, "text/plain; charset=utf-8", line, strlen(line));
 }
 
-/* Looks up a parameter that may come once. False: answered with 400. */
+/* Looks up a parameter that may occur only once. Returns false after answering with 400. */
 static bool get_parameter(struct fs_request *r, const char *name, const char **ret,
 			  size_t *ret_bytes)
 {
@@ -83,7 +83,10 @@ static bool parse_seconds(const char *text, int64_t *ret)
 	return errno == 0 && *end == '\0' && end[-1] >= '0' && end[-1] <= '9';
 }
 
-/* Reads what is there beyond the reference: format and gzip. False: answered with 400. */
+/*
+ * Parses the parameters that the reference does not have: format and gzip. Returns false after
+ * answering with 400.
+ */
 static bool get_format(struct fs_request *r)
 {
 	const char *format, *gzip;

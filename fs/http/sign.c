@@ -4,7 +4,7 @@
 #include <sha2.h>
 #include <string.h>
 
-/* Unpadded standard base64 (RFC 4648 section 4) of a SHA-256. Returns the end. */
+/* Writes a SHA-256 as unpadded standard base64 (RFC 4648 section 4). Returns the end. */
 static char *put_base64(char *out, const uint8_t digest[SHA256_DIGEST_LENGTH])
 {
 	static const char alphabet[] =
@@ -47,7 +47,7 @@ void fs_sign_make(const struct fs_sign *sign, char out[FS_SIGNATURE_BYTES])
 	}
 	SHA256Final(digest, &sha);
 	*put_base64(stpcpy(out, "v1_"), digest) = '\0';
-	/* The state holds parts of the token. */
+	/* The hash state contains parts of the token. */
 	explicit_bzero(&sha, sizeof(sha));
 }
 

@@ -20,7 +20,7 @@ static void source_free(struct fs_source *src)
 	src->release(src);
 }
 
-/* Sends the piece that is there, and has the next one made. */
+/* Sends the finished piece, and submits the work for the next one. */
 static void source_update(struct fs_source *src)
 {
 	struct stream *s = src->stream;

@@ -31,22 +31,22 @@
 struct tar_source {
 	struct fs_source source; /* first */
 	struct context *context;
-	int top; /* until the walk has it */
+	int top; /* the directory; -1 once the walk owns it */
 	bool walking;
 	struct fs_walk walk;
-	dev_t dev; /* of the top */
+	dev_t dev; /* device of the directory */
 	struct fs_owners owners;
 	struct arena arena;	   /* for one entry */
-	int fd;			   /* the file in work, or -1 */
-	uint64_t size, left;	   /* of it */
+	int fd;			   /* the current file, or -1 */
+	uint64_t size, left;	   /* size of the file, and its remaining bytes */
 	struct gzip_out *gzip;	   /* NULL: plain */
-	struct evbuffer *raw;	   /* what is to be compressed */
-	struct budget_share share; /* names of a large directory */
+	struct evbuffer *raw;	   /* bytes to compress */
+	struct budget_share share; /* for the names of a large directory */
 };
 
 /* ---- entries ---- */
 
-/* Reads a link. NULL where it can't be read. */
+/* Reads the target of a link. NULL if it can't be read. */
 static const char *read_link(struct tar_source *t, const char *name)
 {
 	char target[PATH_MAX];
@@ -56,9 +56,9 @@ static const char *read_link(struct tar_source *t, const char *name)
 }
 
 /*
- * Opens a file, which must still be one. 1; 0: the file is gone or nobody can read it, and the
- * archive leaves it out; -errno: the daemon can't open it now (EMFILE, ENOMEM), and the archive
- * breaks off, for an archive that ends in order must not lack a file.
+ * Opens a regular file. Returns 1 on success. Returns 0 if the file is gone or unreadable, and the
+ * archive leaves it out. Returns -errno if the daemon can't open it now (EMFILE, ENOMEM), and the
+ * archive is aborted, because a complete archive must not lack a file.
  */
 static int open_file(struct tar_source *t, const char *name, struct stat *st)
 {
@@ -77,7 +77,7 @@ static int open_file(struct tar_source *t, const char *name, struct stat *st)
 	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EINTR ? r : 0;
 }
 
-/* Whether a directory is another file system's, of the kernel's own kind. */
+/* Returns true if a directory is the root of one of the kernel's own file systems. */
 static bool is_kernels(struct tar_source *t, const struct stat *st)
 {
 	FD_AUTO int fd = -1;
@@ -90,7 +90,8 @@ static bool is_kernels(struct tar_source *t, const struct stat *st)
 }
 
 /*
- * Finds type and what belongs to it. 1; 0: the entry is left out; -errno: the archive breaks off.
+ * Fills in the type of the entry and the fields of this type. 1; 0: the entry is left out; -errno:
+ * the archive is aborted.
  */
 static int describe(struct tar_source *t, struct stat *st, struct tar_entry *e)
 {
@@ -127,8 +128,8 @@ static int describe(struct tar_source *t, struct stat *st, struct tar_entry *e)
 }
 
 /*
- * Adds an entry that can't be read: a mount whose server died, as the empty directory that its
- * mount point is. A file would be one without its contents, so it is left out.
+ * Adds an entry that can't be read: a mount whose server has died becomes an empty directory. If it
+ * is a file, it is left out, because an entry without its contents would be wrong.
  */
 static void add_dead(struct tar_source *t, int errnum, struct evbuffer *out)
 {
@@ -142,7 +143,7 @@ static void add_dead(struct tar_source *t, int errnum, struct evbuffer *out)
 	tar_write_header(&e, out);
 }
 
-/* Adds the current entry's header, and goes into it. 0 or -errno. */
+/* Adds the header of the current entry, and enters a directory. 0 or -errno. */
 static int add_entry(struct tar_source *t, struct evbuffer *out)
 {
 	struct tar_entry e = {.name = t->walk.relative, .link = ""};
@@ -178,7 +179,7 @@ static int add_entry(struct tar_source *t, struct evbuffer *out)
 	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP || fs_errno_is_dead_mount(r) ? 0 : r;
 }
 
-/* Adds a piece of the file in work, and what fills its last block. 0 or -errno. */
+/* Adds a piece of the current file, and the padding of its last block. 0 or -errno. */
 static int add_contents(struct tar_source *t, struct evbuffer *out)
 {
 	size_t want = t->left < READ_BYTES ? (size_t)t->left : READ_BYTES;
@@ -204,7 +205,9 @@ static int add_contents(struct tar_source *t, struct evbuffer *out)
 
 /* ---- pieces ---- */
 
-/* Adds something to the archive. 1: more to come or a pause (*pause); 0: the end; or -errno. */
+/*
+ * Adds the next bytes to the archive. 1: more follows, or a pause (*pause); 0: the end; or -errno.
+ */
 static int add_some(struct tar_source *t, struct evbuffer *out, bool *pause)
 {
 	int r;
@@ -261,14 +264,14 @@ static int tar_fill(struct fs_source *source, struct evbuffer *out)
 		r = add_some(t, to, &pause);
 		if (r < 0)
 			return r;
-		/* Much at a time compresses better. */
+		/* Large pieces compress better. */
 		if (t->gzip && (r == 0 || evbuffer_get_length(to) >= READ_BYTES))
 			compress_raw(t, r == 0, out);
 	} while (r && !pause && evbuffer_get_length(out) < FS_SOURCE_PIECE_BYTES);
 	return r;
 }
 
-/* The names of a large directory are charged. */
+/* Charges the names of a large directory. */
 static bool tar_admit(struct fs_source *source)
 {
 	struct tar_source *t = (struct tar_source *)source;
@@ -278,7 +281,7 @@ static bool tar_admit(struct fs_source *source)
 
 /* ---- the end ---- */
 
-/* To close what lies on a network mount is to wait for its server. */
+/* A worker closes the descriptors: close(2) on a network mount waits for the server. */
 static void close_run(struct work *work)
 {
 	struct tar_source *t = container_of(work, struct tar_source, source.work);

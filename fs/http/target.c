@@ -21,13 +21,16 @@
 #include "fs/make_dirs.h"
 #include "fs/text.h"
 
-/* Opening a FIFO or a device must not block the worker (fifo(7)), nor make a terminal ours. */
+/*
+ * Opening a FIFO or a device must not block the worker (fifo(7)), and opening a terminal must not
+ * make it the daemon's controlling terminal.
+ */
 #define OPEN_FLAGS (O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
-/* Attempts at a file that others create and remove meanwhile. */
+/* Maximum attempts to open a file that other processes create and remove concurrently. */
 #define OPEN_TRIES 16
 
-/* An error about the path: the text, then the path. Returns -1. */
+/* Sets an error with the text and the path. Returns -1. */
 static int fail_path(const struct fs_target *t, struct error *err, enum error_code code,
 		     const char *text)
 {
@@ -38,7 +41,7 @@ static int fail_path(const struct fs_target *t, struct error *err, enum error_co
 	return -1;
 }
 
-/* The same for a system call that failed. */
+/* Sets an error for a failed system call. Returns -1. */
 static int fail_errno(const struct fs_target *t, struct error *err, int errnum, const char *text)
 {
 	struct arena arena = {0};
@@ -98,7 +101,7 @@ static int check_conditions(const struct fs_target *t, const struct stat *st, st
 	return 0;
 }
 
-/* Whether the range can be written to a file of this size. */
+/* Checks that the range can be written to a file of this size. 0, or -1 with `err`. */
 static int check_range(struct fs_target *t, int64_t size, struct error *err)
 {
 	const struct fs_content_range *range = &t->options->range;
@@ -151,7 +154,10 @@ static int fail_open(struct fs_target *t, int errnum, struct error *err)
 	return fail_errno(t, err, errnum, "error opening file");
 }
 
-/* Opens a new file beside the old one. `give`: it belongs to the user, whoever owns the old one. */
+/*
+ * Opens a new file in the directory of the old one. `give`: the user owns it, independent of the
+ * old owner.
+ */
 static int open_beside(struct fs_target *t, bool give, struct error *err)
 {
 	const struct fs_atomic_options o = {t->options->uid, t->options->gid, give};
@@ -164,12 +170,12 @@ static int open_beside(struct fs_target *t, bool give, struct error *err)
 	if (r < 0)
 		return fail_open(t, r, err);
 	set_state(t, FS_TARGET_BESIDE);
-	/* The new file has none of the old one's metadata. */
+	/* The metadata of the old file is not copied. */
 	t->is_new = true;
 	return check_old(t, &exists, err);
 }
 
-/* Puts the new file in the old one's place, if the conditions still hold. */
+/* Replaces the old file by the new one, if the conditions still hold. */
 static int commit(struct fs_target *t, struct error *err)
 {
 	pthread_mutex_t *lock = has_conditions(t) ? fs_condition_lock(t->fd) : NULL;
@@ -179,7 +185,7 @@ static int commit(struct fs_target *t, struct error *err)
 	if (lock)
 		pthread_mutex_lock(lock);
 	failed = check_old(t, &exists, err);
-	/* The lock keeps out other uploads; the kernel, by EEXIST, every other process. */
+	/* The lock excludes other uploads; EEXIST of the kernel excludes other processes. */
 	if (failed == 0)
 		r = fs_atomic_commit(t->atomic, t->fd, lock && !exists, t->options->sync);
 	if (lock)
@@ -211,13 +217,13 @@ static int prepare(struct fs_target *t, const struct stat *st, struct error *err
 					       : 0;
 	if (lseek(t->fd, (off_t)o->range.first, SEEK_SET) < 0)
 		return fail_errno(t, err, errno, "error opening file");
-	/* The ETag changes before the lock is released, as ftruncate changes it. */
+	/* The ETag must change before the lock is released, as it does after ftruncate(2). */
 	if (has_conditions(t))
 		futimens(t->fd, now);
 	return 0;
 }
 
-/* Takes a file that exists. */
+/* Opens an existing file. */
 static int open_old(struct fs_target *t, struct error *err)
 {
 	pthread_mutex_t *lock;
@@ -243,7 +249,7 @@ static int open_old(struct fs_target *t, struct error *err)
 	return r;
 }
 
-/* Finds the place for a new file, and makes its directories. 0 or -1. */
+/* Finds the place for a new file, and creates its directories. 0 or -1. */
 static int find_place(struct fs_target *t, struct error *err)
 {
 	int r = fs_place_find(t->path, &t->place);
@@ -257,12 +263,13 @@ static int find_place(struct fs_target *t, struct error *err)
 	return r < 0 ? fail_open(t, r, err) : 0;
 }
 
-/* create_new: the file exists by now. */
+/* Result of create_new: the file exists now. */
 #define EXISTS 1
 
 /*
- * Creates a file that did not exist a moment ago. 0, EXISTS, or -1. O_EXCL makes it ours: without
- * it the file could be another one by now, which would be given away.
+ * Creates a file that did not exist before. 0, EXISTS, or -1. O_EXCL guarantees that this call
+ * created the file. Otherwise it might be another process's file, whose ownership would be given to
+ * the user.
  */
 static int create_new(struct fs_target *t, struct error *err)
 {
@@ -284,11 +291,14 @@ static int create_new(struct fs_target *t, struct error *err)
 	t->is_new = true;
 	if (fstat(t->fd, &st) < 0)
 		return fail_errno(t, err, errno, "error getting file info");
-	/* Also if the owner is right already: a watch reports an upload as CREATE, CHMOD, WRITE. */
+	/*
+	 * Called even if the owner is already right: a watch reports an upload as CREATE, CHMOD,
+	 * WRITE.
+	 */
 	r = fs_give(t->fd, o->uid, o->gid);
 	if (r < 0)
 		return fail_errno(t, err, r, "error changing file ownership");
-	/* Another upload found the new file before it was registered here, and writes to it. */
+	/* Another upload opened the new file before it was registered, and writes to it. */
 	if (!o->has_range && !fs_writer_begin(&t->writer, &st)) {
 		fd_close(&t->fd);
 		fs_place_clear(&t->place);
@@ -298,9 +308,10 @@ static int create_new(struct fs_target *t, struct error *err)
 }
 
 /*
- * Opens the file in place: an old one without O_CREAT, because with it even root may not open
- * another user's file in a sticky directory (fs.protected_regular, proc_sys_fs(5)). A FIFO is not
- * opened: its reader would see the end of the file when it is closed.
+ * Opens the file in place. An existing file is opened without O_CREAT, because with O_CREAT even
+ * root may not open another user's file in a sticky directory (fs.protected_regular,
+ * proc_sys_fs(5)). A FIFO is not opened, because its reader would see EOF when the daemon closes
+ * it.
  */
 static int open_in_place(struct fs_target *t, struct error *err)
 {
@@ -350,7 +361,7 @@ static int fail_write(struct error *err, int errnum)
 	return error_set_errno(err, ERROR_INTERNAL, errnum, "error writing file");
 }
 
-/* No more than the range that was announced may be written. */
+/* Checks that the n bytes do not exceed the announced range. */
 static int admit(struct fs_target *t, size_t n, struct error *err)
 {
 	const struct fs_content_range *range = &t->options->range;
@@ -402,7 +413,7 @@ static int write_metadata(struct fs_target *t, struct error *err)
 	const struct fs_target_options *o = t->options;
 	int r;
 
-	/* A later part of a file changes the metadata only if it brings some. */
+	/* A later part of a file changes the metadata only if the request has metadata. */
 	if (o->has_range && o->range.first && !o->metadata.n)
 		return 0;
 	r = fs_metadata_write(t->fd, &o->metadata, t->is_new);
@@ -420,7 +431,7 @@ static int write_metadata(struct fs_target *t, struct error *err)
 	return 0;
 }
 
-/* Makes the file durable, and the name of a new one. */
+/* Syncs the file, and the directory of a new file. */
 static int sync_file(const struct fs_target *t, struct error *err)
 {
 	if (fsync(t->fd) < 0 && errno != EINVAL && errno != EROFS)
@@ -449,7 +460,7 @@ int fs_target_finish(struct fs_target *t, struct error *err)
 	return 0;
 }
 
-/* Removes a file that the upload created, unless the name is another file's by now. */
+/* Removes a file that the upload created, unless the name belongs to another file now. */
 static void remove_created(struct fs_target *t)
 {
 	struct stat now;
@@ -464,8 +475,8 @@ void fs_target_close(struct fs_target *t)
 	if (!t->options)
 		return;
 	/*
-	 * A part, which has no writer registered, stays: its client asks how far it came, and goes
-	 * on from there.
+	 * A part (no writer is registered for it) stays: the client asks how much was written, and
+	 * continues from there.
 	 */
 	if (t->state == FS_TARGET_CREATED && t->writer.registered)
 		remove_created(t);

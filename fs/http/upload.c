@@ -23,7 +23,7 @@
 
 #define INFLATED_BYTES (64 * 1024)
 
-/* What a gzip text begins with (RFC 1952 section 2.3), and how long its head is at least. */
+/* The first bytes of a gzip file (RFC 1952 section 2.3), and the minimum length of its header. */
 #define GZIP_HEAD	"\x1f\x8b\x08"
 #define GZIP_HEAD_BYTES 10
 
@@ -61,7 +61,7 @@ int upload_add_dir(struct upload *u, const char *path)
 	return add_file(u, path, true);
 }
 
-/* The JSON of one file; its keys are in the order that clients know. */
+/* Writes the JSON of one file, with the keys in the reference's order. */
 static void put_file(struct json_writer *out, const struct upload_file *file, struct arena *arena)
 {
 	size_t i;
@@ -112,7 +112,7 @@ static void upload_free(struct upload *u)
 
 /* ---- on a worker ---- */
 
-/* Inflates n bytes and hands on what comes out. */
+/* Inflates n bytes and passes the result on. */
 static int take_gzip(struct upload *u, const char *p, size_t n)
 {
 	ssize_t got;
@@ -128,7 +128,7 @@ static int take_gzip(struct upload *u, const char *p, size_t n)
 	return 0;
 }
 
-/* The body's beginning must be gzip's, before anything is touched. */
+/* Checks that the body begins as gzip, before any file is changed. */
 static int check_gzip_head(struct upload *u, struct evbuffer *piece)
 {
 	char head[GZIP_HEAD_BYTES];
@@ -158,13 +158,13 @@ static int take_piece(struct upload *u, struct evbuffer *piece)
 	return r;
 }
 
-/* One piece, and the end behind the last. */
+/* Takes one piece; after the last one, ends the upload. */
 static int take(struct upload *u, struct evbuffer *piece, bool last)
 {
 	bool waiting = !evbuffer_get_length(piece) && !last;
 
 	if (!u->begun) {
-		/* A client that waits for 100 has sent no gzip yet. */
+		/* A client that waits for "100 Continue" has not sent gzip yet. */
 		if (u->gunzip && waiting)
 			return 0;
 		if (u->gunzip && check_gzip_head(u, piece) < 0)
@@ -182,7 +182,7 @@ static int take(struct upload *u, struct evbuffer *piece, bool last)
 	return u->kind->end(u);
 }
 
-/* What belongs to the kind is given up here, for closing a file can block. */
+/* The kind's state is freed here, on the worker, because closing a file can block. */
 static int upload_take(struct fs_sink *sink, struct evbuffer *piece, bool last)
 {
 	struct upload *u = (struct upload *)sink;
@@ -214,8 +214,8 @@ static void upload_done(struct fs_sink *sink)
 }
 
 /*
- * The client went away midway. What was written stays, but for atomic targets; undoing one of
- * these is a system call on the guest's file system, so it is a worker's.
+ * The client disconnected during the upload. Written files stay; an atomic target is undone, on a
+ * worker, because that needs system calls on the guest's file system.
  */
 static void abandon_run(struct work *work)
 {
@@ -236,7 +236,7 @@ static void upload_gone(struct fs_sink *sink)
 	work_submit(sink->workers, &sink->work);
 }
 
-/* An archive, which goes with little else. */
+/* Selects a tar archive, and refuses options that do not apply to it. */
 static bool choose_tar(struct upload *u, struct stream *s, const char *type)
 {
 	static const char *const others[] = {"content-range", "if-match", "if-none-match",
@@ -264,7 +264,7 @@ static bool choose_tar(struct upload *u, struct stream *s, const char *type)
 	return u->err.code == ERROR_OK;
 }
 
-/* Decides by query and Content-Type what the body is. False: u->err says why. */
+/* Decides by query and Content-Type what the body is. Returns false with u->err. */
 static bool choose_kind(struct upload *u, struct stream *s, bool tar)
 {
 	const char *type = stream_header_in(s, "content-type"), *wrong;
@@ -302,7 +302,9 @@ static bool header_is_set(struct stream *s, const char *name)
 	return value && (strcmp(value, "1") == 0 || strcmp(value, "true") == 0);
 }
 
-/* What the request asks for beyond the reference. False: it contradicts itself. */
+/*
+ * Parses the options that the reference does not have. Returns false if they contradict each other.
+ */
 static bool parse_options(struct upload *u, struct stream *s)
 {
 	struct fs_target_options *o = &u->options;
@@ -333,7 +335,10 @@ static bool parse_options(struct upload *u, struct stream *s)
 	return u->err.code == ERROR_OK;
 }
 
-/* The coding of the body; `packed`: it is a compressed archive. False: unknown. */
+/*
+ * Determines the coding of the body; `packed`: the body is a compressed archive. Returns false if
+ * the coding is unknown.
+ */
 static bool choose_coding(struct upload *u, struct stream *s, bool packed)
 {
 	const char *value = stream_header_in(s, "content-encoding");
@@ -357,7 +362,7 @@ static bool choose_coding(struct upload *u, struct stream *s, bool packed)
 	}
 }
 
-/* Ends a request before its body. */
+/* Refuses a request before its body is read. */
 static void upload_refuse(struct upload *u, struct stream *s)
 {
 	if (u->err.code)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An upload as multipart/form-data: each part named "file" is written to the path of the query, or
- * else to the one its file name says; other parts are skipped (compatibility/details 42 to 45).
+ * An upload as multipart/form-data. Each part named "file" is written to the path of the query, or
+ * to the path in its file name; other parts are skipped (compatibility/details 42 to 45).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static int form_begin(struct upload *u)
 	return 0;
 }
 
-/* A second file at one path is refused; the first stays written. */
+/* Refuses a second file with the same path. The first file stays. */
 static int check_twice(struct upload *u, const char *path)
 {
 	size_t i;
@@ -61,7 +61,7 @@ static int check_twice(struct upload *u, const char *path)
 	return 0;
 }
 
-/* A part begins: if it is a file, opens what it is written to. */
+/* Begins a part. If it is a file, opens the target. */
 static int begin_part(struct upload *u, struct form *form)
 {
 	const char *disposition, *encoding, *name;
@@ -102,7 +102,7 @@ static int begin_part(struct upload *u, struct form *form)
 	return r;
 }
 
-/* Decodes and writes. */
+/* Decodes quoted-printable, and writes the result. */
 static int write_encoded(struct upload *u, struct qp *qp, const char *p, size_t n)
 {
 	char *out = mem_alloc(QP_LINE_MAX_BYTES);
@@ -132,7 +132,7 @@ static int write_part(struct upload *u, struct form *form)
 	return fs_target_write(&u->target, form->parser.data, form->parser.data_bytes, &u->err);
 }
 
-/* The last line of an encoded part, which no newline ends. */
+/* Decodes and writes the last line of a part, which has no newline. */
 static int finish_encoded(struct upload *u, struct form *form)
 {
 	char *out = mem_alloc(QP_LINE_MAX_BYTES);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An upload whose body is the file. */
+/* An upload whose body is the contents of the file. */
 #include "fs/http/upload.h"
 
 static int raw_begin(struct upload *u)

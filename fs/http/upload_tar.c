@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An upload that is a tar archive, unpacked into the directory of the query, which is made where it
- * is missing.
+ * An upload of a tar archive, which is unpacked into the directory of the query. The directory is
+ * created if it does not exist.
  */
 #include <errno.h>
 #include <fcntl.h>

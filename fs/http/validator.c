@@ -20,7 +20,7 @@ static uint64_t nanoseconds(const struct timespec *ts)
 
 void fs_validator_init(struct fs_validator *v, const struct stat *st, const struct timespec *now)
 {
-	/* A time in the future is no older: the clock was set back. */
+	/* A time in the future counts as recent: the clock was set back. */
 	bool weak = age_ms(&st->st_mtim, now) < FS_ETAG_WEAK_MS ||
 		    age_ms(&st->st_ctim, now) < FS_ETAG_WEAK_MS;
 	/* cppcheck-suppress ctuuninitvar ; it is here that it is set */
@@ -41,7 +41,7 @@ static const char *skip_blanks(const char *p)
 	return p;
 }
 
-/* An entity tag at p: its length with quotes and W/, 0 where there is none. */
+/* Returns the length of the entity tag at p, with quotes and W/; 0 if there is none. */
 static size_t etag_length(const char *p)
 {
 	const char *start = p;
@@ -75,7 +75,10 @@ static bool etag_equal(const char *a, size_t n, const char *b, bool strong)
 	return strlen(b) == n && memcmp(a, b, n) == 0;
 }
 
-/* Whether a list of tags has this one. "*" has any; what is no tag ends the list. */
+/*
+ * Returns true if a list of tags contains this one. "*" contains all; a malformed tag ends the
+ * list.
+ */
 static bool list_has(const char *list, const char *etag, bool strong)
 {
 	size_t n;
@@ -97,7 +100,7 @@ static bool list_has(const char *list, const char *etag, bool strong)
 	}
 }
 
-/* A field that is there and not empty. */
+/* Returns true if the field is present and not empty. */
 static bool given(const char *value)
 {
 	return value && *value;

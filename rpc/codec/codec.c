@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "rpc/codec/codec_message.h"
 
-/* JSON of a list is gathered up to here; and what its memory is at first. */
+/* The size at which the JSON of a list is flushed, and its initial memory. */
 #define LIST_FLUSH_BYTES (16 * 1024)
 #define LIST_JSON_BYTES	 1024
 
@@ -108,8 +108,8 @@ static int list_add_proto(struct codec_list *list, const ProtobufCMessage *eleme
 }
 
 /*
- * Hands on the text but for its last `kept` bytes: the writer looks at one to tell whether a comma
- * follows.
+ * Moves the text to `out`, except for its last `kept` bytes: the writer needs the last byte to
+ * decide if a comma follows.
  */
 static void list_flush(struct codec_list *list, size_t kept)
 {

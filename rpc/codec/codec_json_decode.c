@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * proto3 JSON to messages: https://protobuf.dev/programming-guides/json/.
+ * Decodes proto3 JSON to messages: https://protobuf.dev/programming-guides/json/.
  *
- * A function that fails has filled the decoder's error, unless it was the text that failed: then
- * the lexer knows, and json_decode asks it.
+ * A function that fails has set the decoder's error; or the text is malformed, and then json_decode
+ * gets the error from the lexer.
  */
 #include <errno.h>
 #include <math.h>
@@ -22,13 +22,13 @@
 /* Fields of one message type; ours have a dozen. */
 #define MAX_FIELDS 256
 
-/* The value is none: null, or an enum's name that is not known. */
+/* There is no value: null, or an unknown name of an enum. */
 #define ABSENT 1
 
 static int decode_message(struct decoder *d, struct json_lexer *in, ProtobufCMessage *message,
 			  const ProtobufCFieldDescriptor *field);
 
-/* Decodes a text that is not long and has no NUL, and puts one behind it: its length, or -1. */
+/* Decodes a short text without NUL and adds a NUL. Returns its length, or -1. */
 static int short_text(const struct json_text *text, char out[SHORT_BYTES])
 {
 	size_t n;
@@ -42,7 +42,7 @@ static int short_text(const struct json_text *text, char out[SHORT_BYTES])
 
 /* ---- scalars ---- */
 
-/* The digits of a number, which may be written as a string: their length, or -1. */
+/* Gets the text of a number, which may be a string. Returns its length, or -1. */
 static int number_text(const struct json_lexer *in, char buffer[SHORT_BYTES], const char **ret)
 {
 	int n;
@@ -196,8 +196,8 @@ static int decode_text(struct decoder *d, const struct json_text *text,
 }
 
 /*
- * Base64 that is broken into lines, as base64(1) and Ruby write it: the reference ignores CR and
- * LF. Only text with escapes can have them. Decodes into out, which has room for all of the text.
+ * Decodes base64 that is split into lines, as base64(1) and Ruby write it: the reference ignores CR
+ * and LF, which only a text with escapes can contain. `out` has room for the whole text.
  */
 static ssize_t decode_lines(const struct json_text *text, char *out)
 {
@@ -220,7 +220,9 @@ static int decode_bytes(struct decoder *d, const struct json_text *text,
 	place->data = NULL;
 	if (n == 0)
 		return 0;
-	/* Without backslashes straight from the text, else by way of its decoded form. */
+	/*
+	 * Decode directly from the text if it has no backslashes, otherwise from its decoded form.
+	 */
 	place->data = decoder_alloc(d, text->escaped ? n : base64_decoded_max_bytes(n));
 	if (!place->data)
 		return -1;
@@ -239,7 +241,7 @@ static int decode_bytes(struct decoder *d, const struct json_text *text,
 
 /* ---- values and fields ---- */
 
-/* A value that is no scalar, into its place. */
+/* Decodes a value that is not a scalar to its place. */
 static int decode_place(struct decoder *d, struct json_lexer *in,
 			const ProtobufCFieldDescriptor *field, void *place)
 {
@@ -261,7 +263,7 @@ static int decode_place(struct decoder *d, struct json_lexer *in,
 	return decode_bytes(d, &in->text, field, place);
 }
 
-/* The current value becomes the field's, or its next element. 0, ABSENT, or -1. */
+/* Stores the current value as the field's value, or as its next element. 0, ABSENT, or -1. */
 static int decode_value(struct decoder *d, struct json_lexer *in, ProtobufCMessage *message,
 			const ProtobufCFieldDescriptor *field)
 {
@@ -344,7 +346,10 @@ static int decode_map(struct decoder *d, struct json_lexer *in, ProtobufCMessage
 	return in->token == JSON_ERROR ? -1 : 0;
 }
 
-/* Whether the n bytes at p, none a NUL, name the field in the proto's spelling or in JSON's. */
+/*
+ * Returns true if the n bytes at p, none of them a NUL, are the field's name in the proto or in
+ * JSON.
+ */
 static bool name_matches(const char *field, const char *p, size_t n)
 {
 	size_t i = 0;
@@ -356,7 +361,7 @@ static bool name_matches(const char *field, const char *p, size_t n)
 	return i == n && *field == '\0';
 }
 
-/* The field that the lexer is at, or NULL: it is not known. */
+/* Returns the field at which the lexer is, or NULL if it is unknown. */
 static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *type,
 						  const struct json_text *name)
 {
@@ -443,7 +448,7 @@ static int decode_time(struct decoder *d, struct json_lexer *in, ProtobufCMessag
 	return 0;
 }
 
-/* Finds "@type" in the object that the lexer is at, wherever it stands. */
+/* Finds "@type", at any position, in the object at which the lexer is. */
 static int any_find_type(struct decoder *d, struct json_lexer in, struct json_text *ret)
 {
 	ret->p = NULL;
@@ -456,7 +461,7 @@ static int any_find_type(struct decoder *d, struct json_lexer in, struct json_te
 			return error_set(d->err, ERROR_INVALID_ARGUMENT, "Any: bad @type");
 		*ret = in.text;
 	}
-	/* What is wrong with the text will be found again. */
+	/* A syntax error will be found again by the second pass. */
 	return 0;
 }
 
@@ -519,7 +524,10 @@ static int decode_any(struct decoder *d, struct json_lexer *in, ProtobufCMessage
 	return 0;
 }
 
-/* The current value as a message of any form; `field` is what it is for, or NULL. */
+/*
+ * Decodes the current value as a message of any form. `field` is the field that it belongs to, or
+ * NULL.
+ */
 static int decode_message(struct decoder *d, struct json_lexer *in, ProtobufCMessage *message,
 			  const ProtobufCFieldDescriptor *field)
 {

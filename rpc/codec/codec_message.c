@@ -151,7 +151,7 @@ uint32_t *field_case(ProtobufCMessage *message, const ProtobufCFieldDescriptor *
 	return member(message, field->quantifier_offset);
 }
 
-/* Notes that the field, which is about to have its first element, is a map. */
+/* Records that the field, which will get its first element, is a map. */
 static int note_map(struct decoder *d, ProtobufCMessage *message,
 		    const ProtobufCFieldDescriptor *field)
 {
@@ -213,7 +213,7 @@ void field_set_scalar(const ProtobufCFieldDescriptor *field, void *place, uint64
 		memcpy(place, &low, 4);
 }
 
-/* An entry on its way through the sort, which must not change the order of equal ones. */
+/* An entry during the sort, which must not change the order of equal ones. */
 struct map_item {
 	ProtobufCMessage *entry;
 	size_t index;
@@ -226,7 +226,7 @@ static int key_compare(const struct map_item *a, const struct map_item *b)
 
 	if (key->type == PROTOBUF_C_TYPE_STRING)
 		return strcmp(*(char *const *)x, *(char *const *)y);
-	/* Any order will do for numbers, if it is one. */
+	/* For numbers any total order suffices. */
 	return memcmp(x, y, field_value_bytes(key));
 }
 
@@ -238,7 +238,7 @@ static int item_compare(const void *x, const void *y)
 	return order ? order : a->index < b->index ? -1 : 1;
 }
 
-/* False: there was a key that came twice. */
+/* Returns false if a key occurred twice. */
 static bool map_sort(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
 {
 	ProtobufCMessage ***array = member(message, field->offset);
@@ -247,7 +247,10 @@ static bool map_sort(ProtobufCMessage *message, const ProtobufCFieldDescriptor *
 
 	if (n < 2)
 		return true;
-	/* Not of the arena, for it is no part of the message; but its limit bounds the count. */
+	/*
+	 * Not in the arena, because it is not a part of the message. The arena's limit bounds the
+	 * count.
+	 */
 	items = mem_alloc(n * sizeof(*items));
 	for (size_t i = 0; i < n; i++)
 		items[i] = (struct map_item){.entry = (*array)[i], .index = i};

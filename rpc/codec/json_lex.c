@@ -9,7 +9,7 @@
 
 void json_lexer_init(struct json_lexer *in, const void *p, size_t n)
 {
-	/* Not all of it: the levels' bits are set as levels are opened. */
+	/* in_object is left out: its bits are set when levels are opened. */
 	memset(in, 0, offsetof(struct json_lexer, in_object));
 	in->token = JSON_BEGIN;
 	in->state = JSON_STATE_VALUE;
@@ -88,7 +88,7 @@ static size_t number_bytes(const char *p, size_t n)
 
 	if (!digits)
 		return 0;
-	/* No digit follows a leading zero; the caller finds that one in its place. */
+	/* No digit may follow a leading zero; the caller reports such a digit. */
 	i += p[i] == '0' ? 1 : digits;
 	if (i < n && p[i] == '.') {
 		digits = digits_bytes(p + i + 1, n - i - 1);
@@ -151,8 +151,8 @@ static int hex4(const char *p, size_t n)
 }
 
 /*
- * The escape at p, which begins with a backslash: its length, and the character in *ret. 0 where
- * it is none; a surrogate without its other half is none (RFC 8259 section 8.2 warns of them).
+ * Decodes the escape at p, which begins with a backslash, to *ret. Returns its length; 0 if it is
+ * invalid, such as a surrogate without its other half (RFC 8259 section 8.2).
  */
 static size_t escape_read(const char *p, size_t n, uint32_t *ret)
 {
@@ -184,7 +184,7 @@ static size_t escape_read(const char *p, size_t n, uint32_t *ret)
 	return 12;
 }
 
-/* The string at p; whether it is a name or a value is the caller's business. */
+/* Parses the string at p; the caller decides if it is a name or a value. */
 static enum json_token lex_string(struct json_lexer *in)
 {
 	const char *p = in->p + 1;
@@ -265,7 +265,9 @@ static enum json_token lex_name(struct json_lexer *in)
 	return in->token = JSON_NAME;
 }
 
-/* What follows a value: a comma and the next field or element, or the end of what holds it. */
+/*
+ * Parses what follows a value: a comma and the next field or element, or the end of the container.
+ */
 static enum json_token lex_after_value(struct json_lexer *in)
 {
 	bool object;

@@ -13,7 +13,7 @@
 /* Field names in messages are cut here. */
 #define ERROR_NAME_BYTES 64
 
-/* A name that is asked for is shorter than this. */
+/* Names that callers compare are shorter than this. */
 #define NAME_MAX_BYTES 128
 
 static bool open_value(struct json_lexer *in, enum json_token token, const char *what)
@@ -36,7 +36,7 @@ bool json_open_array(struct json_lexer *in)
 	return open_value(in, JSON_ARRAY, "an array was expected");
 }
 
-/* The field's name, decoded; the length, or -1 where it is longer than any that is asked for. */
+/* Decodes the field's name. Returns the length, or -1 if it is longer than any name of a caller. */
 static int name_decode(const struct json_text *name, char out[NAME_MAX_BYTES])
 {
 	/* An escape of six bytes makes at least one. */
@@ -128,8 +128,8 @@ int json_finish(struct json_lexer *in, struct error *err)
 }
 
 /*
- * A number's magnitude, exactly: digit by digit, each at its power of ten. Whole is what has no
- * digit but 0 below the point, wherever the exponent moves it.
+ * Computes the magnitude of an integer exactly, digit by digit. A number counts as an integer if
+ * all its digits below the decimal point, after applying the exponent, are 0.
  */
 static int number_magnitude(const char *p, size_t n, uint64_t *ret)
 {

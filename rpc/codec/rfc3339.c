@@ -6,7 +6,7 @@
 
 #include "base/calendar.h"
 
-/* A text that is read from left to right; once something is wrong it stays so. */
+/* A position in a text. After an error, all later calls fail. */
 struct cursor {
 	const char *p, *end;
 	bool bad;
@@ -31,7 +31,7 @@ static void cursor_expect(struct cursor *c, char expected)
 		c->bad = true;
 }
 
-/* A number of just so many digits, from min to max. */
+/* Parses a number of exactly n_digits digits, from min to max. */
 static int cursor_number(struct cursor *c, int n_digits, int min, int max)
 {
 	int value = 0;
@@ -110,7 +110,7 @@ int rfc3339_parse(const char *p, size_t n, int64_t *ret_seconds, int32_t *ret_na
 	return 0;
 }
 
-/* So many digits, and what stands before them. */
+/* Writes the character `before`, and n_digits digits. */
 static char *put_number(char *at, char before, int value, int n_digits)
 {
 	if (before)

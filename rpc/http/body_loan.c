@@ -7,8 +7,8 @@
 #include "rpc/http/read_pool.h"
 
 /*
- * Reads once, into as many pieces as the pool has for us. As readv(2), on a socket that never
- * waits.
+ * Reads once, into as many pieces as the pool provides. Returns as readv(2) on a non-blocking
+ * socket.
  */
 static ssize_t read_pieces(struct body_loan *loan, struct evbuffer *to)
 {

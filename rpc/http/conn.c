@@ -31,7 +31,7 @@
 #include "rpc/http/read_pool.h"
 #include "rpc/http/server_impl.h"
 
-/* One turn of the loop writes this much for one connection, then the others have their turn. */
+/* The limits of one turn of the loop for one connection; then the others get their turn. */
 #define FILE_PIECE_BYTES (4 * 1024 * 1024)
 #define WRITES_A_TURN	 8
 
@@ -48,7 +48,7 @@ enum conn_phase {
 	CONN_LINGERING, /* the sending side is shut down; input is dropped until its end */
 };
 
-/* What the deadline is for: server.h. */
+/* The reason for the current deadline: see server.h. */
 enum conn_wait {
 	WAIT_NONE,
 	WAIT_HEAD,
@@ -86,7 +86,7 @@ struct conn {
 
 static void conn_update(struct conn *c);
 
-/* Tells the pool when a large body begins and ends. */
+/* Notifies the pool when a large body begins and ends. */
 static void conn_set_large(struct conn *c, bool large)
 {
 	if (large == c->large)
@@ -98,7 +98,10 @@ static void conn_set_large(struct conn *c, bool large)
 		read_pool_end(c->server->pool);
 }
 
-/* Where the response was broken off, the client must see a reset, not an end: SO_LINGER, 0 s. */
+/*
+ * Frees the connection. After an aborted response, SO_LINGER with 0 s makes close(2) send a reset,
+ * so that the client does not see EOF.
+ */
 static void conn_free(struct conn *c)
 {
 	static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -132,10 +135,9 @@ static void conn_wake(void *arg)
 /* ---- reading ---- */
 
 /*
- * Reads into a piece of the pool. A piece that is at least half full moves to the engine, other
- * bytes are
- * copied: a client that sends little by little can't make the daemon keep large empty buffers. As
- * read(2).
+ * Reads into a piece of the pool. Returns as read(2). A piece that is at least half full moves to
+ * the engine; other bytes are copied, so that a client that sends little by little can't make the
+ * daemon hold large buffers that are almost empty.
  */
 static ssize_t conn_read_large(struct conn *c, uint64_t expected)
 {
@@ -149,7 +151,7 @@ static ssize_t conn_read_large(struct conn *c, uint64_t expected)
 	return n;
 }
 
-/* Reads once. 1: bytes came; 0: none now; -1: the end, or a break. */
+/* Reads once. 1: bytes were read; 0: none are available; -1: EOF or an error. */
 static int conn_read(struct conn *c)
 {
 	bool drop = c->phase == CONN_LINGERING;
@@ -175,7 +177,7 @@ static int conn_read(struct conn *c)
 	return -1;
 }
 
-/* What a secret body was read through must not keep it. */
+/* Wipes the buffer through which a secret body was read. */
 static void conn_wipe(struct conn *c)
 {
 	if (c->http.secret)
@@ -188,7 +190,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	struct conn *c = arg;
 	int r = 0;
 
-	/* The event may be older than the loan of the body to a worker. */
+	/* The event may have become active before the body was lent to a worker. */
 	c->updating = true;
 	if (c->phase == CONN_LINGERING || http1_wants_input(&c->http))
 		r = conn_read(c);
@@ -201,7 +203,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- writing ---- */
 
-/* A worker has sent a part of the file. */
+/* Called when a worker has stopped sending the file. */
 static void conn_sent(void *arg, uint64_t sent, enum file_send_end end)
 {
 	struct conn *c = arg;
@@ -209,7 +211,7 @@ static void conn_sent(void *arg, uint64_t sent, enum file_send_end end)
 
 	c->sending = NULL;
 	c->moved |= sent > 0;
-	/* The response may have been broken off meanwhile: then there is no file any more. */
+	/* If the response was aborted in the meantime, there is no file any more. */
 	if (file->left) {
 		file->offset += (off_t)sent;
 		file->left -= sent;
@@ -224,7 +226,7 @@ static void conn_sent(void *arg, uint64_t sent, enum file_send_end end)
 	conn_update(c);
 }
 
-/* Whether the file's next bytes can be sent without waiting for a disk. */
+/* Returns true if the next bytes of the file can be sent without waiting for a disk. */
 static bool conn_file_is_warm(struct http1_file *file)
 {
 	size_t n = file->left > FILE_PIECE_BYTES ? FILE_PIECE_BYTES : (size_t)file->left;
@@ -237,7 +239,7 @@ static bool conn_file_is_warm(struct http1_file *file)
 	return true;
 }
 
-/* Has a worker send the file. */
+/* Lets a worker send the file. */
 static void conn_lend_file(struct conn *c)
 {
 	const struct http1_file *file = &c->http.file;
@@ -247,8 +249,8 @@ static void conn_lend_file(struct conn *c)
 }
 
 /*
- * Sends a piece of the file, or has a worker do it. 1: some was sent; 0: nothing now; -1: it broke,
- * or the file is short.
+ * Sends a piece of the file, or lets a worker send it. 1: bytes were sent; 0: none can be sent now;
+ * -1: an error, or the file is too short.
  */
 static int conn_send_file(struct conn *c)
 {
@@ -268,7 +270,7 @@ static int conn_send_file(struct conn *c)
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	/* A file that sendfile(2) can't send: a worker reads and writes it. */
+	/* sendfile(2) does not support the file: a worker reads and writes it. */
 	if (n < 0 && errno == EINVAL) {
 		conn_lend_file(c);
 		return 0;
@@ -277,7 +279,7 @@ static int conn_send_file(struct conn *c)
 	return -1;
 }
 
-/* Writes once. 1: bytes went; 0: the socket is full; -1: it broke. */
+/* Writes once. 1: bytes were written; 0: the socket is full; -1: an error. */
 static int conn_write(struct conn *c)
 {
 	int n;
@@ -310,7 +312,9 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- what to wait for ---- */
 
-/* Only what the client is to do next has a deadline. */
+/*
+ * Returns the action of the client that the connection waits for now. Only these have a deadline.
+ */
 static enum conn_wait conn_wait_now(const struct conn *c)
 {
 	if (c->phase == CONN_LINGERING)
@@ -345,7 +349,7 @@ static unsigned conn_timeout_ms(const struct conn *c, enum conn_wait wait)
 	return delays_ms[wait];
 }
 
-/* Whether the deadline that is set is not the one for what the client is to do now. */
+/* Returns true if the current deadline does not belong to this wait. */
 static bool conn_deadline_is_new(const struct conn *c, enum conn_wait wait)
 {
 	if (wait != c->wait)
@@ -356,8 +360,9 @@ static bool conn_deadline_is_new(const struct conn *c, enum conn_wait wait)
 }
 
 /*
- * The timer is moved only to an earlier time. If it fires too early it is set again: a busy
- * connection's deadline moves with each request, and setting the timer each time would cost more.
+ * Sets the deadline. The timer is reset only to an earlier time. If it fires too early, it is set
+ * again: the deadline of a busy connection moves with each request, and resetting the timer each
+ * time would cost more.
  */
 static void conn_set_deadline(struct conn *c)
 {
@@ -402,7 +407,9 @@ static void on_timer(void *arg)
 	conn_free(c);
 }
 
-/* Whether the pool is to keep memory for the body that comes: from its first large part on. */
+/*
+ * Returns true if the pool should keep memory for the current body: from its first large part on.
+ */
 static bool conn_is_large(const struct conn *c)
 {
 	return c->phase == CONN_OPEN &&
@@ -410,7 +417,7 @@ static bool conn_is_large(const struct conn *c)
 	       (c->large || http1_expects_bytes(&c->http) >= READ_PIECE_BYTES);
 }
 
-/* Adds and removes events so that they are what is waited for. */
+/* Adds and removes events according to the state. */
 static void conn_set_interest(struct conn *c)
 {
 	bool read_wanted = c->phase == CONN_LINGERING || http1_wants_input(&c->http);
@@ -444,7 +451,10 @@ static void conn_set_phase(struct conn *c, enum conn_phase phase)
 	c->phase = phase;
 }
 
-/* The engine has finished. The last response must arrive, so the close may have to wait. */
+/*
+ * Closes the connection after the engine has finished. The last response must arrive, so the close
+ * may be delayed.
+ */
 static void conn_close(struct conn *c)
 {
 	if (http1_lingers(&c->http) && shutdown(c->fd, SHUT_WR) == 0) {
@@ -470,7 +480,7 @@ static void conn_update(struct conn *c)
 		c->moved = true;
 		http1_drained(&c->http);
 		writes++;
-		/* A piece of a file is a turn of its own. */
+		/* A piece of a file takes a whole turn. */
 	} while (writes < WRITES_A_TURN && !c->http.file.left);
 	c->updating = false;
 	if (http1_finished(&c->http)) {
@@ -491,13 +501,13 @@ static void conn_update_deferred(void *arg)
 	conn_update(arg);
 }
 
-/* ---- what the engine asks for ---- */
+/* ---- callbacks of the engine ---- */
 
 static void conn_request(struct stream *s, void *arg)
 {
 	struct conn *c = arg;
 
-	/* Sixteen clients that keep theirs would leave no connection for /health. */
+	/* If clients kept reserve connections open, none would be left for /health. */
 	if (c->reserve)
 		http1_close_after(&c->http);
 	server_request(c->server, s, c->reserve);
@@ -559,8 +569,9 @@ void conn_close_idle(struct server *server)
 }
 
 /*
- * Whether the client's window is closed: nothing is on its way to it although something waits. It
- * reads nothing now, and TCP_USER_TIMEOUT would cut it although it answers every probe.
+ * Returns true if the client's window is closed: no bytes are in flight although bytes wait. The
+ * client does not read at present, and TCP_USER_TIMEOUT would end its connection although it
+ * answers every probe.
  */
 static bool conn_peer_pauses(const struct conn *c)
 {
@@ -572,9 +583,8 @@ static bool conn_peer_pauses(const struct conn *c)
 }
 
 /*
- * The peer has SERVER_SUSPECT_MS to acknowledge bytes that are on their way to it, or probes
- * (tcp(7)). Other kinds of sockets do not have these options: their peers are known to be gone at
- * once.
+ * Each peer gets SERVER_SUSPECT_MS to acknowledge bytes in flight, or probes (tcp(7)). Sockets
+ * other than TCP do not have these options: the kernel reports at once that their peers are gone.
  */
 void conn_suspect_all(struct server *server)
 {
@@ -599,7 +609,7 @@ void conn_suspect_all(struct server *server)
 	}
 }
 
-/* Those that are still here answered. */
+/* The peers of the remaining connections have answered. */
 void conn_trust_all(struct server *server)
 {
 	static const int none = 0;

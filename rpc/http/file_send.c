@@ -16,16 +16,16 @@
 #include "base/mem.h"
 #include "base/work.h"
 
-/* A worker sends for so long, then others have their turn. */
+/* The maximum time that a worker sends before other work gets its turn. */
 #define SLICE_MS 50
 
-/* Between two looks at the clock. */
+/* The maximum number of bytes between two checks of the clock. */
 #define PIECE_BYTES (4u * 1024 * 1024)
 
-/* What is read at a time from a file that sendfile(2) can't send. */
+/* The size of a read from a file that sendfile(2) does not support. */
 #define COPY_BYTES (64u * 1024)
 
-/* Without descriptors it is tried again after this time. */
+/* The delay before another try if the process has no free descriptors. */
 #define SHORTAGE_MS 100
 
 struct file_send {
@@ -47,8 +47,8 @@ struct file_send {
 };
 
 /*
- * As sendfile(2), but for files of file systems that have no splice: hugetlbfs, some of the
- * kernel's own and of FUSE. sendfile fails with EINVAL there.
+ * As sendfile(2), for files on file systems without splice support (hugetlbfs, some kernel file
+ * systems and some of FUSE), for which sendfile(2) fails with EINVAL.
  */
 static ssize_t copy_piece(struct file_send *f)
 {
@@ -64,7 +64,7 @@ static ssize_t copy_piece(struct file_send *f)
 	return n;
 }
 
-/* Sends once, or waits for the client. False where that is all. */
+/* Sends once, or waits for the client. Returns false at the end. */
 static bool send_piece(struct file_send *f)
 {
 	struct pollfd pollfd = {.fd = f->sock, .events = POLLOUT};

@@ -20,7 +20,7 @@ struct cachestat_v1 {
 	uint64_t cached, dirty, writeback, evicted, recently_evicted; /* pages */
 };
 
-/* mincore is asked about so much at a time, that its answer fits the stack. */
+/* The range of one mincore(2), whose result then fits on the stack. */
 #define MINCORE_BYTES (1024 * 1024)
 
 /* At most MINCORE_BYTES. */
@@ -53,8 +53,8 @@ static bool mincore_says_warm(int fd, off_t offset, size_t n, size_t page)
 }
 
 /*
- * cachestat is the quicker. But of a file of overlayfs it sees none of the pages, which are those
- * of the file below; so its no is no answer.
+ * cachestat(2) is faster. But for a file on overlayfs it sees no pages, because they belong to the
+ * file below. Therefore mincore(2) checks a negative result.
  */
 bool file_is_warm(int fd, off_t offset, size_t n)
 {

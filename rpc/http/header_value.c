@@ -29,7 +29,7 @@ static struct slice trim(struct slice s)
 	return s;
 }
 
-/* Takes what is before the next separator off *rest. False where nothing is left. */
+/* Removes the part before the next separator from *rest. Returns false if nothing is left. */
 static bool split(struct slice *rest, char separator, struct slice *ret)
 {
 	const char *end;
@@ -69,7 +69,7 @@ bool header_list_has(const char *list, const char *member)
 #define WEIGHT_ONE 1000000u
 #define WEIGHT_MAX (100 * WEIGHT_ONE)
 
-/* Reads a decimal number as millionths; what is not zero does not become it. */
+/* Parses a decimal number to millionths. A number above zero does not become 0. */
 static bool parse_weight(struct slice s, unsigned *ret)
 {
 	unsigned value = 0, unit = 0; /* unit: of the next fractional digit; 0 before the point */
@@ -179,13 +179,13 @@ static const char *skip_space(const char *p)
 	return p;
 }
 
-/* A token of MIME (RFC 2045 section 5.1) may have braces, which one of HTTP has not. */
+/* A token of MIME (RFC 2045 section 5.1) may contain braces; a token of HTTP may not. */
 static bool is_mime_token(char c)
 {
 	return http_is_token(c) || c == '{' || c == '}';
 }
 
-/* Takes a token off *p, in lower case where `lower`. NULL where there is none. */
+/* Parses a token at *p and advances *p. `lower`: in lower case. NULL if there is none. */
 static char *take_token(struct arena *arena, const char **p, bool lower)
 {
 	const char *end = *p;
@@ -203,13 +203,16 @@ static char *take_token(struct arena *arena, const char **p, bool lower)
 	return token;
 }
 
-/* Whether p is at a backslash that escapes: only what no token has, so that "C:\dir" survives. */
+/*
+ * Returns true if p is at a backslash that escapes the next character. Characters of tokens can't
+ * be escaped, so that "C:\dir" is preserved.
+ */
 static bool is_escape(const char *p)
 {
 	return *p == '\\' && p[1] && strchr("()<>@,;:\\\"/[]?=", p[1]);
 }
 
-/* Takes a quoted string off *p. NULL where its end is missing. */
+/* Parses a quoted string at *p and advances *p. NULL if its end is missing. */
 static char *take_quoted(struct arena *arena, const char **p)
 {
 	const char *start = *p + 1, *end = start;
@@ -229,7 +232,7 @@ static char *take_quoted(struct arena *arena, const char **p)
 	return out;
 }
 
-/* Takes "; name=value" off *p. False where it is malformed. */
+/* Parses "; name=value" at *p and advances *p. Returns false if it is malformed. */
 static bool take_param(struct arena *arena, const char **p, struct header_param *ret)
 {
 	if (**p != ';')
@@ -244,7 +247,7 @@ static bool take_param(struct arena *arena, const char **p, struct header_param 
 	return ret->value != NULL;
 }
 
-/* The parameter of exactly that name, or NULL. */
+/* Returns the parameter with exactly this name, or NULL. */
 static const char *param_find(const struct header_params *params, const char *name)
 {
 	for (unsigned i = 0; i < params->n_params; i++)
@@ -253,7 +256,7 @@ static const char *param_find(const struct header_params *params, const char *na
 	return NULL;
 }
 
-/* Takes the type off *p. NULL where it is none. */
+/* Parses the type at *p and advances *p. NULL if it is malformed. */
 static const char *take_type(struct arena *arena, const char **p)
 {
 	const char *start = skip_space(*p), *end = start;
@@ -300,7 +303,7 @@ int header_params_parse(struct arena *arena, const char *value, struct header_pa
 	return 0;
 }
 
-/* Decodes `utf-8'language'text` of RFC 2231 section 4. NULL where it is malformed. */
+/* Decodes `utf-8'language'text` of RFC 2231 section 4. NULL if it is malformed. */
 static const char *decode_extended(struct arena *arena, const char *value, size_t *ret_bytes)
 {
 	struct slice rest = {value, strlen(value)}, charset, language;
@@ -312,7 +315,7 @@ static const char *decode_extended(struct arena *arena, const char *value, size_
 	return uri_path_decode(arena, rest.p, ret_bytes);
 }
 
-/* Joins `name*0`, `name*1*`, … (RFC 2231 section 3). NULL where there is no `name*0`. */
+/* Joins `name*0`, `name*1*`, … (RFC 2231 section 3). NULL if there is no `name*0`. */
 static const char *join_pieces(struct arena *arena, const struct header_params *params,
 			       const char *name, size_t *ret_bytes)
 {
@@ -373,7 +376,7 @@ const char *header_basic_user(struct arena *arena, const char *authorization)
 	if (!authorization || strncasecmp(authorization, "Basic ", 6))
 		return NULL;
 	encoded = authorization + 6;
-	/* base64_decode takes what is URL-safe or not padded too. */
+	/* base64_decode would also accept URL-safe or unpadded text. */
 	if (strlen(encoded) % 4 || strpbrk(encoded, "-_"))
 		return NULL;
 	decoded = arena_alloc(arena, base64_decoded_max_bytes(strlen(encoded)) + 1);

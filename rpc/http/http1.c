@@ -56,7 +56,7 @@ static void http1_set_state(struct http1 *h, enum http1_state state)
 	h->state = state;
 }
 
-/* The greater ending prevails. */
+/* Raises the ending; a lower value has no effect. */
 static void http1_raise_ending(struct http1 *h, enum http1_ending ending)
 {
 	if (ending > h->ending)
@@ -69,7 +69,7 @@ void http1_close_after(struct http1 *h)
 }
 
 /*
- * Nothing more is written. The descriptor of the file is the handler's, who closes it from now on.
+ * Stops all writing. The handler, which owns the descriptor of the file, may close it from now on.
  */
 static void http1_break(struct http1 *h)
 {
@@ -83,7 +83,7 @@ static void http1_wake(struct http1 *h)
 	h->calls->wake(h->arg);
 }
 
-/* Lets go of the request. */
+/* Releases the current request. */
 static void http1_release(struct http1 *h)
 {
 	struct stream *s = h->stream;
@@ -107,7 +107,7 @@ void http1_clear(struct http1 *h)
 
 /* ---- the response ---- */
 
-/* Appends text to the head that is being put together. */
+/* Appends text to the head. */
 static char *put(char *at, const char *text, size_t n)
 {
 	memcpy(at, text, n);
@@ -132,13 +132,13 @@ static size_t fields_bytes(const struct stream_field *field)
 	return n;
 }
 
-/* RFC 9110 section 8.6 and RFC 9112 section 6.1: answers that have no body and no length. */
+/* RFC 9110 section 8.6 and RFC 9112 section 6.1: responses without body and length. */
 static bool status_has_no_body(unsigned status)
 {
 	return status < 200 || status == 204 || status == 304;
 }
 
-/* Decides the response's framing and whether the connection outlives it. */
+/* Decides the framing of the response, and whether the connection is kept. */
 static const char *choose_framing(struct http1 *h, struct stream *s, unsigned status,
 				  int64_t length_bytes, char *text, size_t text_bytes)
 {
@@ -149,7 +149,10 @@ static const char *choose_framing(struct http1 *h, struct stream *s, unsigned st
 		return text;
 	}
 	if (s->head.minor_version == 0) {
-		/* The close is this body's only end: until http1_finish a close is a break. */
+		/*
+		 * Only the close marks the end of this body, so a close before http1_finish must be
+		 * a reset.
+		 */
 		http1_raise_ending(h, HTTP1_ABORT);
 		return "";
 	}
@@ -176,7 +179,7 @@ static void http1_send_head(struct stream *s, unsigned status, int64_t length_by
 	char *at;
 	size_t n;
 
-	/* A client that was not told to send its body may send it or not: nobody can tell. */
+	/* A client that did not get "100 Continue" may or may not send its body. */
 	if (h->expects_continue)
 		http1_raise_ending(h, HTTP1_CLOSE);
 	framing = choose_framing(h, s, status, length_bytes, framing_text, sizeof(framing_text));
@@ -332,7 +335,7 @@ static const struct stream_transport http1_transport = {
 
 /* ---- the request ---- */
 
-/* Answers a head that could not be taken, and closes. No stream exists for it. */
+/* Answers an invalid head, and closes the connection. No stream exists for it. */
 static void refuse_head(struct http1 *h, int status, const char *why)
 {
 	char body[256];
@@ -368,7 +371,9 @@ static void http1_begin(struct http1 *h, struct stream *s)
 		stream_deliver_body_end(s);
 }
 
-/* Takes a head from the input. False: more bytes are needed, or there is nothing more to do. */
+/*
+ * Takes a head from the input. Returns false if more bytes are needed, or if the connection ends.
+ */
 static bool http1_take_head(struct http1 *h)
 {
 	size_t n = evbuffer_get_length(h->in);
@@ -413,7 +418,10 @@ static bool http1_take_head(struct http1 *h)
 	return true;
 }
 
-/* Whoever answers with his body still to come waits for this (RFC 9110 section 10.1.1). */
+/*
+ * Sends "100 Continue", for which the client waits before it sends the body (RFC 9110 section
+ * 10.1.1).
+ */
 static void send_continue(struct http1 *h)
 {
 	static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -444,7 +452,7 @@ static void http1_pass(struct http1 *h, size_t n)
 	evbuffer_free(piece);
 }
 
-/* The body came to its end. */
+/* Handles the end of the body. */
 static void http1_body_over(struct http1 *h)
 {
 	http1_set_state(h, HTTP1_RESPONSE);
@@ -452,8 +460,8 @@ static void http1_body_over(struct http1 *h)
 }
 
 /*
- * Framing that can't be trusted, so the connection ends: behind the response, where that is
- * complete; by a break, where it has begun; else with 400.
+ * Ends the connection after invalid framing: after a complete response; by a reset if the response
+ * has begun; otherwise after a 400.
  */
 static void http1_bad_body(struct http1 *h, int status, const char *why)
 {
@@ -528,8 +536,8 @@ static bool http1_take_body(struct http1 *h)
 }
 
 /*
- * The client's sending side has ended, and all that came before was taken: a body that is not
- * whole never will be; behind one that is, the handler may want to know.
+ * The client has shut down its sending side, and all earlier bytes were processed. An incomplete
+ * body will never be complete. After a complete body, the handler is notified.
  */
 static void http1_check_eof(struct http1 *h)
 {
@@ -541,7 +549,7 @@ static void http1_check_eof(struct http1 *h)
 		stream_deliver_half_closed(h->stream);
 }
 
-/* The response is complete. Goes on to the next request, or to the connection's end. */
+/* Continues after a complete response: with the next request, or with the end of the connection. */
 static void http1_settle(struct http1 *h)
 {
 	bool body_open = h->state == HTTP1_BODY;
@@ -671,7 +679,10 @@ bool http1_wants_input(const struct http1 *h)
 
 uint64_t http1_expects_bytes(const struct http1 *h)
 {
-	/* What a secret body is read through is wiped: not the memory for large ones. */
+	/*
+	 * A secret body is read through the buffer that is wiped, not through the pool for large
+	 * bodies.
+	 */
 	if (h->state != HTTP1_BODY || (h->stream && h->stream->secret))
 		return 0;
 	return h->body == HTTP_BODY_CHUNKED ? http1_chunked_left(&h->chunked) : h->body_left;

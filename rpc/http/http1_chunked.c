@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "rpc/http/http_chars.h"
 
-/* Where in the framing the next byte stands. */
+/* The position of the next byte in the framing. */
 enum chunked_state {
 	CHUNKED_SIZE,	       /* in the hex digits, or before the first */
 	CHUNKED_EXTENSION,     /* behind a ';' */
@@ -26,7 +26,7 @@ static int refuse(const char **why, int status, const char *text)
 	return -status;
 }
 
-/* Takes a byte at which a hex digit of the size may stand. */
+/* Parses a byte of the size line, which may be a hex digit. */
 static int size_byte(struct http1_chunked *c, char b, const char **why)
 {
 	int digit = http_hex_value(b);
@@ -48,7 +48,7 @@ static int size_byte(struct http1_chunked *c, char b, const char **why)
 	return 0;
 }
 
-/* Takes a byte behind the ';' of an extension; what it says is nobody's business. */
+/* Parses a byte of an extension. Extensions are ignored. */
 static int extension_byte(struct http1_chunked *c, char b, const char **why)
 {
 	if (++c->extensions_bytes > HTTP1_EXTENSIONS_MAX_BYTES)
@@ -60,7 +60,7 @@ static int extension_byte(struct http1_chunked *c, char b, const char **why)
 	return 0;
 }
 
-/* Takes a byte behind the last chunk. */
+/* Parses a byte after the last chunk. */
 static int trailer_byte(struct http1_chunked *c, char b, const char **why)
 {
 	if (++c->trailers_bytes > HTTP1_TRAILERS_MAX_BYTES)
@@ -83,7 +83,7 @@ static int trailer_byte(struct http1_chunked *c, char b, const char **why)
 	return 0;
 }
 
-/* Takes the byte b, which the framing says must be `must`. */
+/* Checks that the byte b is `must`, as the framing requires. */
 static int fixed_byte(struct http1_chunked *c, char b, char must, enum chunked_state next,
 		      const char **why)
 {
@@ -93,7 +93,7 @@ static int fixed_byte(struct http1_chunked *c, char b, char must, enum chunked_s
 	return 0;
 }
 
-/* Takes one byte of framing. 0, or -status. */
+/* Parses one byte of framing. 0, or -status. */
 static int framing_byte(struct http1_chunked *c, char b, const char **why)
 {
 	switch ((enum chunked_state)c->state) {

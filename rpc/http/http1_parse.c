@@ -16,7 +16,7 @@ static int refuse(const char **why, int status, const char *text)
 
 /* ---- the end of the head ---- */
 
-/* Whether the n bytes there are begin a line that is neither a request line nor empty. */
+/* Returns true if the first line begins neither as a request line nor as an empty line. */
 static bool starts_badly(const struct http1_scan *scan, const char *p, size_t n)
 {
 	return scan->n_lines == 0 && scan->line < n && !http_is_token(p[scan->line]) &&
@@ -80,7 +80,7 @@ static bool escapes_are_good(const char *path)
 	return true;
 }
 
-/* The path of a target in absolute form, or NULL where it has not that form. */
+/* Returns the path of a target in absolute form, or NULL if it has another form. */
 static const char *absolute_path(char *target)
 {
 	char *host, *host_end;
@@ -109,7 +109,9 @@ static int parse_target(char *target, struct arena *arena, struct http_head *hea
 	head->target = target;
 	query = strchr(path, '?');
 	if (query || !*path) {
-		/* The bytes of the target stay whole; a URI without a path means its root. */
+		/*
+		 * `target` must not change, so the path is a copy. A URI without a path means "/".
+		 */
 		size_t n = query ? (size_t)(query - path) : 0;
 
 		path = n > 0 ? arena_strndup(arena, path, n) : "/";
@@ -156,7 +158,7 @@ static int parse_request_line(char *p, char *end, struct arena *arena, struct ht
 
 /* ---- the fields ---- */
 
-/* What the fields say that decide about the connection and the body. */
+/* The fields that decide about the connection and the body. */
 struct framing {
 	const char *content_length, *transfer_encoding;
 	unsigned n_hosts;
@@ -198,7 +200,7 @@ static int note_field(const struct http_field *field, struct framing *f, const c
 	case 17:
 		if (memcmp(name, "transfer-encoding", 17))
 			break;
-		/* More than one field is a list, which no list of codings known here is. */
+		/* Several fields form a list of codings, and no list is supported. */
 		f->transfer_encoding = f->transfer_encoding ? "" : value;
 		break;
 	}
@@ -256,7 +258,9 @@ static bool parse_length(const char *p, uint64_t *ret)
 	return true;
 }
 
-/* Decides how the body is framed and whether the connection goes on (RFC 9112 sections 6, 9.3). */
+/*
+ * Decides the framing of the body, and whether the connection is kept (RFC 9112 sections 6, 9.3).
+ */
 static int decide_framing(const struct framing *f, struct http_head *head, const char **why)
 {
 	if (f->n_hosts == 0 && head->minor_version > 0)

@@ -37,7 +37,7 @@ bool http_date_format(char out[HTTP_DATE_BYTES], int64_t seconds)
 
 /* ---- reading ---- */
 
-/* Each takes what it reads off *p, or returns false. */
+/* Each function parses its part at *p and advances *p, or returns false. */
 
 static bool take_text(const char **p, const char *text)
 {
@@ -49,7 +49,7 @@ static bool take_text(const char **p, const char *text)
 	return true;
 }
 
-/* `digits` decimal digits, of which the first may be a space where `padded`. */
+/* Parses `digits` decimal digits; if `padded`, the first one may be a space. */
 static bool take_number(const char **p, int digits, bool padded, int *ret)
 {
 	int value = 0;

@@ -19,10 +19,10 @@
 #define BACKLOG 4096
 
 /*
- * Probes notice a peer that vanished with its host after two minutes, while nothing is being sent
- * to it. While something is, the kernel gives up after its retransmissions (tcp_retries2, tcp(7)),
- * or the server after SERVER_PROGRESS_TIMEOUT_MS. TCP_USER_TIMEOUT is not set: it also ends the
- * connection of a peer that answers every probe and merely does not read (tcp_probe_timer in
+ * If no bytes are in flight, probes detect after two minutes that a peer has vanished with its
+ * host. If bytes are in flight, the kernel gives up after its retransmissions (tcp_retries2,
+ * tcp(7)), or the server after SERVER_PROGRESS_TIMEOUT_MS. TCP_USER_TIMEOUT is not set, because it
+ * also ends the connection of a peer that answers every probe but does not read (tcp_probe_timer in
  * net/ipv4/tcp_timer.c).
  */
 #define KEEPALIVE_IDLE_S     60
@@ -144,8 +144,8 @@ int listen_parse(const char *text, struct listen_spec *ret, struct error *err)
 }
 
 /*
- * A socket file that is left over from an earlier run refuses connections, and is removed; one
- * that somebody serves, or something else than a socket, is not.
+ * Removes the socket file of an earlier run: a socket that refuses connections. A socket that a
+ * process serves, and any other kind of file, stays.
  */
 static int remove_stale(const struct listen_spec *spec, struct error *err)
 {
@@ -181,7 +181,7 @@ void listen_set_keepalive(int fd)
 	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
 
-/* Accepted sockets inherit all of them but SO_REUSEADDR. */
+/* Sets the options. Accepted sockets inherit all of them except SO_REUSEADDR. */
 static void set_tcp_options(int fd)
 {
 	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -202,7 +202,7 @@ int listen_open(const struct listen_spec *spec, struct error *err)
 	fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 && errno == EAFNOSUPPORT && address->sa_family == AF_INET6 &&
 	    IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)) {
-		/* A kernel without IPv6: all interfaces are those of IPv4. */
+		/* The kernel has no IPv6: use all IPv4 interfaces. */
 		address = (const struct sockaddr *)&any4;
 		address_bytes = sizeof(any4);
 		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -215,7 +215,10 @@ int listen_open(const struct listen_spec *spec, struct error *err)
 		set_tcp_options(fd);
 	if (address->sa_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof(both));
-	/* The mode of the socket is that of its file (unix(7)); umask would be every thread's. */
+	/*
+	 * The mode of the file decides who may connect (unix(7)). umask(2) would affect all
+	 * threads.
+	 */
 	if (spec->kind == LISTEN_UNIX)
 		fchmod(fd, 0600);
 	r = bind(fd, address, address_bytes);
@@ -234,7 +237,7 @@ int listen_open(const struct listen_spec *spec, struct error *err)
 	return fd;
 }
 
-/* The text of an address that getsockname gave. 0, or -1 for a family that is not served. */
+/* Writes the text of an address from getsockname(2). 0, or -1 for an unsupported family. */
 static int describe(struct listen_spec *spec)
 {
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&spec->address;

@@ -12,15 +12,15 @@
 /* Fewer bytes are copied. */
 #define MOVED_MIN_BYTES (READ_PIECE_BYTES / 2)
 
-/* So many are kept for the next who asks. */
+/* Maximum number of unused pieces that are kept. */
 #define KEPT_MAX 8
 
 struct read_pool {
-	pthread_mutex_t lock; /* over all of it */
+	pthread_mutex_t lock; /* protects all members */
 	char *kept[KEPT_MAX];
 	unsigned n_kept;
 	unsigned n_used;
-	unsigned n_bodies; /* that come now: what they need is kept */
+	unsigned n_bodies; /* large bodies in progress; memory is kept while not 0 */
 	unsigned refs;
 };
 

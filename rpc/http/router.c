@@ -102,7 +102,7 @@ void router_add_rpc(struct router *r, const char *path, router_fn *fn, void *arg
 	add(r, NULL, arena_strdup(&r->arena, path), fn, arg);
 }
 
-/* The route of that path and method; *ret_other where the path is there with other methods. */
+/* Finds the route for path and method. *ret_other: the path exists with another method. */
 static struct route *find(struct router *r, const char *path, const char *method, bool rpc_only,
 			  bool *ret_other)
 {
@@ -119,7 +119,10 @@ static struct route *find(struct router *r, const char *path, const char *method
 	return NULL;
 }
 
-/* RFC 9110 section 15.5.6: the methods there are, one line each (compatibility/details 6). */
+/*
+ * Sends 405 with the supported methods, one Allow line each (RFC 9110 section 15.5.6,
+ * compatibility/details 6).
+ */
 static void reply_method_not_allowed(struct router *r, struct stream *s, const char *path)
 {
 	struct route *route;

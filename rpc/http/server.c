@@ -20,10 +20,13 @@
 #include "rpc/http/server_impl.h"
 #include "rpc/http/stream.h"
 
-/* At a turn of the loop; the rest stays in the kernel's queue. */
+/* Maximum accepts per turn of the loop; further connections stay in the kernel's queue. */
 #define ACCEPTS_A_TURN 64
 
-/* Without descriptors accept would fail again and again: wait for this long, or for a close. */
+/*
+ * The pause if no descriptor is free, because accept(2) would fail repeatedly; a close ends it
+ * earlier.
+ */
 #define ACCEPT_PAUSE_MS 100
 
 static void accept_resume(void *arg);
@@ -96,7 +99,7 @@ void server_free(struct server *server)
 
 /* ---- accepting ---- */
 
-/* Stops listening to the listeners: level-triggered, they would spin. */
+/* Removes the events of the listeners, because level-triggered events would fire repeatedly. */
 static void accept_pause(struct server *server)
 {
 	struct listener *l;
@@ -122,7 +125,10 @@ static void accept_resume(void *arg)
 		event_add(&l->event, NULL);
 }
 
-/* A guest's own processes reach vsock too, by its CID; only the host (CID 2) may come that way. */
+/*
+ * Returns true if the peer may connect. Processes of the guest can reach vsock by the guest's own
+ * CID, so only the host (CID 2) is allowed by default.
+ */
 static bool peer_allowed(const struct server *server, const struct sockaddr_storage *peer)
 {
 	const struct sockaddr_vm *vm = (const struct sockaddr_vm *)peer;
@@ -131,7 +137,7 @@ static bool peer_allowed(const struct server *server, const struct sockaddr_stor
 	       vm->svm_cid == VMADDR_CID_HOST;
 }
 
-/* Accepts one connection. False: no more for now. */
+/* Accepts one connection. Returns false if no more can be accepted now. */
 static bool accept_one(struct listener *l)
 {
 	struct server *server = l->server;
@@ -151,7 +157,7 @@ static bool accept_one(struct listener *l)
 			accept_pause(server);
 			timer_set_ms(&server->accept_timer, ACCEPT_PAUSE_MS);
 		}
-		/* Any other failure is of that one connection (accept(2)). */
+		/* These errors concern only the one connection (accept(2)). */
 		return errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
 	}
 	if (!peer_allowed(server, &peer)) {

@@ -50,7 +50,7 @@ void stream_unref(struct stream *s)
 	free(s);
 }
 
-/* The query is left out: it may hold a signature. */
+/* Logs the request. The query is left out because it may contain a signature. */
 static void stream_log(const struct stream *s)
 {
 	if (s->quiet || !s->head.method || !s->head.path)
@@ -59,7 +59,7 @@ static void stream_log(const struct stream *s)
 		      s->outcome ? " " : "", s->outcome ? s->outcome : "");
 }
 
-/* Rule 4: from here on nothing is delivered. */
+/* Ends the stream (rule 4): nothing is delivered from now on. */
 static void stream_end(struct stream *s)
 {
 	stream_log(s);
@@ -249,7 +249,7 @@ bool stream_head_sent(const struct stream *s)
 	return s->head_sent;
 }
 
-/* How many of n bytes go out: what HEAD does not want and what was not promised is dropped. */
+/* Returns how many of n bytes are sent: none for HEAD, and none beyond the announced length. */
 static size_t stream_admit(struct stream *s, size_t n)
 {
 	if (s->ended)
@@ -264,7 +264,7 @@ static size_t stream_admit(struct stream *s, size_t n)
 	return s->is_head_request ? 0 : n;
 }
 
-/* What the producer is told after its bytes were taken. */
+/* Returns the flow state for the producer. */
 static enum stream_flow stream_flow_now(struct stream *s)
 {
 	if (s->ended)
@@ -308,7 +308,10 @@ enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
 		s->transport->send_end(s);
 		return stream_flow_now(s);
 	}
-	/* The evbuffer would release what is left of the piece, not the piece. */
+	/*
+	 * If only a part is admitted, copy it: the evbuffer would release that part, not the whole
+	 * piece.
+	 */
 	if (admitted) {
 		evbuffer_add(s->transport->send_begin(s, admitted), p, admitted);
 		s->transport->send_end(s);
@@ -334,7 +337,7 @@ void stream_finish(struct stream *s)
 {
 	if (s->ended)
 		return;
-	/* A handler that has less than it promised must not leave the client waiting for more. */
+	/* The client must not wait for bytes that were announced but will not come. */
 	if (!s->head_sent || (s->length_left > 0 && !s->is_head_request)) {
 		stream_reset(s);
 		return;
@@ -384,7 +387,7 @@ size_t stream_pending_bytes(const struct stream *s)
 	return s->ended ? 0 : s->transport->pending_bytes(s);
 }
 
-/* ---- what the transport brings ---- */
+/* ---- events from the transport ---- */
 
 void stream_deliver_body(struct stream *s, struct evbuffer *data)
 {

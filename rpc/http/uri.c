@@ -8,8 +8,8 @@
 #include "rpc/http/http_chars.h"
 
 /*
- * Takes one byte, written plainly or as an escape, off *p, which ends at `end` and is not empty.
- * Returns it, or -1 for a bad escape.
+ * Decodes one byte, plain or escaped, at *p, and advances *p, which is before `end`. Returns the
+ * byte, or -1 for an invalid escape.
  */
 static int byte_next(const char **p, const char *end, bool plus_is_space)
 {
