@@ -39,21 +39,25 @@
 #include "rpc/http/server.h"
 #include "watch/service.h"
 
-/* Calls that may hang on a guest's file system; and clones, which may hang on its programs. */
+/*
+ * For calls that may hang on a guest's file system, and for clones, which may hang on its programs.
+ */
 #define FILE_WORKERS	 64
 #define FILE_PATIENCE_US 1000
 #define PROCESS_WORKERS	 64
 
-/* KILLs, and the making and removing of cgroups, which wait for nobody. */
+/* For KILLs, and for creating and removing cgroups, which do not block. */
 #define KILL_WORKERS 4
 
-/* Large messages are decoded, and answers compressed. Work for a core, which never hangs. */
+/* For decoding large messages and compressing responses: CPU work, which does not block. */
 #define CODEC_WORKERS 2
 
-/* A device whose module is still to be loaded is tried for again, at 1, 3, 7, … seconds. */
+/*
+ * The vsock device may appear later, when its module is loaded: try again after 1, 3, 7, … seconds.
+ */
 #define VSOCK_RETRY_LAST_S 60
 
-/* After SIGTERM, connections that do not end by themselves are cut. */
+/* After SIGTERM, the remaining connections are closed after this time. */
 #define SHUTDOWN_MS 5000
 
 struct daemon {
@@ -83,11 +87,11 @@ struct daemon {
 	bool ending;
 };
 
-/* ---- what it may use ---- */
+/* ---- limits and users ---- */
 
 /*
- * All descriptors there are, for the daemon alone (children get what it was started with). Each
- * connection costs one and each process about four; a sixteenth stays in reserve.
+ * Raises the daemon's limit of descriptors to the maximum (children get the original limit). Each
+ * connection uses one and each process about four; a sixteenth stays in reserve.
  */
 static void share_descriptors(struct budget *budget)
 {
@@ -107,7 +111,7 @@ static void share_descriptors(struct budget *budget)
 		budget->limit[BUDGET_PROCESSES] = all * 7 / 16 / 4;
 }
 
-/* Without root there is one user: the one who started the daemon. */
+/* Without root, the only user is the one who started the daemon. */
 static void serve_invoking_user(struct daemon *d)
 {
 	struct arena arena = {0};
@@ -129,7 +133,7 @@ static const struct listen_spec *default_vsock(const struct options *o)
 }
 
 /*
- * The default set includes vsock as soon as its device exists, also if the module is loaded later.
+ * The default set includes vsock as soon as its device exists, even if the module is loaded later.
  */
 static void retry_vsock(void *arg)
 {
@@ -173,8 +177,8 @@ static void add_name(char *names, size_t names_bytes, const struct listen_spec *
 }
 
 /*
- * Serves the sockets that were handed down, and opens those that are missing among them. One line
- * says where it listens, or what is wrong.
+ * Serves the inherited sockets, and opens the missing ones. Prints one line with the addresses, or
+ * with the error.
  */
 static int listen_all(struct daemon *d, const struct inherited *inherited)
 {
@@ -208,7 +212,7 @@ static void stop_loop(void *arg)
 	loop_stop(&d->loop);
 }
 
-/* SIGTERM: no new connections, streams end with `unavailable`, processes live on. */
+/* SIGTERM: accept no new connections; streams end with `unavailable`; processes keep running. */
 static void on_end_signal(evutil_socket_t signal_number, short what, void *arg)
 {
 	struct daemon *d = arg;
@@ -224,7 +228,7 @@ static void on_end_signal(evutil_socket_t signal_number, short what, void *arg)
 	server_shutdown(d->server, stop_loop, d);
 }
 
-/* SIGUSR1: what there is, in the log. */
+/* SIGUSR1: writes the daemon's state to the log. */
 static void on_state_signal(evutil_socket_t signal_number, short what, void *arg)
 {
 	struct daemon *d = arg;
@@ -248,10 +252,10 @@ static void on_state_signal(evutil_socket_t signal_number, short what, void *arg
 }
 
 /*
- * A process of the guest that runs as root, or a service manager by habit, may send any signal.
- * Those whose default is to end the process do nothing here, except for the ones that mean an end:
- * SIGTERM, SIGINT, SIGQUIT (with a core dump), SIGKILL and the faults. SIGXFSZ comes from a file
- * size limit that somebody else set: the write fails with EFBIG instead.
+ * A root process of the guest, or a service manager, may send any signal. Signals whose default
+ * action ends the process are ignored, except SIGTERM, SIGINT, SIGQUIT (with a core dump), SIGKILL
+ * and the faults. SIGXFSZ comes from a file size limit that another program set: the write then
+ * fails with EFBIG.
  */
 static void ignore_signals(void)
 {
@@ -290,8 +294,8 @@ static void build(struct daemon *d)
 	d->context.process_workers = workers_new(&d->loop, "processes", PROCESS_WORKERS);
 	d->context.kill_workers = workers_new(&d->loop, "kills", KILL_WORKERS);
 	/*
-	 * When a fork bomb has used up all pids, no thread can be started for the KILL that ends
-	 * it.
+	 * Keep a thread: when a fork bomb has used up all pids, no new thread could run the KILL
+	 * that ends it.
 	 */
 	workers_keep_thread(d->context.kill_workers);
 	d->context.users = user_db_new(NULL, NULL);
@@ -310,7 +314,7 @@ static void build(struct daemon *d)
 	timer_init(&d->vsock_timer, &d->loop, retry_vsock, d);
 }
 
-/* Every line of the log: to stdout as JSON where -verbose asks, and to the platform. */
+/* Handles every line of the log: to stdout as JSON with -verbose, and to the platform. */
 static void on_log_line(const struct log_line *line, void *arg)
 {
 	struct daemon *d = arg;
@@ -367,7 +371,7 @@ static bool is_starting(void *arg)
 	return pty_service_starting(d->pty);
 }
 
-/* Cgroups, where there are any, and what is said where there are none. */
+/* Sets up cgroups if they are available; else logs the reason. */
 static void start_cgroups(struct daemon *d)
 {
 	const struct options *o = d->options;
@@ -391,7 +395,7 @@ static bool gate_is_closed(void *arg)
 	return control->gate_closed && !control->initialized && !token_is_set(&control->token);
 }
 
-/* A daemon that can't remember that a token was set serves all the same, and says so. */
+/* Opens the state directory. If it fails, the daemon logs that and serves without it. */
 static void open_state_dir(struct daemon *d)
 {
 	struct error err;
@@ -418,8 +422,9 @@ static void store_drop(void *arg, const char *name)
 }
 
 /*
- * A parent keeps the descriptors of processes over a crash, if there is one that does: process 1 of
- * -init, or a service manager whose unit names a state directory (systemd/envd.service).
+ * Connects the store: a parent that keeps the descriptors of processes across a crash. It is
+ * process 1 of -init, or a service manager whose unit names a state directory
+ * (systemd/envd.service).
  */
 static void connect_store(struct daemon *d)
 {
@@ -429,7 +434,7 @@ static void connect_store(struct daemon *d)
 			&(struct pty_store){.put = store_put, .drop = store_drop, .arg = d});
 }
 
-/* After a crash: the processes of the daemon before this one. */
+/* Adopts the processes of the previous daemon after a crash. */
 static void adopt_stored(struct daemon *d)
 {
 	const struct inherited *set = d->inherited;
@@ -448,7 +453,7 @@ static void adopt_stored(struct daemon *d)
 	free(names);
 }
 
-/* What is served. */
+/* Creates the services and registers their endpoints. */
 static void start_services(struct daemon *d)
 {
 	struct fs_auth fs_auth = {.token = read_token, .arg = &d->control.token};
@@ -511,9 +516,8 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
 	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
 	/*
-	 * Listen before anything else: a client that connects meanwhile waits in the kernel's
-	 * queue. After a handover the order is the other way round, so that no request comes before
-	 * the adoption.
+	 * Listen first: a client that connects during the start waits in the kernel's queue. After
+	 * a handover, listen last, so that no request comes before the adoption.
 	 */
 	if (!options->resume_handover && listen_all(d, inherited) < 0)
 		return 1;

@@ -39,7 +39,7 @@ bool gate_check(struct stream *s, void *arg)
 				   "token or method signing if supported");
 		return false;
 	}
-	/* /init needs no token, so its body is charged to the peers without one. */
+	/* /init needs no token, so its body stays charged to the class UNAUTHENTICATED. */
 	if (strcmp(stream_head_in(s)->path, "/init") != 0)
 		stream_set_admitted(s);
 	return check_user(gate, s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The program: its flags, and which of its parts is meant. */
+/* The program: parses the flags and runs the daemon or a command. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -97,7 +97,7 @@ static void usage(void)
 		       flags[i].value_name ? flags[i].value_name : "", flags[i].text);
 }
 
-/* What strconv.ParseBool takes. */
+/* Parses a bool as Go's strconv.ParseBool. */
 static int parse_bool(const char *text, bool *ret)
 {
 	static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
@@ -128,7 +128,7 @@ static int parse_port(const char *text, unsigned *ret)
 	return 0;
 }
 
-/* 1 second to a day. */
+/* Parses seconds, from 1 to a day. */
 static int parse_seconds(const char *text, unsigned *ret)
 {
 	char *end;

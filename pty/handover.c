@@ -68,7 +68,7 @@ static const char *group_type(const struct proc *p)
 	return p->is_pty ? TYPE_PTY : TYPE_USER;
 }
 
-/* What is left until the deadline; 0: there is none, 1: it has passed. */
+/* Returns the time until the deadline; 0: there is none; 1: it has passed. */
 static int64_t deadline_left_ms(const struct proc *p, uint64_t now)
 {
 	if (p->deadline_passed)
@@ -204,9 +204,9 @@ void pty_handover_export(const struct pty_service *svc, struct arena *arena,
 /* ---- adoption ---- */
 
 /*
- * Moves an inherited descriptor to another number: the numbers of a handover must be free for the
- * next one, and a copy of stdin's write end that a child inherits would keep the reader from its
- * EOF. The result is close-on-exec and does not block; -1 if the descriptor is absent.
+ * Moves an inherited descriptor to another number, because the numbers of a handover must be free
+ * for the next one, and because a child that inherits a copy of stdin's write end would prevent
+ * EOF. The result is close-on-exec and non-blocking; -1 if the descriptor is absent.
  */
 static int take_descriptor(int fd, int *ret_errno)
 {
@@ -249,8 +249,8 @@ static void drop_descriptors(struct spawn *s)
 }
 
 /*
- * Whom a KILL may reach. A process of the reference shares the daemon's session and cgroup, so a
- * kill of either would be the daemon's own end: such a process is killed alone.
+ * Returns the scope of a KILL. A process of the reference shares the daemon's session and cgroup,
+ * so killing either would end the daemon: such a process is killed alone.
  */
 static enum kill_scope safe_scope(const struct pty_service *svc, const Handover__HandoverProc *in,
 				  const struct cgroup *cgroup)
@@ -267,7 +267,8 @@ static enum kill_scope safe_scope(const struct pty_service *svc, const Handover_
 }
 
 /*
- * Whether the pid is a child of this daemon, alive or a zombie: the state could name any process.
+ * Returns true if the pid is a child of this daemon, running or a zombie. Needed because the state
+ * could contain any pid.
  */
 static bool is_child(pid_t pid)
 {
@@ -276,7 +277,7 @@ static bool is_child(pid_t pid)
 	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-/* A time of the state, bounded: 115 days, the longest that Connect-Timeout-Ms can say. */
+/* Limits a time from the state to 115 days, the maximum of Connect-Timeout-Ms. */
 static uint64_t bounded_ms(int64_t ms)
 {
 	return ms <= 0 ? 0 : ms < STATE_MAX_MS ? (uint64_t)ms : STATE_MAX_MS;
@@ -296,7 +297,7 @@ static void restore_counts(struct proc *p, const Handover__HandoverProc *in)
 	p->adopted_deadline_ms = bounded_ms(in->timeout_ms);
 }
 
-/* Makes the kept output again. NULL if there was none. */
+/* Restores the kept output. NULL if there was none. */
 static struct kept *restore_kept(struct pty_service *svc, const Handover__Kept *in)
 {
 	uint64_t offsets[OUTPUT_KINDS] = {0};
@@ -347,7 +348,7 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 		request.opt_tag_case = PROCESS__START_REQUEST__OPT_TAG_TAG;
 		request.tag = in->tag;
 	}
-	/* Its memory was charged by the daemon before this one; the request is no peer's. */
+	/* The previous daemon had charged this memory; there is no request from a peer. */
 	budget_share_init(&share, budget, BUDGET_CLASS_PROCESSES);
 	if (!budget_share_take(
 		    &share,
@@ -366,7 +367,7 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 					 in->start_key_request.data, in->start_key_request.len);
 	start_key_run(p->start_key, p);
 	log_operation(p->operation, "process_readopted", "process %d: adopted", (int)p->pid);
-	/* What the parent kept under these names is replaced. */
+	/* Replaces the descriptors that the parent kept under these names. */
 	pty_store_drop_stdin(p);
 	pty_store_drop(p);
 	pty_store_put(p);
@@ -396,7 +397,7 @@ static int adopt_exit(struct pty_service *svc, const Handover__HandoverExit *in)
 	return 0;
 }
 
-/* A child of the daemon before this one that nobody asks for: it has to be reaped. */
+/* Takes over a child of the previous daemon that must only be reaped. */
 static void adopt_helper(struct pty_service *svc, int32_t pid)
 {
 	int pidfd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;

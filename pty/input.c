@@ -37,7 +37,7 @@ static void close_fd(struct input *in)
 	}
 }
 
-/* Writes as much of the job as the pipe takes: INPUT_DONE, INPUT_WAITS or -errno. */
+/* Writes the bytes of the job that the pipe accepts. INPUT_DONE, INPUT_WAITS or -errno. */
 static int job_run(struct input *in, struct input_job *job)
 {
 	ssize_t n;
@@ -62,7 +62,10 @@ static int job_run(struct input *in, struct input_job *job)
 	return INPUT_DONE;
 }
 
-/* The pipe takes more. Finishes at most one job: its callback may free this input. */
+/*
+ * Called when the pipe is writable. Finishes at most one job, because its callback may free this
+ * input.
+ */
 static void input_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct input *in = arg;

@@ -17,7 +17,7 @@ static const struct {
 	[OUTPUT_PTY] = {"pty", true},
 };
 
-/* Decimal digits alone, below 2^63. The text behind them, or NULL. */
+/* Parses decimal digits, below 2^63. Returns the text after them, or NULL. */
 static const char *parse_number(const char *text, uint64_t *ret)
 {
 	const char *p = text;
@@ -60,7 +60,7 @@ int keep_parse(const struct rpc_call *call, struct keep *ret, struct error *err)
 	return 0;
 }
 
-/* "NAME=OFFSET" at *text, which is moved behind it. */
+/* Parses "NAME=OFFSET" at *text, and advances *text. */
 static int parse_offset(const char **text, bool is_pty, uint64_t from[OUTPUT_KINDS])
 {
 	size_t i, n;

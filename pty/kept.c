@@ -13,7 +13,7 @@
 
 #define RING_MIN_BYTES 512
 
-/* Small outputs in turns make many records: room for their headers beside max_bytes of data. */
+/* Small alternating outputs make many records: extra room for their headers. */
 #define RING_SLACK_BYTES 64
 
 struct kept *kept_new(struct budget *budget, size_t max_bytes)
@@ -110,7 +110,7 @@ static void drop_oldest(struct kept *kept, size_t n)
 	kept->first_offset[kind] += n;
 	kept->data_bytes -= n;
 	kept->first += n;
-	/* The header moves up to the rest of its data. */
+	/* The header moves to the beginning of the remaining data. */
 	if (n == length)
 		kept->first += HEADER_BYTES;
 	else
@@ -125,7 +125,8 @@ static size_t used(const struct kept *kept)
 }
 
 /*
- * A capacity for `need` bytes: it doubles up to what max_bytes needs, and grows by an eighth then.
+ * Returns a capacity for `need` bytes. It doubles up to the capacity for max_bytes, and then grows
+ * by an eighth.
  */
 static size_t choose_capacity(const struct kept *kept, size_t need)
 {
@@ -138,7 +139,7 @@ static size_t choose_capacity(const struct kept *kept, size_t need)
 	return min_size(capacity, most);
 }
 
-/* Makes room for n bytes behind the last record; if the budget has none, by dropping older ones. */
+/* Makes room for n bytes after the last record. If the budget has no room, drops older records. */
 static bool make_room(struct kept *kept, size_t n)
 {
 	size_t need = used(kept) + n, capacity;
@@ -159,7 +160,7 @@ static bool make_room(struct kept *kept, size_t n)
 	return used(kept) + n <= kept->capacity;
 }
 
-/* Counts bytes that are not kept, behind all that are. */
+/* Advances the offset over bytes that are not kept. */
 static void skip(struct kept *kept, enum output_kind kind, size_t n)
 {
 	while (kept->first < kept->next)
@@ -224,7 +225,7 @@ void kept_begin(const struct kept *kept, const uint64_t from[OUTPUT_KINDS], stru
 	memcpy(ret->from, from, sizeof(ret->from));
 }
 
-/* Leaves out bytes of the record before from[kind]. How many bytes of it remain. */
+/* Skips the bytes of the record before from[kind]. Returns the number of remaining bytes. */
 static uint32_t skip_early(struct kept_cursor *cursor, enum output_kind kind, uint32_t length)
 {
 	uint64_t early = cursor->from[kind] > cursor->offset[kind]

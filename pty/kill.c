@@ -42,8 +42,8 @@ struct kill {
 	struct work work;
 	struct proc *proc; /* a reference */
 	enum kill_scope scope;
-	bool leader_exited; /* before the KILL: it leads no session any more */
-	bool working;	    /* `work` is under way */
+	bool leader_exited; /* before the KILL: its session no longer has a leader */
+	bool working;	    /* `work` is in progress */
 	proc_killed_fn *done;
 	void *arg;
 	struct timer answer;
@@ -54,7 +54,7 @@ static int signal_leader(struct proc *p, int signal)
 {
 	if (syscall(SYS_pidfd_send_signal, p->pidfd, signal, NULL, 0) == 0)
 		return 0;
-	/* ESRCH: it has exited, and the loop has not read the pidfd yet. */
+	/* ESRCH: the process has exited, and the loop has not seen the pidfd's event yet. */
 	return errno == ESRCH ? 0 : -errno;
 }
 
@@ -101,7 +101,9 @@ static void kill_free(struct kill *kill)
 	free(kill);
 }
 
-/* Answers a kill whose work is done, once the leader has exited or the time is over. */
+/*
+ * Answers a kill whose work is done, when the leader has exited or PROC_KILL_ANSWER_MS have passed.
+ */
 static void kill_update(struct kill *kill)
 {
 	if (kill->working || (!kill->proc->exited && timer_pending(&kill->answer)))
@@ -179,7 +181,7 @@ int proc_kill(struct proc *p, enum kill_scope scope, proc_killed_fn *done, void 
 		if (r < 0)
 			return r;
 	}
-	/* The process group that the leader began with: in most cases that is the whole session. */
+	/* The process group of the leader is usually the whole session. */
 	if (scope == KILL_SCOPE_SESSION)
 		kill(-p->pid, SIGKILL);
 	kill_begin(p, scope, done, arg);

@@ -12,7 +12,10 @@
 #include "base/mem.h"
 #include "pty/proc_stat.h"
 
-/* Bounds the loop: a session that still grows after this many looks forks faster than it dies. */
+/*
+ * Limits the loop: a session that still grows after this many passes forks faster than it is
+ * killed.
+ */
 #define MAX_LOOKS 100
 
 /* The members that were signalled. They stay visible until they have died. */
@@ -49,8 +52,8 @@ static bool is_member(int proc_fd, pid_t pid, pid_t leader)
 }
 
 /*
- * Signals a member that is not in `seen`, and remembers it: 1, or 0 if it is none. Membership is
- * checked again after the pidfd is open, as the pid may have been given to another process.
+ * Signals a member that is not in `seen` and adds it; returns 1, or 0 if it is not a member. Checks
+ * the membership again after opening the pidfd, because the pid may belong to another process now.
  */
 static unsigned kill_new_member(int proc_fd, pid_t pid, struct seen *seen, pid_t leader)
 {
@@ -66,7 +69,7 @@ static unsigned kill_new_member(int proc_fd, pid_t pid, struct seen *seen, pid_t
 	return 1;
 }
 
-/* Walks /proc once and signals the members that are not in `seen`. Returns how many. */
+/* Walks /proc once and signals the members that are not in `seen`. Returns their number. */
 static unsigned search_proc(DIR *proc, struct seen *seen, pid_t leader)
 {
 	const struct dirent *entry;
@@ -79,7 +82,7 @@ static unsigned search_proc(DIR *proc, struct seen *seen, pid_t leader)
 	return found;
 }
 
-/* The same for the pids in a cgroup.procs, one in a line. Its lines may be split between reads. */
+/* As search_proc, for the pids in a cgroup.procs. Reads may end inside a line. */
 static unsigned search_cgroup(int members_fd, int proc_fd, struct seen *seen, pid_t leader)
 {
 	char text[4096];
@@ -109,7 +112,8 @@ unsigned kill_session(pid_t leader, int members_fd)
 	unsigned looks, found;
 
 	/*
-	 * A process with a pending SIGKILL cannot fork: a walk that finds no new one is the last.
+	 * A process with a pending SIGKILL can't fork, so a pass that finds no new member is the
+	 * last.
 	 */
 	for (looks = 0; proc && looks < MAX_LOOKS; looks++) {
 		if (members_fd >= 0)

@@ -46,7 +46,7 @@ int limits_resource(enum limit_name name)
 	return names[name].resource;
 }
 
-/* Digits alone, at most 15. The text behind them, or NULL. */
+/* Parses at most 15 digits. Returns the text after them, or NULL. */
 static const char *parse_digits(const char *text, uint64_t *ret)
 {
 	size_t n = strspn(text, "0123456789");
@@ -77,7 +77,7 @@ static int parse_bytes(const char *text, uint64_t *ret)
 	return 0;
 }
 
-/* "1.5" as hundredths of a CPU. */
+/* Parses "1.5" to hundredths of a CPU. */
 static int parse_cpus(const char *text, uint64_t *ret)
 {
 	const char *p = parse_digits(text, ret);

@@ -48,8 +48,8 @@ void output_update(struct output *o)
 }
 
 /*
- * The output is at its end. A pipe is closed. A terminal's master stays open: closing it would send
- * SIGHUP to a leader that goes on without its terminal.
+ * Handles the end of an output. A pipe is closed. A terminal's master stays open, because closing
+ * it would send SIGHUP to a leader that keeps running without its terminal.
  */
 static void output_end(struct output *o)
 {
@@ -127,7 +127,10 @@ static ssize_t pass_chunk(struct output *o, bool rest)
 		return n;
 	o->total_bytes += (uint64_t)n;
 	o->proc->table->output_bytes += (uint64_t)n;
-	/* The last bytes come although readers have not caught up, and are kept for those. */
+	/*
+	 * The last bytes are read although readers have not caught up, and are kept for those
+	 * readers.
+	 */
 	if (o->proc->kept)
 		kept_add(o->proc->kept, o->kind, chunk, (size_t)n, rest && o->proc->full_taps > 0);
 	if (o->proc->n_taps > 0)
@@ -147,7 +150,7 @@ void output_pump(struct output *o)
 		if (n <= 0)
 			return;
 		widen_if_busy(o, (size_t)n);
-		/* A short chunk means that the pipe is empty. The loop will tell of its end. */
+		/* A short chunk means that the pipe is empty. The loop will report EOF. */
 		if ((size_t)n < chunk_bytes(o) && !o->proc->exited)
 			return;
 	}
@@ -159,13 +162,10 @@ void output_rest(struct output *o)
 	int waiting = 0;
 	ssize_t n;
 
-	/*
-	 * Bytes written after this moment are not waited for: a background child may go on for
-	 * ever.
-	 */
+	/* Do not wait for bytes written later, because a background child may write for ever. */
 	if (o->ended || ioctl(o->fd, FIONREAD, &waiting) < 0)
 		return;
-	/* A terminal shows only its first buffer. */
+	/* For a terminal, FIONREAD counts only the first buffer. */
 	if (o->kind == OUTPUT_PTY || waiting > PROC_REST_MAX_BYTES)
 		waiting = PROC_REST_MAX_BYTES;
 	while (!o->ended && taken < (size_t)waiting) {

@@ -37,7 +37,7 @@ void proc_update(struct proc *p)
 	taps_update(p);
 }
 
-/* Whether anybody has asked for X-Envd-Explain-End. */
+/* Returns true if a reader has sent X-Envd-Explain-End. */
 static bool proc_explains(const struct proc *p)
 {
 	const struct tap *tap;
@@ -48,7 +48,10 @@ static bool proc_explains(const struct proc *p)
 	return p->explains_end;
 }
 
-/* The cgroup knows of all descendants, and of its limits. Its files cost some 0.05 ms. */
+/*
+ * Reads the usage of all descendants, and the reached limits, from the cgroup. This takes about
+ * 0.05 ms.
+ */
 static void proc_read_usage(struct proc *p)
 {
 	struct exit_status *exit_status = &p->exit_status;
@@ -91,7 +94,7 @@ void proc_reap(struct proc *p)
 		zombies_add(&p->table->zombies, p->pid, fd_take(&p->pidfd));
 }
 
-/* Tells the readers the exit status, closes everything, and leaves the table. */
+/* Sends the exit status to the readers, closes all descriptors, and leaves the table. */
 static void proc_end(struct proc *p)
 {
 	unsigned i;

@@ -17,8 +17,8 @@ enum {
 };
 
 /*
- * The text of a field behind "(comm)", which may contain spaces and parentheses itself: the last
- * parenthesis of the line ends it.
+ * Returns the text of a field after "(comm)". comm may contain spaces and parentheses, so it ends
+ * at the last parenthesis of the line.
  */
 static const char *find_field(const char *text, int field)
 {

@@ -13,7 +13,7 @@
 
 static size_t bucket(const struct proc_table *t, pid_t pid)
 {
-	/* Pids are handed out in sequence, so their low bits spread well. */
+	/* The kernel assigns pids in sequence, so their low bits are evenly distributed. */
 	return (size_t)pid & (t->n_buckets - 1);
 }
 
@@ -49,7 +49,7 @@ static void resize(struct proc_table *t, size_t n_buckets)
 	hash_exits(t, &t->timed);
 }
 
-/* The timer of an exit with a time of its own. */
+/* The timer of an exit with its own retention time. */
 struct timed_exit {
 	struct proc_table *table;
 	struct retained_exit *exit;
@@ -140,7 +140,7 @@ static struct retained_exit *find_exit_tag(struct proc_table *t, const char *tag
 	return NULL;
 }
 
-/* A new exit in the hash tables, but in no list yet. */
+/* Adds a new exit to the hash tables; the caller adds it to a list. */
 static struct retained_exit *add_exit(struct proc_table *t, pid_t pid, const char *tag,
 				      const struct exit_status *exit_status)
 {

@@ -70,7 +70,7 @@ static void fail_join(struct tap *tap, const struct error *err)
 	tap_close(tap);
 }
 
-/* 0, and the tap knows what it is sent first; or the call has failed: -1. */
+/* Sets the output that the tap receives first. 0, or -1 if the call has failed. */
 static int prepare_join(struct tap *tap, bool is_pty, struct kept *kept,
 			const uint64_t total[OUTPUT_KINDS], bool from_start)
 {

@@ -52,7 +52,7 @@ static Process__ProcessInfo *describe(const struct proc *p, struct arena *arena)
 	info->pid = (uint32_t)p->pid;
 	info->config = (Process__ProcessConfig *)protobuf_c_message_unpack(
 		&process__process_config__descriptor, &allocator, p->config_bytes, p->config);
-	/* The daemon packed it itself. */
+	/* The daemon encoded it itself. */
 	if (!info->config)
 		fatal("process %d: its own config cannot be unpacked", (int)p->pid);
 	if (p->tag) {

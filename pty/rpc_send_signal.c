@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SendSignal: TERM goes to the leader, KILL to all that the kill scope of the process reaches.
+ * SendSignal: sends TERM to the leader, and KILL to all processes of the process's kill scope.
  *
- * A KILL is answered once the leader has exited, or after PROC_KILL_ANSWER_MS: a client that looks
- * for the pid after the answer does not find it.
+ * A KILL is answered when the leader has exited, or after PROC_KILL_ANSWER_MS, so that a client
+ * that looks for the pid after the response does not find it.
  *
  * `descendants`: KILL reaches at least the session of the process, TERM its process group.
  */
@@ -25,7 +25,7 @@ const struct rpc_method pty_rpc_send_signal_method = {
 	.open = send_signal_open,
 };
 
-/* The wider of the process' own scope and what the request asks for. */
+/* Returns the wider one of the process's scope and the request's. */
 static enum kill_scope scope_of(const struct proc *p, const Process__SendSignalRequest *request)
 {
 	if (request->descendants && p->scope == KILL_SCOPE_LEADER)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Start: begins a process and streams its events.
+ * Start: starts a process and streams its events.
  *
  *	open ─► run (worker: environment, cgroup, clone) ─► done ─► the process with its first tap
  *
- * While the workload is frozen a child would stop before its exec and keep its worker, so starts
- * are refused then with `unavailable`. Processes of the platform itself (tag "_system") stay in the
- * daemon's cgroup, which a freeze leaves alone, and are started nevertheless.
+ * While the workload is frozen, starts are refused with `unavailable`, because a child would stop
+ * before its exec and block its worker. Processes of the platform itself (tag "_system") stay in
+ * the daemon's cgroup, which is not frozen, and are started nevertheless.
  *
- * Connect-Timeout-Ms is the deadline of the process. It runs from the request on.
+ * Connect-Timeout-Ms is the deadline of the process. It starts with the request.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +54,7 @@ const struct rpc_method pty_rpc_start_method = {
 /* A clone that takes longer is checked this often: it may have been stopped before its exec. */
 #define START_OVERDUE_MS 5000
 
-/* A start between its request and its process. */
+/* A start that has a request but no process yet. */
 struct start {
 	struct work work;
 	struct spawn spawn;
@@ -62,13 +62,13 @@ struct start {
 	struct rpc_call *call;		      /* a reference: the request lies in its arena */
 	struct tap *tap;		      /* NULL: the client has gone */
 	const Process__StartRequest *request; /* in the call's arena */
-	struct arena arena;		      /* what the spawn borrows */
-	struct user user;		      /* likewise */
+	struct arena arena;		      /* memory that the spawn borrows */
+	struct user user;		      /* in `arena` */
 	struct env_var *globals;	      /* a copy of the global environment */
 	size_t n_globals;
 	enum kill_scope scope;
-	struct cgroup *cgroup;	   /* to begin in; NULL: the daemon's */
-	struct budget_share share; /* charged for what the process keeps */
+	struct cgroup *cgroup;	   /* of the child; NULL: the daemon's */
+	struct budget_share share; /* for the memory that the process keeps */
 	bool ends_with_leader;
 	struct limits limits;
 	struct keep keep;
@@ -78,7 +78,7 @@ struct start {
 	int result;		 /* of start_run */
 	struct error err;
 	struct timer overdue;
-	bool was_stopped; /* and therefore killed, before its exec */
+	bool was_stopped; /* the child was stopped before its exec, and killed */
 	bool has_deadline;
 	bool deadline_passed;
 	uint64_t deadline_ms; /* by clock_monotonic_ms */
@@ -123,7 +123,7 @@ static int choose_limits(struct start *start, struct error *err)
 	return 0;
 }
 
-/* cmd and args, NULL-terminated, behind the spare element that spawn.h asks for. */
+/* Returns cmd and args, NULL-terminated, after the spare element that spawn.h requires. */
 static char **make_argv(const Process__ProcessConfig *config, struct arena *arena)
 {
 	size_t n_args = config ? config->n_args : 0, i;
@@ -138,7 +138,7 @@ static char **make_argv(const Process__ProcessConfig *config, struct arena *aren
 	return argv;
 }
 
-/* The worker must not read the context: /init may change it meanwhile. */
+/* Copies the global environment, because /init may change the context while the worker runs. */
 static void copy_globals(struct start *start)
 {
 	const struct context *context = start->svc->context;
@@ -190,7 +190,7 @@ static bool has_tag(const Process__StartRequest *request)
 	return request->opt_tag_case == PROCESS__START_REQUEST__OPT_TAG_TAG;
 }
 
-/* Takes what the process will hold from the budget. */
+/* Charges the memory that the process will keep. */
 static int take_budget(struct start *start, struct error *err)
 {
 	struct budget *budget = &start->svc->context->budget;
@@ -211,7 +211,7 @@ static int take_budget(struct start *start, struct error *err)
 			 "too much memory is used by the configurations of processes");
 }
 
-/* Terminals go to the group of terminals, others to that of users. */
+/* Chooses the group: CGROUP_PTYS for terminals, CGROUP_USER otherwise. */
 static void choose_cgroup(struct start *start)
 {
 	if (!start->is_system)
@@ -222,7 +222,7 @@ static void choose_cgroup(struct start *start)
 }
 
 /*
- * Whether the request has the key of an earlier one, and has become a reader of that one's process,
+ * Returns true if the request has the key of an earlier one, and now reads the process of that one,
  * or waits for it.
  */
 static bool joins(struct start *start)
@@ -249,9 +249,7 @@ static bool joins(struct start *start)
 	return true;
 }
 
-/*
- * The next tap that waited for this start, no longer in the queue; NULL: none. `key` may be NULL.
- */
+/* Removes and returns the next tap that waits for this start; NULL: none. `key` may be NULL. */
 static struct tap *pop_waiting(struct start_key *key)
 {
 	struct tap *tap = key ? TAILQ_FIRST(&key->waiting) : NULL;
@@ -348,7 +346,7 @@ static size_t strings_bytes(char *const *strings)
 	return bytes;
 }
 
-/* Here and not on the loop: it sorts as many variables as a client likes to send. */
+/* Runs on the worker, because it sorts all variables that the client sent. */
 static int make_environment(struct start *start, struct error *err)
 {
 	const Process__ProcessConfig *config = start->request->process;
@@ -361,7 +359,7 @@ static int make_environment(struct start *start, struct error *err)
 				  &start->arena, &s->path, &pwd);
 	if (strings_bytes(s->argv) + strings_bytes(s->envp) > START_MAX_ARGUMENT_BYTES)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "argument list too long");
-	/* Nobody asked for the home directory. */
+	/* The request did not name the home directory. */
 	if (!has_cwd && strcmp(s->cwd, start->user.home) == 0)
 		s->pwd = pwd;
 	return 0;
@@ -388,7 +386,7 @@ static void start_run(struct work *work)
 	fd_close(&s->cgroup_procs_fd);
 }
 
-/* The deadline has passed before the program was loaded. */
+/* Called when the deadline passes before the exec. */
 static void start_deadline(void *arg)
 {
 	struct start *start = arg;
@@ -408,14 +406,14 @@ static void start_overdue(void *arg)
 
 /* ---- done ---- */
 
-/* It is not between clone and exec any more. */
+/* Removes the start from the list of starts before their exec. */
 static void leave_starting(struct start *start)
 {
 	if (!start->is_system)
 		TAILQ_REMOVE(&start->svc->starting, start, link);
 }
 
-/* Makes the process: it is listed, read, and killed at its deadline. */
+/* Creates the process, from now on listed and read, with its deadline. */
 static void begin(struct start *start)
 {
 	struct pty_service *svc = start->svc;
@@ -457,7 +455,7 @@ static void begin(struct start *start)
 		proc_pass_deadline(p);
 }
 
-/* Gives back what the start holds, the child included, and tells the client why. */
+/* Releases everything that the start holds, including the child, and fails the call. */
 static void give_up(struct start *start)
 {
 	struct pty_service *svc = start->svc;
@@ -465,7 +463,7 @@ static void give_up(struct start *start)
 	struct tap *waiting;
 
 	svc->stats.failed++;
-	/* A zombie that a tracer holds keeps its place among the processes. */
+	/* A traced zombie still counts as a process. */
 	if (s->pidfd >= 0)
 		zombies_add(&svc->table.zombies, s->pid, fd_take(&s->pidfd));
 	else
@@ -505,8 +503,8 @@ static void start_done(struct work *work)
 /* ---- cancel ---- */
 
 /*
- * The process of a client that has gone is still started. At a deadline and at the daemon's end a
- * start that no worker has begun is taken back.
+ * If the client disconnects, the process is still started. At a deadline, and when the daemon ends,
+ * a start that no worker has begun is cancelled.
  */
 static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 {

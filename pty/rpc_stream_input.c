@@ -4,8 +4,8 @@
  *
  *	open ─► message (`start` selects the process, `data` is written) … ─► end
  *
- * While the process does not read, the stream of its writer is held, so that the writer waits and
- * nothing is buffered beyond one message.
+ * While the process does not read, the client's stream is held, so that at most one message is
+ * buffered.
  */
 #include <stdlib.h>
 
@@ -32,7 +32,7 @@ const struct rpc_method pty_rpc_stream_input_method = {
 };
 
 struct stream_input {
-	struct rpc_call *call; /* NULL: the client has gone while a piece waited */
+	struct rpc_call *call; /* NULL: the client disconnected while a piece waited */
 	struct proc *proc;     /* a reference; NULL before `start` */
 	struct input_job job;
 	bool writing; /* the job waits, and the call is held */
@@ -62,7 +62,7 @@ static void stream_input_open(struct rpc_call *call, const ProtobufCMessage *non
 	rpc_call_set_data(call, si);
 }
 
-/* Selects the process. A later `start` selects another one for the data behind it. */
+/* Selects the process. A later `start` selects another one for the following data. */
 static int select_process(struct stream_input *si,
 			  const Process__StreamInputRequest__StartEvent *start, struct error *err)
 {
@@ -126,7 +126,7 @@ static void stream_input_message(struct rpc_call *call, const ProtobufCMessage *
 		fail(si, &err);
 }
 
-/* The process has taken the piece: the next message may come. */
+/* Called when the process has taken the piece: releases the hold for the next message. */
 static void stream_input_written(struct input_job *job, int result)
 {
 	struct stream_input *si = container_of(job, struct stream_input, job);
@@ -155,7 +155,7 @@ static void stream_input_end(struct rpc_call *call)
 	stream_input_free(si);
 }
 
-/* A piece that waits is still written, as with SendInput. */
+/* A waiting piece is still written, as in SendInput. */
 static void stream_input_cancel(struct rpc_call *call, enum rpc_cancel why)
 {
 	struct stream_input *si = rpc_call_data(call);

@@ -24,7 +24,7 @@
 #define P_PIDFD 3
 #endif
 
-/* A child that has reported its failure makes one system call more, and ends. */
+/* After reporting a failure, a child makes one more system call and exits. */
 #define SPAWN_EXIT_WAIT_MS 1000
 
 static struct spawn_defaults defaults;
@@ -70,7 +70,10 @@ static bool is_ignored(unsigned sig)
 	       action.handler == (uintptr_t)SIG_IGN;
 }
 
-/* Reads what main has set up by the time of the first spawn. It does not change later. */
+/*
+ * Reads settings of the process that main has made before the first spawn and that do not change
+ * later.
+ */
 static void inspect_process(void)
 {
 	struct rlimit now;
@@ -94,7 +97,7 @@ void spawn_prepare(struct spawn *s)
 	s->pidfd = -1;
 }
 
-/* A pipe. The daemon's end (0 to read, 1 to write) does not block. The user owns it. */
+/* Creates a pipe owned by the user. The daemon's end (0 to read, 1 to write) is non-blocking. */
 static int make_pipe(const struct spawn *s, int own_end, int *ret_own, int *ret_child)
 {
 	int fds[2];
@@ -149,7 +152,7 @@ void spawn_close(struct spawn *s)
 	fd_close(&s->stderr_fd);
 }
 
-/* The code of a failed system call. */
+/* Returns the error code of a failed system call. */
 static enum error_code code_of(int errnum)
 {
 	switch (errnum) {
@@ -164,7 +167,7 @@ static enum error_code code_of(int errnum)
 	}
 }
 
-/* Turns a child's report into an error. */
+/* Converts a child's report to an error. */
 static int explain(const struct spawn *s, enum spawn_step step, enum limit_name limit, int errnum,
 		   struct error *err)
 {

@@ -64,7 +64,7 @@ CHILD_CODE _Noreturn static void fail(struct spawn_child *c, enum spawn_step ste
 	sys_exit(EXIT_NOT_FOUND);
 }
 
-/* Leaves the daemon's session, cgroup and priorities. Priorities that cannot be set are kept. */
+/* Leaves the daemon's session, cgroup and priorities. Ignores failures of priorities. */
 CHILD_CODE static void leave_daemon(struct spawn_child *c)
 {
 	const struct spawn *s = c->spawn;
@@ -122,7 +122,7 @@ CHILD_CODE static void set_limits(struct spawn_child *c)
 	}
 }
 
-/* An input that is at its end: /dev/null, or in an image without it a pipe without a writer. */
+/* Opens an input at EOF: /dev/null, or in an image without it, a pipe without a writer. */
 CHILD_CODE static int open_nothing(void)
 {
 	int fd = sys_open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -137,8 +137,8 @@ CHILD_CODE static int open_nothing(void)
 }
 
 /*
- * Sets up 0, 1, 2 and closes all others. They are not left to the exec, which may take long: a
- * connection that is open here stays open when the daemon closes it.
+ * Sets up descriptors 0, 1, 2 and closes all others. It does not leave this to the exec, which may
+ * take long: a connection that the daemon closes would stay open in the child until then.
  */
 CHILD_CODE static void set_stdio(struct spawn_child *c)
 {
@@ -149,18 +149,18 @@ CHILD_CODE static void set_stdio(struct spawn_child *c)
 		if (syscall(SYS_dup3, fd, i, 0) < 0)
 			fail(c, SPAWN_STDIO, errno);
 	}
-	/* Before Linux 5.9 there is no such call, and the exec closes them. */
+	/* Linux before 5.9 lacks this call; then the exec closes them. */
 	syscall(SYS_close_range, 3U, ~0U, 0);
 	if (c->spawn->pty && syscall(SYS_ioctl, 0, TIOCSCTTY, 0) < 0)
 		fail(c, SPAWN_TERMINAL, errno);
 }
 
 /*
- * By system calls, which change only the calling task: setuid(3) and its family change every thread
- * of the daemon (nptl(7)).
+ * Uses system calls, which change only the calling task: setuid(3) and its family change every
+ * thread of the daemon (nptl(7)).
  *
- * Without CAP_SETGID setgroups fails. If the ids are right already, as in a container whose root
- * has no capabilities, the child keeps the daemon's groups.
+ * Without CAP_SETGID, setgroups(2) fails. If the ids are right already, as in a container whose
+ * root has no capabilities, the child keeps the daemon's groups.
  */
 CHILD_CODE static void become_user(struct spawn_child *c)
 {
@@ -177,7 +177,7 @@ CHILD_CODE static void become_user(struct spawn_child *c)
 		fail(c, SPAWN_USER, errno);
 }
 
-/* Whether a file that the kernel cannot execute may be a script for the shell. */
+/* Returns true if a file that the kernel can't execute may be a shell script. */
 CHILD_CODE static bool is_text(const char *path)
 {
 	char start[SCRIPT_LOOK_BYTES];
@@ -293,7 +293,9 @@ CHILD_CODE static void complain(const char *cmd, int errnum)
 	syscall(SYS_writev, STDERR_FILENO, line, 4);
 }
 
-/* Enters the working directory, or "/" in the place of one that nobody asked for (login(1)). */
+/*
+ * Enters the working directory; or "/" if it fails and the request named no directory (login(1)).
+ */
 CHILD_CODE static void enter_directory(struct spawn_child *c)
 {
 	static char root[] = "PWD=/";

@@ -20,7 +20,9 @@
 #define STDIN_PREFIX   "stdin."
 #define NAME_BYTES     32
 
-/* A description is a process' configuration and little more. */
+/*
+ * The maximum size of a description, which contains little more than the process's configuration.
+ */
 #define RECORD_MAX_BYTES (64u * 1024 * 1024)
 
 void pty_service_set_store(struct pty_service *svc, const struct pty_store *store)
@@ -43,7 +45,7 @@ static uint64_t inode_of(int fd)
 	return fd >= 0 && fstat(fd, &status) == 0 ? status.st_ino : 0;
 }
 
-/* A memory file with the description of the process; -1 if there can be none. */
+/* Creates a memory file with the description of the process; -1 on failure. */
 static int make_record(const struct proc *p)
 {
 	struct arena arena = {0};
@@ -57,7 +59,7 @@ static int make_record(const struct proc *p)
 	record->stderr_ino = inode_of(record->stderr_fd);
 	record->stdin_ino = inode_of(record->stdin_fd);
 	record->tty_ino = inode_of(record->tty_fd);
-	/* After a crash nobody knows how much was left: the deadline starts anew. */
+	/* After a crash the remaining time is unknown, so the deadline starts anew. */
 	state.schema = 1;
 	state.processes = &record;
 	state.n_processes = 1;
@@ -139,7 +141,7 @@ void pty_store_put_all(const struct pty_service *svc)
 
 /* ---- adopting ---- */
 
-/* What came back for one process. */
+/* The descriptors that came back for one process. */
 struct group {
 	long pid;
 	int record, pidfd;
@@ -189,7 +191,7 @@ static void add_to_group(struct group *g, int fd)
 		close(fd);
 }
 
-/* The descriptor of a group with this inode, which leaves the group; -1 if there is none. */
+/* Removes and returns the descriptor with this inode from a group; -1 if there is none. */
 static int take_by_inode(struct group *g, uint64_t inode)
 {
 	size_t i;

@@ -60,7 +60,7 @@ static void tap_set_state(struct tap *tap, enum tap_state state)
 	tap->state = state;
 }
 
-/* Records what the call said to a message of a live tap. */
+/* Records the result of a send to a live tap. */
 static void tap_flow(struct tap *tap, enum rpc_flow flow)
 {
 	if (flow == RPC_FULL && tap->state == TAP_LIVE)
@@ -78,7 +78,7 @@ static void leave_proc(struct tap *tap)
 	tap->proc = NULL;
 }
 
-/* Takes the tap from its process and frees it. */
+/* Removes the tap from its process and frees it. */
 static void tap_free(struct tap *tap)
 {
 	if (tap->proc)
@@ -186,7 +186,7 @@ void tap_writable(struct tap *tap)
 		tap_caught_up(tap);
 	else
 		return;
-	/* Most likely there is something to read, so the loop is not asked first. */
+	/* There is probably something to read, so read without waiting for the loop. */
 	if (p)
 		proc_pump(p);
 }
@@ -233,7 +233,10 @@ void taps_send(struct proc *p, const ProtobufCMessage *message)
 		send_shared(p, message);
 }
 
-/* Taps that have not caught up go on without the process, at the pace of their readers. */
+/*
+ * Detaches taps that have not caught up from the process; they continue at the pace of their
+ * readers.
+ */
 static void detach_replaying(struct proc *p)
 {
 	struct tap *tap, *next;
@@ -303,7 +306,7 @@ void taps_update(struct proc *p)
 	timer_set_ms(&p->stall, p->table->stall_ms / TAP_STALL_CHECKS);
 }
 
-/* Whether a full tap has taken nothing for too long. */
+/* Returns true if a full tap has taken no bytes for the stall time. */
 static bool tap_is_stalled(struct tap *tap)
 {
 	size_t pending = rpc_call_pending_bytes(tap->call);

@@ -44,7 +44,7 @@ static void from_wait_status(int status, struct exit_status *ret)
 	}
 }
 
-/* From /proc/PID/stat, which shows 0 to those who may not trace the process. */
+/* Reads the status from /proc/PID/stat, which shows 0 to a process that may not trace PID. */
 static void read_exit_status(pid_t pid, struct exit_status *ret)
 {
 	struct proc_stat stat;
@@ -54,8 +54,8 @@ static void read_exit_status(pid_t pid, struct exit_status *ret)
 }
 
 /*
- * waitid(2) that never blocks, by the system call: glibc's function leaves its fifth argument out.
- * 1: *info and *usage tell of the child; 0: a tracer holds it; or -errno.
+ * Calls waitid(2) without blocking, as a system call, because glibc's function has no fifth
+ * argument. 1: *info and *usage describe the child; 0: the child is traced; or -errno.
  */
 static int wait_for_child(int pidfd, int options, siginfo_t *info, struct rusage *usage)
 {
@@ -75,8 +75,9 @@ static uint64_t time_us(const struct timeval *time)
 }
 
 /*
- * The exit status of a process that is no child, from its pidfd: Linux 6.15 keeps it there once the
- * process was reaped (include/uapi/linux/pidfd.h, PIDFD_GET_INFO). Leaves *ret as it is without.
+ * Reads the exit status of a process that is not a child from its pidfd: Linux 6.15 keeps it there
+ * after the process was reaped (include/uapi/linux/pidfd.h, PIDFD_GET_INFO). On failure *ret is
+ * unchanged.
  */
 static void read_pidfd_info(int pidfd, struct exit_status *ret)
 {
@@ -115,7 +116,7 @@ void zombie_read_status(pid_t pid, int pidfd, struct exit_status *ret)
 	}
 }
 
-/* Whether the child is reaped; also true where there is nothing to wait for. */
+/* Returns true if the child was reaped, or can't be waited for. */
 static bool reap(const struct zombie *zombie)
 {
 	struct rusage usage;

@@ -11,7 +11,7 @@
 #include "watch/entry.h"
 #include "watch/watcher.h"
 
-/* The path of an entry, below the path by which the client named the watched directory. */
+/* Returns the path of an entry, below the client's path of the watched directory. */
 static const char *entry_path(const struct watcher *w, const char *name, struct arena *arena)
 {
 	if (strcmp(name, ".") == 0)
@@ -76,7 +76,10 @@ struct rpc_frame *watch_event_keep_frame(struct watch_event *event, unsigned enc
 	}
 	frames->attachment.bytes += rpc_frame_memory(frame);
 	frames->by_encoding[encoding] = frame;
-	/* Queues that hold the event hold its frames as well. What does not fit goes uncharged. */
+	/*
+	 * The queues that hold the event also hold its frames. If they do not fit, they are not
+	 * charged.
+	 */
 	if (event->charge.holders > 0)
 		budget_share_take(&event->charge.share, bytes);
 	return frame;

@@ -13,7 +13,7 @@ struct watch_entry {
 	Google__Protobuf__Timestamp modified_time;
 };
 
-/* The free rest of the block of an entry. */
+/* The free rest of an entry's block of memory. */
 struct space {
 	char *free;
 };
@@ -42,7 +42,9 @@ static size_t entry_bytes(const Filesystem__EntryInfo *info)
 	return bytes;
 }
 
-/* The pointers and the messages of the map come first in the block, for their alignment. */
+/*
+ * Copies the metadata. The pointers and messages of the map come first in the block, for alignment.
+ */
 static void put_metadata(struct space *space, Filesystem__EntryInfo *info)
 {
 	Filesystem__EntryInfo__MetadataEntry **from = info->metadata, **to, *entries;

@@ -45,7 +45,7 @@ static bool same_patterns(const struct watch_patterns *a, const struct watch_pat
 	return true;
 }
 
-/* Whether the root is what the subscription asks for. */
+/* Returns true if the root matches the subscription. */
 static bool root_serves(const struct watch_root *root, const struct watch_subscription *s)
 {
 	const struct watch_tree *tree = root->tree;
@@ -78,7 +78,7 @@ static void root_free(struct watch_root *root)
 	struct watch_feed *feed = root->feed;
 
 	if (root->added) {
-		/* Nodes that are still to be freed use no patterns. */
+		/* Nodes that are still to be freed do not use the patterns. */
 		root->tree->ignored = NULL;
 		watch_source_remove(feed->source, root->tree);
 	} else {
@@ -90,7 +90,10 @@ static void root_free(struct watch_root *root)
 	free(root);
 }
 
-/* Fails the watchers of a root that can't be watched, or is gone before its watch was in place. */
+/*
+ * Fails the watchers of a root that can't be watched, or that vanished before its watch was in
+ * place.
+ */
 static void root_fail(struct watch_root *root, int error)
 {
 	struct watcher *w, *next;
@@ -102,7 +105,7 @@ static void root_fail(struct watch_root *root, int error)
 	}
 }
 
-/* Makes the watchers live for which everything is in place. */
+/* Makes the watchers live whose tree is watched and whose earlier events are applied. */
 static void root_start_watchers(struct watch_root *root)
 {
 	struct watch_source *source = root->feed->source;
@@ -144,7 +147,7 @@ static void root_update_tree(struct watch_root *root)
 
 /* ---- a feed ---- */
 
-/* Gives the events of a drive to the watchers. */
+/* Passes the events of a drive to the watchers. */
 static void feed_deliver(struct watch_feed *feed)
 {
 	struct watch_source *source = feed->source;
@@ -180,7 +183,7 @@ static void feed_limit_drive(struct watch_feed *feed)
 	feed->source->drive_events = events < WATCH_DRIVE_EVENTS ? events : WATCH_DRIVE_EVENTS;
 }
 
-/* Applies what was asked for while the source was lent. */
+/* Adds and removes roots that changed while the source was lent. */
 static void feed_settle_roots(struct watch_feed *feed)
 {
 	struct watch_root *root, *next;
@@ -188,7 +191,7 @@ static void feed_settle_roots(struct watch_feed *feed)
 	for (root = TAILQ_FIRST(&feed->roots); root; root = next) {
 		next = TAILQ_NEXT(root, link);
 		if (root->n_watchers == 0) {
-			/* The trees of the last root go with the source. */
+			/* The source frees the tree of the last root. */
 			if (feed->n_roots > 1 || !root->added)
 				root_free(root);
 			continue;
@@ -213,7 +216,7 @@ static bool feed_is_watched(const struct watch_feed *feed)
 	return false;
 }
 
-/* Whether no watcher takes more. */
+/* Returns true if no watcher accepts more events. */
 static bool feed_may_rest(const struct watch_feed *feed)
 {
 	const struct watch_root *root;
@@ -266,7 +269,7 @@ static void close_done(struct work *work)
 	free(feed);
 }
 
-/* Nobody watches any more: a worker frees the source. */
+/* Closes a feed without watchers: a worker frees the source. */
 static void feed_close(struct watch_feed *feed)
 {
 	struct watch_feeds *feeds = feed->feeds;
@@ -291,7 +294,7 @@ static void feed_close(struct watch_feed *feed)
 	work_submit(feeds->workers, &feed->work);
 }
 
-/* Whether the feed should pause, as events come in great numbers. See feed.h. */
+/* Returns true if the feed should pause because of a burst: see feed.h. */
 static bool feed_should_pause(struct watch_feed *feed, uint64_t now_ms)
 {
 	if (feed->paused && feed->events < FEED_PAUSE_WORTH_EVENTS)
@@ -310,7 +313,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	feed_update(arg);
 }
 
-/* Waits for the kernel's queue. A source may get its inotify instance late. */
+/* Waits for the kernel's queue. A source may get its inotify instance later. */
 static void feed_wait_readable(struct watch_feed *feed)
 {
 	if (feed->readable_fd != feed->source->fd) {
@@ -347,9 +350,9 @@ static void feed_lend(struct watch_feed *feed)
 }
 
 /*
- * Drives the source as far as the loop may, and turns what is left to do into the feed's next
- * state. Whoever changes the feed calls it. While the source is lent it does nothing; it is called
- * again when the source comes back.
+ * Drives the source as far as the loop may, and derives the feed's next state. Every change of the
+ * feed calls it. While the source is lent, it does nothing; it is called again when the source
+ * returns.
  */
 static void feed_update(struct watch_feed *feed)
 {
@@ -373,8 +376,8 @@ static void feed_update(struct watch_feed *feed)
 	result = watch_source_drive(feed->source, false);
 	if (result == WATCH_DRIVE_WORK) {
 		/*
-		 * The outputs wait as well: clients may look at a new directory as soon as they
-		 * are told of it, so it is watched first.
+		 * The outputs wait, too: clients may list a new directory as soon as they receive
+		 * its event, so the directory is watched first.
 		 */
 		feed_lend(feed);
 		return;
@@ -382,7 +385,9 @@ static void feed_update(struct watch_feed *feed)
 	feed_deliver(feed);
 	feed_settle_roots(feed);
 	if (result == WATCH_DRIVE_MORE) {
-		/* By a timer: a deferred call would come before the loop looks at its sockets. */
+		/*
+		 * By a timer, because a deferred call would run before the loop polls its sockets.
+		 */
 		feed_set_state(feed, FEED_RUNNING);
 		timer_set_ms(&feed->due, 0);
 	} else {
@@ -426,8 +431,8 @@ void watch_feeds_clear(struct watch_feeds *feeds)
 }
 
 /*
- * An inotify instance, or -1 if the user has none left (-EMFILE, or any other reason). From the
- * first one on a spare is kept, as other programs of the user may take all instances.
+ * Returns an inotify instance, or -1 if none is available (EMFILE, or another error). From the
+ * first one on, a reserve is kept, because other programs of the user may take all instances.
  */
 static int take_instance(struct watch_feeds *feeds)
 {
@@ -442,7 +447,7 @@ static int take_instance(struct watch_feeds *feeds)
 	return fd;
 }
 
-/* Makes a feed. Takes the inotify instance; -1: its directories are polled. */
+/* Creates a feed. Takes ownership of the inotify instance; -1: its directories are polled. */
 static struct watch_feed *feed_new(struct watch_feeds *feeds, bool network, int fd)
 {
 	struct watch_feed *feed = mem_zalloc(sizeof(*feed));
@@ -462,7 +467,10 @@ static struct watch_feed *feed_new(struct watch_feeds *feeds, bool network, int 
 	return feed;
 }
 
-/* The feed with the fewest roots, or NULL: for when there is no instance for another feed. */
+/*
+ * Returns the feed with the fewest roots, or NULL. Used when no instance is available for another
+ * feed.
+ */
 static struct watch_feed *find_shared(struct watch_feeds *feeds, bool network)
 {
 	struct watch_feed *feed, *best = NULL;
@@ -473,7 +481,10 @@ static struct watch_feed *find_shared(struct watch_feeds *feeds, bool network)
 	return best;
 }
 
-/* The root that serves the subscription; or NULL with the feed of the same directory, if any. */
+/*
+ * Returns the root that matches the subscription; or NULL, and in *ret_feed the feed of the same
+ * directory, if there is one.
+ */
 static struct watch_root *find_root(struct watch_feeds *feeds, const struct watch_subscription *s,
 				    struct watch_feed **ret_feed)
 {

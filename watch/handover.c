@@ -35,7 +35,7 @@ static Handover__HandoverWatcher *export_watcher(const struct watcher *w, struct
 		out->pending_events[i] =
 			watch_message_fill(&messages[i], w, watch_queue_at(&w->queue, i), arena);
 	if (w->queue.dropped) {
-		/* "Look again": what a poller reads after a loss. */
+		/* "Look again", as a poller receives it after a loss. */
 		filesystem__filesystem_event__init(&messages[n].event);
 		messages[n].event.name = arena_strdup(arena, ".");
 		messages[n].event.type = (Filesystem__EventType)WATCH_WRITE;
@@ -62,7 +62,7 @@ void watch_handover_export(const struct watch_service *svc, struct arena *arena,
 
 /* ---- adoption ---- */
 
-/* Puts the events that nobody has asked for yet in front of those to come. */
+/* Restores the events that the client has not fetched yet, before new events. */
 static void restore_events(struct watcher *w, const Handover__HandoverWatcher *in)
 {
 	const Filesystem__FilesystemEvent *from;
@@ -96,7 +96,7 @@ static bool adopt(struct watch_service *svc, const Handover__HandoverWatcher *in
 		.path = in->path,
 		.recursive = in->recursive,
 		.include_entry = in->include_entry_info,
-		/* The reference does not check again, and does not say whether it was allowed. */
+		/* The reference does not check again, and its state does not contain the flag. */
 		.allow_network_mounts = true,
 	};
 	struct watcher *w;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How WatchDir and CreateWatcher get from a path to a watcher that joins a root. */
+/* Opens a watch for WatchDir and CreateWatcher: from the path to a watcher that joins a root. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +15,13 @@
 #include "watch/options.h"
 #include "watch/service_impl.h"
 
-/* A worker finds the directory. */
+/* The lookup of the directory by a worker. */
 struct opening {
 	struct work work;
-	struct rpc_call *call; /* a reference; its data is the watcher, NULL once that has ended */
-	struct watcher *adopted; /* if there is no call */
-	struct arena arena;	 /* of an adopted one; else the call's is used */
-	char *path;		 /* in the arena, as are the options */
+	struct rpc_call *call;	 /* a reference; its data is the watcher, NULL after its end */
+	struct watcher *adopted; /* set if there is no call */
+	struct arena arena;	 /* for an adopted watcher; others use the call's arena */
+	char *path;		 /* in the arena, like the options */
 	char *clean;
 	struct watch_mounts *mounts;
 	bool recursive;
@@ -56,7 +56,10 @@ static int find_directory(struct opening *o)
 	bool network;
 	int r;
 
-	/* Before the path is touched: a server that does not answer would hold this thread. */
+	/*
+	 * Checked before the path is accessed, because a server that does not answer would block
+	 * this thread.
+	 */
 	if (!o->allow_network && watch_mounts_of(o->mounts, o->clean) == WATCH_MOUNT_NETWORK)
 		return refuse(o, "cannot watch path on network filesystem: ");
 	if (stat(o->path, &o->st) < 0)
@@ -116,7 +119,7 @@ static void opening_done(struct work *work)
 	free(o);
 }
 
-/* The path that the client means, in the call's arena; NULL if the call has failed. */
+/* Resolves the client's path, in the call's arena; NULL if the call has failed. */
 static char *resolve(struct rpc_call *call, const char *path)
 {
 	struct watch_service *svc = rpc_call_service(call);
@@ -133,7 +136,7 @@ static char *resolve(struct rpc_call *call, const char *path)
 	return resolved;
 }
 
-/* Gives the opening to a worker. Its path and its options are set. */
+/* Submits the lookup to a worker. Its path and options are set. */
 static void opening_start(struct opening *o, struct watcher *w, const struct watch_request *request,
 			  struct arena *arena)
 {

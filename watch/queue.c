@@ -41,8 +41,8 @@ struct watch_event *watch_queue_first(const struct watch_queue *queue)
 #define RECENT_BYTES (WATCH_QUEUE_RECENT * sizeof(uint64_t))
 
 /*
- * Makes room for one more event. The ring doubles; every event keeps its number. False if the
- * budget has no room for the memory, which is this queue's alone.
+ * Makes room for one more event: doubles the ring; events keep their numbers. Returns false if the
+ * budget has no room for the ring, which is charged to this queue.
  */
 static bool reserve(struct watch_queue *queue)
 {
@@ -83,7 +83,7 @@ static uint64_t *recent_of(struct watch_queue *queue, const struct watch_event *
 	return &queue->recent[watch_name_hash(event->name, event->name_bytes) % WATCH_QUEUE_RECENT];
 }
 
-/* The slot of a waiting event that says the same, or NULL. */
+/* Returns the slot of a waiting event with the same type and name, or NULL. */
 static struct watch_slot *find_repeat(struct watch_queue *queue, const struct watch_event *event)
 {
 	const struct watch_event *old;
@@ -104,7 +104,7 @@ static struct watch_slot *find_repeat(struct watch_queue *queue, const struct wa
 	return found;
 }
 
-/* Charges an event and fills the slot in for it. False if there is no room. */
+/* Charges an event and fills in its slot. Returns false if there is no room. */
 static bool hold(struct watch_queue *queue, struct watch_event *event, struct watch_slot *ret)
 {
 	size_t bytes = watch_event_bytes(event);
@@ -147,7 +147,7 @@ void watch_queue_push(struct watch_queue *queue, struct watch_event *event)
 		return;
 	}
 	if (old) {
-		/* The entry of the newer event is newer. */
+		/* Keep the newer event, because its EntryInfo is newer. */
 		release(queue, old);
 		*old = held;
 		return;

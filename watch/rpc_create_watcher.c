@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* filesystem.Filesystem/CreateWatcher: makes a watcher that is asked for its events. */
+/* filesystem.Filesystem/CreateWatcher: creates a polled watcher. */
 #include "filesystem.pb-c.h"
 #include "watch/service_impl.h"
 

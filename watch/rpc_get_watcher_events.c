@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* filesystem.Filesystem/GetWatcherEvents: the events since the last call. */
+/* filesystem.Filesystem/GetWatcherEvents: returns the events since the previous call. */
 #include "base/arena.h"
 #include "filesystem.pb-c.h"
 #include "watch/encode.h"

@@ -19,7 +19,10 @@
 #include "watch/options.h"
 #include "watch/service_impl.h"
 
-/* Nobody has asked for WATCHER_EXPIRES_MS, and events were dropped. */
+/*
+ * Frees the watcher: no client has fetched its events for WATCHER_EXPIRES_MS, and events were
+ * dropped.
+ */
 static void on_expired(void *arg)
 {
 	struct watcher *w = arg;
@@ -117,8 +120,8 @@ static void note_flow(struct watcher *w, enum rpc_flow flow)
 }
 
 /*
- * Sends an event. It is encoded once for all streams that get the same message; a message with an
- * entry has a path of its own for each watcher.
+ * Sends an event. It is encoded once for all streams with the same message. A message with an entry
+ * is different for each watcher, because it contains the watcher's path.
  */
 static void send_event(struct watcher *w, struct watch_event *event)
 {
@@ -149,7 +152,7 @@ static void send_look_again(struct watcher *w)
 	watch_event_unref(event);
 }
 
-/* Sends what waits, until the stream is full. */
+/* Sends the waiting events, until the stream is full. */
 static void pump(struct watcher *w)
 {
 	struct watch_event *event;
@@ -179,7 +182,7 @@ void watcher_keepalive(struct watcher *w)
 	Filesystem__WatchDirResponse__KeepAlive keepalive =
 		FILESYSTEM__WATCH_DIR_RESPONSE__KEEP_ALIVE__INIT;
 
-	/* START is the first message, however long the watch takes to be in place. */
+	/* START must be the first message, even if the watch takes long to be in place. */
 	if (w->state != WATCHER_LIVE)
 		return;
 	response.event_case = FILESYSTEM__WATCH_DIR_RESPONSE__EVENT_KEEPALIVE;
@@ -200,7 +203,7 @@ static void start_stream(struct watcher *w)
 
 /* ---- a polled watcher ---- */
 
-/* Makes an id that can't be guessed. -errno where the kernel has no random numbers. */
+/* Creates an id that can't be guessed. 0, or -errno if the kernel has no random numbers. */
 static int make_id(char id[WATCHER_ID_BYTES])
 {
 	unsigned char random[WATCHER_ID_DIGITS / 2];

@@ -27,7 +27,7 @@ static void add(struct inherited *set, int fd)
 	close(fd);
 }
 
-/* The sockets of a daemon before this one. */
+/* Adds the sockets that the previous daemon passed on. */
 static void add_handed_over(struct inherited *set)
 {
 	const char *text = getenv(INHERITED_VARIABLE);
@@ -64,8 +64,8 @@ void inherited_add_stored(struct inherited *set, int fd, const char *name, size_
 }
 
 /*
- * LISTEN_FDNAMES names a socket after its unit ("envd.socket"), and a stored descriptor as it was
- * stored (pty/store.h).
+ * Returns true if the name is a stored descriptor's. LISTEN_FDNAMES contains the unit of a socket
+ * ("envd.socket"), and the name under which a descriptor was stored (pty/store.h).
  */
 static bool is_stored_name(const char *name, size_t n)
 {

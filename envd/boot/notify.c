@@ -20,7 +20,7 @@
 #define NOTIFY_MAX_FDS	  8
 #define NOTIFY_TEXT_BYTES 128
 
-/* Reads the address in NOTIFY_SOCKET: a path, or '@' and an abstract name. 0 or -EINVAL. */
+/* Parses the address in NOTIFY_SOCKET: a path, or '@' and an abstract name. 0 or -EINVAL. */
 static int read_address(struct notify *n, const char *text)
 {
 	size_t bytes = strlen(text);
@@ -49,12 +49,12 @@ void notify_init(struct notify *n)
 	if (n->fd < 0)
 		log_warn("the service manager's socket %s is of no use", text);
 	unsetenv("NOTIFY_SOCKET");
-	/* A period with another process' pid is that process' (sd_watchdog_enabled(3)). */
+	/* WATCHDOG_USEC is for the process in WATCHDOG_PID (sd_watchdog_enabled(3)). */
 	if (n->fd >= 0 && (!watchdog_pid || watchdog_pid == (uint64_t)getpid()))
 		n->watchdog_ms = watchdog_us / 1000;
 }
 
-/* Sends one datagram, with descriptors. If the manager does not take it, the daemon goes on. */
+/* Sends one datagram with descriptors. Ignores failures. */
 static void send_with(struct notify *n, const char *text, const int *fds, size_t n_fds)
 {
 	char control[CMSG_SPACE(sizeof(int) * NOTIFY_MAX_FDS)] = {0};
@@ -95,7 +95,10 @@ void notify_store(struct notify *n, const char *name, const int *fds, size_t n_f
 {
 	char text[NOTIFY_TEXT_BYTES];
 
-	/* Without FDPOLL=0 the manager drops a pipe whose writer has gone, unread bytes and all. */
+	/*
+	 * Without FDPOLL=0, the manager closes a pipe whose writer is gone, and its unread bytes
+	 * are lost.
+	 */
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
 	send_with(n, text, fds, n_fds);
 }
@@ -108,7 +111,7 @@ void notify_drop(struct notify *n, const char *name)
 	send_state(n, text);
 }
 
-/* The timer runs in the loop, so it proves that the loop turns. */
+/* The timer runs in the loop, so it proves that the loop is not blocked. */
 static void on_watchdog(void *arg)
 {
 	struct notify *n = arg;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What process 1 does to the machine before the daemon starts and after everything has ended. */
+/* Prepares the machine before the daemon starts, and unmounts file systems at the end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -31,7 +31,7 @@
 struct standard_mount {
 	const char *type, *target, *options;
 	unsigned long flags;
-	mode_t mode; /* of the directory, if it must be made */
+	mode_t mode; /* mode of the directory, if it must be created */
 };
 
 static const struct standard_mount standard_mounts[] = {
@@ -46,7 +46,7 @@ static const struct standard_mount standard_mounts[] = {
 	 MS_NOSUID | MS_NODEV | MS_NOEXEC, 0555},
 };
 
-/* Links that shells and scripts rely on; devtmpfs does not make them. */
+/* Links on which shells and scripts rely; devtmpfs does not create them. */
 static const char *const device_links[][2] = {
 	{"/proc/self/fd", "/dev/fd"},
 	{"/proc/self/fd/0", "/dev/stdin"},
@@ -54,7 +54,7 @@ static const char *const device_links[][2] = {
 	{"/proc/self/fd/2", "/dev/stderr"},
 };
 
-/* Whether the directory is a mount point: its device is another than its parent's. */
+/* Returns true if the directory is a mount point: its device differs from its parent's. */
 static bool is_mounted(const char *path)
 {
 	char parent[64];
@@ -79,8 +79,8 @@ static void mount_standard(const struct standard_mount *m)
 }
 
 /*
- * Mounts a tmpfs on /tmp only if the image has no /tmp that can be written: the content of a tmpfs
- * is charged to the sandbox's memory.
+ * Mounts a tmpfs on /tmp only if the image has no writable /tmp, because the content of a tmpfs
+ * uses the sandbox's memory.
  */
 static void prepare_tmp(void)
 {
@@ -176,7 +176,7 @@ static void enable_controllers(void)
 	static const char *const controllers[] = {"+cpu", "+io", "+memory", "+pids"};
 	FD_AUTO int fd = open(CGROUP_ROOT "/cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
 
-	/* One write each: a kernel that lacks one controller refuses the whole write. */
+	/* One write for each: if the kernel lacks one controller, it refuses the whole write. */
 	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(controllers); i++)
 		fd_write_all(fd, controllers[i], strlen(controllers[i]));
 }
@@ -220,10 +220,7 @@ static void unescape(char *text)
 	*out = '\0';
 }
 
-/*
- * Unmounts a file system that lies on a device, or makes it read-only if it is busy, as the root
- * is.
- */
+/* Unmounts a file system on a device; if it is busy, as the root is, remounts it read-only. */
 static void unmount_line(char *line)
 {
 	char *save = NULL, *source = strtok_r(line, " ", &save),

@@ -70,7 +70,7 @@ static void drop(struct pid1_store *store, const char *name)
 	store->n = left;
 }
 
-/* Copies the descriptors of a datagram. Returns how many. */
+/* Copies the descriptors of a datagram. Returns their number. */
 static size_t take_fds(struct msghdr *message, int fds[DATAGRAM_FDS])
 {
 	struct cmsghdr *head = CMSG_FIRSTHDR(message);
@@ -83,7 +83,10 @@ static size_t take_fds(struct msghdr *message, int fds[DATAGRAM_FDS])
 	return n;
 }
 
-/* The value of a line "KEY=value" in the text; its end is a newline or the end. NULL: none. */
+/*
+ * Returns the value of a line "KEY=value" in the text, which ends at a newline or at the end; NULL
+ * if there is none.
+ */
 static const char *find_line(const char *text, const char *key)
 {
 	size_t n = strlen(key);

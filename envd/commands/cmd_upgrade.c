@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * envd upgrade: sends a program to a daemon, which is replaced by it, and reports what was carried
- * over.
- */
+/* envd upgrade: sends a program to a daemon, which it replaces, and reports what was passed on. */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <fcntl.h>

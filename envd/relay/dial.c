@@ -39,7 +39,7 @@ struct dial {
 
 static void dial_event(evutil_socket_t fd, short what, void *arg);
 
-/* The only writer of the state, and of what each state waits for. */
+/* The only writer of the state and of its events and timer. */
 static void dial_set_state(struct dial *d, enum dial_state state)
 {
 	static const char *const names[] = {
@@ -104,7 +104,7 @@ static void connected(struct dial *d)
 		return;
 	}
 	n = snprintf(request, sizeof(request), "CONNECT %u\n", d->target.proxy_port);
-	/* The send buffer of a new socket holds a line, so a short send is a failure. */
+	/* The send buffer of a new socket has room for a line, so a short send is a failure. */
 	if (send(d->fd, request, (size_t)n, MSG_NOSIGNAL) != n) {
 		fail(d, -EPIPE);
 		return;
@@ -149,8 +149,9 @@ int dial_reply_parse(const char *reply, size_t n)
 }
 
 /*
- * Reads the proxy's line and no byte behind it: those bytes are the guest's, and the relay moves
- * them. So the bytes are peeked at first, and consumed once they are known to belong to the line.
+ * Reads the proxy's line, and no byte after it, because the next bytes come from the guest and the
+ * relay moves them. Therefore the bytes are peeked first, and consumed only if they belong to the
+ * line.
  */
 static void read_reply(struct dial *d)
 {

@@ -25,19 +25,19 @@
 
 /* A client's connection: first the dial to the guest's program, then the relay. */
 struct connection {
-	struct forwarder *forwarder; /* NULL once the port is forwarded no more */
+	struct forwarder *forwarder; /* NULL after the port's forwarding has ended */
 	struct port_forward *owner;
 	int client; /* until the relay takes it */
 	struct dial *dial;
 	struct relay *relay;
 	LIST_ENTRY(connection) link;
-	LIST_ENTRY(connection) port_link; /* among those of the forwarder */
+	LIST_ENTRY(connection) port_link; /* in the forwarder's list */
 };
 
 enum forwarder_state {
 	FORWARDER_FOUND, /* not listening yet: new, or its address is taken */
 	FORWARDER_ACCEPTING,
-	FORWARDER_PAUSED, /* over its share, or no descriptor is left */
+	FORWARDER_PAUSED, /* over its share, or no free descriptor */
 };
 
 /* A port that is forwarded. */
@@ -45,7 +45,7 @@ struct forwarder {
 	struct port_forward *owner;
 	struct port_found found;
 	enum forwarder_state state;
-	bool seen; /* by the last scan */
+	bool seen; /* the last scan found the port */
 	int fd;
 	struct event event;
 	LIST_HEAD(, connection) connections;
@@ -68,7 +68,7 @@ struct port_forward {
 
 /* ---- a port: accepting, or paused ---- */
 
-/* The only writer of the state, and of what the listener waits for. */
+/* The only writer of the state and of the listener's event. */
 static void forwarder_set_state(struct forwarder *w, enum forwarder_state state)
 {
 	static const char *const names[] = {
@@ -87,7 +87,7 @@ static void forwarder_set_state(struct forwarder *w, enum forwarder_state state)
 		event_del(&w->event);
 }
 
-/* Whether the port may have one more connection. */
+/* Returns true if the port may have another connection. */
 static bool has_share(const struct forwarder *w)
 {
 	size_t left = PORT_FORWARD_MAX_CONNECTIONS - w->owner->n_connections;
@@ -95,7 +95,7 @@ static bool has_share(const struct forwarder *w)
 	return w->n_connections < left;
 }
 
-/* After a connection has ended: ports that waited for their share accept again. */
+/* Lets paused ports accept again, after a connection has ended. */
 static void resume_ports(struct port_forward *f)
 {
 	struct forwarder *w;
@@ -148,8 +148,8 @@ static void on_dialed(struct dial *d, int fd, void *arg)
 }
 
 /*
- * A host that disappears leaves its connections open on our side. Without probes each of them would
- * hold its place for good.
+ * If a host disappears, its connections stay open on this side. Without probes each of them would
+ * use one of the connections for ever.
  */
 static void set_keepalive(int fd)
 {
@@ -269,8 +269,8 @@ static struct forwarder *forwarder_new(struct port_forward *f, const struct port
 }
 
 /*
- * Listens. If the address is taken, because a program of the guest listens on it itself, the next
- * scan tries again.
+ * Starts to listen. If the address is in use, because a program of the guest listens on it, the
+ * next scan tries again.
  */
 static void forwarder_open(struct forwarder *w)
 {
@@ -311,9 +311,9 @@ static void update_forwarders(struct port_forward *f)
 		w->found = f->found.ports[i];
 		w->seen = true;
 		/*
-		 * A program that serves both families binds "::" for IPv6 alone and then 0.0.0.0.
-		 * If we listened in between, its second bind would fail. A scan later it has both,
-		 * or will not have the second.
+		 * A program that serves both families binds "::" for IPv6 only, and then 0.0.0.0.
+		 * If the daemon listened in between, the second bind would fail. At the next scan
+		 * the program has both, or will not bind the second.
 		 */
 		if (w->state == FORWARDER_FOUND && (!is_new || w->found.families & PORT_IPV4))
 			forwarder_open(w);
@@ -335,7 +335,9 @@ static void scan(void *arg)
 	if (port_scan(f->netlink, &f->found) == 0) {
 		update_forwarders(f);
 	} else {
-		/* The rest of a broken answer must not be read as the beginning of the next one. */
+		/*
+		 * The rest of a malformed answer must not be read as the beginning of the next one.
+		 */
 		fd_close(&f->netlink);
 		f->netlink = port_scan_open();
 	}

@@ -22,7 +22,7 @@ int port_scan_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The entry of a port, new or not; NULL if the set is full. */
+/* Returns the entry of a port, and adds it if necessary; NULL if the set is full. */
 static struct port_found *entry_of(struct port_set *set, uint16_t port)
 {
 	size_t i;
@@ -70,7 +70,7 @@ static bool is_loopback_v4(struct in_addr address)
 	return ntohl(address.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
 }
 
-/* Whether a listener of IPv6 refuses IPv4, by the attribute behind its message. */
+/* Returns true if an IPv6 listener refuses IPv4, by the attributes of its message. */
 static bool is_v6_only(const char *attributes, size_t n)
 {
 	struct rtattr head;
@@ -89,7 +89,7 @@ static bool is_v6_only(const char *attributes, size_t n)
 	return false;
 }
 
-/* Adds a listener if its address is one that only the guest reaches. */
+/* Adds a listener if only the guest can reach its address. */
 static void add_listener(struct port_set *set, const struct inet_diag_msg *message,
 			 const char *attributes, size_t n)
 {
@@ -113,7 +113,7 @@ static void add_listener(struct port_set *set, const struct inet_diag_msg *messa
 		add_v4(set, port, v4);
 }
 
-/* How many bytes of a netlink message follow its header and a body of `body` bytes. */
+/* Returns the number of bytes after the header and a body of `body` bytes in a netlink message. */
 static size_t attribute_bytes(size_t message, size_t body)
 {
 	size_t before = NLMSG_HDRLEN + NLMSG_ALIGN(body);
@@ -154,7 +154,7 @@ int port_scan_parse(const void *p, size_t n, struct port_set *set)
 	return 0;
 }
 
-/* One family's dump. */
+/* Requests and reads the dump of one address family. */
 static int scan_family(int netlink, unsigned char family, struct port_set *set)
 {
 	struct {

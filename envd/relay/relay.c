@@ -12,20 +12,20 @@
 #include "base/mem.h"
 
 enum flow_state {
-	FLOW_OPEN,     /* the source may have more */
-	FLOW_DRAINING, /* the source came to its end; the pipe has the last of it */
-	FLOW_CLOSED,   /* the destination was told */
+	FLOW_OPEN,     /* the source is not at EOF */
+	FLOW_DRAINING, /* the source is at EOF; the pipe has the last bytes */
+	FLOW_CLOSED,   /* EOF was passed to the destination */
 };
 
 /* One direction. */
 struct flow {
 	struct relay *relay;
 	enum flow_state state;
-	int source, destination; /* the relay's */
-	int pipe[2];		 /* -1 while nothing is in flight */
+	int source, destination; /* owned by the relay */
+	int pipe[2];		 /* -1 while no byte is in flight */
 	size_t in_pipe_bytes;
-	struct event readable; /* of the source: pending while the pipe is empty */
-	struct event writable; /* of the destination: pending while it is not */
+	struct event readable; /* of the source; added while the pipe is empty */
+	struct event writable; /* of the destination; added while the pipe is not empty */
 };
 
 struct relay {
@@ -68,7 +68,7 @@ static void flow_set_state(struct flow *f, enum flow_state state)
 	f->state = state;
 }
 
-/* Gives a direction its pipe, if it has none. 0 or -errno. */
+/* Gets a pipe for a direction that has none. 0 or -errno. */
 static int take_pipe(struct relay_hub *hub, struct flow *f)
 {
 	if (f->pipe[0] >= 0)
@@ -83,8 +83,8 @@ static int take_pipe(struct relay_hub *hub, struct flow *f)
 }
 
 /*
- * Takes the pipe of a direction back. One that still holds bytes is closed: they are another
- * peer's.
+ * Releases the pipe of a direction. A pipe that still contains bytes is closed, so that they do not
+ * reach another peer.
  */
 static void release_pipe(struct relay_hub *hub, struct flow *f)
 {
@@ -100,14 +100,14 @@ static void release_pipe(struct relay_hub *hub, struct flow *f)
 	fd_close(&f->pipe[1]);
 }
 
-/* Whether a splice failed only because it would have to wait. */
+/* Returns true if splice(2) failed only because it would block. */
 static bool would_wait(ssize_t n)
 {
 	return n < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 /*
- * Moves bytes from the source into the pipe. 1 if some moved, 0 at a wait or the end of file,
+ * Moves bytes from the source into the pipe. 1 if bytes moved; 0 if it would block, or at EOF;
  * -errno.
  */
 static int fill(struct flow *f)
@@ -132,7 +132,7 @@ static int fill(struct flow *f)
 	return n == 0 || would_wait(n) ? 0 : -errno;
 }
 
-/* Moves bytes from the pipe to the destination. 1 if some moved, 0 at a wait, -errno. */
+/* Moves bytes from the pipe to the destination. 1 if bytes moved; 0 if it would block; -errno. */
 static int drain(struct flow *f)
 {
 	ssize_t n;
@@ -147,7 +147,7 @@ static int drain(struct flow *f)
 	return would_wait(n) ? 0 : n < 0 ? -errno : -EPIPE;
 }
 
-/* Moves bytes until a wait, RELAY_TURNS times at most. 0 or -errno. */
+/* Moves bytes until it would block, at most RELAY_TURNS times. 0 or -errno. */
 static int flow_move(struct flow *f)
 {
 	for (int turn = 0; turn < RELAY_TURNS; turn++) {
@@ -161,20 +161,20 @@ static int flow_move(struct flow *f)
 	return 0;
 }
 
-/* Passes an end of file on, once the last byte before it has gone. */
+/* Passes EOF on, after the last byte. */
 static void flow_finish(struct flow *f)
 {
 	if (f->state != FLOW_DRAINING || f->in_pipe_bytes)
 		return;
 	flow_set_state(f, FLOW_CLOSED);
 	/*
-	 * If the destination has gone this fails, and the direction that reads from it reports
-	 * that.
+	 * If the destination is gone, this fails, and the direction that reads from it reports the
+	 * error.
 	 */
 	shutdown(f->destination, SHUT_WR);
 }
 
-/* The only place that decides what a direction waits for. */
+/* Sets the events of a direction. No other function does. */
 static void flow_update(struct flow *f)
 {
 	bool over = f->relay->rc < 0;
@@ -191,14 +191,14 @@ static void flow_update(struct flow *f)
 		event_del(&f->writable);
 }
 
-/* The only place that decides that it is over. */
+/* Decides if the relay has ended. No other function does. */
 static void relay_settle(struct relay *r)
 {
 	if (r->rc < 0 || (r->flows[0].state == FLOW_CLOSED && r->flows[1].state == FLOW_CLOSED))
 		defer_schedule(&r->over);
 }
 
-/* The source can be read, or the destination written. */
+/* Called when the source is readable, or the destination writable. */
 static void flow_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct flow *f = arg;

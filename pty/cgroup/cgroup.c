@@ -17,10 +17,10 @@
 #include "base/mem.h"
 #include "pty/cgroup/cgroup_file.h"
 
-/* The names are "p" and a number, so that an earlier daemon's are known again. */
+/* The names are "p" and a number, so that a daemon recognises the cgroups of an earlier one. */
 #define NAME_PREFIX 'p'
 
-/* An earlier daemon's may be there still, with a background process in it. */
+/* A cgroup of an earlier daemon may still exist, with a background process in it. */
 #define NAME_TRIES 1000
 
 static void schedule_removal(struct cgroups *c);
@@ -141,7 +141,7 @@ int cgroup_limit(const struct cgroup *cg, const char *controller, const char *fi
 	r = cgroup_file_write(group_fd(cg), path, value);
 	if (r != -ENOENT)
 		return r;
-	/* Where that fails there is no file afterwards, either. */
+	/* If this fails, the file does not exist, and the write below fails. */
 	snprintf(enable, sizeof(enable), "+%s", controller);
 	cgroup_file_write(cg->all->root_fd, "cgroup.subtree_control", enable);
 	cgroup_file_write(group_fd(cg), "cgroup.subtree_control", enable);
@@ -176,7 +176,7 @@ static void move_to(struct cgroup *cg, struct cgroup_list *list, enum cgroup_sta
 	TAILQ_INSERT_TAIL(list, cg, link);
 }
 
-/* Somebody was in it when its removal was tried, and has left: it is tried again. */
+/* Called when a cgroup that could not be removed has become empty: schedules another try. */
 static void became_empty(struct cgroup_watch *watch)
 {
 	struct cgroup *cg = container_of(watch, struct cgroup, watch);
@@ -200,9 +200,9 @@ static void removal_run(struct work *work)
 }
 
 /*
- * What becomes of one that could not be removed: true where it is to be tried again. The watch is
- * set before the try that counts, so that the last one to leave is seen, whenever that is. Where
- * no watch is to be had it is tried whenever another one is removed.
+ * Decides what to do with a cgroup that could not be removed: returns true to try again. The watch
+ * is added before the next try, so that the exit of the last process is always noticed. If no watch
+ * is available, another try follows whenever another cgroup is removed.
  */
 static bool keep(struct cgroup *cg)
 {

@@ -32,7 +32,7 @@ ssize_t cgroup_file_read(int dir_fd, const char *path, char *text, size_t room)
 	return n;
 }
 
-/* A decimal number up to the end of its line. */
+/* Parses a decimal number up to the end of its line. */
 static bool parse_number(const char *text, uint64_t *ret)
 {
 	char *end;
@@ -83,7 +83,7 @@ int cgroup_file_read_number(int dir_fd, const char *path, uint64_t *ret)
 	return parse_number(text, ret) ? 0 : -ENODATA;
 }
 
-/* Levels of cgroups above that are asked. */
+/* The maximum number of ancestors that are checked. */
 #define FREEZE_MAX_DEPTH 8
 
 bool cgroup_file_is_frozen(int dir_fd)
@@ -108,7 +108,7 @@ bool cgroup_file_is_frozen(int dir_fd)
 
 static int remove_below(int dir_fd, const char *name, unsigned depth);
 
-/* Removes one directory: the cgroups below it first, if they are what it is busy with. */
+/* Removes one directory. If it is busy because of child cgroups, removes these first. */
 static int remove_at(int dir_fd, const char *name, unsigned depth)
 {
 	int r;

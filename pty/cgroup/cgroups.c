@@ -29,7 +29,7 @@
 
 #define MIB (1024ull * 1024)
 
-/* What the workload may not have of the machine's memory: an eighth, but no more than this. */
+/* The part of the machine's memory that the workload can't use: an eighth, but at most this. */
 #define RESERVED_MAX_BYTES (128 * MIB)
 
 #define PROBE_NAME	  "envd-probe"
@@ -37,7 +37,7 @@
 
 struct property {
 	const char *file;
-	const char *value; /* NULL: the bound of memory */
+	const char *value; /* NULL: the limit of memory */
 };
 
 static const struct {
@@ -80,7 +80,10 @@ static void memory_bound(char *text, size_t room)
 	snprintf(text, room, "%" PRIu64, total - reserved);
 }
 
-/* A property whose controller is not on for the group has no file there, and is left. */
+/*
+ * Writes the properties of a group. If a controller is not enabled, its file does not exist and is
+ * skipped.
+ */
 static void set_properties(const struct cgroups *c, enum cgroup_group group)
 {
 	const struct property *p;
@@ -111,8 +114,8 @@ static int make_group(struct cgroups *c, enum cgroup_group group, struct error *
 }
 
 /*
- * Gives what is below a cgroup the memory controller. (CPU time is counted in every cgroup,
- * without one.)
+ * Enables the memory controller for the children of a cgroup. (CPU time is counted in every
+ * cgroup.)
  */
 static void account(int fd, const char *name)
 {
@@ -127,7 +130,7 @@ static void account(int fd, const char *name)
 
 #define CHILD_CODE __attribute__((no_sanitize("address", "undefined", "thread")))
 
-/* The child of a probe, in the daemon's memory: system calls and nothing else. */
+/* The child of a probe. It runs in the daemon's memory, so it makes only system calls. */
 CHILD_CODE static void probe_child(void *arg)
 {
 	const int *procs_fd = arg;
@@ -137,7 +140,7 @@ CHILD_CODE static void probe_child(void *arg)
 		syscall(SYS_exit_group, failed);
 }
 
-/* Whether a child that begins in this directory lives. */
+/* Returns true if a child that is cloned into this cgroup survives. */
 static bool probe(int dir_fd, int procs_fd)
 {
 	_Alignas(16) char stack[PROBE_STACK_BYTES];
@@ -163,11 +166,11 @@ static bool probe(int dir_fd, int procs_fd)
 }
 
 /*
- * Tries it in a cgroup as new as those of processes are, but not below user, which an earlier
- * daemon may have left frozen. On Linux 6.18 a child dies at birth if the
- * cgroup it is cloned into and the one it is cloned from were not killed equally often
- * (kernel/cgroup/cgroup.c, kill_seq), so that a daemon in a cgroup that was once killed can't use
- * CLONE_INTO_CGROUP; and there are kernels and seccomp profiles without it.
+ * Finds out how a child can be placed in a cgroup, with a new cgroup, as for processes, but not
+ * below `user`, which an earlier daemon may have left frozen. On Linux 6.18 a child dies at once if
+ * the cgroup it is cloned into and the one it is cloned from were not killed equally often
+ * (kernel/cgroup/cgroup.c, kill_seq). So a daemon in a cgroup that was once killed can't use
+ * CLONE_INTO_CGROUP. Some kernels and seccomp profiles also lack it.
  */
 static enum cgroup_entry find_entry(const struct cgroups *c)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel's events change in the trees, and which events they emit: source.h. */
+/* Applies the kernel's events to the trees, and emits events: see source.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +37,7 @@ struct watch_event *watch_emit(struct watch_node *node, enum watch_event_type ty
 	if (!path)
 		return NULL;
 	if (bytes > UINT16_MAX) {
-		/* Deeper than any path that a client could use. */
+		/* The path is longer than any path that a client can use. */
 		watch_emit_look_again(tree->top);
 		return NULL;
 	}
@@ -106,7 +106,7 @@ void watch_follow_forget(struct watch_source *source, const struct watch_tree *t
 	}
 }
 
-/* Keeps the node of a MOVED_FROM for its MOVED_TO. Takes the node, which is detached. */
+/* Keeps the detached node of a MOVED_FROM until its MOVED_TO. Takes ownership of the node. */
 static void move_begin(uint32_t cookie, struct watch_node *node)
 {
 	struct watch_source *source = node->tree->source;
@@ -122,7 +122,7 @@ static void move_begin(uint32_t cookie, struct watch_node *node)
 	source->n_moves++;
 }
 
-/* The node of the pending move with this cookie, which ends; or NULL. The caller takes the node. */
+/* Ends the pending move with this cookie. Returns its node, which the caller owns, or NULL. */
 static struct watch_node *move_take(struct watch_tree *tree, uint32_t cookie)
 {
 	struct watch_source *source = tree->source;
@@ -137,8 +137,9 @@ static struct watch_node *move_take(struct watch_tree *tree, uint32_t cookie)
 /* ---- events of the names in a directory ---- */
 
 /*
- * renameat2(RENAME_EXCHANGE) has the events of a move of the first name over the second, and of a
- * move back. By these the second name would be gone, but it is not: the directory has to be read.
+ * renameat2(RENAME_EXCHANGE) causes the events of a move of the first name over the second, and of
+ * a move back. According to these events the second name would be gone, but it exists. Therefore
+ * the directory must be read.
  */
 static void suspect_exchange(struct watch_node *node, const struct inotify_record *r)
 {
@@ -149,8 +150,8 @@ static void suspect_exchange(struct watch_node *node, const struct inotify_recor
 }
 
 /*
- * A name is gone: deleted, or moved away. It is emitted even if the name is not known: a client
- * that listed a new directory before the daemon did may have seen it.
+ * Handles a deleted or moved name. The event is emitted even if the name is not known: a client may
+ * have listed a new directory before the daemon did.
  */
 static void follow_vanish(struct watch_node *node, const struct inotify_record *r)
 {
@@ -166,7 +167,7 @@ static void follow_vanish(struct watch_node *node, const struct inotify_record *
 		return;
 	}
 	if (watch_names_is_dir(&node->names, place) != is_dir) {
-		/* The event that ended the known entry of this name was lost. */
+		/* The event for the end of the known entry was lost. */
 		watch_emit(node, WATCH_REMOVE, r->name, r->name_bytes, !is_dir);
 	} else {
 		watch_emit(node, moved ? WATCH_RENAME : WATCH_REMOVE, r->name, r->name_bytes,
@@ -182,15 +183,15 @@ static void follow_vanish(struct watch_node *node, const struct inotify_record *
 }
 
 /*
- * Has the directory of a name that just appeared looked at. `from`: the node of the directory, if
- * it was moved inside the tree; taken.
+ * Schedules a scan of a directory whose name has just appeared. `from` is the directory's node if
+ * it was moved inside the tree; takes ownership of it.
  */
 static void look_at_dir(struct watch_node *node, uint32_t place, struct watch_node *from)
 {
 	struct watch_node *child;
 
 	if (place == WATCH_NAME_NONE) {
-		/* There is no memory for it, so it can't be watched. */
+		/* There is no memory for a node, so the directory can't be watched. */
 		if (from)
 			watch_node_discard(from);
 		watch_emit_look_again(node);
@@ -219,8 +220,8 @@ static void look_at_dir(struct watch_node *node, uint32_t place, struct watch_no
 }
 
 /*
- * Whether a directory that was moved to a known name is the one that the name is known for: then a
- * listing has found it there already, and has emitted it with everything in it.
+ * Returns true if a directory that was moved to a known name is the one that the name already
+ * stands for: a listing has found it there, and has emitted it with all its entries.
  */
 static bool is_listed_already(struct watch_node *node, uint32_t place,
 			      const struct watch_node *from)
@@ -230,7 +231,7 @@ static bool is_listed_already(struct watch_node *node, uint32_t place,
 	return child && from && from->ino == child->ino && from->dev == child->dev;
 }
 
-/* A name is there: made, linked, or moved to here. */
+/* Handles a name that was created, linked, or moved here. */
 static void follow_appear(struct watch_node *node, const struct inotify_record *r)
 {
 	bool is_dir = r->mask & IN_ISDIR, moved = r->mask & IN_MOVED_TO;
@@ -246,7 +247,7 @@ static void follow_appear(struct watch_node *node, const struct inotify_record *
 		return;
 	}
 	if (known && (moved || watch_names_is_dir(&node->names, place) != is_dir)) {
-		/* What was moved here replaced the known entry. */
+		/* The moved entry replaced the known entry. */
 		watch_node_remove_name(node, place);
 		known = false;
 	}
@@ -258,14 +259,14 @@ static void follow_appear(struct watch_node *node, const struct inotify_record *
 		look_at_dir(node, place, from);
 }
 
-/* A file was written to, or attributes changed. */
+/* Handles a write, or a change of attributes. */
 static void follow_change(struct watch_node *node, const struct inotify_record *r)
 {
 	bool is_dir = r->mask & IN_ISDIR;
 	uint32_t place = watch_names_find(&node->names, r->name, r->name_bytes);
 	struct watch_node *child;
 
-	/* The event of a name that is gone by now. */
+	/* The name is already gone. */
 	if (place == WATCH_NAME_NONE &&
 	    !(is_dir ? node->names.lacks_dirs : node->names.lacks_files))
 		return;
@@ -275,7 +276,7 @@ static void follow_change(struct watch_node *node, const struct inotify_record *
 	if (!child)
 		return;
 	child->mode = 0;
-	/* It may have become readable. */
+	/* The directory may have become readable. */
 	if (child->wd < 0)
 		watch_node_look(child, WATCH_LOOK_NOW);
 }
@@ -288,7 +289,7 @@ static void follow_self(struct watch_node *node, const struct inotify_record *r)
 
 	if (r->mask & IN_ATTRIB)
 		node->mode = 0;
-	/* Of a directory below, its parent's events say the same. */
+	/* For other directories, the parent's events report the same. */
 	if (node != tree->top)
 		return;
 	if (r->mask & (IN_DELETE_SELF | IN_UNMOUNT))
@@ -307,8 +308,8 @@ static void follow_node(struct watch_node *node, const struct inotify_record *r)
 		return;
 	if (r->mask & IN_IGNORED) {
 		/*
-		 * The directory is gone, or unmounted. Once the queue is empty, its name is gone
-		 * or leads to another directory.
+		 * The directory is gone, or unmounted. When the queue is empty, its name is gone or
+		 * leads to another directory.
 		 */
 		watch_node_bind(node, -1);
 		node->ino = 0;
@@ -318,7 +319,10 @@ static void follow_node(struct watch_node *node, const struct inotify_record *r)
 	} else if (watch_patterns_match(tree->ignored, r->name)) {
 		return;
 	} else if (!watch_node_attached(node)) {
-		/* It is between the two halves of a move. It is read when it has a name again. */
+		/*
+		 * The directory is between MOVED_FROM and MOVED_TO. It is read when it has a name
+		 * again.
+		 */
 		watch_node_set_trust(node, WATCH_STALE);
 		watch_node_look(node, WATCH_LOOK_QUIET);
 	} else if (r->mask & (IN_CREATE | IN_MOVED_TO)) {
@@ -336,7 +340,7 @@ void watch_follow(struct watch_source *source, const struct inotify_record *reco
 	struct watch_node *node;
 
 	if (record->mask & IN_Q_OVERFLOW) {
-		/* The second halves of moves may be lost; the directories will be found again. */
+		/* MOVED_TO events may be lost; the scan will find the directories again. */
 		watch_follow_expire(source, clock_monotonic_ms(), true);
 		return;
 	}

@@ -9,7 +9,7 @@
 
 /*
  * Compares one element of a pattern, which is not a star, with the character c. Sets `next` to the
- * element behind it. A set without its closing bracket is an ordinary "[".
+ * element after it. A set without its closing bracket is an ordinary "[".
  */
 static bool match_one(const char *p, char c, const char **next)
 {
@@ -44,9 +44,9 @@ static bool match_one(const char *p, char c, const char **next)
 }
 
 /*
- * The places in a pattern at which a match may stand after the text so far (Thompson's simulation
- * of a nondeterministic automaton, CACM 11(6), 1968). Each place is in the list once, so a text
- * byte costs one comparison for each byte of the pattern at most, however many stars there are.
+ * The positions in a pattern that the text so far can reach (Thompson's simulation of a
+ * nondeterministic automaton, CACM 11(6), 1968). Each position is in the list once, so a byte of
+ * the text costs at most one comparison for each byte of the pattern, whatever the number of stars.
  */
 struct places {
 	uint16_t at[WATCH_PATTERN_MAX_BYTES + 1];
@@ -63,7 +63,7 @@ static void places_put(struct places *places, size_t at)
 }
 
 /*
- * Whether the stars at this place are "**" and a slash: they match whole directories, or nothing.
+ * Returns true if "**" and a slash are at this position: they match whole directories, or nothing.
  */
 static bool is_dirs(const char *pattern, size_t at)
 {
@@ -72,7 +72,7 @@ static bool is_dirs(const char *pattern, size_t at)
 	return stars > 1 && pattern[at + stars] == '/' && (at == 0 || pattern[at - 1] == '/');
 }
 
-/* Adds a place and, as stars may match nothing, the places behind the stars at it. */
+/* Adds a position; if stars are there, which may match nothing, also the position after them. */
 static void places_add(struct places *places, const char *pattern, size_t at)
 {
 	while (!places->has[at]) {
@@ -83,7 +83,7 @@ static void places_add(struct places *places, const char *pattern, size_t at)
 	}
 }
 
-/* Takes one character of the text at one place. */
+/* Advances from one position by one character of the text. */
 static void places_step(struct places *next, const char *pattern, size_t at, char c)
 {
 	size_t stars = strspn(pattern + at, "*");

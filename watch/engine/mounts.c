@@ -20,7 +20,7 @@ struct mount {
 
 struct watch_mounts {
 	pthread_mutex_t lock;
-	int fd; /* of /proc/self/mountinfo: its poll(2) says when the table has changed */
+	int fd; /* /proc/self/mountinfo; poll(2) reports changes of the table */
 	bool read;
 	struct mount *mounts; /* sorted by path; of several at one path the topmost */
 	size_t n;
@@ -101,7 +101,10 @@ static void add_line(struct watch_mounts *mounts, char *line)
 	mounts->n++;
 }
 
-/* By path; mounts at one path in the order of the table, which is that of their making. */
+/*
+ * Sorts by path; mounts at the same path by their order in the table, which is the order of
+ * mounting.
+ */
 static int mount_order(const void *a, const void *b)
 {
 	const struct mount *x = a, *y = b;
@@ -123,7 +126,7 @@ static void drop_hidden(struct watch_mounts *mounts)
 	mounts->n = kept;
 }
 
-/* Whether the table must be read. poll(2) reports each change once. */
+/* Returns true if the table must be read again. poll(2) reports each change once. */
 static bool has_changed(struct watch_mounts *mounts)
 {
 	struct pollfd pfd = {.fd = mounts->fd, .events = POLLPRI};
@@ -166,7 +169,7 @@ static void read_table(struct watch_mounts *mounts)
 	drop_hidden(mounts);
 }
 
-/* The first mount whose path is not before this one. */
+/* Returns the index of the first mount whose path does not sort before this path. */
 static size_t lower_bound(const struct watch_mounts *mounts, const char *path)
 {
 	size_t low = 0, high = mounts->n, middle;
@@ -181,7 +184,7 @@ static size_t lower_bound(const struct watch_mounts *mounts, const char *path)
 	return low;
 }
 
-/* The mount at exactly this path, or NULL. */
+/* Returns the mount at exactly this path, or NULL. */
 static const struct mount *find_at(const struct watch_mounts *mounts, const char *path)
 {
 	size_t at = lower_bound(mounts, path);

@@ -272,7 +272,7 @@ bool watch_names_wasteful(const struct watch_names *names)
 	return names->dead_bytes > POOL_FIRST_BYTES && names->dead_bytes > names->pool_bytes / 2;
 }
 
-/* Makes an index that has become much too large smaller, or drops it. */
+/* Shrinks an index that is much too large, or frees it. */
 static void index_shrink(struct watch_names *names, struct watch_memory *memory)
 {
 	uint32_t slots = names->index_slots;

@@ -68,7 +68,7 @@ int watch_open_node(struct watch_node *node)
 	return fd;
 }
 
-/* Whether a directory is the top of a file system that is not gone into. */
+/* Returns true if a directory is the root of a file system that the watch does not enter. */
 static bool is_barred(struct watch_node *parent, const char *name, size_t n)
 {
 	struct watch_source *source = parent->tree->source;
@@ -91,7 +91,7 @@ void watch_see_open(int inotify_fd, int fd, struct watch_seen *ret)
 		ret->wd = -errno;
 	else
 		ret->wd = inotify_watch_fd(inotify_fd, fd);
-	/* The kernel has no memory for a watch: as if the limit were reached. */
+	/* The kernel has no memory for a watch: handled as a reached limit. */
 	if (ret->wd == -ENOMEM)
 		ret->wd = -ENOSPC;
 }
@@ -133,7 +133,8 @@ void watch_see_top(struct watch_tree *tree, struct watch_seen *ret)
 	int r = 0;
 
 	/*
-	 * A failed look says nothing about the directory: only another one in its place is stale.
+	 * An error does not show that the directory is stale; only another directory in its place
+	 * does.
 	 */
 	if (fd >= 0 && fstat(fd, &st) < 0)
 		r = -errno;

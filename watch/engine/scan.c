@@ -16,27 +16,27 @@
 #include "watch/engine/reach.h"
 #include "watch/engine/source.h"
 
-/* One getdents64(2); the names that one step of a sweep looks at. */
+/* The size of one getdents64(2), and the names that one step of a sweep checks. */
 #define BUFFER_BYTES 32768
 #define SWEEP_NAMES  1024
 
 enum frame_phase {
 	FRAME_LIST,    /* reads the names */
 	FRAME_SWEEP,   /* removes names that were not read */
-	FRAME_DESCEND, /* goes into directories */
+	FRAME_DESCEND, /* enters directories */
 };
 
 struct watch_scan_frame {
 	struct watch_node *node;
 	int fd; /* -1: closed for now */
 	enum frame_phase phase;
-	bool relist;	  /* the directories below are read again as well */
-	bool fresh;	  /* nothing in it was emitted before */
+	bool relist;	  /* the directories below are read again, too */
+	bool fresh;	  /* no name in it was emitted before */
 	bool other;	  /* another directory than before */
-	bool lacks_files; /* it did not remember its files, or all its directories */
+	bool lacks_files; /* some of its names were not remembered */
 	bool lacks_dirs;
-	bool again;	  /* "look again" is to be emitted behind the comparison */
-	int64_t since_ns; /* files that changed since then are emitted */
+	bool again;	  /* emit "look again" after the comparison */
+	int64_t since_ns; /* emit files that changed since then */
 	uint32_t at;	  /* the position of SWEEP and DESCEND in the names */
 };
 
@@ -85,8 +85,9 @@ static void scan_end(struct watch_scan *scan)
 /* ---- CREATE of directories ---- */
 
 /*
- * Emits the CREATE of a directory that a listing has found. By now the directory has its watch, or
- * will have none: a client looks there as soon as it is told.
+ * Emits the CREATE of a directory that a listing has found. The directory now has its watch, or
+ * can't have one. This order matters because a client lists the directory as soon as it gets the
+ * event.
  */
 static void emit_directory(struct watch_node *parent, uint32_t place)
 {
@@ -99,7 +100,7 @@ static void emit_directory(struct watch_node *parent, uint32_t place)
 		   watch_names_bytes(names, place), true);
 }
 
-/* A listing ends before its time: no name stays marked. */
+/* Ends a listing early: removes the marks of all names. */
 static void end_listing(struct watch_node *node)
 {
 	uint32_t at;
@@ -112,8 +113,9 @@ static void end_listing(struct watch_node *node)
 }
 
 /*
- * Emits a directory anew: its name leads to another one than before, or it could be opened only
- * now. To compare names would not do: a client may have listed it while it had no watch.
+ * Emits a directory anew, because its name leads to another directory than before, or because it
+ * could be opened only now. Comparing names would not suffice: a client may have listed the
+ * directory while it had no watch.
  */
 static void emit_anew(struct watch_node *node)
 {
@@ -121,7 +123,7 @@ static void emit_anew(struct watch_node *node)
 	const char *name = watch_names_text(&parent->names, node->place);
 	size_t n = watch_names_bytes(&parent->names, node->place);
 
-	/* No event says that the names below are gone. */
+	/* No kernel event reports that the names below are gone. */
 	if (node->names.count > 0)
 		watch_emit(parent, WATCH_REMOVE, name, n, true);
 	watch_node_forget(node);
@@ -129,9 +131,9 @@ static void emit_anew(struct watch_node *node)
 	watch_emit(parent, WATCH_CREATE, name, n, true);
 }
 
-/* ---- looking at one directory ---- */
+/* ---- scanning one directory ---- */
 
-/* The node's directory could not be opened, or not be watched. */
+/* Handles a node whose directory could not be opened or watched. */
 static void look_failed(struct watch_node *node, int error)
 {
 	struct watch_tree *tree = node->tree;
@@ -145,7 +147,7 @@ static void look_failed(struct watch_node *node, int error)
 	case -EACCES:
 	case -EPERM:
 	case -EXDEV:
-		/* Its parent's events say when its mode changes. */
+		/* The parent's events report a change of its mode. */
 		break;
 	case -ENOENT:
 	case -ENOTDIR:
@@ -156,8 +158,8 @@ static void look_failed(struct watch_node *node, int error)
 			break;
 		}
 		/*
-		 * The name leads elsewhere by now. An event that says so is on its way, if the
-		 * parent is watched and is the directory that we take it for.
+		 * The name leads to another directory now. An event will report this if the parent
+		 * is watched and is still the directory that its node stands for.
 		 */
 		watch_node_look(node, WATCH_LOOK_POLL);
 		if (error == -ESTALE)
@@ -169,8 +171,8 @@ static void look_failed(struct watch_node *node, int error)
 }
 
 /*
- * Stores mode and owner. With `emit`, emits CHMOD if they differ from those emitted last; if these
- * are not known, if the ctime is not older than `since_ns`.
+ * Stores mode and owner. `emit`: emits CHMOD if they differ from the last emitted values; if these
+ * are unknown, emits it if the ctime is not older than since_ns.
  */
 static void look_at_attributes(struct watch_node *node, const struct stat *st, bool emit,
 			       int64_t since_ns)
@@ -183,7 +185,7 @@ static void look_at_attributes(struct watch_node *node, const struct stat *st, b
 		if (known ? differ : watch_changed_since(&st->st_ctim, since_ns))
 			watch_emit(node, WATCH_CHMOD, NULL, 0, true);
 		else if (!known)
-			return; /* the event of a change may still be lost */
+			return; /* the event of a change may have been lost */
 	}
 	node->mode = st->st_mode;
 	node->uid = st->st_uid;
@@ -191,8 +193,8 @@ static void look_at_attributes(struct watch_node *node, const struct stat *st, b
 }
 
 /*
- * The node was found in its place. Directories in it that were missed may be found now: whatever
- * stood above them was being moved.
+ * The node was found in its place, so directories in it that could not be opened may be found now:
+ * an ancestor was being moved.
  */
 static void look_at_missed(struct watch_node *node)
 {
@@ -211,9 +213,9 @@ static void look_at_missed(struct watch_node *node)
 }
 
 /*
- * Whether the comparison that begins can miss something that a client may have seen: what was not
- * remembered, and what came and went while there was no watch. A relisting ends with a "look
- * again" of its own.
+ * Returns true if the comparison can miss something that a client may have seen: names that were
+ * not remembered, or entries that were created and removed while there was no watch. A relisting
+ * always ends with "look again".
  */
 static bool may_miss(const struct watch_scan_frame *frame, const struct stat *st, bool unwatched)
 {
@@ -242,8 +244,8 @@ static void begin_listing(struct watch_scan *scan, struct watch_scan_frame *fram
 }
 
 /*
- * Looks at a node through its directory: binds the watch, and pushes a frame if the names are to
- * be read. Takes the descriptor.
+ * Scans a node through its open directory: binds the watch, and pushes a frame if the names must be
+ * read. Takes ownership of the descriptor.
  */
 static void look_at(struct watch_scan *scan, struct watch_node *node, const struct watch_seen *seen,
 		    bool relist, int64_t since_ns)
@@ -264,7 +266,7 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 		look_failed(node, frame.fd);
 		return;
 	}
-	/* No watch is left, so it is read from time to time. */
+	/* No watch is left: poll the directory. */
 	if (seen->wd < 0)
 		watch_node_look(node, WATCH_LOOK_POLL);
 	frame.fresh = node->trust <= WATCH_MISSED;
@@ -275,7 +277,7 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 		frame.fresh = true;
 	}
 	if (unwatched && !frame.fresh) {
-		/* Since the poll before the last one at least. */
+		/* At least since the poll before the last one. */
 		polled_ns = watch_mark_since_ns(&tree->polled_before);
 		since_ns = polled_ns < since_ns ? polled_ns : since_ns;
 	}
@@ -297,12 +299,12 @@ static void look_at(struct watch_scan *scan, struct watch_node *node, const stru
 
 /* ---- reading names ---- */
 
-/* A name that was emitted before: emits what has changed since. */
+/* Handles a name that was emitted before: emits its changes. */
 static void see_old_name(struct watch_scan_frame *frame, const char *name, size_t n, bool is_dir)
 {
 	struct stat st;
 
-	/* A directory below is compared when the look goes into it. */
+	/* A directory below is compared when the scan enters it. */
 	if (frame->since_ns == WATCH_SINCE_NEVER || (is_dir && frame->node->tree->recursive))
 		return;
 	if (frame->since_ns != WATCH_SINCE_EVER &&
@@ -315,8 +317,8 @@ static void see_old_name(struct watch_scan_frame *frame, const char *name, size_
 }
 
 /*
- * A file that a listing found: CREATE, and WRITE if it has content. Clients wait for the WRITE of
- * an upload, whose own event may have come before the directory was watched.
+ * Emits a file that a listing found: CREATE, and WRITE if it is not empty. Clients wait for the
+ * WRITE of an upload, whose own event may have come before the directory was watched.
  */
 static void emit_file(const struct watch_scan_frame *frame, const char *name, size_t n)
 {
@@ -328,7 +330,7 @@ static void emit_file(const struct watch_scan_frame *frame, const char *name, si
 		watch_emit(frame->node, WATCH_WRITE, name, n, false);
 }
 
-/* A name that is not remembered: it is new, or there was no room to remember it. */
+/* Handles a name that is not remembered: it is new, or there was no room for it. */
 static void see_new_name(struct watch_scan_frame *frame, const char *name, size_t n, bool is_dir)
 {
 	struct watch_node *node = frame->node;
@@ -354,7 +356,7 @@ static void see_new_name(struct watch_scan_frame *frame, const char *name, size_
 	if (is_dir)
 		watch_node_look(node, WATCH_LOOK_POLL);
 	else if (!frame->fresh && !frame->lacks_files)
-		frame->again = true; /* the names of the files were given up, half compared */
+		frame->again = true; /* the file names were dropped during the comparison */
 }
 
 static void see_name(struct watch_scan_frame *frame, const char *name, unsigned char type)
@@ -387,7 +389,7 @@ static void see_name(struct watch_scan_frame *frame, const char *name, unsigned 
 	}
 }
 
-/* The comparison is over: goes on to the directories below. */
+/* Ends the comparison, and continues with the directories below. */
 static void frame_descend(struct watch_scan_frame *frame)
 {
 	frame->at = 0;
@@ -397,8 +399,8 @@ static void frame_descend(struct watch_scan_frame *frame)
 }
 
 /*
- * Reads one buffer of names. Only an empty buffer is the end: the kernel also returns a part of
- * the names if a signal waits, as it does in a freeze (filldir64 in fs/readdir.c).
+ * Reads one buffer of names. Only an empty buffer marks the end: the kernel returns fewer names if
+ * a signal is pending, as during a freeze (filldir64 in fs/readdir.c).
  */
 static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
@@ -417,7 +419,7 @@ static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 		return;
 	}
 	if (n < 0 && errno != ENOENT) {
-		/* Names that were not read may be there or not. */
+		/* Names that were not read may or may not exist. */
 		watch_node_set_trust(frame->node, WATCH_STALE);
 		watch_node_look(frame->node, WATCH_LOOK_POLL);
 		end_listing(frame->node);
@@ -430,7 +432,7 @@ static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 	}
 }
 
-/* Names that the listing did not have are gone. */
+/* Removes the names that the listing did not find. */
 static void sweep_step(struct watch_scan_frame *frame)
 {
 	struct watch_node *node = frame->node;
@@ -455,9 +457,9 @@ static void sweep_step(struct watch_scan_frame *frame)
 	}
 }
 
-/* ---- going into directories ---- */
+/* ---- entering directories ---- */
 
-/* The next name that is a directory to be gone into, or WATCH_NAME_NONE. */
+/* Returns the next name of a directory to enter, or WATCH_NAME_NONE. */
 static uint32_t next_directory(const struct watch_scan_frame *frame)
 {
 	const struct watch_names *names = &frame->node->names;
@@ -471,7 +473,7 @@ static uint32_t next_directory(const struct watch_scan_frame *frame)
 	return at;
 }
 
-/* A directory was seen for nothing. Its watch may be one of a directory that is known. */
+/* Closes a directory that is not needed. Its watch may belong to the node of another directory. */
 static void drop_seen(struct watch_source *source, struct watch_seen *seen)
 {
 	if (seen->fd < 0)
@@ -481,7 +483,7 @@ static void drop_seen(struct watch_source *source, struct watch_seen *seen)
 		inotify_unwatch(source->fd, seen->wd);
 }
 
-/* Goes into one directory below. The frame is done if there is none. */
+/* Enters one directory below. Ends the frame if there is none. */
 static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
 	struct watch_node *node = frame->node, *child;
@@ -506,14 +508,14 @@ static void descend_step(struct watch_scan *scan, struct watch_scan_frame *frame
 		watch_emit_look_again(node);
 		return;
 	}
-	/* This look is the one that the child was waiting for. */
+	/* This scan is the one that was scheduled for the child. */
 	watch_node_looked(child);
 	look_at(scan, child, &seen, relist, relist ? scan->since_ns : WATCH_SINCE_NEVER);
 }
 
-/* ---- the look as a whole ---- */
+/* ---- the whole scan ---- */
 
-/* The last directory was read. After an overflow clients look again, behind the differences. */
+/* Ends the scan. After an overflow, emits "look again" after the differences. */
 static void scan_finish(struct watch_scan *scan)
 {
 	struct watch_tree *tree = scan->tree;
@@ -547,7 +549,7 @@ void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool
 		scan_finish(scan);
 }
 
-/* Opens the current directory again after a rest, or on the way up. False if that fails. */
+/* Opens the current directory again after a rest, or on the way up. Returns false if that fails. */
 static bool frame_open(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
 	if (frame->fd >= 0)
@@ -555,7 +557,7 @@ static bool frame_open(struct watch_scan *scan, struct watch_scan_frame *frame)
 	frame->fd = watch_open_node(frame->node);
 	if (frame->fd >= 0)
 		return true;
-	/* An event will say what has become of it. */
+	/* An event will report what happened to it. */
 	end_listing(frame->node);
 	watch_node_set_trust(frame->node, WATCH_STALE);
 	watch_node_look(frame->node, WATCH_LOOK_QUIET);

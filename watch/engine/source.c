@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-/* Nodes freed at once; steps on a worker between two looks at the clock. */
+/* Nodes that are freed at once, and steps of a worker between two checks of the clock. */
 #define COLLECT_NODES  256
 #define STEPS_PER_LOOK 16
 
@@ -90,7 +90,7 @@ void watch_source_free(struct watch_source *source)
 
 	if (!source)
 		return;
-	/* The kernel then forgets all watches at once, which is faster than one by one. */
+	/* This removes all watches at once, which is faster than removing them one by one. */
 	fd_close(&source->fd);
 	while ((tree = TAILQ_FIRST(&source->trees)))
 		watch_source_remove(source, tree);
@@ -123,8 +123,8 @@ uint64_t watch_source_applied_bytes(const struct watch_source *source)
 }
 
 /*
- * Events were lost. That was after the queue was last empty, so after the read that emptied it
- * last. The answer waits until the burst is over.
+ * Records an overflow. The events were lost after the queue was last empty, that is, after the read
+ * that emptied it. The overflow is handled when the burst is over.
  */
 static void note_overflow(struct watch_source *source)
 {
@@ -139,8 +139,8 @@ static void note_overflow(struct watch_source *source)
 }
 
 /*
- * Looks for an overflow in the bytes that were just read, before the events ahead of it are
- * applied. Bytes that are no whole event count as an overflow as well: the rest can't be decoded.
+ * Searches the bytes that were just read for an overflow, before the events ahead of it are
+ * applied. An incomplete event also counts as an overflow, because the rest can't be decoded.
  */
 static void find_overflow(struct watch_source *source, size_t at)
 {
@@ -184,14 +184,16 @@ static size_t read_queue(struct watch_source *source)
 		n = 0;
 	source->raw_end += (size_t)n;
 	find_overflow(source, waiting);
-	/* Bytes that could not be decoded are not counted: nothing will apply them. */
+	/* Bytes that can't be decoded are not counted, because they will not be applied. */
 	source->read_bytes += source->raw_end - waiting;
 	if ((size_t)n < INOTIFY_READ_BYTES / 2)
 		source->drained = before;
 	return (size_t)n;
 }
 
-/* While directories are looked at, the kernel's queue must not overflow for that reason. */
+/*
+ * Reads events ahead while directories are scanned, so that the kernel's queue does not overflow.
+ */
 static void read_ahead(struct watch_source *source)
 {
 	while (source->raw_end - source->raw_begin < WATCH_RAW_MAX_BYTES)
@@ -215,9 +217,9 @@ static void apply_next(struct watch_source *source)
 	watch_follow(source, &record);
 }
 
-/* ---- what is to be looked at ---- */
+/* ---- scheduled scans ---- */
 
-/* Looks at a node that waits, now that the events before are applied. */
+/* Begins the scan of a waiting node. The events before are applied. */
 static bool begin_look_now(struct watch_source *source)
 {
 	struct watch_node *node = TAILQ_FIRST(&source->look[WATCH_LOOK_NOW]);
@@ -241,7 +243,7 @@ static bool begin_look_all(struct watch_source *source)
 	return true;
 }
 
-/* Answers an overflow once the burst is over: every tree is to be read again. */
+/* Handles an overflow when the burst is over: schedules the reading of every tree. */
 static bool begin_relist(struct watch_source *source, uint64_t now_ms)
 {
 	struct watch_tree *tree;
@@ -253,7 +255,7 @@ static bool begin_relist(struct watch_source *source, uint64_t now_ms)
 	TAILQ_FOREACH (tree, &source->trees, link) {
 		if (!tree->top)
 			continue;
-		/* A reading that did not begin yet goes back to the earlier overflow. */
+		/* A scheduled reading covers the time since the earlier overflow. */
 		if (tree->top->attention != WATCH_LOOK_ALL)
 			tree->lost_since = source->lost_since;
 		watch_node_look(tree->top, WATCH_LOOK_ALL);
@@ -261,7 +263,7 @@ static bool begin_relist(struct watch_source *source, uint64_t now_ms)
 	return true;
 }
 
-/* Has the nodes of a list looked at now, if they are in their trees. */
+/* Schedules the nodes of a list for a scan now, if they are attached. */
 static bool promote(struct watch_source *source, enum watch_attention from)
 {
 	struct watch_node *node, *next;
@@ -280,7 +282,7 @@ static bool promote(struct watch_source *source, enum watch_attention from)
 }
 
 /*
- * A source without an instance asks for one. Its directories are polled once more, and then
+ * Tries to get an instance for a source without one. Its directories are polled once more, and then
  * watched.
  */
 static void try_instance(struct watch_source *source)
@@ -292,7 +294,7 @@ static void try_instance(struct watch_source *source)
 		log_info("watches: an inotify instance is to be had again");
 }
 
-/* Directories without a watch are looked at when it is time. */
+/* Begins the scan of directories without a watch, if it is due. */
 static bool begin_poll(struct watch_source *source, uint64_t now_ms)
 {
 	struct watch_tree *tree;
@@ -319,7 +321,7 @@ static bool begin_poll(struct watch_source *source, uint64_t now_ms)
 	return promote(source, WATCH_LOOK_POLL);
 }
 
-/* The kernel's queue is empty. Returns true if there is something to do all the same. */
+/* Called when the kernel's queue is empty. Returns true if other work remains. */
 static bool when_quiet(struct watch_source *source)
 {
 	uint64_t now_ms = clock_monotonic_ms();
@@ -352,7 +354,7 @@ static bool wants_entries(const struct watch_source *source)
 	return false;
 }
 
-/* On the loop: does what needs no look at a directory. */
+/* Does the work that needs no scan of a directory, on the loop. */
 static enum watch_drive drive_on_loop(struct watch_source *source)
 {
 	bool entries = wants_entries(source);
@@ -389,14 +391,14 @@ static bool work_step(struct watch_source *source)
 		return true;
 	if (has_raw(source)) {
 		apply_next(source);
-		/* A directory's watch is in place before its CREATE leaves the source. */
+		/* A directory's watch must be in place before its CREATE leaves the source. */
 		begin_look_now(source);
 		return true;
 	}
 	return read_queue(source) > 0 || when_quiet(source);
 }
 
-/* How long a worker may keep the source. */
+/* Returns the time that a worker may keep the source. */
 static unsigned slice_ms(const struct watch_source *source)
 {
 	const struct watch_tree *tree;

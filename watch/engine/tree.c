@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "watch/engine/source.h"
 
-/* The map of watch descriptors is at most half full, so a node also costs two of its slots. */
+/* The map of watch descriptors is at most half full, so each node also needs two of its slots. */
 #define NODE_BYTES (sizeof(struct watch_node) + 2 * sizeof(struct watch_wdmap_slot))
 
 struct watch_tree *watch_tree_new(const char *path, dev_t dev, ino_t ino)
@@ -101,7 +101,7 @@ void watch_node_attach(struct watch_node *node, struct watch_node *parent, uint3
 	watch_names_set_node(&parent->names, place, node);
 }
 
-/* Returns the source's path buffer with room for so many bytes. */
+/* Returns the source's path buffer with room for `bytes`. */
 static char *path_room(struct watch_source *source, size_t bytes)
 {
 	if (bytes > source->path_capacity) {
@@ -195,7 +195,9 @@ void watch_node_bind(struct watch_node *node, int wd)
 		watch_wdmap_add(&source->wds, wd, node);
 }
 
-/* Forgets the names of files. If only some were remembered, a listing would emit false changes. */
+/*
+ * Drops the names of all files. If only some were remembered, a listing would emit false changes.
+ */
 static void forget_files(struct watch_node *node)
 {
 	uint32_t at;

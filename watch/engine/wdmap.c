@@ -35,7 +35,7 @@ static void grow(struct watch_wdmap *map)
 	free(old);
 }
 
-/* Empties a slot. Entries behind it move up if a search for them would pass the slot. */
+/* Empties a slot. Later entries move up if a search for them would pass the slot. */
 static void free_slot(struct watch_wdmap *map, uint32_t gap)
 {
 	uint32_t mask = map->capacity - 1, slot = gap;
