@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of HTTP and of Connect with JSON that shows every message as it came. Each call has a
-connection of its own. An address is the path of a unix socket or (host, port)."""
+"""A client for HTTP, and for Connect with JSON, that returns messages unchanged. Each call uses its own
+connection. An address is the path of a unix socket, or (host, port)."""
 
 import base64
 import fcntl
@@ -15,7 +15,7 @@ from wait import SECONDS
 
 
 class Failed(Exception):
-    """The error of a call; `code` is Connect's."""
+    """The error of a call. `code` is the error code of Connect."""
 
     def __init__(self, error):
         super().__init__(f"{error.get('code')}: {error.get('message')}")
@@ -29,7 +29,7 @@ def envelope(message, flags=0):
 
 
 def basic(user):
-    """The header that asks for a user."""
+    """The value of Authorization that names a user (HTTP Basic)."""
     return "Basic " + base64.b64encode(f"{user}:".encode()).decode()
 
 
@@ -50,7 +50,7 @@ class Connection(http.client.HTTPConnection):
         self.sock.connect(self.address)
 
     def unread_bytes(self):
-        """How much of what was sent the daemon has not read (unix(7), SIOCOUTQ)."""
+        """The number of sent bytes that the daemon has not read yet (unix(7), SIOCOUTQ)."""
         return struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
 
     def is_answered(self):
@@ -81,7 +81,7 @@ class Client:
             (headers or {})
 
     def request(self, method, path, body=None, headers=None):
-        """Any request; the whole answer."""
+        """Sends a request and returns the whole response."""
         connection = Connection(self.address)
         try:
             connection.request(method, path, body=body, headers=headers or {})
@@ -90,7 +90,7 @@ class Client:
             connection.close()
 
     def begin(self, method, message, user=None, headers=None):
-        """Sends a unary call: the connection, for finish()."""
+        """Sends a unary call and returns the connection, for finish()."""
         connection = Connection(self.address)
         connection.request("POST", f"/{self.service}/{method}", json.dumps(message),
                            self.headers("application/json", user, headers))
@@ -98,7 +98,7 @@ class Client:
 
     @staticmethod
     def finish(connection):
-        """The answer of a unary call, or Failed."""
+        """Returns the response message of a unary call, or raises Failed."""
         try:
             answer = Answer(connection.getresponse())
         finally:
@@ -112,8 +112,8 @@ class Client:
         return self.finish(self.begin(method, message, user, headers))
 
     def open(self, method, message, user=None, headers=None, receive_bytes=0, body=None):
-        """Sends a streaming call: the connection, of which nothing is read. `body`: instead of the
-        message's envelope."""
+        """Sends a streaming call and returns the connection without reading from it. `body` replaces the
+        envelope of the message."""
         connection = Connection(self.address, receive_bytes)
         connection.request("POST", f"/{self.service}/{method}",
                            envelope(message) if body is None else body,
@@ -122,7 +122,7 @@ class Client:
 
 
 def read_message(response):
-    """(flags, message) of the next envelope."""
+    """Reads the next envelope and returns (flags, message)."""
     header = response.read(5)
     assert len(header) == 5, "the stream ended without its envelope"
     flags, size = struct.unpack(">BI", header)

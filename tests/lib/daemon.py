@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon under test: how it is started, what can be asked of it, and what it may not leave behind.
+"""The daemon under test: starts it, sends requests to it, and checks that it leaves no resources behind.
 
-A suite's conftest.py derives its own class where its daemons have more flags or other addresses."""
+A suite's conftest.py derives its own class if its daemons have other flags or addresses."""
 
 import contextlib
 import ctypes
@@ -32,23 +32,23 @@ ports = itertools.count(23000)
 
 @functools.cache
 def public_program():
-    """A copy of the daemon that every user can reach. Another user, and root of another user
-    namespace, may not enter the directory that it was built in: on Ubuntu nobody may enter a home."""
+    """Returns a copy of the daemon that every user can execute. Another user, and root of another user
+    namespace, may be unable to enter the build directory: on Ubuntu, other users can't enter a home."""
     return shutil.copy(ENVD, os.environ["WORLD"])
 
 
 class Daemon:
-    """A running envd. It listens at `address`: a port of its own on all addresses, if None is given;
-    the path of a unix socket; or what a -listen among the flags says.
+    """A running envd. `address` is the address on which it listens: (host, port), or the path of a unix
+    socket. None chooses a new port on all addresses. A -listen among the flags replaces it.
 
-    uid: its user. nofile: its limits of descriptors, (soft, hard). prepare: called in the child before
-    its exec. keep_fds: descriptors that it inherits. wrap: a command that runs it."""
+    uid: the user. nofile: the limits of descriptors, (soft, hard). prepare: a function that is called in
+    the child before the exec. keep_fds: inherited descriptors. wrap: a command that runs the daemon."""
 
     flags = shlex.split(os.environ.get("ENVD_FLAGS", "-isnotfc"))
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                    "ENVD_TEST_SECRET": "of the daemon alone"}
     count = itertools.count(1)
-    # Descriptors that it may have more at the end than at its beginning.
+    # The number of descriptors that it may have at the end in addition to those at its start.
     more_descriptors = 0
 
     def __init__(self, *flags, address=None, uid=None, nofile=None, prepare=None, keep_fds=(),
@@ -63,7 +63,7 @@ class Daemon:
         program = public_program() if uid or wrap else ENVD
 
         def child():
-            # No test may move the machine's clock, as an /init can.
+            # /init can set the clock; a test must not set the clock of the machine.
             LIBC.prctl(PR_CAPBSET_DROP, CAP_SYS_TIME, 0, 0, 0)
             if nofile:
                 resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
@@ -84,7 +84,7 @@ class Daemon:
                 pass_fds=keep_fds)
         self.pid = self.process.pid
         wait_for(self.answers, lambda: "the first answer: " + self.log())
-        # The loop, and the thread that KILLs keep; and one of the sanitizer's own.
+        # The loop, the thread that the kill pool keeps, and with TSan a thread of the sanitizer.
         self.threads_at_rest = 3 if "tsan" in ENVD else 2
         self.held = self.descriptors()
 
@@ -113,7 +113,7 @@ class Daemon:
         return self.request("GET", "/envs", token=token).json()
 
     def metrics(self, token=None):
-        """The OpenMetrics samples, by name and labels."""
+        """Returns the OpenMetrics samples, by name and labels."""
         answer = self.request("GET", "/metrics", token=token,
                               headers={"Accept": "application/openmetrics-text"})
         lines = answer.body.decode().splitlines()
@@ -132,7 +132,7 @@ class Daemon:
             return f.read()
 
     def descriptors(self):
-        """What its descriptors refer to, sorted; those of connections are left out."""
+        """Returns the targets of its descriptors, sorted, without sockets."""
         found = []
         for fd in os.listdir(f"/proc/{self.pid}/fd"):
             try:
@@ -143,7 +143,7 @@ class Daemon:
                       if not name.startswith("socket:"))
 
     def children(self):
-        """Process ids whose parent it is, zombies too."""
+        """Returns the pids of its children, including zombies."""
         found = []
         for task in os.listdir(f"/proc/{self.pid}/task"):
             with contextlib.suppress(OSError):  # a thread that ends meanwhile
@@ -151,23 +151,23 @@ class Daemon:
         return found
 
     def threads(self):
-        """How many it has more than at rest."""
+        """Returns the number of threads beyond those of an idle daemon."""
         return len(os.listdir(f"/proc/{self.pid}/task")) - self.threads_at_rest
 
     def private_kib(self, *kinds):
-        """Its own memory; kinds are "Clean" and "Dirty", Dirty if none is named."""
+        """Returns its private memory. `kinds` are "Clean" and "Dirty"; the default is "Dirty"."""
         fields = dict(line.split(":", 1) for line in self.proc("smaps_rollup").splitlines()[1:])
         return sum(int(fields[f"Private_{kind}"].split()[0]) for kind in kinds or ("Dirty",))
 
     def report(self):
-        """What it says of its state (SIGUSR1)."""
+        """Returns the state that it writes to the log at SIGUSR1."""
         before = len(self.log())
         os.kill(self.pid, signal.SIGUSR1)
         wait_for(lambda: "\nwatches:" in self.log()[before:], "the report")
         return self.log()[before:]
 
     def budgets(self):
-        """Its budgets that are not at zero."""
+        """Returns its budgets that are not zero."""
         used = re.findall(r"budget of ([^:]+): (\d+) used", self.report())
         assert used, "the report names no budget"
         return {name: int(n) for name, n in used if n != "0"}
@@ -175,7 +175,7 @@ class Daemon:
     # ---- its end ----
 
     def leftovers(self):
-        """What it holds more than an unused daemon, as text; "" where that is nothing."""
+        """Returns the resources that an unused daemon would not hold, as text; "" if there are none."""
         found = [f"budget of {name}: {n}" for name, n in self.budgets().items()]
         more = list(self.descriptors())
         for name in self.held:
@@ -190,7 +190,7 @@ class Daemon:
         return "; ".join(found)
 
     def kill_started(self):
-        """Kills what tests have started and left: each process has a session, and a group, of its own."""
+        """Kills the processes that tests have left running. Each has its own session and group."""
         for pid in self.children():
             try:
                 os.killpg(pid, signal.SIGKILL)
@@ -198,7 +198,7 @@ class Daemon:
                 pass
 
     def settle(self):
-        """Waits until nothing is left of what its clients had."""
+        """Waits until all resources of its clients are released."""
         self.kill_started()
         text = [""]
 
@@ -206,10 +206,10 @@ class Daemon:
             text[0] = self.leftovers()
             return not text[0]
 
-        wait_for(settled, lambda: f"an end of {text[0]}", pause_seconds=0.05)
+        wait_for(settled, lambda: f"the release of {text[0]}", pause_seconds=0.05)
 
     def terminate(self):
-        """SIGTERM: what there is to complain about."""
+        """Ends it with SIGTERM and returns a list of complaints."""
         complaints = []
         if self.process.poll() is not None:
             complaints.append(f"the daemon had ended with {self.process.returncode}: {self.log()}")
@@ -229,7 +229,7 @@ class Daemon:
         return complaints
 
     def stop(self):
-        """Ends it in order. A daemon that keeps something of its clients fails here."""
+        """Ends it in order. Fails if it still holds resources of its clients."""
         complaints = []
         if self.process.poll() is None and isinstance(self.log_path, (str, os.PathLike)):
             try:
@@ -244,7 +244,7 @@ class Daemon:
 
 
 class Daemons:
-    """Starts daemons for one test. At its end those that still run are ended in order."""
+    """Starts daemons for one test. stop() ends the ones that still run."""
 
     def __init__(self, kind=Daemon):
         self.kind = kind

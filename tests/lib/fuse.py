@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A FUSE file system that behaves as a network's may: it hangs, fails, or its server has gone.
+"""A FUSE file system that can behave like a broken network file system: it hangs, fails, or its server
+is gone.
 
-It has directories, links and FIFOs, which can be made in it, and in the top one the file `f`, if it was
-given content. `made` tells who made and changed them, as (opcode, uid, gid). A thread answers, if it
-is `served`. `errors`: what a "write" or a "flush" fails with. `hang()`: from now
-on nothing is answered. `abort()`: whatever waits fails. The messages are those of linux/fuse.h, 7.31.
+Programs can create directories, links and FIFOs in it. If `content` is given, the top directory has a
+file `f` with this content. `made` records who created and changed nodes, as (opcode, uid, gid). If
+`served`, a thread answers the requests. `errors` sets the error of a "write" or a "flush". After
+`hang()` requests are not answered. `abort()` fails the waiting requests. The messages follow
+linux/fuse.h, version 7.31.
 """
 
 import ctypes
@@ -30,14 +32,14 @@ class Fuse:
         self.nodes = {ROOT: {}}  # names and nodes, by the directory's node
         if content is not None:
             self.nodes[ROOT][b"f"] = FILE
-        self.kinds = {}  # of nodes that were made: file type, uid, gid
+        self.kinds = {}  # file type, uid, gid of created nodes
         self.made = []
         self.errors = {}
         self.hanging = threading.Event()
         self.waiting = 0  # requests that are not answered
         self.fd = os.open("/dev/fuse", os.O_RDWR)
         options = f"fd={self.fd},rootmode=40755,user_id=0,group_id=0,allow_other".encode()
-        # mount(8) would look at the mount point and wait for the server.
+        # mount(8) would access the mount point and wait for the server.
         if LIBC.mount(b"envd-test", os.fsencode(where), b"fuse", 0, options):
             error = ctypes.get_errno()
             os.close(self.fd)
@@ -75,7 +77,7 @@ class Fuse:
         return struct.pack("<QQQQII", node, 0, 0, 0, 0, 0) + self._attributes(node)
 
     def _make(self, opcode, uid, gid, node, body):
-        """A directory, a link or a FIFO, which is the one's who makes it."""
+        """Creates a directory, a link or a FIFO. The user of the request owns it."""
         head, kind = {SYMLINK: (0, stat.S_IFLNK), MKNOD: (16, stat.S_IFIFO),
                       MKDIR: (8, stat.S_IFDIR)}[opcode]
         child = self.nodes[node][body[head:body.index(b"\0", head)]] = len(self.nodes) + FILE
@@ -139,4 +141,4 @@ class Fuse:
             try:
                 os.write(self.fd, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
             except OSError:
-                pass  # whoever asked was interrupted
+                pass  # the program that waited was interrupted

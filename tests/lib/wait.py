@@ -3,13 +3,13 @@
 
 import time
 
-# Nothing that a test waits for takes longer, however busy the machine is.
+# The maximum time that a test waits for a condition, also on a busy machine.
 SECONDS = 60
 
 
 def wait_for(condition, what="the condition", seconds=SECONDS, pause_seconds=0.005):
-    """Waits until the condition is true, and returns its value. `what` may be a function: its text is
-    made when the time is over."""
+    """Waits until the condition is true, and returns its value. `what` describes the condition in the
+    error; it may be a function that is called at the timeout."""
     if isinstance(what, (int, float)):
         what, seconds = "the condition", what
     end = time.monotonic() + max(seconds, SECONDS)
@@ -21,7 +21,7 @@ def wait_for(condition, what="the condition", seconds=SECONDS, pause_seconds=0.0
 
 
 def is_dead(pid):
-    """Whether the process has gone or is a zombie."""
+    """True if the process does not exist or is a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
             return f.read().rpartition(")")[2].split()[0] in "ZX"

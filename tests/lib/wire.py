@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client that sends what it is told to, byte by byte, and reads answers strictly."""
+"""A client that sends the given bytes unchanged, and parses responses strictly."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ class Answer:
         self.trailers = list(trailers)
 
     def __getitem__(self, name):
-        """The value of the only field of that name, or None."""
+        """Returns the value of the only field of this name, or None."""
         values = self.all(name)
         assert len(values) < 2, f"{name} came {len(values)} times"
         return values[0] if values else None
@@ -32,7 +32,7 @@ class Answer:
 
 
 class Wire:
-    """A connection. Answers are read one by one; what else comes is an error."""
+    """A connection. Responses are read one by one; any other bytes are an error."""
 
     def __init__(self, address):
         if isinstance(address, str):
@@ -89,13 +89,13 @@ class Wire:
         return fields
 
     def head(self):
-        """Reads the head of an answer, and no more."""
+        """Reads the head of a response, and not its body."""
         version, status, reason = self._line().split(" ", 2)
         assert reason, "no reason phrase"
         return Answer(version, int(status), self._fields())
 
     def chunk(self):
-        """Reads one chunk of a body; the last is empty."""
+        """Reads one chunk of a body; the last one is empty."""
         size = int(self._line(), 16)
         if size == 0:
             return b""
@@ -104,7 +104,7 @@ class Wire:
         return data
 
     def answer(self, method="GET"):
-        """Reads a whole answer."""
+        """Reads a whole response."""
         answer = self.head()
         if method == "HEAD" or answer.status < 200 or answer.status in (204, 304):
             return answer
@@ -121,18 +121,18 @@ class Wire:
         return answer
 
     def rest(self):
-        """All that comes up to the end of the connection."""
+        """Reads all bytes up to the end of the connection."""
         while self._more():
             pass
         data, self.buffer = self.buffer, b""
         return data
 
     def closed(self):
-        """Whether the connection ends here, in order and with nothing more in it."""
+        """True if the connection ends with EOF, without further bytes."""
         return self.rest() == b""
 
     def silent(self, seconds=0.2):
-        """Whether nothing comes for so long."""
+        """True if no bytes come for this time."""
         self.socket.settimeout(seconds)
         try:
             return not self.buffer and self.socket.recv(1, socket.MSG_PEEK) is None

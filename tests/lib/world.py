@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What surrounds the tests of a suite: namespaces, users, file systems, addresses.
+"""The environment of a suite's tests: namespaces, users, file systems, addresses.
 
 A suite runs as the first process of its own network, mount, process and IPC namespaces. So two runs of
 one suite, from two clones, do not meet: each has all ports, and what it mounts or starts ends with it.
