@@ -7,11 +7,47 @@
 #include "base/loop_memory.h"
 #include "base/mem.h"
 
-/* Logs libevent's messages. By default it writes them to stderr, which can block. */
+static bool is_retrying; /* libevent's log callback has no argument */
+
+/*
+ * Logs libevent's messages. By default it writes them to stderr, which can block. The first refusal
+ * of an event is a warning; its repetitions are for debugging.
+ */
 static void on_library_log(int severity, const char *text)
 {
-	if (severity >= EVENT_LOG_WARN)
+	if (severity >= EVENT_LOG_WARN && is_retrying)
+		log_debug("libevent: %s", text);
+	else if (severity >= EVENT_LOG_WARN)
 		log_warn("libevent: %s", text);
+}
+
+static void retry_later(struct loop *loop)
+{
+	static const struct timeval delay = {.tv_usec = LOOP_RETRY_MS * 1000};
+
+	/* As in timer_set_ms. */
+	if (event_add(&loop->retry, &delay) < 0)
+		fatal("out of memory (a timer)");
+}
+
+/* Registers what was refused, up to the first event that is refused again: that one becomes last. */
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *loop = arg;
+	struct fd_event *e;
+	int r = 0;
+
+	is_retrying = true;
+	while (r == 0 && (e = TAILQ_FIRST(&loop->refused))) {
+		TAILQ_REMOVE(&loop->refused, e, refused_link);
+		r = event_add(&e->event, NULL);
+		e->is_refused = r < 0;
+		if (e->is_refused)
+			TAILQ_INSERT_TAIL(&loop->refused, e, refused_link);
+	}
+	is_retrying = false;
+	if (!TAILQ_EMPTY(&loop->refused))
+		retry_later(loop);
 }
 
 void loop_init(struct loop *loop)
@@ -29,6 +65,8 @@ void loop_init(struct loop *loop)
 	event_config_free(config);
 	if (!loop->base)
 		fatal("event_base_new failed");
+	TAILQ_INIT(&loop->refused);
+	evtimer_assign(&loop->retry, loop->base, on_retry, loop);
 }
 
 void loop_clear(struct loop *loop)
@@ -46,6 +84,42 @@ void loop_run(struct loop *loop)
 void loop_stop(struct loop *loop)
 {
 	event_base_loopbreak(loop->base);
+}
+
+void fd_event_init(struct fd_event *e, struct loop *loop, int fd, short what, event_callback_fn run,
+		   void *arg)
+{
+	e->loop = loop;
+	e->is_refused = false;
+	/* event_assign fails only if `what` combines a signal with a descriptor. */
+	if (event_assign(&e->event, loop->base, fd, what, run, arg) < 0)
+		fatal("event_assign failed");
+}
+
+void fd_event_add(struct fd_event *e)
+{
+	if (e->is_refused || event_add(&e->event, NULL) == 0)
+		return;
+	e->is_refused = true;
+	TAILQ_INSERT_TAIL(&e->loop->refused, e, refused_link);
+	if (!evtimer_pending(&e->loop->retry, NULL))
+		retry_later(e->loop);
+}
+
+void fd_event_del(struct fd_event *e)
+{
+	if (e->is_refused)
+		TAILQ_REMOVE(&e->loop->refused, e, refused_link);
+	e->is_refused = false;
+	event_del(&e->event);
+}
+
+void signal_event_add(struct event *event, struct loop *loop, int number, event_callback_fn run,
+		      void *arg)
+{
+	evsignal_assign(event, loop->base, number, run, arg);
+	if (event_add(event, NULL) < 0)
+		fatal("signal %d can't be watched", number);
 }
 
 static void defer_fire(evutil_socket_t fd, short what, void *arg)
@@ -102,7 +176,9 @@ void timer_set_ms(struct timer *t, uint64_t delay_ms)
 		delay_ms = 3155760000000u;
 	tv.tv_sec = (time_t)(delay_ms / 1000);
 	tv.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000);
-	event_add(&t->event, &tv);
+	/* The heap of timers could not grow, even with the reserve of base/mem.h. */
+	if (event_add(&t->event, &tv) < 0)
+		fatal("out of memory (a timer)");
 }
 
 void timer_cancel(struct timer *t)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop: libevent's loop, with deferred calls, timers and a clock.
+ * The event loop: libevent's loop, with events of descriptors, deferred calls, timers and a clock.
  *
- * Fd events and timers are libevent's own `struct event`, embedded (event2/event_struct.h) and
- * assigned with event_assign(e, loop->base, …).
+ * Each embeds libevent's `struct event` (event2/event_struct.h). Only base/loop.c calls event_add, because it handles a registration that fails
+ * (scripts/include-check looks).
  */
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H
@@ -12,9 +12,12 @@
 #include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct loop {
 	struct event_base *base;
+	TAILQ_HEAD(, fd_event) refused; /* events that the kernel did not register */
+	struct event retry;
 };
 
 void loop_init(struct loop *loop);
@@ -23,6 +26,37 @@ void loop_clear(struct loop *loop);
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
+
+/*
+ * Waits for a descriptor: `what` is EV_READ or EV_WRITE, with EV_PERSIST if the callback is to come
+ * again without a further fd_event_add.
+ *
+ * Adding does not fail for the caller. epoll_ctl(2) fails with ENOSPC if the user has too many
+ * watches (/proc/sys/fs/epoll/max_user_watches), and with ENOMEM; the loop then tries again every
+ * LOOP_RETRY_MS until the event is registered or deleted. Adding a pending event does nothing, and
+ * neither does deleting an event that is not pending. Delete it before the descriptor is closed,
+ * before fd_event_init is called again, and before the memory is freed.
+ */
+struct fd_event {
+	struct event event;
+	struct loop *loop;
+	bool is_refused;
+	TAILQ_ENTRY(fd_event) refused_link;
+};
+
+#define LOOP_RETRY_MS 20
+
+void fd_event_init(struct fd_event *e, struct loop *loop, int fd, short what, event_callback_fn run,
+		   void *arg);
+void fd_event_add(struct fd_event *e);
+void fd_event_del(struct fd_event *e);
+
+/*
+ * Calls `run` on the loop at each signal of the number. For the start of a program: a failure is
+ * fatal. Delete it with event_del.
+ */
+void signal_event_add(struct event *event, struct loop *loop, int number, event_callback_fn run,
+		      void *arg);
 
 /*
  * A deferred call: the loop makes it once, after the current callback has returned. An interface

@@ -52,7 +52,7 @@ struct workers {
 	bool stopping;
 	unsigned busy; /* loop only */
 	int eventfd;
-	struct event event;
+	struct fd_event event;
 	struct timer overdue; /* starts a thread for work that has waited too long */
 	struct timer retry;   /* tries again to start a thread that the kernel refused */
 };
@@ -298,8 +298,8 @@ struct workers *workers_new(struct loop *loop, const char *name, unsigned max_th
 	w->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->eventfd < 0)
 		fatal("eventfd failed");
-	event_assign(&w->event, loop->base, w->eventfd, EV_READ | EV_PERSIST, workers_collect, w);
-	event_add(&w->event, NULL);
+	fd_event_init(&w->event, loop, w->eventfd, EV_READ | EV_PERSIST, workers_collect, w);
+	fd_event_add(&w->event);
 	return w;
 }
 
@@ -380,7 +380,7 @@ void workers_free(struct workers *w)
 		pthread_cond_wait(&w->ended, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 	free_workers(&w->over);
-	event_del(&w->event);
+	fd_event_del(&w->event);
 	timer_cancel(&w->overdue);
 	timer_cancel(&w->retry);
 	close(w->eventfd);

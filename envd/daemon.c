@@ -270,13 +270,6 @@ static void ignore_signals(void)
 		signal(number, SIG_IGN);
 }
 
-static void watch_signal(struct daemon *d, struct event *event, int number,
-			 event_callback_fn callback)
-{
-	evsignal_assign(event, d->loop.base, number, callback, d);
-	event_add(event, NULL);
-}
-
 /* ---- the parts ---- */
 
 static void build(struct daemon *d)
@@ -512,9 +505,9 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	if (options->verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
 	build(d);
-	watch_signal(d, &d->on_term, SIGTERM, on_end_signal);
-	watch_signal(d, &d->on_int, SIGINT, on_end_signal);
-	watch_signal(d, &d->on_usr1, SIGUSR1, on_state_signal);
+	signal_event_add(&d->on_term, &d->loop, SIGTERM, on_end_signal, d);
+	signal_event_add(&d->on_int, &d->loop, SIGINT, on_end_signal, d);
+	signal_event_add(&d->on_usr1, &d->loop, SIGUSR1, on_state_signal, d);
 	/*
 	 * Listen first: a client that connects during the start waits in the kernel's queue. After
 	 * a handover, listen last, so that no request comes before the adoption.

@@ -11,13 +11,13 @@
 struct discard {
 	struct discards *all;
 	int fd; /* owned */
-	struct event event;
+	struct fd_event event;
 	LIST_ENTRY(discard) link;
 };
 
 static void discard_free(struct discard *discard)
 {
-	event_del(&discard->event);
+	fd_event_del(&discard->event);
 	fd_close(&discard->fd);
 	LIST_REMOVE(discard, link);
 	budget_give(discard->all->budget, BUDGET_PROCESSES, 1);
@@ -61,9 +61,8 @@ void discards_add(struct discards *d, int fd)
 	discard = mem_zalloc(sizeof(*discard));
 	discard->all = d;
 	discard->fd = fd;
-	if (event_assign(&discard->event, d->loop->base, fd, EV_READ | EV_PERSIST, discard_readable,
-			 discard) < 0)
-		fatal("event_assign failed");
-	event_add(&discard->event, NULL);
+	fd_event_init(&discard->event, d->loop, fd, EV_READ | EV_PERSIST, discard_readable,
+		      discard);
+	fd_event_add(&discard->event);
 	LIST_INSERT_HEAD(&d->list, discard, link);
 }

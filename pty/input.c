@@ -18,15 +18,15 @@ static void input_update(struct input *in)
 		return;
 	in->waiting = wait;
 	if (wait)
-		event_add(&in->event, NULL);
+		fd_event_add(&in->event);
 	else
-		event_del(&in->event);
+		fd_event_del(&in->event);
 }
 
 static void close_fd(struct input *in)
 {
 	if (in->waiting)
-		event_del(&in->event);
+		fd_event_del(&in->event);
 	in->waiting = false;
 	if (in->shared) {
 		in->fd = -1;
@@ -98,8 +98,7 @@ void input_init(struct input *in, struct loop *loop, struct budget *budget, int 
 	in->queued_bytes = 0;
 	budget_share_init(&in->share, budget, BUDGET_CLASS_STDIN);
 	TAILQ_INIT(&in->queue);
-	if (event_assign(&in->event, loop->base, fd, EV_WRITE | EV_PERSIST, input_writable, in) < 0)
-		fatal("event_assign failed");
+	fd_event_init(&in->event, loop, fd, EV_WRITE | EV_PERSIST, input_writable, in);
 }
 
 int input_submit(struct input *in, struct input_job *job)

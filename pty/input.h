@@ -44,7 +44,7 @@ struct input {
 	bool shared;
 	void (*closed)(struct input *in); /* called when the daemon has closed fd; may be NULL */
 	bool waiting;			  /* the event is set */
-	struct event event;
+	struct fd_event event;
 	struct input_queue queue;
 	size_t queued_bytes;
 	struct budget_share share;

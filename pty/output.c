@@ -28,9 +28,7 @@ void output_init(struct output *o, struct proc *p, enum output_kind kind, int fd
 	o->kind = kind;
 	o->fd = fd;
 	o->ended = fd < 0;
-	if (event_assign(&o->event, p->daemon->loop->base, fd, EV_READ | EV_PERSIST,
-			 output_readable, o) < 0)
-		fatal("event_assign failed");
+	fd_event_init(&o->event, p->daemon->loop, fd, EV_READ | EV_PERSIST, output_readable, o);
 }
 
 void output_update(struct output *o)
@@ -42,9 +40,9 @@ void output_update(struct output *o)
 		return;
 	o->reading = read;
 	if (read)
-		event_add(&o->event, NULL);
+		fd_event_add(&o->event);
 	else
-		event_del(&o->event);
+		fd_event_del(&o->event);
 }
 
 /*

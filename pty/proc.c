@@ -168,7 +168,7 @@ static void proc_exited(evutil_socket_t fd, short what, void *arg)
 {
 	struct proc *p = arg;
 
-	event_del(&p->exit_event);
+	fd_event_del(&p->exit_event);
 	p->exited = true;
 	proc_pump(p);
 	kills_update(p);
@@ -258,10 +258,8 @@ struct proc *proc_new(struct proc_table *table, struct context *daemon, const st
 	timer_init(&p->grace, daemon->loop, grace_over, p);
 	timer_init(&p->stall, daemon->loop, taps_check_stall, p);
 	init_streams(p, spawn);
-	if (event_assign(&p->exit_event, daemon->loop->base, p->pidfd, EV_READ | EV_PERSIST,
-			 proc_exited, p) < 0)
-		fatal("event_assign failed");
-	event_add(&p->exit_event, NULL);
+	fd_event_init(&p->exit_event, daemon->loop, p->pidfd, EV_READ | EV_PERSIST, proc_exited, p);
+	fd_event_add(&p->exit_event);
 	proc_table_add(table, p);
 	return p;
 }
@@ -289,7 +287,7 @@ void proc_abandon(struct proc *p)
 {
 	unsigned i;
 
-	event_del(&p->exit_event);
+	fd_event_del(&p->exit_event);
 	timer_cancel(&p->deadline);
 	timer_cancel(&p->grace);
 	timer_cancel(&p->stall);

@@ -78,7 +78,7 @@ struct output {
 	enum output_kind kind;
 	int fd;	    /* owned; for a terminal its master, to which input is written, too */
 	bool ended; /* no process can write any more */
-	struct event event;
+	struct fd_event event;
 	bool reading; /* the event is added */
 	bool wide;
 	unsigned full_chunks; /* in a row */
@@ -112,7 +112,7 @@ struct proc {
 	bool deadline_passed;
 	bool grace_passed; /* ends_with_leader: PROC_LEADER_GRACE_MS since its exit */
 
-	struct event exit_event;
+	struct fd_event exit_event;
 	struct timer deadline;
 	struct timer grace;
 	uint64_t deadline_ms;	      /* by clock_monotonic_ms; 0: none */

@@ -232,7 +232,7 @@ static bool feed_may_rest(const struct watch_feed *feed)
 static void feed_stop_waiting(struct watch_feed *feed)
 {
 	if (feed->readable_fd >= 0)
-		event_del(&feed->readable);
+		fd_event_del(&feed->readable);
 	timer_cancel(&feed->due);
 	defer_cancel(&feed->turn);
 }
@@ -318,11 +318,11 @@ static void feed_wait_readable(struct watch_feed *feed)
 {
 	if (feed->readable_fd != feed->source->fd) {
 		feed->readable_fd = feed->source->fd;
-		event_assign(&feed->readable, feed->feeds->loop->base, feed->readable_fd,
-			     EV_READ | EV_PERSIST, on_readable, feed);
+		fd_event_init(&feed->readable, feed->feeds->loop, feed->readable_fd,
+			      EV_READ | EV_PERSIST, on_readable, feed);
 	}
 	if (feed->readable_fd >= 0)
-		event_add(&feed->readable, NULL);
+		fd_event_add(&feed->readable);
 }
 
 /* Waits for the kernel, or for the time at which the source has something to do. */

@@ -81,7 +81,7 @@ struct watch_feed {
 	bool paused; /* waits for the end of a pause, not for the kernel */
 	uint64_t pause_not_before_ms;
 	int readable_fd; /* descriptor of `readable`; -1: none */
-	struct event readable;
+	struct fd_event readable;
 	struct timer due;
 	struct defer turn;
 	struct work work;

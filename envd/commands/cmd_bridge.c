@@ -37,7 +37,7 @@ struct listener {
 	struct bridge *bridge;
 	struct listen_spec spec;
 	int fd; /* -1 until it is open */
-	struct event event;
+	struct fd_event event;
 };
 
 /* One accepted connection: a dial to the guest, then a relay. */
@@ -141,9 +141,9 @@ static void update_listeners(struct bridge *b)
 
 	for (size_t i = 0; i < b->n_listeners; i++) {
 		if (open)
-			event_add(&b->listeners[i].event, NULL);
+			fd_event_add(&b->listeners[i].event);
 		else
-			event_del(&b->listeners[i].event);
+			fd_event_del(&b->listeners[i].event);
 	}
 }
 
@@ -247,9 +247,7 @@ static int listener_open(struct listener *l, struct error *err)
 	l->fd = listen_open(&l->spec, err);
 	if (l->fd < 0)
 		return -1;
-	if (event_assign(&l->event, l->bridge->loop.base, l->fd, EV_READ | EV_PERSIST,
-			 on_acceptable, l) < 0)
-		fatal("event_assign failed");
+	fd_event_init(&l->event, &l->bridge->loop, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
 	log_info("bridge: %s leads to %s port %u", l->spec.text, l->bridge->to, l->bridge->port);
 	return 0;
 }
@@ -305,7 +303,7 @@ static void bridge_clear(struct bridge *b)
 
 		if (l->fd < 0)
 			continue;
-		event_del(&l->event);
+		fd_event_del(&l->event);
 		fd_close(&l->fd);
 		if (l->spec.kind == LISTEN_UNIX)
 			unlink(((struct sockaddr_un *)&l->spec.address)->sun_path);
@@ -333,10 +331,8 @@ int cmd_bridge(int argc, char **argv)
 	relay_hub_init(&b.hub, &b.loop);
 	LIST_INIT(&b.links);
 	timer_init(&b.pause, &b.loop, on_pause_over, &b);
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++) {
-		evsignal_assign(&b.signals[i], b.loop.base, ending[i], on_signal, &b);
-		event_add(&b.signals[i], NULL);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+		signal_event_add(&b.signals[i], &b.loop, ending[i], on_signal, &b);
 	rc = serve(&b);
 	bridge_clear(&b);
 	return rc;

@@ -60,7 +60,7 @@ struct cpus {
 	int pidfd;
 	int spawn_result;
 	uint64_t began_ms;
-	struct event exited;
+	struct fd_event exited;
 };
 
 static void run(struct cpus *c);
@@ -221,7 +221,7 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
 	if (waitid((idtype_t)P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG) == 0 &&
 	    info.si_pid == 0)
 		return;
-	event_del(&c->exited);
+	fd_event_del(&c->exited);
 	fd_close(&c->pidfd);
 	write_over(c, "the write had no effect");
 }
@@ -234,8 +234,8 @@ static void spawn_done(struct work *work)
 		write_over(c, error_errno_text(c->spawn_result));
 		return;
 	}
-	event_assign(&c->exited, c->loop->base, c->pidfd, EV_READ | EV_PERSIST, on_exited, c);
-	event_add(&c->exited, NULL);
+	fd_event_init(&c->exited, c->loop, c->pidfd, EV_READ | EV_PERSIST, on_exited, c);
+	fd_event_add(&c->exited);
 }
 
 static void write_start(struct cpus *c, int cpu, bool online)
@@ -415,8 +415,8 @@ void cpus_free(struct cpus *c)
 		return;
 	workers_free(c->workers);
 	timer_cancel(&c->retry);
-	if (c->pidfd >= 0 && event_initialized(&c->exited))
-		event_del(&c->exited);
+	if (c->pidfd >= 0 && event_initialized(&c->exited.event))
+		fd_event_del(&c->exited);
 	fd_close(&c->pidfd);
 	free(c);
 }

@@ -19,7 +19,7 @@
 struct http_exchange {
 	struct loop *loop;
 	int fd;
-	struct event event;
+	struct fd_event event;
 	struct timer timer;
 	struct defer failed; /* reports a failure of connect(2) from the loop */
 	int failure;
@@ -170,7 +170,7 @@ int http_client_parse(char *p, size_t n, int at_end, int *ret_status, char **ret
 static void exchange_free(struct http_exchange *x)
 {
 	if (x->fd >= 0)
-		event_del(&x->event);
+		fd_event_del(&x->event);
 	timer_cancel(&x->timer);
 	defer_cancel(&x->failed);
 	evbuffer_free(x->out);
@@ -246,9 +246,9 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	}
 	if (evbuffer_get_length(x->out))
 		return;
-	event_del(&x->event);
-	event_assign(&x->event, x->loop->base, fd, EV_READ | EV_PERSIST, on_readable, x);
-	event_add(&x->event, NULL);
+	fd_event_del(&x->event);
+	fd_event_init(&x->event, x->loop, fd, EV_READ | EV_PERSIST, on_readable, x);
+	fd_event_add(&x->event);
 }
 
 /* Opens the socket and begins to connect. 0 or -errno. */
@@ -267,10 +267,10 @@ static int exchange_connect(struct http_exchange *x, const struct http_url *url)
 	x->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (x->fd < 0)
 		return -errno;
-	event_assign(&x->event, x->loop->base, x->fd, EV_WRITE | EV_PERSIST, on_writable, x);
+	fd_event_init(&x->event, x->loop, x->fd, EV_WRITE | EV_PERSIST, on_writable, x);
 	if (connect(x->fd, address, n) < 0 && errno != EINPROGRESS)
 		return -errno;
-	event_add(&x->event, NULL);
+	fd_event_add(&x->event);
 	return 0;
 }
 

@@ -47,7 +47,7 @@ struct log_export {
 	_Atomic unsigned long long dropped;
 	unsigned long long told; /* number of dropped lines that the log has reported */
 	int eventfd;		 /* wakes the loop: any thread may queue lines */
-	struct event event;
+	struct fd_event event;
 
 	struct http_url url;
 	char *names; /* ,"instanceID":…,"envID":…} ; NULL until the target is known */
@@ -317,8 +317,8 @@ struct log_export *log_export_new(struct loop *loop)
 	x->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (x->eventfd < 0)
 		fatal("eventfd failed");
-	event_assign(&x->event, loop->base, x->eventfd, EV_READ | EV_PERSIST, on_lines, x);
-	event_add(&x->event, NULL);
+	fd_event_init(&x->event, loop, x->eventfd, EV_READ | EV_PERSIST, on_lines, x);
+	fd_event_add(&x->event);
 	return x;
 }
 
@@ -330,7 +330,7 @@ void log_export_free(struct log_export *x)
 		return;
 	http_client_cancel(x->exchange);
 	flushes_end(x, false);
-	event_del(&x->event);
+	fd_event_del(&x->event);
 	close(x->eventfd);
 	while ((line = TAILQ_FIRST(&x->queue)) != NULL) {
 		TAILQ_REMOVE(&x->queue, line, link);

@@ -33,7 +33,7 @@ struct oom_log {
 	const char *path;
 	enum oom_log_state state;
 	int fd;
-	struct event event;
+	struct fd_event event;
 	struct timer reopen;
 	unsigned failures; /* in a row */
 	uint64_t opened_ms;
@@ -181,7 +181,7 @@ static void fail(struct oom_log *o, int errnum)
 	uint64_t retry_ms = REOPEN_MS;
 
 	if (o->fd >= 0) {
-		event_del(&o->event);
+		fd_event_del(&o->event);
 		fd_close(&o->fd);
 		if (clock_monotonic_ms() - o->opened_ms >= SOUND_MS)
 			o->failures = 0;
@@ -240,9 +240,9 @@ static void open_log(void *arg)
 	}
 	o->opened_ms = clock_monotonic_ms();
 	log_set_state(o, OOM_LOG_CATCHING);
-	event_assign(&o->event, o->loop->base, o->fd, EV_READ | EV_PERSIST, on_readable, o);
-	event_add(&o->event, NULL);
-	event_active(&o->event, EV_READ, 1);
+	fd_event_init(&o->event, o->loop, o->fd, EV_READ | EV_PERSIST, on_readable, o);
+	fd_event_add(&o->event);
+	event_active(&o->event.event, EV_READ, 1);
 }
 
 /* ---- calls ---- */
@@ -276,7 +276,7 @@ void oom_log_free(struct oom_log *o)
 	if (!o)
 		return;
 	if (o->fd >= 0)
-		event_del(&o->event);
+		fd_event_del(&o->event);
 	fd_close(&o->fd);
 	timer_cancel(&o->reopen);
 	free(o);

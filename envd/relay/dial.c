@@ -30,7 +30,7 @@ struct dial {
 	int rc; /* -errno of the last try that failed */
 	char reply[DIAL_REPLY_BYTES];
 	size_t reply_bytes;
-	struct event event;
+	struct fd_event event;
 	struct timer timer; /* the next try, or the limit of the current step */
 	struct defer over;
 	dial_done_fn *done;
@@ -53,7 +53,7 @@ static void dial_set_state(struct dial *d, enum dial_state state)
 	uint64_t step = d->once ? DIAL_ONCE_MS : left < d->step_ms ? left : d->step_ms;
 
 	if (d->state == DIAL_CONNECTING || d->state == DIAL_ASKING)
-		event_del(&d->event);
+		fd_event_del(&d->event);
 	if (state != d->state)
 		log_debug("dial: %s -> %s", names[d->state], names[state]);
 	d->state = state;
@@ -63,11 +63,10 @@ static void dial_set_state(struct dial *d, enum dial_state state)
 		break;
 	case DIAL_CONNECTING:
 	case DIAL_ASKING:
-		if (event_assign(&d->event, d->loop->base, d->fd,
-				 (state == DIAL_ASKING ? EV_READ : EV_WRITE) | EV_PERSIST,
-				 dial_event, d) < 0)
-			fatal("event_assign failed");
-		event_add(&d->event, NULL);
+		fd_event_init(&d->event, d->loop, d->fd,
+			      (state == DIAL_ASKING ? EV_READ : EV_WRITE) | EV_PERSIST, dial_event,
+			      d);
+		fd_event_add(&d->event);
 		timer_set_ms(&d->timer, step);
 		break;
 	case DIAL_DONE:

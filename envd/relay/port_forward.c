@@ -47,7 +47,7 @@ struct forwarder {
 	enum forwarder_state state;
 	bool seen; /* the last scan found the port */
 	int fd;
-	struct event event;
+	struct fd_event event;
 	LIST_HEAD(, connection) connections;
 	size_t n_connections;
 	LIST_ENTRY(forwarder) link;
@@ -82,9 +82,9 @@ static void forwarder_set_state(struct forwarder *w, enum forwarder_state state)
 	log_debug("forwarded port %u: %s -> %s", w->found.port, names[w->state], names[state]);
 	w->state = state;
 	if (state == FORWARDER_ACCEPTING)
-		event_add(&w->event, NULL);
+		fd_event_add(&w->event);
 	else
-		event_del(&w->event);
+		fd_event_del(&w->event);
 }
 
 /* Returns true if the port may have another connection. */
@@ -249,7 +249,7 @@ static void forwarder_free(struct forwarder *w)
 	LIST_REMOVE(w, link);
 	w->owner->n_forwarders--;
 	if (w->state != FORWARDER_FOUND)
-		event_del(&w->event);
+		fd_event_del(&w->event);
 	fd_close(&w->fd);
 	free(w);
 }
@@ -277,8 +277,7 @@ static void forwarder_open(struct forwarder *w)
 	w->fd = open_listener(w->owner, w->found.port);
 	if (w->fd < 0)
 		return;
-	event_assign(&w->event, w->owner->loop->base, w->fd, EV_READ | EV_PERSIST, on_acceptable,
-		     w);
+	fd_event_init(&w->event, w->owner->loop, w->fd, EV_READ | EV_PERSIST, on_acceptable, w);
 	forwarder_set_state(w, FORWARDER_ACCEPTING);
 }
 

@@ -24,8 +24,8 @@ struct flow {
 	int source, destination; /* owned by the relay */
 	int pipe[2];		 /* -1 while no byte is in flight */
 	size_t in_pipe_bytes;
-	struct event readable; /* of the source; added while the pipe is empty */
-	struct event writable; /* of the destination; added while the pipe is not empty */
+	struct fd_event readable; /* of the source; added while the pipe is empty */
+	struct fd_event writable; /* of the destination; added while the pipe is not empty */
 };
 
 struct relay {
@@ -182,13 +182,13 @@ static void flow_update(struct flow *f)
 	if (f->in_pipe_bytes == 0)
 		release_pipe(f->relay->hub, f);
 	if (!over && f->state == FLOW_OPEN && f->in_pipe_bytes == 0)
-		event_add(&f->readable, NULL);
+		fd_event_add(&f->readable);
 	else
-		event_del(&f->readable);
+		fd_event_del(&f->readable);
 	if (!over && f->in_pipe_bytes)
-		event_add(&f->writable, NULL);
+		fd_event_add(&f->writable);
 	else
-		event_del(&f->writable);
+		fd_event_del(&f->writable);
 }
 
 /* Decides if the relay has ended. No other function does. */
@@ -222,13 +222,10 @@ static void relay_over(void *arg)
 
 static void flow_init(struct flow *f, struct relay *r, int source, int destination)
 {
-	struct event_base *base = r->hub->loop->base;
-
 	*f = (struct flow){
 		.relay = r, .source = source, .destination = destination, .pipe = {-1, -1}};
-	if (event_assign(&f->readable, base, source, EV_READ, flow_event, f) < 0 ||
-	    event_assign(&f->writable, base, destination, EV_WRITE, flow_event, f) < 0)
-		fatal("event_assign failed");
+	fd_event_init(&f->readable, r->hub->loop, source, EV_READ, flow_event, f);
+	fd_event_init(&f->writable, r->hub->loop, destination, EV_WRITE, flow_event, f);
 }
 
 struct relay *relay_new(struct relay_hub *hub, int a, int b, relay_done_fn *done, void *arg)
@@ -269,8 +266,8 @@ void relay_free(struct relay *r)
 		return;
 	whole = r->rc == 0 && r->flows[0].state == FLOW_CLOSED && r->flows[1].state == FLOW_CLOSED;
 	for (int i = 0; i < 2; i++) {
-		event_del(&r->flows[i].readable);
-		event_del(&r->flows[i].writable);
+		fd_event_del(&r->flows[i].readable);
+		fd_event_del(&r->flows[i].writable);
 		release_pipe(r->hub, &r->flows[i]);
 		if (!whole)
 			reset_on_close(r->fds[i]);

@@ -54,10 +54,9 @@ static int start(struct cgroups *c)
 	c->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (c->inotify_fd < 0)
 		return -errno;
-	if (event_assign(&c->inotify_event, c->loop->base, c->inotify_fd, EV_READ | EV_PERSIST,
-			 inotify_readable, c) < 0)
-		fatal("event_assign failed");
-	event_add(&c->inotify_event, NULL);
+	fd_event_init(&c->inotify_event, c->loop, c->inotify_fd, EV_READ | EV_PERSIST,
+		      inotify_readable, c);
+	fd_event_add(&c->inotify_event);
 	return 0;
 }
 

@@ -314,7 +314,7 @@ void cgroups_free(struct cgroups *c)
 		return;
 	cgroup_removal_clear(c);
 	if (c->inotify_fd >= 0)
-		event_del(&c->inotify_event);
+		fd_event_del(&c->inotify_event);
 	fd_close(&c->inotify_fd);
 	fd_close(&c->root_fd);
 	for (group = 0; group < CGROUP_GROUPS; group++)

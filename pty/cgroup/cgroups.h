@@ -87,7 +87,7 @@ struct cgroups {
 
 	/* cgroup_watch.c */
 	int inotify_fd; /* -1 until the first watch */
-	struct event inotify_event;
+	struct fd_event inotify_event;
 	struct cgroup_watch_list watches[CGROUPS_WATCH_BUCKETS];
 };
 

@@ -63,8 +63,8 @@ struct conn {
 	struct server *server;
 	int fd;
 	struct http1 http;
-	struct event readable;
-	struct event writable;
+	struct fd_event readable;
+	struct fd_event writable;
 	struct defer update;
 	struct timer timer;
 	enum conn_phase phase;
@@ -114,8 +114,8 @@ static void conn_free(struct conn *c)
 	file_send_forget(c->sending);
 	if (c->http.ending == HTTP1_ABORT)
 		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	event_del(&c->readable);
-	event_del(&c->writable);
+	fd_event_del(&c->readable);
+	fd_event_del(&c->writable);
 	defer_cancel(&c->update);
 	timer_cancel(&c->timer);
 	close(c->fd);
@@ -427,16 +427,16 @@ static void conn_set_interest(struct conn *c)
 	if (read_wanted != c->reading) {
 		c->reading = read_wanted;
 		if (read_wanted)
-			event_add(&c->readable, NULL);
+			fd_event_add(&c->readable);
 		else
-			event_del(&c->readable);
+			fd_event_del(&c->readable);
 	}
 	if (write_wanted != c->writing) {
 		c->writing = write_wanted;
 		if (write_wanted)
-			event_add(&c->writable, NULL);
+			fd_event_add(&c->writable);
 		else
-			event_del(&c->writable);
+			fd_event_del(&c->writable);
 	}
 	conn_set_deadline(c);
 }
@@ -549,8 +549,8 @@ void conn_new(struct server *server, int fd, bool reserve)
 	c->fd = fd;
 	c->reserve = reserve;
 	http1_init(&c->http, &conn_calls, c, server->loop, server->budget, ++server->last_conn_id);
-	event_assign(&c->readable, server->loop->base, fd, EV_READ | EV_PERSIST, on_readable, c);
-	event_assign(&c->writable, server->loop->base, fd, EV_WRITE, on_writable, c);
+	fd_event_init(&c->readable, server->loop, fd, EV_READ | EV_PERSIST, on_readable, c);
+	fd_event_init(&c->writable, server->loop, fd, EV_WRITE, on_writable, c);
 	defer_init(&c->update, server->loop, conn_update_deferred, c);
 	timer_init(&c->timer, server->loop, on_timer, c);
 	TAILQ_INSERT_TAIL(&server->conns, c, link);

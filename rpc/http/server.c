@@ -70,7 +70,7 @@ static void listener_free(struct listener *l)
 	const struct sockaddr_un *un = (const struct sockaddr_un *)&l->spec.address;
 
 	TAILQ_REMOVE(&l->server->listeners, l, link);
-	event_del(&l->event);
+	fd_event_del(&l->event);
 	close(l->fd);
 	if (l->removes_file)
 		unlink(un->sun_path);
@@ -108,7 +108,7 @@ static void accept_pause(struct server *server)
 		return;
 	server->accept_paused = true;
 	TAILQ_FOREACH (l, &server->listeners, link)
-		event_del(&l->event);
+		fd_event_del(&l->event);
 	log_warn("connections are not accepted for now: %zu are open", server->n_conns);
 }
 
@@ -122,7 +122,7 @@ static void accept_resume(void *arg)
 	server->accept_paused = false;
 	timer_cancel(&server->accept_timer);
 	TAILQ_FOREACH (l, &server->listeners, link)
-		event_add(&l->event, NULL);
+		fd_event_add(&l->event);
 }
 
 /*
@@ -189,8 +189,8 @@ static struct listener *listener_new(struct server *server, int fd, const struct
 	l->server = server;
 	l->spec = *spec;
 	l->fd = fd;
-	event_assign(&l->event, server->loop->base, fd, EV_READ | EV_PERSIST, on_acceptable, l);
-	event_add(&l->event, NULL);
+	fd_event_init(&l->event, server->loop, fd, EV_READ | EV_PERSIST, on_acceptable, l);
+	fd_event_add(&l->event);
 	TAILQ_INSERT_TAIL(&server->listeners, l, link);
 	return l;
 }

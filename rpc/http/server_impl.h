@@ -18,7 +18,7 @@ struct listener {
 	struct listen_spec spec;
 	int fd;
 	bool removes_file; /* removes the file of its unix socket when it closes */
-	struct event event;
+	struct fd_event event;
 	TAILQ_ENTRY(listener) link;
 };
 

@@ -114,8 +114,7 @@ int main(void)
 	conformance_register(router, limit);
 	server = server_new(&loop, &budget, router, open_gate, NULL);
 	write_response(listen_somewhere(server));
-	evsignal_assign(&term, loop.base, SIGTERM, on_term, &loop);
-	evsignal_add(&term, NULL);
+	signal_event_add(&term, &loop, SIGTERM, on_term, &loop);
 	loop_run(&loop);
 	event_del(&term);
 	server_free(server);

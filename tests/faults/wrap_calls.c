@@ -50,20 +50,36 @@ FAILING(epoll_wait, FAULT_EINTR, (int fd, struct epoll_event *events, int n, int
 	(fd, events, n, ms))
 FAILING(poll, FAULT_EINTR, (struct pollfd * fds, nfds_t n, int ms), (fds, n, ms))
 
+/* The kernel allocates, and counts against max_user_watches, only if it adds (epoll_ctl(2)). */
+int __real_epoll_ctl(int fd, int op, int watched, struct epoll_event *event);
+int __wrap_epoll_ctl(int fd, int op, int watched, struct epoll_event *event)
+{
+	if (op == EPOLL_CTL_ADD && fault_fails("epoll_ctl", FAULT_ENOSPC | FAULT_ENOMEM))
+		return -1;
+	return __real_epoll_ctl(fd, op, watched, event);
+}
+
+/* The last argument of open(2) and openat(2), which is there only if the flags need it. */
+#define READ_MODE(mode, flags)                                                                     \
+	do {                                                                                       \
+		va_list ap;                                                                        \
+		(mode) = 0;                                                                        \
+		if ((flags) & (O_CREAT | __O_TMPFILE)) {                                           \
+			va_start(ap, flags);                                                       \
+			(mode) = va_arg(ap, mode_t);                                               \
+			va_end(ap);                                                                \
+		}                                                                                  \
+	} while (0)
+
 int __real_open(const char *path, int flags, ...);
 int __real_openat(int dir, const char *path, int flags, ...);
 
 int __wrap_openat(int dir, const char *path, int flags, ...)
 {
 	unsigned kinds = NEW_FD | FAULT_EINTR | (flags & O_CREAT ? FAULT_ENOSPC : 0);
-	mode_t mode = 0;
-	va_list ap;
+	mode_t mode;
 
-	if (flags & (O_CREAT | __O_TMPFILE)) {
-		va_start(ap, flags);
-		mode = va_arg(ap, mode_t);
-		va_end(ap);
-	}
+	READ_MODE(mode, flags);
 	if (fault_fails("openat", kinds))
 		return -1;
 	return __real_openat(dir, path, flags, mode);
@@ -71,14 +87,9 @@ int __wrap_openat(int dir, const char *path, int flags, ...)
 
 int __wrap_open(const char *path, int flags, ...)
 {
-	mode_t mode = 0;
-	va_list ap;
+	mode_t mode;
 
-	if (flags & (O_CREAT | __O_TMPFILE)) {
-		va_start(ap, flags);
-		mode = va_arg(ap, mode_t);
-		va_end(ap);
-	}
+	READ_MODE(mode, flags);
 	return __wrap_openat(AT_FDCWD, path, flags, mode);
 }
 
