@@ -54,7 +54,6 @@ bool fs_errno_is_dead_mount(int errnum)
 	switch (abs(errnum)) {
 	case EACCES:
 	case EHOSTDOWN:
-	case EIO:
 	case ENOTCONN:
 	case ESTALE:
 	case ETIMEDOUT:

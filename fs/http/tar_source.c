@@ -46,7 +46,7 @@ struct tar_source {
 
 /* ---- entries ---- */
 
-/* Reads the target of a link. NULL if it can't be read. */
+/* Reads the target of a link. NULL and errno if it can't be read. */
 static const char *read_link(struct tar_source *t, const char *name)
 {
 	char target[PATH_MAX];
@@ -57,8 +57,8 @@ static const char *read_link(struct tar_source *t, const char *name)
 
 /*
  * Opens a regular file. Returns 1 on success. Returns 0 if the file is gone or unreadable, and the
- * archive leaves it out. Returns -errno if the daemon can't open it now (EMFILE, ENOMEM), and the
- * archive is aborted, because a complete archive must not lack a file.
+ * archive leaves it out. Returns -errno if the daemon can't open it now (EMFILE, ENOMEM, EIO of the
+ * disk), and the archive is aborted, because a complete archive must not lack a file.
  */
 static int open_file(struct tar_source *t, const char *name, struct stat *st)
 {
@@ -74,7 +74,16 @@ static int open_file(struct tar_source *t, const char *name, struct stat *st)
 	}
 	r = -errno;
 	fd_close(&t->fd);
-	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EINTR ? r : 0;
+	switch (r) {
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOMEM:
+	case -EINTR:
+	case -EIO:
+		return r;
+	default:
+		return 0;
+	}
 }
 
 /* Returns true if a directory is the root of one of the kernel's own file systems. */
@@ -112,7 +121,7 @@ static int describe(struct tar_source *t, struct stat *st, struct tar_entry *e)
 	case S_IFLNK:
 		e->type = TAR_SYMLINK;
 		e->link = read_link(t, t->walk.name);
-		return e->link != NULL;
+		return e->link ? 1 : errno == EIO || errno == ENOMEM ? -errno : 0;
 	case S_IFIFO:
 		e->type = TAR_FIFO;
 		return 1;
