@@ -16,8 +16,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, "build", "vm")
 
-# Debian's, and Ubuntu's, which has its modules in a package of their own.
-KERNEL_PACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
+# Debian's newest, and Ubuntu's first, which has its modules in a package of their own. From summer 2025
+# on kernels cut large vsock packets into several descriptors, and vhost-device-vsock 0.3 takes one:
+# with Ubuntu's newest every answer above some kilobytes stalls.
+KERNEL_PACKAGES = ("linux-image-cloud-amd64", "linux-image-6.8.0-31-generic")
 APT_PATIENCE = ("-o", "Acquire::Retries=5")
 VSOCK_DEVICE = ("vhost-device-vsock", "0.3.0")
 
@@ -65,11 +67,12 @@ def dependency(package, pattern):
 
 
 def kernel_packages():
-    """The package with the newest kernel for guests, and the one with its modules, if that is another."""
+    """The package with the kernel for guests, and the one with its modules, if that is another."""
     for package in KERNEL_PACKAGES:
         if image := dependency(package, "linux-image-[0-9]"):
-            modules = dependency(image, "linux-modules-[0-9]")
-            return [image, modules] if modules else [image]
+            return [image]
+        if modules := dependency(package, "linux-modules-[0-9]"):
+            return [package, modules]
     raise Missing(f"apt knows none of {', '.join(KERNEL_PACKAGES)}")
 
 
