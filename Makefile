@@ -18,7 +18,7 @@ ARCH    ?=
 BUILD   := build/$(VARIANT)$(ARCH:%=-%)
 MODULES := base rpc pty fs watch envd
 # A floor of a module is a folder below it (ARCHITECTURE.md).
-FLOORS  := $(MODULES) rpc/codec rpc/http pty/cgroup fs/http watch/engine \
+FLOORS  := $(MODULES) rpc/codec rpc/http pty/cgroup pty/seccomp fs/http watch/engine \
            envd/boot envd/commands envd/control envd/relay envd/upgrade
 PREFIX  ?= /usr
 # What `envd -version` and X-Envd-Version say; a packager may set another (envd/version.h).
@@ -57,8 +57,8 @@ MACHINE  := $(if $(ARCH),aarch64,$(shell uname -m))
 
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wno-unused-parameter
-STATIC   := -l:libevent_core.a -l:libprotobuf-c.a -l:libz.a -l:libmd.a -lpthread
-SHARED   := -levent_core -lprotobuf-c -lz -lmd -lpthread
+STATIC   := -l:libevent_core.a -l:libprotobuf-c.a -l:libz.a -l:libmd.a -l:libseccomp.a -lpthread
+SHARED   := -levent_core -lprotobuf-c -lz -lmd -lseccomp -lpthread
 INSTRUMENT :=
 LINK     :=
 LIBS     := $(SHARED)
@@ -85,7 +85,7 @@ FAULT_SRC := $(wildcard tests/faults/*.c)
 FAULT_OBJ := $(FAULT_SRC:%.c=$(BUILD)/%.o)
 WRAPPED  := $(shell scripts/wrapped $(FAULT_SRC))
 LINK     := -fsanitize=address,undefined $(WRAPPED:%=-Wl,--wrap=%)
-LIBS     := -l:libevent_core.a -lprotobuf-c -lz -lmd -lpthread
+LIBS     := -l:libevent_core.a -lprotobuf-c -lz -lmd -lseccomp -lpthread
 else ifeq ($(VARIANT),tsan)
 CC       := clang
 INSTRUMENT := -O1 -fno-omit-frame-pointer -fsanitize=thread

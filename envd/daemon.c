@@ -31,6 +31,7 @@
 #include "pty/cgroup/cgroups.h"
 #include "pty/handover.h"
 #include "pty/limits.h"
+#include "pty/seccomp/profiles.h"
 #include "pty/service.h"
 #include "pty/spawn.h"
 #include "pty/store.h"
@@ -73,6 +74,7 @@ struct daemon {
 	struct fs_service *fs;
 	struct cgroups *cgroups; /* NULL where there are none */
 	struct freezer *freezer;
+	struct seccomp_profiles *profiles;
 	struct pty_service *pty;
 	struct watch_service *watch;
 
@@ -468,6 +470,7 @@ static void start_services(struct daemon *d)
 	d->control.pty = d->pty = pty_service_new(&d->context, d->cgroups);
 	if (kill_scope_parse(d->options->kill_scope, &scope) == 0)
 		pty_service_set_kill_scope(d->pty, scope);
+	pty_service_set_seccomp(d->pty, d->profiles, d->options->no_new_privs);
 	if (limits_parse(d->options->limits, "-limits", &limits, &err) == 0)
 		pty_service_set_limits(d->pty, &limits);
 	connect_store(d);
@@ -488,6 +491,22 @@ static void start_services(struct daemon *d)
 		d->router);
 }
 
+/*
+ * A wrong profile ends the start. After a handover it does not, for that would end the processes too:
+ * then no new one is started.
+ */
+static int load_profiles(struct daemon *d)
+{
+	const char *fault;
+
+	d->profiles = seccomp_profiles_new(&d->options->seccomp);
+	fault = seccomp_profiles_fault(d->profiles);
+	if (!fault)
+		return 0;
+	fprintf(stderr, "envd: %s\n", fault);
+	return d->options->resume_handover ? 0 : -1;
+}
+
 int daemon_serve(const struct options *options, const struct inherited *inherited)
 {
 	struct daemon *d = mem_zalloc(sizeof(*d));
@@ -496,6 +515,8 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	d->inherited = inherited;
 	if (options->resume_handover)
 		handover_read(&d->handover, HANDOVER_BLOB, inherited);
+	if (load_profiles(d) < 0)
+		return 2;
 	spawn_init();
 	if (inherited->notify_fd >= 0)
 		notify_init_connected(&d->notify, inherited->notify_fd);

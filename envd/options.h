@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "envd/boot/pid1.h"
+#include "pty/seccomp/profiles.h"
 #include "rpc/http/listen.h"
 
 #define OPTIONS_DEFAULT_PORT 49983
@@ -42,7 +43,9 @@ struct options {
 	unsigned keepalive_s;	/* 0: the default */
 	const char *kill_scope; /* "leader", "session", "tree" */
 	const char *limits;	/* checked; NULL: none */
-	bool init;		/* be PID 1 */
+	struct seccomp_options seccomp;
+	bool no_new_privs;
+	bool init; /* be PID 1 */
 	struct pid1_options pid1;
 };
 

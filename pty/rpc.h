@@ -29,7 +29,9 @@ struct pty_service {
 	struct cgroups *cgroups; /* NULL: none */
 	struct proc_table table;
 	enum kill_scope kill_scope;
-	struct limits limits; /* of a process whose Start sets no other */
+	struct limits limits;		  /* of a process whose Start sets no other */
+	struct seccomp_profiles *seccomp; /* borrowed */
+	bool no_new_privs;
 	struct pty_stats stats;
 	uint64_t last_start_ms; /* by clock_monotonic_ms; 0: no process was started */
 

@@ -22,6 +22,7 @@
 #include "pty/environment.h"
 #include "pty/keep.h"
 #include "pty/rpc.h"
+#include "pty/seccomp/profiles.h"
 #include "pty/spawn.h"
 #include "pty/store.h"
 #include "rpc/context.h"
@@ -71,6 +72,7 @@ struct start {
 	struct budget_share share; /* for the memory that the process keeps */
 	bool ends_with_leader;
 	struct limits limits;
+	const char *seccomp; /* seccomp_profiles_choose */
 	struct keep keep;
 	struct start_key *key; /* NULL: the request has none, or it joined another */
 	bool is_system;
@@ -121,6 +123,15 @@ static int choose_limits(struct start *start, struct error *err)
 	if (!start->is_system)
 		limits_default(&start->limits, &start->svc->limits);
 	return 0;
+}
+
+static int choose_profile(struct start *start, struct error *err)
+{
+	struct seccomp_profiles *profiles = start->svc->seccomp;
+	const char *asked = rpc_call_header(start->call, "x-envd-seccomp");
+
+	start->spawn.no_new_privs = start->svc->no_new_privs;
+	return profiles ? seccomp_profiles_choose(profiles, asked, &start->seccomp, err) : 0;
 }
 
 /* Returns cmd and args, NULL-terminated, after the spare element that spawn.h requires. */
@@ -312,9 +323,9 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 		return;
 	}
 	if (r < 0 || choose_scope(start, &err) < 0 || choose_end(start, &err) < 0 ||
-	    choose_limits(start, &err) < 0 || keep_parse(call, &start->keep, &err) < 0 ||
-	    prepare_spawn(start, &err) < 0 || refuse_while_frozen(start, &err) < 0 ||
-	    take_budget(start, &err) < 0) {
+	    choose_limits(start, &err) < 0 || choose_profile(start, &err) < 0 ||
+	    keep_parse(call, &start->keep, &err) < 0 || prepare_spawn(start, &err) < 0 ||
+	    refuse_while_frozen(start, &err) < 0 || take_budget(start, &err) < 0) {
 		rpc_fail(call, &err);
 		start_free(start);
 		return;
@@ -371,6 +382,11 @@ static void start_run(struct work *work)
 	struct spawn *s = &start->spawn;
 
 	start->result = make_environment(start, &start->err);
+	if (start->result == 0 && start->seccomp) {
+		s->filter =
+			seccomp_profiles_program(start->svc->seccomp, start->seccomp, &start->err);
+		start->result = s->filter ? 0 : -1;
+	}
 	if (start->result == 0 && start->cgroup) {
 		start->result = cgroup_enter(start->cgroup, &s->cgroup_fd, &s->cgroup_procs_fd,
 					     &start->err);

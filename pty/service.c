@@ -53,6 +53,13 @@ void pty_service_set_limits(struct pty_service *svc, const struct limits *limits
 	svc->limits = *limits;
 }
 
+void pty_service_set_seccomp(struct pty_service *svc, struct seccomp_profiles *profiles,
+			     bool no_new_privs)
+{
+	svc->seccomp = profiles;
+	svc->no_new_privs = no_new_privs;
+}
+
 const uint64_t *pty_service_last_start(const struct pty_service *svc)
 {
 	return &svc->last_start_ms;

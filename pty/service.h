@@ -14,6 +14,7 @@ struct context;
 struct limits;
 struct pty_service;
 struct router;
+struct seccomp_profiles;
 
 /* For the metrics. Counts are since the daemon's start. */
 struct pty_stats {
@@ -42,6 +43,10 @@ void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope);
 
 /* The limits of each process whose Start sets no other. Those of tag "_system" have none. */
 void pty_service_set_limits(struct pty_service *svc, const struct limits *limits);
+
+/* The filters of system calls (borrowed), and whether each process gets no_new_privs. */
+void pty_service_set_seccomp(struct pty_service *svc, struct seccomp_profiles *profiles,
+			     bool no_new_privs);
 
 /*
  * Returns a pointer to the time of the last start, by clock_monotonic_ms; 0: none. The pointer

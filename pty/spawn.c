@@ -186,6 +186,10 @@ static int explain(const struct spawn *s, enum spawn_step step, enum limit_name 
 	if (step == SPAWN_LIMIT)
 		return error_set_errno(err, ERROR_FAILED_PRECONDITION, errnum,
 				       "limit %s cannot be applied", limits_name(limit));
+	if (step == SPAWN_SECCOMP)
+		return error_set_errno(err, ERROR_FAILED_PRECONDITION, errnum,
+				       "the seccomp profile cannot be applied (without "
+				       "-no-new-privs it takes CAP_SYS_ADMIN)");
 	if (step == SPAWN_EXEC)
 		return error_set_errno(err,
 				       errnum == E2BIG ? ERROR_INVALID_ARGUMENT : code_of(errnum),

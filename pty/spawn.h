@@ -23,6 +23,7 @@
 #include "base/error.h"
 
 struct limits;
+struct sock_fprog;
 
 struct spawn {
 	/* ---- What to run. Borrowed until spawn_run has returned. ---- */
@@ -56,6 +57,10 @@ struct spawn {
 	bool stdin_pipe; /* otherwise stdin is at EOF (not for a terminal) */
 
 	const struct limits *limits; /* resource limits and nice; NULL: none */
+
+	const struct sock_fprog
+		*filter;   /* of system calls, the last step before the exec; or NULL */
+	bool no_new_privs; /* PR_SET_NO_NEW_PRIVS: no set-user-ID program helps */
 
 	int cgroup_fd;	     /* the directory of a cgroup, for CLONE_INTO_CGROUP; -1: none */
 	int cgroup_procs_fd; /* a cgroup.procs that the child writes itself into; -1: none */

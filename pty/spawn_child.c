@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/ioprio.h>
+#include <linux/seccomp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -156,6 +159,42 @@ CHILD_CODE static void set_stdio(struct spawn_child *c)
 }
 
 /*
+ * Whether CAP_SYS_ADMIN outlives the change of the user: a filter is installed by a process that has
+ * it, or that has no_new_privs. The exec drops it.
+ */
+CHILD_CODE static bool keeps_capability(const struct spawn *s)
+{
+	return s->filter && !s->no_new_privs && s->uid != 0;
+}
+
+/* After the change of the user: of the capabilities that are still permitted, this one alone. */
+CHILD_CODE static void keep_capability(struct spawn_child *c)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		fail(c, SPAWN_SECCOMP, errno);
+	data[0].permitted &= CAP_TO_MASK(CAP_SYS_ADMIN);
+	data[1].permitted = 0;
+	data[0].effective = data[0].permitted;
+	data[1].effective = 0;
+	if (syscall(SYS_capset, &header, data) < 0)
+		fail(c, SPAWN_SECCOMP, errno);
+}
+
+/* seccomp(2). After it the child makes the calls of exec_search and complain alone. */
+CHILD_CODE static void install_filter(struct spawn_child *c)
+{
+	const struct spawn *s = c->spawn;
+
+	if (s->no_new_privs && syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		fail(c, SPAWN_SECCOMP, errno);
+	if (s->filter && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, s->filter) < 0)
+		fail(c, SPAWN_SECCOMP, errno);
+}
+
+/*
  * Uses system calls, which change only the calling task: setuid(3) and its family change every
  * thread of the daemon (nptl(7)).
  *
@@ -172,9 +211,13 @@ CHILD_CODE static void become_user(struct spawn_child *c)
 	    (errno != EPERM || (uid_t)syscall(SYS_geteuid) != s->uid ||
 	     (gid_t)syscall(SYS_getegid) != s->gid))
 		fail(c, SPAWN_USER, errno);
+	if (keeps_capability(s) && syscall(SYS_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		fail(c, SPAWN_USER, errno);
 	if (syscall(SYS_setresgid, s->gid, s->gid, s->gid) < 0 ||
 	    syscall(SYS_setresuid, s->uid, s->uid, s->uid) < 0)
 		fail(c, SPAWN_USER, errno);
+	if (keeps_capability(s))
+		keep_capability(c);
 }
 
 /* Returns true if a file that the kernel can't execute may be a shell script. */
@@ -323,6 +366,7 @@ CHILD_CODE void spawn_child_main(void *arg)
 	set_stdio(c);
 	become_user(c);
 	enter_directory(c);
+	install_filter(c);
 	errnum = exec_search(c);
 	complain(s->argv[0], errnum);
 	sys_exit(errnum == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);

@@ -35,6 +35,7 @@ enum spawn_step {
 	SPAWN_USER,
 	SPAWN_LIMIT,
 	SPAWN_CWD,
+	SPAWN_SECCOMP,
 	SPAWN_EXEC,
 };
 

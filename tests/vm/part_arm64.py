@@ -22,7 +22,7 @@ MACHINE = ("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72")
 
 # The kernel, what the unit tests are linked with, and what they start.
 PACKAGES = ("linux-image-cloud-arm64", "libcmocka0", "libevent-core-2.1-7", "libprotobuf-c1",
-            "zlib1g", "libmd0", "bash", "dash", "coreutils", "util-linux", "mount", "procps")
+            "zlib1g", "libmd0", "libseccomp2", "bash", "dash", "coreutils", "util-linux", "mount", "procps")
 USERS = {"passwd": "root:x:0:0:root:/root:/bin/bash\n" + rootfs.PASSWD,
          "group": "root:x:0:\n" + rootfs.GROUP}
 

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The profile "default": what development in a sandbox needs works, and what attacks the kernel does
+ * not. Everything is allowed but the calls below, each with the reason: attacks that went through
+ * it, or what it gives away. Compilers, package managers, debuggers of one's own children, browsers
+ * and databases need none of them, or do without.
+ */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "pty/seccomp/profile.h"
+
+static const struct {
+	const char *name;
+	int errnum; /* ENOSYS where programs then take another way */
+} refused[] = {
+	/* CVE-2022-29582, CVE-2023-2598, CVE-2024-0582: a new kernel interface that grows fast. */
+	{"io_uring_setup", ENOSYS},
+	{"io_uring_enter", ENOSYS},
+	{"io_uring_register", ENOSYS},
+	/* CVE-2020-8835, CVE-2021-3490, CVE-2022-23222: faults of the verifier. */
+	{"bpf", EPERM},
+	/* Stops the kernel in the middle of a copy, which makes races easy: CVE-2022-2588's exploit. */
+	{"userfaultfd", EPERM},
+	/* Another kernel. */
+	{"kexec_load", EPERM},
+	{"kexec_file_load", EPERM},
+	/* Code in the kernel. */
+	{"init_module", EPERM},
+	{"finit_module", EPERM},
+	{"delete_module", EPERM},
+	{"create_module", EPERM},
+	/* CVE-2016-0728, CVE-2017-6951: keyrings, which namespaces do not separate. */
+	{"keyctl", EPERM},
+	{"add_key", EPERM},
+	{"request_key", EPERM},
+	/* CVE-2013-2094, CVE-2023-2235, CVE-2023-5717. */
+	{"perf_event_open", EPERM},
+	/* Opens any file of a file system by number, past all directories. */
+	{"open_by_handle_at", EPERM},
+	/* CVE-2022-0185 (fsconfig). Without fsopen mount(8) uses mount(2). */
+	{"fsopen", ENOSYS},
+	{"fsconfig", ENOSYS},
+	{"fsmount", ENOSYS},
+	{"fspick", ENOSYS},
+	/* Ports of the machine. */
+	{"iopl", EPERM},
+	{"ioperm", EPERM},
+	/* Profiling and accounting of the whole machine; calls that nobody needs any more. */
+	{"lookup_dcookie", EPERM},
+	{"acct", EPERM},
+	{"uselib", ENOSYS},
+	{"ustat", ENOSYS},
+	{"sysfs", ENOSYS},
+};
+
+/*
+ * Families of sockets that are refused: all but AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK and
+ * AF_PACKET. The others have protocols that few use and many attacked: AF_ALG (CVE-2019-8912), AF_RDS
+ * (CVE-2010-3904), AF_TIPC (CVE-2021-43267), AF_CAN, and AF_VSOCK (CVE-2021-26708), which also reaches
+ * the host. The kernel refuses 64 and more itself.
+ *
+ * A rule for each family would make the program three times as long, and the kernel checks and
+ * compiles it at each start. So families are refused by their bits: (family & mask) == value.
+ */
+static const struct {
+	unsigned mask, value;
+} families[] = {
+	{0x3f, 3},    /* 3 */
+	{0x3c, 4},    /* 4 to 7 */
+	{0x3e, 8},    /* 8 and 9 */
+	{0x3f, 11},   /* 11 */
+	{0x3c, 12},   /* 12 to 15 */
+	{0x3e, 18},   /* 18 and 19 */
+	{0x3c, 20},   /* 20 to 23 */
+	{0x38, 24},   /* 24 to 31 */
+	{0x20, 0x20}, /* 32 to 63 */
+};
+
+static struct seccomp_rule *add_rule(struct seccomp_profile *profile, struct arena *arena,
+				     size_t n_names, int errnum)
+{
+	struct seccomp_rule *rule = arena_zalloc(arena, sizeof(*rule));
+
+	rule->names = arena_alloc(arena, n_names * sizeof(*rule->names));
+	rule->n_names = n_names;
+	rule->action = SCMP_ACT_ERRNO((uint32_t)errnum);
+	rule->next = profile->rules;
+	profile->rules = rule;
+	return rule;
+}
+
+void seccomp_profile_builtin(struct arena *arena, struct seccomp_profile *ret)
+{
+	struct seccomp_rule *rule;
+	size_t i;
+
+	*ret = (struct seccomp_profile){.default_action = SCMP_ACT_ALLOW};
+	for (i = 0; i < ARRAY_LEN(refused); i++)
+		add_rule(ret, arena, 1, refused[i].errnum)->names[0] = refused[i].name;
+	for (i = 0; i < ARRAY_LEN(families); i++) {
+		rule = add_rule(ret, arena, 2, EAFNOSUPPORT);
+		rule->names[0] = "socket";
+		rule->names[1] = "socketpair";
+		rule->args[rule->n_args++] = (struct scmp_arg_cmp){
+			.arg = 0,
+			.op = SCMP_CMP_MASKED_EQ,
+			.datum_a = families[i].mask,
+			.datum_b = families[i].value,
+		};
+	}
+}

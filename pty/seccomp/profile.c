@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pty/seccomp/profile.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/utsname.h>
+
+#include "base/mem.h"
+#include "rpc/codec/json.h"
+
+/* By number (linux/capability.h), without "CAP_". */
+static const char *const capabilities[] = {
+	"CHOWN",
+	"DAC_OVERRIDE",
+	"DAC_READ_SEARCH",
+	"FOWNER",
+	"FSETID",
+	"KILL",
+	"SETGID",
+	"SETUID",
+	"SETPCAP",
+	"LINUX_IMMUTABLE",
+	"NET_BIND_SERVICE",
+	"NET_BROADCAST",
+	"NET_ADMIN",
+	"NET_RAW",
+	"IPC_LOCK",
+	"IPC_OWNER",
+	"SYS_MODULE",
+	"SYS_RAWIO",
+	"SYS_CHROOT",
+	"SYS_PTRACE",
+	"SYS_PACCT",
+	"SYS_ADMIN",
+	"SYS_BOOT",
+	"SYS_NICE",
+	"SYS_RESOURCE",
+	"SYS_TIME",
+	"SYS_TTY_CONFIG",
+	"MKNOD",
+	"LEASE",
+	"AUDIT_WRITE",
+	"AUDIT_CONTROL",
+	"SETFCAP",
+	"MAC_OVERRIDE",
+	"MAC_ADMIN",
+	"SYSLOG",
+	"WAKE_ALARM",
+	"BLOCK_SUSPEND",
+	"AUDIT_READ",
+	"PERFMON",
+	"BPF",
+	"CHECKPOINT_RESTORE",
+};
+
+/* An action without its data. ERRNO and TRACE have a number, errnoRet. */
+static const struct {
+	const char *name;
+	uint32_t action;
+} actions[] = {
+	{"SCMP_ACT_ALLOW", SCMP_ACT_ALLOW},
+	{"SCMP_ACT_ERRNO", SCMP_ACT_ERRNO(0)},
+	{"SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD},
+	{"SCMP_ACT_KILL_PROCESS", SCMP_ACT_KILL_PROCESS},
+	{"SCMP_ACT_KILL_THREAD", SCMP_ACT_KILL_THREAD},
+	{"SCMP_ACT_LOG", SCMP_ACT_LOG},
+	{"SCMP_ACT_TRACE", SCMP_ACT_TRACE(0)},
+	{"SCMP_ACT_TRAP", SCMP_ACT_TRAP},
+};
+
+static const struct {
+	const char *name;
+	enum scmp_compare op;
+} operators[] = {
+	{"SCMP_CMP_NE", SCMP_CMP_NE},
+	{"SCMP_CMP_LT", SCMP_CMP_LT},
+	{"SCMP_CMP_LE", SCMP_CMP_LE},
+	{"SCMP_CMP_EQ", SCMP_CMP_EQ},
+	{"SCMP_CMP_GE", SCMP_CMP_GE},
+	{"SCMP_CMP_GT", SCMP_CMP_GT},
+	{"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ},
+};
+
+void seccomp_machine_inspect(struct seccomp_machine *ret)
+{
+	struct utsname name;
+	int i;
+
+#ifdef __x86_64__
+	ret->arch = "amd64";
+#else
+	ret->arch = "arm64";
+#endif
+	ret->capabilities = 0;
+	for (i = 0; i < 64; i++)
+		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
+			ret->capabilities |= (uint64_t)1 << i;
+	uname(&name);
+	ret->kernel[0] = ret->kernel[1] = 0;
+	ret->kernel[0] = (unsigned)strtoul(name.release, NULL, 10);
+	if (strchr(name.release, '.'))
+		ret->kernel[1] = (unsigned)strtoul(strchr(name.release, '.') + 1, NULL, 10);
+}
+
+/* ---- values ---- */
+
+/* The machine's value of a text is looked up by these. */
+static bool has_arch(const struct seccomp_machine *machine, const char *text)
+{
+	return strcmp(machine->arch, text) == 0;
+}
+
+/* A name that is not known is of a newer kernel, and nobody has it. */
+static bool has_capability(const struct seccomp_machine *machine, const char *text)
+{
+	size_t i;
+
+	if (strncmp(text, "CAP_", 4) != 0)
+		return false;
+	for (i = 0; i < ARRAY_LEN(capabilities); i++)
+		if (strcmp(text + 4, capabilities[i]) == 0)
+			return machine->capabilities >> i & 1;
+	return false;
+}
+
+/* "4.8" */
+static bool has_kernel(const struct seccomp_machine *machine, const char *text)
+{
+	char *end;
+	unsigned long major = strtoul(text, &end, 10);
+	unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+
+	return machine->kernel[0] > major ||
+	       (machine->kernel[0] == major && machine->kernel[1] >= minor);
+}
+
+static int get_action(struct json_lexer *in, struct arena *arena, uint32_t *ret)
+{
+	char *text;
+	size_t i;
+
+	if (json_get_string(in, arena, &text, NULL) < 0)
+		return -1;
+	for (i = 0; i < ARRAY_LEN(actions); i++)
+		if (strcmp(text, actions[i].name) == 0) {
+			*ret = actions[i].action;
+			return 0;
+		}
+	return json_fail(in, "is no action that is supported");
+}
+
+static int get_errno(struct json_lexer *in, uint32_t *ret)
+{
+	int64_t value;
+
+	if (in->token == JSON_NULL)
+		return 0;
+	if (json_get_int64(in, &value) < 0)
+		return -1;
+	if (value < 0 || value > 4095)
+		return json_fail(in, "is no error number");
+	*ret = (uint32_t)value;
+	return 0;
+}
+
+/* The action with its number. */
+static uint32_t with_data(uint32_t action, uint32_t number)
+{
+	if (action == SCMP_ACT_ERRNO(0))
+		return SCMP_ACT_ERRNO(number);
+	if (action == SCMP_ACT_TRACE(0))
+		return SCMP_ACT_TRACE(number);
+	return action;
+}
+
+/* Numbers of arguments may need all 64 bits. */
+static int get_uint64(struct json_lexer *in, uint64_t *ret)
+{
+	if (in->token != JSON_NUMBER || json_number_uint64(in->text.p, in->text.n, ret) < 0)
+		return json_fail(in, "must be a number from 0 to 2^64 - 1");
+	return 0;
+}
+
+/* ---- architectures ---- */
+
+/* "SCMP_ARCH_X86_64" as libseccomp's number; 0: unknown. */
+static uint32_t arch_of(const char *text)
+{
+	static const char prefix[] = "SCMP_ARCH_";
+	char name[16];
+	size_t i;
+
+	if (strncmp(text, prefix, sizeof(prefix) - 1) != 0)
+		return 0;
+	text += sizeof(prefix) - 1;
+	for (i = 0; text[i] && i < sizeof(name) - 1; i++)
+		name[i] = (char)tolower((unsigned char)text[i]);
+	name[i] = '\0';
+	return seccomp_arch_resolve_name(name);
+}
+
+/* An architecture that this machine's kernel may run beside its own. Others need no filter. */
+static bool is_sibling(uint32_t arch)
+{
+#ifdef __x86_64__
+	return arch == SCMP_ARCH_X86 || arch == SCMP_ARCH_X32;
+#else
+	return arch == SCMP_ARCH_ARM;
+#endif
+}
+
+static void add_arch(struct seccomp_profile *profile, uint32_t arch)
+{
+	unsigned i;
+
+	for (i = 0; i < profile->n_arches; i++)
+		if (profile->arches[i] == arch)
+			return;
+	if (is_sibling(arch) && profile->n_arches < SECCOMP_ARCHES)
+		profile->arches[profile->n_arches++] = arch;
+}
+
+/* ["SCMP_ARCH_X86", …]; NULL for `profile` reads over it. */
+static int get_arches(struct json_lexer *in, struct arena *arena, struct seccomp_profile *profile)
+{
+	char *text;
+
+	if (in->token == JSON_NULL)
+		return 0;
+	if (!json_open_array(in))
+		return -1;
+	while (json_next_element(in)) {
+		if (json_get_string(in, arena, &text, NULL) < 0)
+			return -1;
+		add_arch(profile, arch_of(text));
+	}
+	return 0;
+}
+
+/* [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}, …] */
+static int get_arch_map(struct json_lexer *in, struct arena *arena, struct seccomp_profile *profile)
+{
+	struct seccomp_profile below;
+	uint32_t arch;
+	char *text;
+	unsigned i;
+	int r = 0;
+
+	if (in->token == JSON_NULL)
+		return 0;
+	if (!json_open_array(in))
+		return -1;
+	while (r == 0 && json_next_element(in)) {
+		memset(&below, 0, sizeof(below));
+		arch = 0;
+		if (!json_open_object(in))
+			return -1;
+		while (r == 0 && json_next_field(in)) {
+			if (json_name_is(in, "architecture")) {
+				r = json_get_string(in, arena, &text, NULL);
+				arch = r == 0 ? arch_of(text) : 0;
+			} else if (json_name_is(in, "subArchitectures")) {
+				r = get_arches(in, arena, &below);
+			} else {
+				json_skip(in);
+			}
+		}
+		for (i = 0; arch == seccomp_arch_native() && i < below.n_arches; i++)
+			add_arch(profile, below.arches[i]);
+	}
+	return r;
+}
+
+/* ---- rules ---- */
+
+/* How many texts of an array the machine has, and of how many. */
+static int count_texts(struct json_lexer *in, struct arena *arena,
+		       const struct seccomp_machine *machine,
+		       bool (*has)(const struct seccomp_machine *, const char *), unsigned *ret_has,
+		       unsigned *ret_all)
+{
+	char *text;
+
+	if (in->token == JSON_NULL)
+		return 0;
+	if (!json_open_array(in))
+		return -1;
+	while (json_next_element(in)) {
+		if (json_get_string(in, arena, &text, NULL) < 0)
+			return -1;
+		*ret_has += has(machine, text);
+		++*ret_all;
+	}
+	return 0;
+}
+
+/*
+ * An includes or excludes object. The rule counts if the machine has one of the architectures, all
+ * the capabilities, and the kernel (includes); or none of them (excludes).
+ */
+static int get_condition(struct json_lexer *in, struct arena *arena,
+			 const struct seccomp_machine *machine, bool excludes, bool *applies)
+{
+	char *text;
+	unsigned has, all;
+	bool is_list;
+	int r = 0;
+
+	if (in->token == JSON_NULL)
+		return 0;
+	if (!json_open_object(in))
+		return -1;
+	while (r == 0 && json_next_field(in)) {
+		has = all = 0;
+		is_list = true;
+		if (json_name_is(in, "arches")) {
+			r = count_texts(in, arena, machine, has_arch, &has, &all);
+			/* One of them is enough. */
+			all = all && has ? has : all;
+		} else if (json_name_is(in, "caps")) {
+			r = count_texts(in, arena, machine, has_capability, &has, &all);
+		} else if (json_name_is(in, "minKernel") && in->token != JSON_NULL) {
+			r = json_get_string(in, arena, &text, NULL);
+			has = r == 0 && has_kernel(machine, text);
+			all = 1;
+		} else {
+			is_list = false;
+			json_skip(in);
+		}
+		if (is_list && (excludes ? has > 0 : has < all))
+			*applies = false;
+	}
+	return r;
+}
+
+static int get_name(struct json_lexer *in, struct arena *arena, struct seccomp_rule *rule,
+		    size_t *room)
+{
+	const char **names;
+	char *text;
+
+	if (json_get_string(in, arena, &text, NULL) < 0)
+		return -1;
+	if (rule->n_names == *room) {
+		*room = *room ? *room * 2 : 8;
+		names = arena_alloc(arena, *room * sizeof(*names));
+		if (rule->n_names)
+			memcpy(names, rule->names, rule->n_names * sizeof(*names));
+		rule->names = names;
+	}
+	rule->names[rule->n_names++] = text;
+	return 0;
+}
+
+static int get_names(struct json_lexer *in, struct arena *arena, struct seccomp_rule *rule,
+		     size_t *room)
+{
+	if (in->token == JSON_STRING)
+		return get_name(in, arena, rule, room);
+	if (!json_open_array(in))
+		return -1;
+	while (json_next_element(in))
+		if (get_name(in, arena, rule, room) < 0)
+			return -1;
+	return 0;
+}
+
+static int get_operator(struct json_lexer *in, struct arena *arena, enum scmp_compare *ret)
+{
+	char *text;
+	size_t i;
+
+	if (json_get_string(in, arena, &text, NULL) < 0)
+		return -1;
+	for (i = 0; i < ARRAY_LEN(operators); i++)
+		if (strcmp(text, operators[i].name) == 0) {
+			*ret = operators[i].op;
+			return 0;
+		}
+	return json_fail(in, "is no comparison that is supported");
+}
+
+/* {"index": 0, "value": 1, "valueTwo": 2, "op": "SCMP_CMP_MASKED_EQ"}: (argument & value) == valueTwo */
+static int get_arg(struct json_lexer *in, struct arena *arena, struct scmp_arg_cmp *arg)
+{
+	uint64_t index = 0;
+	int r = 0;
+
+	memset(arg, 0, sizeof(*arg));
+	if (!json_open_object(in))
+		return -1;
+	while (r == 0 && json_next_field(in)) {
+		if (json_name_is(in, "index")) {
+			r = get_uint64(in, &index);
+			if (r == 0 && index >= SECCOMP_ARGS)
+				r = json_fail(in, "is no argument's number");
+		} else if (json_name_is(in, "value")) {
+			r = get_uint64(in, &arg->datum_a);
+		} else if (json_name_is(in, "valueTwo")) {
+			r = get_uint64(in, &arg->datum_b);
+		} else if (json_name_is(in, "op")) {
+			r = get_operator(in, arena, &arg->op);
+		} else {
+			json_skip(in);
+		}
+	}
+	arg->arg = (unsigned)index;
+	if (r == 0 && arg->op == _SCMP_CMP_MIN)
+		r = json_fail(in, "has an argument without a comparison");
+	return r;
+}
+
+static int get_args(struct json_lexer *in, struct arena *arena, struct seccomp_rule *rule)
+{
+	if (in->token == JSON_NULL)
+		return 0;
+	if (!json_open_array(in))
+		return -1;
+	while (json_next_element(in)) {
+		if (rule->n_args == SECCOMP_ARGS)
+			return json_fail(in, "is one comparison too many");
+		if (get_arg(in, arena, &rule->args[rule->n_args++]) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * libseccomp takes one comparison of an argument in a rule. As in runc, a rule that has two becomes
+ * as many rules as it has comparisons, of which one is enough.
+ */
+static bool compares_twice(const struct seccomp_rule *rule)
+{
+	unsigned seen = 0, i;
+
+	for (i = 0; i < rule->n_args; i++) {
+		if (seen & 1u << rule->args[i].arg)
+			return true;
+		seen |= 1u << rule->args[i].arg;
+	}
+	return false;
+}
+
+static void append(struct seccomp_rule ***tail, struct seccomp_rule *rule)
+{
+	**tail = rule;
+	*tail = &rule->next;
+}
+
+static void append_rule(struct seccomp_rule ***tail, struct seccomp_rule *rule, struct arena *arena)
+{
+	struct seccomp_rule *part;
+	unsigned i;
+
+	if (!compares_twice(rule)) {
+		append(tail, rule);
+		return;
+	}
+	for (i = 0; i < rule->n_args; i++) {
+		part = arena_alloc(arena, sizeof(*part));
+		*part = *rule;
+		part->args[0] = rule->args[i];
+		part->n_args = 1;
+		append(tail, part);
+	}
+}
+
+static int get_rule(struct json_lexer *in, struct arena *arena,
+		    const struct seccomp_machine *machine, struct seccomp_rule ***tail)
+{
+	struct seccomp_rule *rule = arena_zalloc(arena, sizeof(*rule));
+	uint32_t action = UINT32_MAX, number = EPERM;
+	bool applies = true;
+	size_t room = 0;
+	int r = 0;
+
+	if (!json_open_object(in))
+		return -1;
+	while (r == 0 && json_next_field(in)) {
+		if (json_name_is(in, "names") || json_name_is(in, "name"))
+			r = get_names(in, arena, rule, &room);
+		else if (json_name_is(in, "action"))
+			r = get_action(in, arena, &action);
+		else if (json_name_is(in, "errnoRet"))
+			r = get_errno(in, &number);
+		else if (json_name_is(in, "args"))
+			r = get_args(in, arena, rule);
+		else if (json_name_is(in, "includes"))
+			r = get_condition(in, arena, machine, false, &applies);
+		else if (json_name_is(in, "excludes"))
+			r = get_condition(in, arena, machine, true, &applies);
+		else
+			json_skip(in);
+	}
+	if (r == 0 && action == UINT32_MAX)
+		r = json_fail(in, "has a rule without an action");
+	rule->action = with_data(action, number);
+	if (r == 0 && applies)
+		append_rule(tail, rule, arena);
+	return r;
+}
+
+static int get_rules(struct json_lexer *in, struct arena *arena,
+		     const struct seccomp_machine *machine, struct seccomp_rule ***tail)
+{
+	if (in->token == JSON_NULL)
+		return 0;
+	if (!json_open_array(in))
+		return -1;
+	while (json_next_element(in))
+		if (get_rule(in, arena, machine, tail) < 0)
+			return -1;
+	return 0;
+}
+
+/* ---- the profile ---- */
+
+/* Each child has its filter for itself, so TSYNC changes nothing. */
+static int get_flags(struct json_lexer *in, struct arena *arena)
+{
+	char *text;
+
+	if (in->token == JSON_NULL)
+		return 0;
+	if (!json_open_array(in))
+		return -1;
+	while (json_next_element(in)) {
+		if (json_get_string(in, arena, &text, NULL) < 0)
+			return -1;
+		if (strcmp(text, "SECCOMP_FILTER_FLAG_TSYNC") != 0)
+			return json_fail(in, "is no flag that is supported");
+	}
+	return 0;
+}
+
+int seccomp_profile_parse(const char *text, size_t n, const struct seccomp_machine *machine,
+			  struct arena *arena, struct seccomp_profile *ret, struct error *err)
+{
+	struct json_lexer *in = arena_alloc(arena, sizeof(*in));
+	uint32_t action = UINT32_MAX, number = EPERM;
+	struct seccomp_rule **tail;
+	int r = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	tail = &ret->rules;
+	json_lexer_init(in, text, n);
+	if (json_open_object(in)) {
+		while (r == 0 && json_next_field(in)) {
+			if (json_name_is(in, "defaultAction"))
+				r = get_action(in, arena, &action);
+			else if (json_name_is(in, "defaultErrnoRet"))
+				r = get_errno(in, &number);
+			else if (json_name_is(in, "archMap"))
+				r = get_arch_map(in, arena, ret);
+			else if (json_name_is(in, "architectures"))
+				r = get_arches(in, arena, ret);
+			else if (json_name_is(in, "syscalls"))
+				r = get_rules(in, arena, machine, &tail);
+			else if (json_name_is(in, "flags"))
+				r = get_flags(in, arena);
+			else if (json_name_is(in, "listenerPath") && in->token != JSON_NULL)
+				r = json_fail(in, "is not supported");
+			else
+				json_skip(in);
+		}
+	}
+	if (json_finish(in, err) < 0)
+		return -1;
+	if (action == UINT32_MAX)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "defaultAction is missing");
+	ret->default_action = with_data(action, number);
+	return 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A seccomp profile: which system calls a process may make (seccomp(2)).
+ *
+ * The file format is the JSON of Docker, podman and containerd, so an operator's file works as it
+ * is: defaultAction, defaultErrnoRet, archMap or architectures, and syscalls with names, action,
+ * errnoRet, args, includes and excludes (docs/processes.md). Members that say nothing about a
+ * filter are skipped.
+ */
+#ifndef PTY_SECCOMP_PROFILE_H
+#define PTY_SECCOMP_PROFILE_H
+
+#include <seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+/* The longest profile; Docker's own has 20 KB. */
+#define SECCOMP_PROFILE_MAX_BYTES (1024 * 1024)
+
+/* System calls have at most this many arguments. */
+#define SECCOMP_ARGS 6
+
+/* The native architecture, and the two that x86-64 can run beside it. */
+#define SECCOMP_ARCHES 3
+
+struct seccomp_rule {
+	const char *
+		*names; /* of system calls; those that this libseccomp does not know are skipped */
+	size_t n_names;
+	uint32_t action;			/* SCMP_ACT_… */
+	struct scmp_arg_cmp args[SECCOMP_ARGS]; /* all of them must hold */
+	unsigned n_args;
+	struct seccomp_rule *next;
+};
+
+struct seccomp_profile {
+	uint32_t default_action;	 /* for calls without a rule */
+	uint32_t arches[SECCOMP_ARCHES]; /* beside the native one: SCMP_ARCH_… */
+	unsigned n_arches;
+	struct seccomp_rule *rules; /* in the order of the file */
+};
+
+/* What `includes` and `excludes` of a rule ask for. */
+struct seccomp_machine {
+	const char *arch;      /* as Go names it: "amd64" */
+	uint64_t capabilities; /* bit n: capability n is in the bounding set */
+	unsigned kernel[2];    /* 6.1 is {6, 1} */
+};
+
+/* This machine and this process. */
+void seccomp_machine_inspect(struct seccomp_machine *ret);
+
+/*
+ * Parses the n bytes of a profile. Strings and rules lie in the arena. 0, or -1 with
+ * ERROR_INVALID_ARGUMENT. Any thread.
+ */
+int seccomp_profile_parse(const char *text, size_t n, const struct seccomp_machine *machine,
+			  struct arena *arena, struct seccomp_profile *ret, struct error *err);
+
+/* The profile "default" of this program, see builtin.c. */
+void seccomp_profile_builtin(struct arena *arena, struct seccomp_profile *ret);
+
+#endif

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filters of system calls: -seccomp, -seccomp-dir, X-Envd-Seccomp, -no-new-privs."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import ENVD, WORLD, Daemon, Failed
+
+# Calls by number that Python cannot make by name: x86-64, arm64.
+NUMBERS = {"io_uring_setup": (425, 425), "bpf": (321, 280), "userfaultfd": (323, 282),
+           "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273),
+           "delete_module": (176, 106), "keyctl": (250, 219), "add_key": (248, 217),
+           "request_key": (249, 218), "perf_event_open": (298, 241), "open_by_handle_at": (304, 265),
+           "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
+           "acct": (163, 89)}
+ARM = platform.machine() == "aarch64"
+REFUSED = {name: 38 if name.startswith(("io_uring", "fs")) else 1 for name in NUMBERS}
+CALLER = """
+import ctypes, errno, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for number in sys.argv[1:]:
+    r = libc.syscall(int(number), -1, 0, 0, 0, 0, 0)
+    print(number, r, ctypes.get_errno())
+"""
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A directory that every user may read, with profiles in it."""
+    path = os.path.join(WORLD, "seccomp")
+    os.mkdir(path, 0o755)
+    write(path, "quiet", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir", "mkdirat", "no_such_call"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]})
+    write(path, "broken", {"defaultAction": "SCMP_ACT_NOTIFY"})
+    with open(os.path.join(path, "caller.py"), "w", encoding="ascii") as f:
+        f.write(CALLER)
+    return path
+
+
+def write(path, name, profile):
+    with open(os.path.join(path, f"{name}.json"), "w", encoding="ascii") as f:
+        json.dump(profile, f)
+
+
+@pytest.fixture(scope="module")
+def filtered(world):
+    """A daemon with the default profile."""
+    d = Daemon("-seccomp", "default", "-seccomp-dir", world)
+    yield d.client
+    d.stop()
+
+
+@pytest.fixture(scope="module")
+def unfiltered(world):
+    d = Daemon("-seccomp-dir", world)
+    yield d.client
+    d.stop()
+
+
+def fails(code, text, call, *arguments, **how):
+    with pytest.raises(Failed) as failed:
+        call(*arguments, **how)
+    assert failed.value.code == code and text in failed.value.message, failed.value.message
+
+
+def results(client, world, names, user="root", **how):
+    """What calls return: {name: errno}, 0 for none."""
+    numbers = {str(NUMBERS[name][ARM]): name for name in names}
+    lines = client.output(f"python3 {world}/caller.py {' '.join(numbers)}", user=user, **how)
+    answers = (line.split() for line in lines)
+    return {numbers[number]: 0 if int(r) >= 0 else int(error) for number, r, error in answers}
+
+
+@pytest.mark.parametrize("user", ["root", "user"])
+def test_what_the_default_refuses(filtered, world, user):
+    """Each call that attacks go through, for root and for another user, whose filter is installed
+    after he has become that user."""
+    assert results(filtered, world, REFUSED, user=user) == REFUSED
+
+
+def test_filters_are_off_by_default(unfiltered, world):
+    """The kernel, and no filter, refuses these: other errors than those of the profile."""
+    assert "Seccomp:\t0" in unfiltered.output("cat /proc/self/status")
+    assert results(unfiltered, world, ["open_by_handle_at", "keyctl"]) == \
+        {"open_by_handle_at": 14, "keyctl": 95}
+
+
+def test_families_of_sockets(filtered):
+    """AF_ALG and the like are refused, whatever the upper half of the argument is: the kernel takes
+    the lower one."""
+    script = """
+import ctypes, socket
+libc = ctypes.CDLL(None, use_errno=True)
+for family in (1, 2, 10, 16):
+    socket.socket(family, socket.SOCK_DGRAM).close()
+for family in (38, 40, 21, 30, 38 | 1 << 32):
+    r = libc.syscall(%d, ctypes.c_long(family), 2, 0)
+    print(r, ctypes.get_errno())
+""" % (198 if ARM else 41)
+    assert filtered.run("python3", "-c", script, user="root").out["stdout"] == b"-1 97\n" * 5
+
+
+def test_doors_of_other_architectures(filtered):
+    """A call by the numbers of x32 (bit 30), which on arm64 are no numbers at all, finds nothing."""
+    script = ("import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
+              "print(libc.syscall(0x40000000 | 39), ctypes.get_errno())")
+    assert filtered.run("python3", "-c", script, user="root").out["stdout"] == b"-1 38\n"
+
+
+def test_privileges_stay(filtered):
+    """The filter does not need no_new_privs: set-user-ID programs go on to help. Of the capability
+    that installs it nothing is left."""
+    status = filtered.output("cat /proc/self/status", user="user")
+    assert "NoNewPrivs:\t0" in status and "Seccomp:\t2" in status
+    assert "CapEff:\t0000000000000000" in status and "CapPrm:\t0000000000000000" in status
+    plain = [line for line in status if line.startswith("CapInh")]
+    assert plain == ["CapInh:\t0000000000000000"]
+
+
+def test_no_new_privs(world):
+    daemon = Daemon("-no-new-privs", "-seccomp", os.path.join(world, "quiet.json"))
+    status = daemon.client.output("cat /proc/self/status", user="user")
+    assert "NoNewPrivs:\t1" in status and "Seccomp:\t2" in status
+    daemon.stop()
+
+
+def test_profiles_by_name(unfiltered, world):
+    """A file in Docker's format; the error it names; calls that this kernel does not know are left out."""
+    ask = {"X-Envd-Seccomp": "quiet"}
+    stream = unfiltered.sh("mkdir /tmp/never", headers=ask, user="user").drain()
+    assert b"No space left on device" in stream.out["stderr"]
+    assert "Seccomp:\t0" in unfiltered.output("cat /proc/self/status", headers={"X-Envd-Seccomp": "none"})
+    assert results(unfiltered, world, ["bpf"], headers={"X-Envd-Seccomp": "default"}) == {"bpf": 1}
+
+
+def test_names_that_are_none(unfiltered):
+    """A wrong name is refused, a missing file and a wrong one are named; nothing runs unfiltered."""
+    for name in ("../quiet", ".quiet", "", "a b", "x" * 65):
+        fails("invalid_argument", "X-Envd-Seccomp", unfiltered.run, "true",
+              headers={"X-Envd-Seccomp": name})
+    fails("not_found", "absent", unfiltered.run, "true", headers={"X-Envd-Seccomp": "absent"})
+    fails("failed_precondition", "broken.json", unfiltered.run, "true",
+          headers={"X-Envd-Seccomp": "broken"})
+
+
+def test_none_has_to_be_allowed(filtered, world):
+    fails("permission_denied", "none", filtered.run, "true", headers={"X-Envd-Seccomp": "none"})
+    daemon = Daemon("-seccomp", "default", "-seccomp-optional")
+    assert "Seccomp:\t0" in daemon.client.output("cat /proc/self/status",
+                                                 headers={"X-Envd-Seccomp": "none"})
+    daemon.stop()
+
+
+def test_the_default_is_the_daemons(world):
+    """Where the daemon's default is a file, "default" is this file and not the weaker one built in."""
+    daemon = Daemon("-seccomp", os.path.join(world, "quiet.json"))
+    stream = daemon.client.sh("mkdir /tmp/never", headers={"X-Envd-Seccomp": "default"}).drain()
+    assert b"No space left on device" in stream.out["stderr"]
+    daemon.stop()
+
+
+@pytest.mark.parametrize("content, text", [
+    (None, "does not exist"), ("{", "seccomp profile"), ("{}", "defaultAction"),
+    ('{"defaultAction": "SCMP_ACT_MAYBE"}', "SCMP_ACT"),
+    ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"]}]}', "action"),
+])
+def test_a_wrong_profile_ends_the_start(content, text, tmp_path):
+    """One line, and exit status 2."""
+    path = tmp_path / "profile.json"
+    if content is not None:
+        path.write_text(content)
+    done = subprocess.run([ENVD, "-isnotfc", "-listen", f"unix:{tmp_path}/s", "-seccomp", str(path)],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and str(path) in done.stderr
+    if text != "SCMP_ACT":
+        assert text in done.stderr
+
+
+def test_without_the_capability(world):
+    """A daemon that is not root cannot install a filter without no_new_privs: the start says so."""
+    daemon = Daemon("-seccomp", "default", uid=1000)
+    fails("failed_precondition", "-no-new-privs", daemon.client.run, "true")
+    daemon.stop()
+    daemon = Daemon("-seccomp", "default", "-no-new-privs", uid=1000)
+    assert "Seccomp:\t2" in daemon.client.output("cat /proc/self/status")
+    daemon.stop()
+
+
+# Real software under the default profile.
+SOFTWARE = {
+    "gcc": "cd $(mktemp -d) && echo 'int main(void) { return 0; }' >a.c && gcc a.c && ./a.out",
+    "git": "cd $(mktemp -d) && git init -q . && git -c user.name=a -c user.email=a@b commit -q "
+           "--allow-empty -m x && git log --oneline | grep -q x",
+    "python3": "python3 -c 'import asyncio, multiprocessing, sqlite3, ssl; "
+               "p = multiprocessing.Pool(2); assert p.map(abs, [-1, -2]) == [1, 2]; p.terminate()'",
+    "node": "node -e 'require(\"fs\").promises.readFile(\"/etc/passwd\").then(b => process.exit(b.length ? 0 : 1))'",
+    "npm": "cd $(mktemp -d) && npm init -y >/dev/null && test -e package.json",
+    "go": "cd $(mktemp -d) && printf 'package main\nfunc main() {}\n' >a.go && HOME=$PWD go run a.go",
+    "make": "cd $(mktemp -d) && printf 'a:\n\ttouch a\n' >Makefile && make -s && test -e a",
+    "apt-get": "apt-get --version >/dev/null && apt-cache policy >/dev/null",
+    "dpkg": "dpkg -l >/dev/null",
+    "perl": "perl -e 'fork && wait || exit 0; exit $?'",
+}
+
+
+@pytest.mark.parametrize("program", SOFTWARE)
+def test_software_under_the_default(filtered, program):
+    """What the profile refuses is not what development needs."""
+    path = os.environ["PATH"]
+    assert shutil.which(program), "make test installs it"
+    stream = filtered.sh(SOFTWARE[program], user="root", envs={"PATH": path}).drain()
+    assert stream.end["status"] == "exit status 0", stream.out
+
+
+def test_a_debugger_under_the_default(filtered):
+    """ptrace(2) of one's own child, as gdb and strace do it."""
+    script = """
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+child = os.fork()
+if child == 0:
+    assert libc.ptrace(0, 0, 0, 0) == 0
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(7)
+assert os.WIFSTOPPED(os.waitpid(child, 0)[1])
+assert libc.ptrace(7, child, 0, 0) == 0
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert filtered.run("python3", "-c", script, user="user").end["exitCode"] == 7
