@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * filesystem.Filesystem/Remove: a file, or a directory with everything in it.
+ * filesystem.Filesystem/Remove: removes a file, or a directory with all its contents.
  *
  * The worker removes in steps of FS_REMOVE_STEP_MS, so a large tree takes turns with other work.
- * The removal continues after the client has gone: nobody asked for half a tree.
+ * The removal continues after the client has disconnected, so that no partial tree remains.
  */
 #include "fs/remove.h"
 #include "fs/service_impl.h"

@@ -86,7 +86,7 @@ static int open_beneath(int top, const char *path, uint64_t flags, uint64_t reso
 	unsigned tries = 0;
 	int fd;
 
-	/* EAGAIN: somebody renamed something while ".." was looked up. */
+	/* EAGAIN: another process renamed something while ".." was looked up. */
 	do {
 		fd = (int)syscall(SYS_openat2, top, path, &how, sizeof(how));
 	} while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < BENEATH_TRIES)));

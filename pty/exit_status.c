@@ -96,7 +96,10 @@ void exit_status_event(const struct exit_status *exit_status, bool explain,
 	ret->error = status;
 }
 
-/* The signal whose text begins at `text`, and whether a core was dumped; 0 if there is none. */
+/*
+ * Returns the signal whose name begins at `text`; 0 if there is none. *ret_dumped: a core was
+ * dumped.
+ */
 static int parse_signal(const char *text, bool *ret_dumped)
 {
 	static const char prefix[] = "signal: ", dumped[] = " (core dumped)",
@@ -119,7 +122,7 @@ static int parse_signal(const char *text, bool *ret_dumped)
 	return 0;
 }
 
-/* What another daemon of this program knew. */
+/* Reads the usage from an end event of an earlier envd. */
 static void parse_usage(const Process__ProcessEvent__EndEvent *event, struct exit_status *ret)
 {
 	size_t i, j;

@@ -25,7 +25,7 @@ struct exit_status {
 	int code;   /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: unknown, not a child of the daemon */
 	int status; /* the exit status or the signal; 0 after CLD_KILLED: unknown */
 	bool oom;   /* it was an OOM kill (pty/cgroup/oom_count.h) */
-	/* What the process and its descendants used. */
+	/* The resource usage of the process and its descendants. */
 	uint8_t limits_reached;	  /* of enum exit_limit */
 	uint32_t memory_peak_kib; /* 0: unknown */
 	uint64_t cpu_time_us;
@@ -34,7 +34,7 @@ struct exit_status {
 /* Room for the longest status text. */
 #define EXIT_STATUS_TEXT_BYTES 64
 
-/* What the strings of an end event lie in. */
+/* The memory for the strings of an end event. */
 struct exit_status_text {
 	char status[EXIT_STATUS_TEXT_BYTES];
 	const char *limits[EXIT_LIMITS];

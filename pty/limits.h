@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The limits of one process, "NAME=VALUE, …": X-Envd-Limits on Start, -limits for those of which
- * the header says nothing (docs/processes.md).
+ * The limits of one process, "NAME=VALUE, …". X-Envd-Limits on Start sets them; -limits sets the
+ * names that the header does not set (docs/processes.md).
  *
  * | name                        | value              | set by                                     |
  * |-----------------------------|--------------------|--------------------------------------------|
@@ -13,7 +13,7 @@
  * | core, fsize                 | bytes, K, M, G     | RLIMIT_CORE, RLIMIT_FSIZE                  |
  * | nice                        | -20 … 19           | setpriority(2)                             |
  *
- * A limit that cannot be applied fails the Start with ERROR_FAILED_PRECONDITION and its name.
+ * If a limit can't be applied, the Start fails with ERROR_FAILED_PRECONDITION and the limit's name.
  */
 #ifndef PTY_LIMITS_H
 #define PTY_LIMITS_H
@@ -57,7 +57,7 @@ struct limits {
  */
 int limits_parse(const char *text, const char *source, struct limits *ret, struct error *err);
 
-/* Sets the limits that are not set to those of `defaults`. */
+/* Sets each limit that is not set to its value in `defaults`. */
 void limits_default(struct limits *limits, const struct limits *defaults);
 
 /*

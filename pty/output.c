@@ -113,7 +113,7 @@ static void widen_if_busy(struct output *o, size_t n)
 	fcntl(o->fd, F_SETPIPE_SZ, PROC_WIDE_PIPE_BYTES);
 }
 
-/* Passes one chunk to the taps: its size, 0 at the end, -EAGAIN if there is none. */
+/* Passes one chunk to the taps. Returns its size, 0 at the end, or -EAGAIN if there is none. */
 static ssize_t pass_chunk(struct output *o, bool rest)
 {
 	ssize_t n = read_chunk(o);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a client may ask of a watch beyond the protocol, in the request's header X-Envd-Watch:
+ * The filters of a watch, which a client sets with the request header X-Envd-Watch:
  *
  *	X-Envd-Watch: ignore=node_modules, ignore=*.tmp, only=*.c
  *

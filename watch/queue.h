@@ -38,7 +38,7 @@ struct watch_queue {
 	uint32_t capacity; /* a power of two */
 	uint32_t n;
 	uint64_t first;	  /* the number of the first event: how many were removed so far */
-	size_t bytes;	  /* size of the events in the ring, whoever is charged */
+	size_t bytes;	  /* size of the events in the ring, charged to any share */
 	uint64_t *recent; /* by hash: the number of the last event plus one; may be NULL */
 	bool dropped;	  /* events were dropped, and the reader does not know yet */
 };

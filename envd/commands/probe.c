@@ -38,7 +38,7 @@ bool probe_net_line(const char *line, unsigned port, unsigned state)
 	return strtoul(rest, NULL, 16) == state;
 }
 
-/* Whether a table of sockets has one on the port in the state. */
+/* Returns true if a table of sockets has one on this port in this state. */
 static bool table_has(const char *path, unsigned port, unsigned state)
 {
 	FILE *table = fopen(path, "re");
@@ -68,7 +68,7 @@ bool probe_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Whether the process has the text in its name. One that is a zombie has ended. */
+/* Returns true if the process's name contains the text. A zombie counts as ended. */
 static bool process_named(int proc, const char *pid, const char *name)
 {
 	char path[64], *stat, *comm, *end;
@@ -112,9 +112,9 @@ bool probe_socket(const char *path)
 	if (fd < 0 || strlen(path) >= sizeof(addr.sun_path))
 		return false;
 	memcpy(addr.sun_path, path, strlen(path));
-	/* A full queue is somebody who listens. */
+	/* EAGAIN: the queue is full, so a process listens. */
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 || errno == EAGAIN)
 		return true;
-	/* And so is a datagram or sequenced-packet socket that is bound. */
+	/* EPROTOTYPE: a datagram or sequenced-packet socket is bound there. */
 	return errno == EPROTOTYPE;
 }

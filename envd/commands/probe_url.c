@@ -247,7 +247,7 @@ unsigned probe_url(const struct probe_url *url, unsigned wanted, unsigned timeou
 		return ask(&addr, url, deadline_ms);
 	if (strcasecmp(url->name, "localhost") != 0)
 		return ask_hosts(url, wanted, deadline_ms);
-	/* Loopback, whatever /etc/hosts says and also without that file (RFC 6761 section 6.3). */
+	/* "localhost" is loopback, independent of /etc/hosts (RFC 6761 section 6.3). */
 	address_parse_ip("127.0.0.1", url->port, &addr);
 	v4 = ask(&addr, url, deadline_ms);
 	if (v4 == wanted)

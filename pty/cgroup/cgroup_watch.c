@@ -43,7 +43,7 @@ static void inotify_readable(evutil_socket_t fd, short what, void *arg)
 	while (at < n) {
 		event = (const void *)(buffer.bytes + at);
 		at += (ssize_t)(sizeof(*event) + event->len);
-		/* IN_IGNORED: whoever removed the file calls cgroups_unwatch. */
+		/* IN_IGNORED is skipped: the code that removes the cgroup calls cgroups_unwatch. */
 		if (event->mask & IN_MODIFY)
 			emit(c, event->wd);
 	}

@@ -16,7 +16,7 @@
 /* Room for names and braces around what a message carries. */
 #define SPARE_BYTES 256
 
-/* What the message in an Any may come to in memory. */
+/* The maximum memory of the decoded message in an Any. */
 #define ANY_MAX_BYTES (64u * 1024 * 1024)
 
 static int put_message(struct json_writer *out, const ProtobufCMessage *message, struct error *err);
@@ -161,7 +161,7 @@ static int put_repeated(struct json_writer *out, const ProtobufCMessage *message
 	return 0;
 }
 
-/* Whether a field without presence differs from its default: is not zero, or not empty. */
+/* Returns true if a field without presence differs from its default: is not zero, or not empty. */
 static bool is_set(const ProtobufCFieldDescriptor *field, const void *place)
 {
 	static const char zero[8];
@@ -302,7 +302,7 @@ int json_encode_to(struct json_writer *out, const ProtobufCMessage *message, str
 int json_encode(const ProtobufCMessage *message, size_t headroom, char **ret, size_t *ret_bytes,
 		struct error *err)
 {
-	/* What is large is bytes in base64, and then this is enough. */
+	/* Large messages consist of bytes in base64, for which this estimate suffices. */
 	size_t expected = protobuf_c_message_get_packed_size(message) / 3 * 4 + SPARE_BYTES;
 	struct json_writer out;
 

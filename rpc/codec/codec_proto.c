@@ -95,7 +95,7 @@ static int read_fixed(struct decoder *d, struct wire *in, size_t n, uint64_t *re
 	return 0;
 }
 
-/* Passes over a value that is no group. */
+/* Skips a value that is not a group. */
 static int skip_value(struct decoder *d, struct wire *in, enum wire_type type)
 {
 	struct wire bytes;
@@ -164,7 +164,7 @@ static enum wire_type field_wire_type(const ProtobufCFieldDescriptor *field)
 	}
 }
 
-/* Whether the field can come so; a list of scalars comes packed or one by one. */
+/* Returns true if the field may have this wire type; a list of scalars is packed or not. */
 static bool is_wire_type_of(enum wire_type type, const ProtobufCFieldDescriptor *field)
 {
 	return type == field_wire_type(field) || (type == WIRE_BYTES && field_is_repeated(field));
@@ -226,7 +226,7 @@ static int decode_bytes(struct decoder *d, const struct wire *in, ProtobufCBinar
 
 static int decode_fields(struct decoder *d, ProtobufCMessage *message, struct wire *in);
 
-/* A submessage; one that is there already is merged with. */
+/* Decodes a submessage; merges it into an existing one. */
 static int decode_submessage(struct decoder *d, const ProtobufCFieldDescriptor *field,
 			     struct wire *in, ProtobufCMessage **place)
 {
@@ -241,7 +241,7 @@ static int decode_submessage(struct decoder *d, const ProtobufCFieldDescriptor *
 	return r;
 }
 
-/* A known field whose wire type is that of its own type, or of a packed list of it. */
+/* Decodes a known field whose wire type is the one of its type, or of a packed list. */
 static int decode_field(struct decoder *d, ProtobufCMessage *message,
 			const ProtobufCFieldDescriptor *field, struct wire *in, enum wire_type type)
 {

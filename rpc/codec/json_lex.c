@@ -81,7 +81,7 @@ static size_t digits_bytes(const char *p, size_t n)
 	return i;
 }
 
-/* Length of the number that p begins with (RFC 8259 section 6), 0 where there is none. */
+/* Returns the length of the number at p (RFC 8259 section 6), 0 if there is none. */
 static size_t number_bytes(const char *p, size_t n)
 {
 	size_t i = n && *p == '-', digits = digits_bytes(p + i, n - i);
@@ -133,7 +133,7 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The four hex digits at p, of which n bytes may be read; -1 where there are none. */
+/* Parses four hex digits at p, within n bytes; -1 if they are missing. */
 static int hex4(const char *p, size_t n)
 {
 	int value = 0;

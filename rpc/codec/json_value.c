@@ -151,7 +151,7 @@ static int number_magnitude(const char *p, size_t n, uint64_t *ret)
 	point = memchr(p, '.', (size_t)(e - p));
 	power += (point ? point : e) - p;
 
-	/* `power` is now that of the digit before, and goes down by one with each. */
+	/* `power` belongs to the previous digit, and decreases by one with each digit. */
 	for (; p < e; p++) {
 		if (*p == '.')
 			continue;

@@ -71,7 +71,7 @@ struct conn {
 	enum conn_wait wait;
 	unsigned long long wait_request; /* the number of the request that the deadline is for */
 	uint64_t deadline_ms;
-	struct file_send *sending; /* a worker sends the file: nobody else may write; or NULL */
+	struct file_send *sending; /* a worker sends the file, and no one else may write; or NULL */
 	bool moved;		   /* bytes were read or written since the deadline was set */
 	bool reserve;		   /* one of SERVER_RESERVE_CONNECTIONS */
 	bool large;		   /* a large body is being read: the pool keeps its memory */
@@ -80,7 +80,7 @@ struct conn {
 	bool updating;		   /* inside a call of the engine's: its wake-ups need nothing */
 	bool slow;		   /* the client did not take what a worker sent last */
 	bool full;    /* a worker found the socket full: nothing is written until it is writable */
-	bool suspect; /* its TCP options are those of conn_suspect_all */
+	bool suspect; /* its TCP options were set by conn_suspect_all */
 	TAILQ_ENTRY(conn) link;
 };
 

@@ -57,7 +57,10 @@ int http1_scan_head(struct http1_scan *scan, const char *p, size_t n, const char
 
 /* ---- the request line ---- */
 
-/* Whether [p, end) has the form host[:port], as far as characters tell (RFC 3986 section 3.2). */
+/*
+ * Returns true if [p, end) has the form host[:port], judged by its characters (RFC 3986 section
+ * 3.2).
+ */
 static bool host_is_good(const char *p, const char *end)
 {
 	for (; p < end; p++) {
@@ -71,7 +74,7 @@ static bool host_is_good(const char *p, const char *end)
 	return true;
 }
 
-/* Whether every '%' of the path begins an escape. */
+/* Returns true if every '%' of the path begins an escape. */
 static bool escapes_are_good(const char *path)
 {
 	for (const char *p = path; (p = strchr(p, '%')); p++)

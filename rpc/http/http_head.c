@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Whether the field has that name. */
+/* Returns true if the field has this name. */
 static bool field_is(const struct http_field *field, const char *name, size_t name_bytes)
 {
 	return field->name_bytes == name_bytes && !memcmp(field->name, name, name_bytes);

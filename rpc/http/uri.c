@@ -64,7 +64,7 @@ const char *uri_path_decode(struct arena *arena, const char *raw, size_t *ret_by
 	return path;
 }
 
-/* Whether [p, end) has only good escapes and no ';'. */
+/* Returns true if [p, end) has only valid escapes and no ';'. */
 static bool pair_is_good(const char *p, const char *end)
 {
 	if (memchr(p, ';', (size_t)(end - p)))
@@ -75,7 +75,7 @@ static bool pair_is_good(const char *p, const char *end)
 	return true;
 }
 
-/* Whether [p, end), decoded, is the name. */
+/* Returns true if [p, end), decoded, is the name. */
 static bool name_is(const char *p, const char *end, const char *name)
 {
 	while (p < end) {
