@@ -162,8 +162,9 @@ def test_a_thaw_without_a_freeze_leaves_the_guests_own(guest):
 
 
 def test_a_freeze_voids_the_thaw_of_an_init_before_it(guest):
-    """An /init whose body arrived after a freeze thawed the workload again, so the snapshot was
-    taken of running processes. The freeze counts, for the /init entered before it."""
+    """An /init that began before a freeze, and whose body arrived after it, thawed the workload again,
+    so the snapshot contained running processes. The later freeze must win over an /init that was
+    entered before it."""
     connection = Connection(guest.socket)
     body = json.dumps({"envVars": {"A": "1"}}).encode()
     connection.connect()
@@ -260,8 +261,8 @@ def test_a_daemon_that_was_frozen_by_the_one_before(start):
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_start_while_frozen_is_unavailable(daemon, envd, terminal):
-    """Starts were held until the thaw, so a client without a deadline hung. They end at once with
-    `unavailable`, as the reference's do; those of the platform itself are started."""
+    """Starts were held until the thaw, so a client without a deadline hung. Now they fail at once with
+    `unavailable`, as in the reference. Processes of the platform itself are started."""
     begin = envd.pty if terminal else envd.sh
     daemon.freeze(maxWaitMs=20000)
     with pytest.raises(Failed) as failed:
@@ -274,8 +275,9 @@ def test_a_start_while_frozen_is_unavailable(daemon, envd, terminal):
 
 
 def test_a_cgroup_that_the_guest_froze(daemon, envd, tree):
-    """A child that begins in a frozen cgroup stops before its exec and keeps its worker: sixty-four
-    of them, and nothing could be started any more. It is refused, and terminals are not affected."""
+    """A child that begins in a frozen cgroup stops before its exec and blocks its worker. After
+    sixty-four of them, no process could be started any more. Now the start is refused; starts with a
+    terminal are not affected."""
     tree.freeze("user")
     for _ in range(70):
         with pytest.raises(Failed) as failed:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kill scope `tree`: everything that a process started, whatever it did to get away."""
+"""Kill scope `tree`: all descendants of a process, even if they left its session."""
 
 import os
 
@@ -104,8 +104,9 @@ def test_without_cgroups_it_is_the_session(start):
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_the_session_is_found_in_its_cgroup(envd, tree, nested):
-    """A session KILL searched all of /proc, 55 ms with 4,000 processes. The cgroup of the process
-    lists the candidates; where a process has made cgroups below it, /proc is searched as before."""
+    """A session KILL searched all of /proc, which took 55 ms with 4,000 processes. Now the cgroup of
+    the process lists the candidates. If a process has created cgroups below its own, /proc is searched
+    as before."""
     script = "set -m; sleep 1000 & echo $!; set +m; setsid sleep 1000 & echo $!; wait"
     stream = envd.start("bash", "-c", script)
     while stream.out["stdout"].count(b"\n") < 2:

@@ -113,7 +113,7 @@ def test_a_daemon_that_ends_leaves_its_processes_to_the_next(start):
 
 
 def test_in_a_cgroup_that_was_once_killed(start):
-    """Linux 6.18 kills a child at birth that is cloned from there into a new one."""
+    """On Linux 6.18, a child that is cloned from such a cgroup into a new one dies at once."""
     tree = Tree()
     tree.make("once-killed")
     write(tree.at("once-killed", "cgroup.kill"), "1")
@@ -154,7 +154,7 @@ def test_with_a_subtree_of_its_own_and_no_privileges(start):
 
 
 def test_a_group_that_takes_no_more(daemon, envd, tree):
-    """Where a cgroup can't be made the process begins in the group itself."""
+    """If the cgroup can't be created, the process begins in the group itself."""
     write(tree.at("user", "cgroup.max.descendants"), "0")
     stream = envd.start("sleep", "100", headers={"X-Envd-Kill-Scope": "tree"})
     assert group_of(stream.pid, tree) == "user"
@@ -164,8 +164,8 @@ def test_a_group_that_takes_no_more(daemon, envd, tree):
 
 
 def test_limits_of_the_cgroup(envd, tree):
-    """X-Envd-Limits are written to the process' own cgroup where the kernel has the controller; where
-    it has none the start fails and names the limit, and no cgroup stays."""
+    """X-Envd-Limits are written to the process's own cgroup if the kernel has the controller. Otherwise
+    the start fails, the error names the limit, and no cgroup remains."""
     controllers = read(tree.at("cgroup.controllers")).split()
     files = {"pids": ("pids", "pids.max", "17"), "memory-high": ("memory", "memory.high", "17825792"),
              "cpu-weight": ("cpu", "cpu.weight", "17")}

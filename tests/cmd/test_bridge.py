@@ -221,7 +221,7 @@ def test_many_connections(bridge, guest):
 
 
 def test_more_connections_than_descriptors(guest, tmp_path):
-    """Out of descriptors the bridge waits, without turning round and round."""
+    """Without free descriptors, the bridge waits and does not spin."""
     from conftest import ENVD
     guest()
     process = subprocess.Popen(

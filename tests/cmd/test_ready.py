@@ -155,8 +155,8 @@ def test_timeout_says_what_is_missing(envd, web):
 
 
 def test_timeout_tells_the_last_status(envd, web):
-    """A timeout said only that the URL was waited for: a server that answered 404 or 503 all the time
-    looked like one that did not answer."""
+    """The message at the timeout named only the URL, so a server that answered 404 or 503 looked like
+    one that did not answer. Now the message contains the last status."""
     url = f"http://127.0.0.1:{web}/absent"
     done = envd("ready", "--url", url, "--timeout", "0.3")
     assert done.stderr == (f"envd ready: timed out waiting for --url {url} "

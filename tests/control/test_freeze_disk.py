@@ -74,8 +74,8 @@ def test_writers_wait_and_nothing_else_does(guest):
 
 
 def test_nothing_that_init_writes_keeps_it_from_thawing(guest):
-    """The CA bundle is on the stopped file system: its /init waited for the disk, no later one
-    ever ran, and none thawed the workload. It ends with 503, and all else goes on."""
+    """The CA bundle is on the frozen file system. The /init that wrote it waited for the disk for ever,
+    no later /init ran, and none thawed the workload. Now it ends with 503, and later calls run."""
     (guest.root / "etc/ssl/certs").mkdir(parents=True)
     bundle = guest.root / "etc/ssl/certs/ca-certificates.crt"
     bundle.write_text("SYSTEM\n")

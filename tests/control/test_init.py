@@ -21,7 +21,7 @@ KEPT = "/usr/local/share/ca-certificates/e2b-ca.crt"
 
 
 def now(offset_seconds=0.0):
-    """The machine's own time, give or take: it must never be moved."""
+    """The machine's own time, approximately: a test must not set the clock."""
     assert -0.04 <= offset_seconds <= 0.04
     t = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=offset_seconds)
     return t.isoformat()
@@ -262,10 +262,10 @@ def test_calls_wait_for_each_other(busy):
 
 
 def test_a_lost_call_is_dropped(busy):
-    """An orchestrator that gave up had its old /init applied behind its back: a client that closes
-    its connection sends the end of its side only, which the daemon took for a half-close. The test
-    for it looked before the lost call had its turn, so it passed. Now the third call, whose turn is
-    behind the lost one's, tells that there was none."""
+    """An old /init of an orchestrator that had given up was still applied. A client that closes its
+    connection sends only a FIN, which the daemon took for a half-close. The earlier test passed because
+    it checked before the lost call had its turn. Now a third call, which is queued after the lost one,
+    shows that the lost one was dropped."""
     lost = begin_init(envVars={"WHO": "lost", "LOST": "yes"})
     third = begin_init(defaultWorkdir="/usr")
     lost.close()
@@ -288,7 +288,7 @@ def established():
 
 
 def test_the_clock_is_corrected_by_the_time_that_a_call_waited(busy):
-    """A call that waited behind a slow one set the clock back by that time."""
+    """A call that waited in the queue set the clock back by the time that it had waited."""
     waiting = begin_init(timestamp=now())
     begun = time.monotonic()
     wait_until(lambda: time.monotonic() - begun > 0.02, "some time")
@@ -302,7 +302,8 @@ def test_the_clock_is_corrected_by_the_time_that_a_call_waited(busy):
 
 
 def test_thaws_that_no_client_heard_of_are_counted(busy):
-    """A resume whose /init timed out left nobody a trace that the workload runs."""
+    """After a resume whose /init timed out, no client knew that the workload was running. The next
+    /init reports it."""
     busy.first.sock.shutdown(socket.SHUT_WR)
     wait_until(lambda: close_waits() == 1, "the end of the client's side")
     assert busy.go_on().headers["X-Envd-Init-Unobserved"] is None
@@ -323,7 +324,7 @@ def test_headers_of_every_answer(daemon):
 
 
 def test_defaults_are_reported(daemon):
-    """What a request without a user gets, and whether somebody chose it."""
+    """The answer reports the default user, and whether /init has set it."""
     def defaults(**fields):
         return daemon.init(**fields).headers["X-Envd-Defaults"]
 
@@ -356,8 +357,8 @@ def test_the_number_of_cpus_means_nothing_outside_firecracker(daemon):
 
 
 def test_volumes_are_mounted_at_once(daemon, stand_in, tmp_path):
-    """One server that did not answer starved the volumes of all others: they were mounted one
-    after the other. Each of these mounts waits for the other one to begin."""
+    """Volumes were mounted one after the other, so one server that did not answer delayed all others.
+    Each of these two mounts waits until the other one has begun."""
     a, b = tmp_path / "a", tmp_path / "b"
     stand_in("mount", f"for at; do :; done; touch $at.begun\n"
                       f"until [ -e {a}.begun ] && [ -e {b}.begun ]; do sleep 0.01; done\n")
@@ -367,9 +368,9 @@ def test_volumes_are_mounted_at_once(daemon, stand_in, tmp_path):
 
 
 def test_a_mount_that_hangs_stops_no_later_call(daemon, tmp_path):
-    """mkdir on a file system that does not answer hung the one worker of /init: no /init ended any
-    more, and none thawed the workload. The FUSE server here accepts the mount and answers nothing
-    afterwards."""
+    """mkdir(2) on a file system that does not answer blocked the only worker of /init. Later /init
+    calls did not end, and none thawed the workload. The FUSE server in this test accepts the mount and
+    then answers nothing."""
     fuse = os.open("/dev/fuse", os.O_RDWR)
     hung = tmp_path / "hung"
     hung.mkdir()
@@ -395,9 +396,8 @@ def test_a_mount_that_hangs_stops_no_later_call(daemon, tmp_path):
 
 
 def test_bodies_without_a_token_have_a_bound(daemon):
-    """150 connections that each sent 4 MiB of an /init and went no further held 602 MiB, and no
-    token was asked for. Peers without a token share a part of the memory; a small /init fits
-    always."""
+    """150 connections that each sent 4 MiB of an unfinished /init held 602 MiB, without a token. Now
+    clients without a token share a bounded class of the memory, and a small /init always fits."""
     head = (b"POST /init HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n")
     held = []
     piece = b" " * 2_000_000

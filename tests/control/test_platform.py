@@ -56,7 +56,8 @@ def test_log_lines_reach_the_collector(sandbox):
 
 
 def test_what_is_done_is_told_to_the_collector(sandbox):
-    """Each request by its number, with its outcome; processes and files besides; no content."""
+    """The log has a line for each request, with its number and outcome, and lines for processes and
+    files, but no contents."""
     def line(text):
         return next((x for x in sandbox.mmds.lines if x["message"].startswith(text)), None)
 
@@ -144,8 +145,9 @@ BLOB = "/run/e2b/envd-handover.pb"
 @pytest.mark.parametrize("blob,failed", [(b"\x08\x04", True), (b"\x08\x01", False),
                                          (None, False)])
 def test_resume_handover(blob, failed):
-    """-resume-handover was swallowed: a fleet that upgraded into this daemon lost every process and
-    was told that all went well, and the pipes of those processes stayed open for good."""
+    """-resume-handover was ignored: after an upgrade into this daemon, every process was lost, the
+    platform was told that the upgrade had succeeded, and the pipes of the processes stayed open for
+    ever."""
     os.makedirs("/run/e2b", exist_ok=True)
     if blob is not None:
         with open(BLOB, "wb") as out:
@@ -238,8 +240,8 @@ def forwarding():
     ("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6), ("::", socket.AF_INET6),
     ("127.0.1.1", socket.AF_INET), ("::ffff:127.0.0.1", socket.AF_INET6)])
 def test_port_is_forwarded_while_it_is_served(forwarding, address, family):
-    """Servers of a JVM bind ::ffff:127.0.0.1, others 127.0.1.1 (Debian's name for the host itself)
-    or "::" for IPv6 alone. Only 127.0.0.1 and ::1 were forwarded."""
+    """Only ports on 127.0.0.1 and ::1 were forwarded. Servers in a JVM bind ::ffff:127.0.0.1, others
+    bind 127.0.1.1 (Debian's address for the host itself) or "::" for IPv6 only."""
     echo = Echo(address, family)
     sent = os.urandom(3_000_000)
     client = wait_until(lambda: forwarded(echo.port), "the forwarded port")
@@ -269,7 +271,8 @@ def test_thousands_of_forwarded_connections(forwarding):
 
 
 def test_forwarded_bytes_that_nobody_reads_are_not_hoarded(forwarding):
-    """A server that accepts and never reads: its clients are held up, and the daemon stays small."""
+    """The server accepts and never reads. Its clients are blocked, and the daemon's memory stays small.
+    """
     listener = socket.create_server(("127.0.0.1", 0), backlog=100)
     port = listener.getsockname()[1]
     before = private_kib(forwarding)
@@ -307,8 +310,8 @@ def test_ports_on_all_interfaces_are_left_alone(forwarding):
 
 
 def test_own_listeners_are_not_forwarded(forwarding):
-    """A daemon that was bound to loopback on purpose became reachable from outside: it forwarded its
-    own port. The echo is forwarded by a scan that saw both listeners."""
+    """A daemon that was bound to loopback on purpose became reachable from outside, because it
+    forwarded its own port. The scan that forwards the echo server has seen both listeners."""
     echo = Echo("127.0.0.1", socket.AF_INET)
     wait_until(lambda: forwarded(echo.port), "the forwarded port").close()
     assert forwarded(PORT) is None
@@ -316,8 +319,9 @@ def test_own_listeners_are_not_forwarded(forwarding):
 
 
 def test_a_server_that_never_accepts_leaves_the_other_ports_alone(forwarding):
-    """4,096 connections to one port whose server accepts none took every place, for good: nothing was
-    forwarded any more. A port has as many places as are left for all others."""
+    """4,096 connections to one port, whose server never accepted, used up all connections for ever, so
+    no other port was forwarded. Now a port can have only as many connections as remain for all others.
+    """
     deaf = socket.create_server(("127.0.0.1", 0), backlog=1)
     echo = Echo("127.0.0.1", socket.AF_INET)
     port = deaf.getsockname()[1]
@@ -349,8 +353,8 @@ def test_bad_forward_address(tmp_path):
 
 
 class TestRestart:
-    """After a crash the daemon knew no token: until the next /init it served everybody, and any process
-    of the guest could send that /init."""
+    """After a crash the daemon did not know its token. Until the next /init it served every client, and
+    any process of the guest could send that /init."""
 
     @pytest.fixture
     def restarted(self, tmp_path):

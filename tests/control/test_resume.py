@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An /init of another life cycle: connections from before may have nobody at their other end."""
+"""An /init with another lifecycleID: the peers of earlier connections may be gone."""
 
 import http.client
 import json

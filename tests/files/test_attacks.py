@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paths and trees that somebody inside the guest sets as traps."""
+"""Paths and trees that a user of the guest prepares as traps."""
 
 import os
 import threading
@@ -101,7 +101,8 @@ def test_list_is_not_led_out(files, tmp_path, victim):
 
 
 def test_owner_of_others_is_not_taken(files, tmp_path, victim):
-    """A directory that is made for a user: what takes its place meanwhile is not given away."""
+    """While a directory is created for a user, another file may replace it. The daemon must not give
+    that file to the user."""
     where = tmp_path / "tree"
     where.mkdir()
     user = files.as_user("user")
@@ -113,13 +114,12 @@ def test_owner_of_others_is_not_taken(files, tmp_path, victim):
 
 
 def test_made_as_the_user(files, tmp_path):
-    """What a request makes for a user is made by that user.
+    """Files that a request creates for a user are created with that user's ids.
 
-    It was made by root and then given away by its name. In between, an unprivileged process put
-    another file of root's in its place: after 23 tries it owned a directory of root's with mode
-    0700, after 1,271 a file with mode 0600. A FUSE server sees who makes a file, and sees a change
-    of owner if there is one.
-    """
+    Before, root created them and then gave them away by name. In between, an unprivileged process
+    replaced them by another file of root: after 23 tries it owned a directory of root with mode 0700,
+    after 1,271 tries a file with mode 0600. A FUSE server sees the ids with which a file is created,
+    and any change of the owner."""
     where = tmp_path / "mount"
     where.mkdir()
     mount = fuse.Fuse(where, b"")

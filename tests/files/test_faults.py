@@ -157,11 +157,10 @@ class TestClientGoes:
 
 
 def test_unfinished_uploads_are_counted(other_daemon, tmp_path):
-    """What waits of uploads is charged, and when their part is used up they go on in small pieces.
+    """The waiting bytes of uploads are charged to the budget. If their class is full, uploads continue
+    in small pieces.
 
-    The pieces were charged to nobody: clients that stopped in the midst of a body held as much as
-    they liked.
-    """
+    Before, the bytes were not charged: clients that stopped inside a body held any amount of memory."""
     daemon = other_daemon()
     files = Files(daemon.address)
     before = private_kib(daemon)
@@ -267,7 +266,8 @@ class TestFullDisk:
         assert answer.status == 507
 
     def test_bomb(self, files, daemon, mounts):
-        """A little gzip that is a gigabyte: the disk bounds it, and the daemon holds none of it."""
+        """A small gzip body that inflates to a gigabyte: the disk limits it, and the daemon holds none
+        of it in memory."""
         disk = mounts("tmpfs", 32)
         before = private_kib(daemon)
         bomb = gzip.compress(bytes(64 * MEBIBYTE), 9) * 16
@@ -348,10 +348,10 @@ class TestGoneMeanwhile:
         return False
 
     def test_shrinking_file_as_gzip(self, files, tmp_path):
-        """The answer is broken off, as it is without gzip.
+        """The response is aborted, as it is without gzip.
 
-        It ended as a valid gzip stream, so the client took the first part of the file for all of it.
-        """
+        Before, it ended as a valid gzip stream, so the client took the first part of the file for the
+        whole file."""
         path = tmp_path / "f.txt"
         path.write_bytes(b"".join(b"%x\n" % (i * 2654435761) for i in range(3_000_000)))
         with files.connect() as wire:
@@ -389,7 +389,7 @@ class TestGoneMeanwhile:
 
     @pytest.mark.parametrize("value", [None, "bytes=1000-"])
     def test_file_that_shrinks(self, files, tmp_path, value):
-        """Fewer bytes than promised can't be helped: then the connection is cut, nothing padded."""
+        """If the file becomes shorter than announced, the connection is reset. No bytes are made up."""
         size = 64 * MEBIBYTE
         (tmp_path / "f").write_bytes(b"x" * size)
         with files.connect() as wire:
@@ -458,10 +458,10 @@ class TestHungMount:
             assert answer.status == status
 
     def test_parent_of_a_dead_mount(self, files, fuse, tmp_path):
-        """A mount whose server died is told by its name; the rest of the directory is there, too.
+        """A mount whose server has died appears by its name, and the rest of the directory is listed,
+        too.
 
-        A listing of its parent was an error, and an archive of its parent ended where it came to it.
-        """
+        Before, a listing of its parent failed, and an archive of its parent ended at the mount."""
         for name in "a", "z":
             (tmp_path / name).write_text(name)
         # Somebody is in it, so that a forced umount fails, and ends the server: ENOTCONN from now on.
@@ -550,7 +550,7 @@ class TestHungMount:
 
 
 def test_stop_while_uploads_run(other_daemon, tmp_path):
-    """A daemon that is told to stop leaves no half of an atomic upload behind."""
+    """A daemon that ends during atomic uploads leaves no partial file behind."""
     daemon = other_daemon()
     files = Files(daemon.address)
     (tmp_path / "f").write_text("old")
@@ -567,7 +567,7 @@ def test_stop_while_uploads_run(other_daemon, tmp_path):
 
 
 def test_killed_while_uploads_run(other_daemon, tmp_path):
-    """Nor does one that is killed, where the file system has files without a name."""
+    """A killed daemon leaves no partial file behind either, if the file system supports O_TMPFILE."""
     daemon = other_daemon()
     files = Files(daemon.address)
     (tmp_path / "f").write_text("old")

@@ -33,10 +33,9 @@ def get(files, path, *fields):
 
 
 def test_without_splice(files, tmp_path):
-    """A file of a file system that has no splice: sendfile(2) fails with EINVAL.
+    """A file on a file system without splice support (hugetlbfs): sendfile(2) fails with EINVAL.
 
-    The answer was broken off after its head. hugetlbfs has none.
-    """
+    Before, the response was aborted after its head."""
     where = tmp_path / "huge"
     where.mkdir()
     subprocess.run(["mount", "-t", "hugetlbfs", "hugetlbfs", where], check=True)
@@ -151,10 +150,9 @@ def descriptors(daemon):
 
 
 def test_reset_midway(files, daemon, path):
-    """While a worker sends; nothing of it is left.
+    """The client resets the connection while a worker sends. Nothing remains of the download.
 
-    The daemon may still be closing connections of the test before: they were counted as there before.
-    """
+    The daemon may still be closing connections of the previous test, which must not be counted."""
     wait_for(lambda: not daemon.leftovers())
     before = descriptors(daemon)
     for seed in range(20):

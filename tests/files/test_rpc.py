@@ -207,9 +207,8 @@ class TestMakeDir:
 class TestMoveAcrossFileSystems:
     """rename(2) fails with EXDEV between mounts, and for directories of an overlay's lower layer.
 
-    So did files.rename. It does what mv(1) does: a copy beside the destination, a rename, and the
-    removal of the source; or nothing, if the copy fails.
-    """
+    Before, files.rename failed, too. Now Move does what mv(1) does: it copies beside the destination,
+    renames the copy and removes the source. If the copy fails, nothing changes."""
 
     @pytest.fixture
     def tree(self, tmp_path):
@@ -458,7 +457,8 @@ class TestListDir:
             assert (path, code_of(files.call, "ListDir", path=path)) == (path, code)
 
     def test_while_the_tree_changes(self, files, tmp_path):
-        """What vanishes meanwhile is left out; what stays is there each time."""
+        """Entries that vanish during the listing are left out; entries that stay are in every listing.
+        """
         for i in range(300):
             (tmp_path / f"stays-{i}").mkdir()
         stop = threading.Event()
@@ -545,7 +545,8 @@ class TestRemove:
         assert os.listdir(tmp_path) == []
 
     def test_while_it_grows(self, files, tmp_path):
-        """Someone goes on making files in the tree: it ends, one way or the other."""
+        """Another process keeps creating files in the tree. The removal must end, with success or an
+        error."""
         stop = threading.Event()
         (tmp_path / "d").mkdir()
 

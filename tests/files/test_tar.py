@@ -303,7 +303,7 @@ class TestUpload:
 
 
 class TestNoWayOut:
-    """Nothing outside of the directory is made or changed, whatever the archive says."""
+    """No archive creates or changes anything outside the directory."""
 
     ROWS = {
         "absolute": [("{outside}/f", b"x")],
@@ -344,8 +344,8 @@ class TestNoWayOut:
                 assert os.path.realpath(os.path.join(where, entry)).startswith(str(top))
 
     def test_links_that_are_there(self, files, tmp_path):
-        """A link that somebody else put there is not followed out either, nor what is behind it
-        written to."""
+        """A link that another user has placed in the directory is not followed out of it, and the file
+        behind it is not written to."""
         outside, top = tmp_path / "outside", tmp_path / "top"
         outside.mkdir()
         top.mkdir()
@@ -364,7 +364,7 @@ class TestNoWayOut:
         assert (top / "d" / "f").read_text() == "inside"
 
     def test_race(self, files, tmp_path):
-        """Somebody turns a directory into a link and back while the archive is unpacked."""
+        """Another process replaces a directory by a link, and back, while the archive is unpacked."""
         outside, top = tmp_path / "outside", tmp_path / "top"
         outside.mkdir()
         (top / "d").mkdir(parents=True)

@@ -241,7 +241,8 @@ class TestTheFile:
 
     @kinds
     def test_in_a_sticky_directory(self, files, tmp_path, kind):
-        """fs.protected_regular forbids to open another's file there with O_CREAT, even to root."""
+        """fs.protected_regular forbids opening another user's file there with O_CREAT, even for root.
+        """
         (tmp_path / "tmp").mkdir()
         (tmp_path / "tmp").chmod(0o1777)
         path = tmp_path / "tmp" / "f"
@@ -340,10 +341,9 @@ class TestTheFile:
 
 
 def test_keep_owner(files, other_daemon, tmp_path):
-    """An upload without a user took the file of a user away from that user, and gave it to root.
+    """An upload without a user changed the owner of an existing file from a user to root.
 
-    The reference does that, and its clients may see it, so it takes a flag to keep the owner.
-    """
+    The reference does that, and its clients may rely on it, so only a flag keeps the owner."""
     keeping = Files(other_daemon("-keep-owner").address)
     path = tmp_path / "f"
     for client, user, kept in [(keeping, None, True), (keeping, "root", False), (files, None, False)]:
@@ -359,7 +359,7 @@ def test_keep_owner(files, other_daemon, tmp_path):
 
 class TestMetadata:
     def test_many(self, files, mounts):
-        """More fields than a head could have once: 300 work on the reference, 100 were 431 here."""
+        """The reference accepts 300 fields; this daemon refused 100 with 431."""
         path = mounts("tmpfs", 4) / "f"
         fields = [f"X-Metadata-{i:03}: v" for i in range(280)]
         answer = files.put(path, "x", *fields)

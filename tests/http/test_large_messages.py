@@ -57,7 +57,7 @@ def test_start(wire, compressed):
 
 
 def test_start_by_a_client_that_closes_its_side_at_once(wire, connect):
-    """Also of a large request the process begins, before its client counts as gone."""
+    """The process of a large request is also started, before its client counts as gone."""
     body = envelope({"process": {"cmd": "sleep", "args": ["1000"], "envs": ENVS}, "tag": "closed"})
     wire.send(request("POST", "/process.Process/Start",
                       "Content-Type: application/connect+json", body=body))
@@ -170,7 +170,8 @@ def test_gzip_answer(wire, many_files):
 
 
 def test_gzip_answer_is_not_the_loops_work(other_daemon, connect, many_files):
-    """A listing of 200,000 entries was compressed on the loop: /health took 600 ms meanwhile."""
+    """A listing of 200,000 entries was compressed on the loop, and /health took 600 ms during that
+    time."""
     daemon = other_daemon()
     wire = connect(daemon.address)
     for _ in range(10):

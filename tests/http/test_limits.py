@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one client, or many, can make the daemon hold; and what the others notice of it."""
+"""The resources that one client, or many, can make the daemon hold, and the effect on other clients."""
 
 import json
 import os
@@ -105,7 +105,8 @@ class TestBody:
 
 
 def test_one_byte_chunks_cost_bytes(other_daemon, connect):
-    """Each chunk was kept in the 1 KiB that it arrived in: a body of 6 MB on the wire took 995 MiB."""
+    """Each chunk kept the 1 KiB buffer in which it had arrived: a body of 6 MB on the wire took 995
+    MiB."""
     daemon = other_daemon()
     wire = connect(daemon.address)
     before = private_kib(daemon.pid)
@@ -132,8 +133,8 @@ def budget_used(wire, name):
 
 
 def test_bodies_without_a_token_are_charged(other_daemon, connect):
-    """/init needs no token and its bodies were charged to nobody: 150 connections with unfinished
-    bodies took 602 MiB. They share a small class now, and nobody else is refused for them."""
+    """/init needs no token, and its bodies were not charged: 150 connections with unfinished bodies
+    held 602 MiB. Now they share a small class, and other requests are not refused because of them."""
     daemon = other_daemon()
     before = private_kib(daemon.pid)
     head = request("POST", "/init", "Content-Type: application/json", "Content-Length: 4000000")
@@ -204,7 +205,8 @@ def test_thousands_of_connections(crowd, other_daemon):
 
 
 def test_without_descriptors():
-    """At its limit of descriptors the daemon serves whom it has, does not spin, and recovers."""
+    """At its limit of descriptors, the daemon serves the existing connections, does not spin, and
+    recovers."""
     port = next(ports)
     process = start_quietly("-listen", f"tcp:127.0.0.1:{port}", descriptors=64)
     address = ("127.0.0.1", port)
@@ -296,8 +298,9 @@ def address_space(pid):
 
 if MEMORY_COUNTS:
     def test_without_memory_large_requests_are_refused(other_daemon, connect):
-        """malloc said no, and the daemon aborted, with all that was running. It has a reserve now:
-        while that is used, requests with large bodies are refused, and the small ones are served."""
+        """When malloc(3) failed, the daemon aborted, and all its processes lost their connections. Now
+        it has a reserve: while the reserve is in use, requests with large bodies are refused, and small
+        ones are served."""
         daemon = other_daemon()
         gathered = connect(daemon.address)
         gathered.send(HEALTH)

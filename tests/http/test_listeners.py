@@ -49,7 +49,7 @@ class TestTcp:
         assert line.startswith("envd: ") and str(daemon.address[1]) in line and "in use" in line
 
     def test_taken_again_after_its_end(self, other_daemon):
-        """Connections of the one before do not keep the next from its port."""
+        """Connections of the previous daemon do not prevent the next one from using its port."""
         first = other_daemon()
         with Wire(first.address) as wire:
             wire.send(HEALTH)
@@ -138,7 +138,8 @@ def has_vsock():
 
 class TestVsock:
     def test_listens_or_says_why_not(self, run_envd, quiet_daemon):
-        """A container often has the kernel's vsock and no /dev/vsock, so the socket is asked."""
+        """A container often has vsock in its kernel but no /dev/vsock, so the daemon tries to open a
+        socket."""
         port = next(ports)
         if has_vsock():
             quiet_daemon("-listen", f"vsock:{port}", line=f"listening on vsock:{port}")
@@ -159,8 +160,8 @@ def start_below(listener, *flags):
 
 
 class TestInherited:
-    """The daemon alone held its port: after a crash any process of the guest could bind it, and
-    received the next /init with its token. A parent that holds the socket leaves no such moment."""
+    """Only the daemon held its port, so after a crash any process of the guest could bind the port and
+    receive the next /init with its token. If a parent holds the socket, the port is never free."""
 
     def test_port_stays_taken_over_a_crash(self):
         with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as held:
@@ -240,8 +241,8 @@ class TestFlags:
         (("--", "x"), "--"), (("-",), "-"), (("x" * 5000,), "see envd --help"),
     ])
     def test_unknown_words(self, run_envd, words, suggestion):
-        """`envd redy --port 8080` started a daemon on all interfaces: the words behind the first one
-        that is no flag were ignored, as Go's flag package does. A mistyped command is an error."""
+        """`envd redy --port 8080` started a daemon on all interfaces: all words after the first one
+        that is not a flag were ignored, as in Go's flag package. Now a mistyped command is an error."""
         code, out, err = run_envd(*words)
         assert (code, out) == (2, "")
         (line,) = err.splitlines()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What two programs could read in two ways is refused, and the connection closed."""
+"""Requests that two programs could interpret differently are refused, and the connection is closed."""
 
 import pytest
 from wire import request, rpc

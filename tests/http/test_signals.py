@@ -119,8 +119,9 @@ ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.
 
 
 def test_other_signals_do_nothing(other_daemon, connect):
-    """SIGHUP, which PID 1 passes on, and SIGUSR2 ended the daemon, and so did each of the other
-    signals whose default is an end. One that means no end does nothing; processes get defaults."""
+    """SIGHUP, which process 1 forwards, SIGUSR2, and every other signal whose default action is
+    termination ended the daemon. Now signals that do not mean termination do nothing. Processes get the
+    default actions."""
     daemon = other_daemon()
     for number in sorted(signal.valid_signals() - ENDING):
         daemon.process.send_signal(number)
@@ -140,8 +141,8 @@ def children(pid):
 
 
 def test_orphans_are_reaped_if_the_daemon_is_process_1(tmp_path, connect):
-    """As the entry point of a container, without -init: processes whose parent had ended became its
-    children, and stayed zombies until the container ended."""
+    """The daemon was the entry point of a container, without -init: processes whose parent had ended
+    became its children, and remained zombies until the container ended."""
     path = tmp_path / "envd.sock"
     program = os.path.abspath(os.environ.get("ENVD", "build/envd"))
     unshare = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", program, "-isnotfc",

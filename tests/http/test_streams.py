@@ -32,7 +32,7 @@ def started(wire, killed, *fields):
 
 
 def test_proxies_do_not_buffer_streams(wire, connect, killed):
-    """nginx in front of a sandbox collected a stream's messages until its buffers were full."""
+    """nginx in front of a sandbox collected the messages of a stream until its buffers were full."""
     assert started(wire, killed)["X-Accel-Buffering"] == "no"
     unary = connect()
     unary.send(rpc("process.Process/List", {}))
@@ -53,8 +53,9 @@ def test_proxies_do_not_buffer_grpc_web(wire, killed):
                                    ["Keepalive-Ping-Interval: 86401"],
                                    ["Keepalive-Ping-Interval: soon"]])
 def test_keepalive_of_the_daemon(other_daemon, connect, killed, field):
-    """90 s outlive proxies that close after 60: the daemon can be told a shorter time. It holds where
-    the client's wish is no number or out of range."""
+    """Some proxies close a connection that is silent for 60 s, which is less than the keepalive
+    interval of 90 s. A flag sets a shorter interval. It applies if the client's value is missing, not a
+    number, or out of range."""
     daemon = other_daemon("-keepalive", "1")
     wire = connect(daemon.address)
     started(wire, killed, *field)
@@ -63,7 +64,8 @@ def test_keepalive_of_the_daemon(other_daemon, connect, killed, field):
 
 
 def test_base64_in_lines(wire, connect):
-    """base64(1) and Ruby break their output into lines, which JSON carries as \\n: it was refused."""
+    """base64(1) and Ruby split their output into lines, which JSON contains as \n. Such input was
+    refused."""
     data = bytes(range(256)) * 10
     wire.send(stream_rpc("process.Process/Start", {"process": {"cmd": "cat"}, "stdin": True,
                                                    "tag": "lines"}))

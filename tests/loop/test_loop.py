@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop never waits: every system call of its thread is one that allowed.txt lists.
+"""The loop never blocks: allowed.txt lists every system call of its thread.
 
-One thread serves all clients. A call of it that waits, for a dead mount, a full pipe or a traced
-process, stops the whole daemon: that happened with a waitid(2) that had no WNOHANG and with the open of
-a guest's file. The test lets clients do what clients do, traces the thread meanwhile (trace.c), and
-reports each call that the list does not have."""
+One thread serves all clients. If one of its calls blocks, on a dead mount, a full pipe or a traced
+process, the whole daemon stops. That happened with a waitid(2) without WNOHANG, and with the open of a
+guest's file. The test runs typical clients, traces the thread (trace.c), and reports each call that is
+not in the list."""
 
 import base64
 import contextlib

@@ -69,7 +69,8 @@ def exits_retained(daemon):
 
 
 def test_readers_that_leave_at_any_byte():
-    """What is cut off in the midst of a message leaves nothing behind, and disturbs nobody."""
+    """A reader that disconnects inside a message leaves no resources behind and does not affect others.
+    """
     daemon = Daemon()
     daemon.client.run("true")
     before = descriptors(daemon)
@@ -87,7 +88,8 @@ def test_readers_that_leave_at_any_byte():
 
 
 def test_more_processes_than_descriptors():
-    """The daemon refuses what it has no descriptors for, and everything else goes on."""
+    """If the daemon has no descriptors for a process, it refuses the start, and everything else
+    continues."""
     daemon = Daemon(descriptors=128)
     refused = 0
     for _ in range(60):
@@ -131,7 +133,7 @@ def test_kill_scope_flag():
 
 
 def test_limits_flag():
-    """-limits are those of each process, for the names that its Start does not set. Processes of the
+    """-limits apply to each process, for the names that its Start does not set. Processes of the
     platform itself do not get them."""
     daemon = Daemon("-limits", "nofile=123, nice=5")
     envd = daemon.client

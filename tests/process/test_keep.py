@@ -80,8 +80,8 @@ class Reader(threading.Thread):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_readers_that_lose_their_connections(envd, seed):
-    """Whatever is cut, and whoever is slow: what each reader has put together is what the process
-    wrote, no byte twice and none missing."""
+    """Readers lose their connections at random, and some are slow. Each reader must end with exactly
+    the bytes that the process wrote, none of them twice or missing."""
     pieces = 400
     expected = written(seed, pieces)
     total = sum(map(len, expected.values()))
@@ -101,8 +101,8 @@ def test_readers_that_lose_their_connections(envd, seed):
 
 
 def test_the_window(envd):
-    """Older bytes are gone; the offsets say how many. What comes later than the end is out of
-    range."""
+    """Older bytes are dropped, and the offsets say how many. An offset after the end is out of range.
+    """
     stream = envd.start("python3", "-c", "import sys; sys.stdout.write(''.join(map(chr, range(65, 91)))"
                         " * 1000); sys.stdout.flush(); sys.stdin.read()",
                         headers={"X-Envd-Keep-Output": "100"}, stdin=True)
@@ -196,7 +196,8 @@ def test_headers_that_are_wrong(envd, headers):
 # ---- X-Envd-Start-Key ----
 
 def test_a_start_that_is_repeated(envd):
-    """A client loses its connection between request and `start`, and asks again: one process."""
+    """A client loses its connection between the request and `start`, and repeats the request. Only one
+    process is started."""
     path = os.path.join(WORLD, "once")
     headers = {**KEEP, "X-Envd-Start-Key": "repeated"}
     request = {"process": {"cmd": "sh", "args": ["-c", f"echo x >>{path}; echo begun; sleep 100"]}}

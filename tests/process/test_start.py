@@ -41,10 +41,10 @@ def test_signals(envd, signal, text):
 
 
 def test_core_dump(envd):
-    """The end says "core dumped" where the kernel says so. Whether it dumps is the machine's choice:
-    with a core_pattern that begins with `|`, as Ubuntu's, it depends on a program outside of the
-    test's namespaces; and where sudo set the hard limit to 0, a container may be unable to raise
-    it. So the same death is died outside of envd, and both must be told alike."""
+    """The end says "core dumped" if the kernel reports a core dump. Whether the kernel dumps depends on
+    the machine: with a core_pattern that begins with `|`, as on Ubuntu, a program outside the test's
+    namespaces decides; and if sudo has set the hard limit to 0, a container may be unable to raise it.
+    Therefore the same crash also happens outside of envd, and both reports must be equal."""
     death = "ulimit -c unlimited; kill -ABRT $$"
     pid = os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", f"cd {WORLD}; {death}")
     dumped = os.WCOREDUMP(os.waitpid(pid, 0)[1])
@@ -190,8 +190,9 @@ def test_cwd(envd, user, cwd, expected):
 
 
 def test_a_missing_home(envd, daemon):
-    """A user whose home did not exist could run no command at all. A directory that nobody asked for
-    is replaced by /, as login(1) does, with a warning; one that was asked for stays an error."""
+    """A user whose home did not exist could not run any command. Now, if the request names no
+    directory, / replaces the missing home with a warning, as in login(1). A missing directory that the
+    request names is still an error."""
     assert envd.output("pwd -P; echo $PWD", user="nohome") == ["/", "/"]
     assert f"the home directory '{WORLD}/nohome' cannot be entered" in daemon.log()
 
@@ -251,8 +252,8 @@ def test_kill_scope_header(envd):
 # ---- what a hostile or narrow guest does to a start ----
 
 def test_output_files_belong_to_the_user(envd):
-    """/dev/stderr is a link to the pipe, which root had made: opening it was EACCES for any other
-    user, so `echo x >/dev/stderr` failed in every script."""
+    """/dev/stderr is a link to the pipe, which root had created. Other users got EACCES when they
+    opened it, so `echo x >/dev/stderr` failed in every script."""
     stream = envd.sh("echo out >/dev/stdout; echo err >/dev/stderr; head -c 2 /dev/stdin",
                      user="user", stdin=True).until("stdout", b"out\n")
     envd.send_input(stream.pid, b"in")
@@ -261,8 +262,8 @@ def test_output_files_belong_to_the_user(envd):
 
 
 def test_a_limit_is_resource_exhausted():
-    """An exec that fails with EAGAIN (RLIMIT_NPROC) was exit status 126, as if the file could not be
-    executed. The client is to know that trying again later may help."""
+    """An exec that failed with EAGAIN (RLIMIT_NPROC) was reported as exit status 126, as if the file
+    were not executable. The client must learn that another try later may succeed."""
     daemon = Daemon(processes=2)
     holders = []
     try:
@@ -281,9 +282,9 @@ def test_a_limit_is_resource_exhausted():
 
 def test_a_child_that_is_stopped_before_its_exec(envd, daemon):
     """A process of the same user can send SIGSTOP to the child between its clone and its exec. The
-    cloning worker was suspended with it, for good: sixty-four times, and nothing started any more.
-    The child is killed after five seconds, and the client is told. (The long PATH makes the way to
-    the exec long enough to be hit.)"""
+    cloning worker was then suspended for ever; after sixty-four times, no process could be started any
+    more. Now the child is killed after five seconds, and the client gets an error. (The long PATH makes
+    the time before the exec long enough for the signal.)"""
     stopped = []
     begun = threading.Event()
 

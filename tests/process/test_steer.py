@@ -332,11 +332,11 @@ sys.stdin.read()
 @pytest.mark.parametrize("end, status", [("os._exit(7)", "exit status 7"),
                                          ("KILL", "signal: killed")])
 def test_a_tracer_that_holds_the_end(envd, end, status):
-    """An unprivileged process forked a tracer, which seized it, and exited. The daemon's pidfd was
-    readable, but a zombie with a tracer can be waited for by the tracer alone, so the daemon's
-    blocking waitid never returned: /health, List and signals were dead for good. A gdb at its prompt
-    in another terminal does the same by accident. The loop must not wait: the end is told with the
-    status that /proc shows, the daemon goes on, and the zombie is reaped when the tracer lets go."""
+    """An unprivileged process forked a tracer, which seized it, and exited. The daemon's pidfd became
+    readable, but only its tracer can wait for a traced zombie, so the daemon's blocking waitid(2) never
+    returned: /health, List and signals hung for ever. A gdb at its prompt in another terminal has the
+    same effect by accident. Now the loop does not wait: the end event has the status from /proc, the
+    daemon continues, and the zombie is reaped when the tracer releases it."""
     code = TRACER + (end if end != "KILL" else "")
     stream = envd.start("python3", "-c", code, user="user", stdin=True).until("stdout", b"\n")
     tracer = int(stream.out["stdout"])
@@ -358,8 +358,8 @@ def test_a_tracer_that_holds_the_end(envd, end, status):
 # ---- kills ----
 
 def test_a_kill_is_answered_when_the_leader_has_gone(envd):
-    """Users of the SDK look for the pid right after kill(). Under load it was still there in one of
-    ten cases: the answer came before the leader had died."""
+    """Users of the SDK look for the pid right after kill(). Under load it still existed in one of ten
+    cases, because the answer came before the leader had died."""
     for scope in ("leader", "session"):
         for _ in range(25):
             stream = envd.start("sleep", "100", headers={"X-Envd-Kill-Scope": scope})
@@ -368,8 +368,8 @@ def test_a_kill_is_answered_when_the_leader_has_gone(envd):
 
 
 def test_descendants(envd):
-    """descendants of SendSignal: KILL reaches the session also where the kill scope is the leader,
-    TERM the process group."""
+    """`descendants` in SendSignal: KILL reaches the session even if the kill scope is the leader, and
+    TERM reaches the process group."""
     stream = envd.start("bash", "-c", FAMILY, headers={"X-Envd-Kill-Scope": "leader"}
                         ).until("stdout", b"\n")
     grouped, other_group, other_session = map(int, stream.out["stdout"].split())
@@ -405,9 +405,9 @@ while True:
 
 
 def test_what_was_written_before_a_term_is_told(envd):
-    """A process that had widened its pipe to 1 MiB and filled it, while its reader was slow, was
-    ended by TERM: of what it had written 786 KB were lost, since no more than 256 KiB were read of
-    an output whose end was not waited for."""
+    """A process that had enlarged its pipe to 1 MiB and filled it, while its reader was slow, was ended
+    by TERM. 786 KB of its output were lost, because at most 256 KiB were read from an output that was
+    not at its end."""
     path = os.path.join(WORLD, "wide")
     stream = envd.start("python3", "-c", WIDE, path, receive_bytes=4096)
     wait_for(lambda: os.path.exists(path + ".full"))
@@ -421,8 +421,8 @@ def test_what_was_written_before_a_term_is_told(envd):
 # ---- X-Envd-End ----
 
 def test_the_end_with_the_leader(envd):
-    """A command whose background child held stdout did not return. With X-Envd-End: leader it ends
-    with its leader, with what was written by then; the child goes on and is not killed by SIGPIPE."""
+    """A command whose background child held stdout did not return. With X-Envd-End: leader it ends with
+    its leader and delivers the output until then. The child continues and does not get SIGPIPE."""
     path = os.path.join(WORLD, "behind")
     script = (f"(echo early; while [ ! -e {path}.go ]; do sleep 0.02; done; "
               f"head -c 300000 /dev/zero && echo late && touch {path}) & sleep 0.05; exit 4")

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in of the cloud around a sandbox, for the SDKs' secure mode.
+"""A replacement for the cloud around a sandbox, for the SDKs' secure mode.
 
-Two servers on loopback: the control plane, of which there is what the SDKs call to create, find,
-connect to and kill a sandbox; and the edge, which relays what is sent to a sandbox to the daemon,
-and answers 502 for a sandbox that is gone. The daemon is told its access token by /init, as an
-orchestrator does; without it nothing of a sandbox can be reached.
-"""
+Two servers on loopback: the control plane, with the calls by which the SDKs create, find, connect to
+and kill a sandbox; and the edge, which relays requests for a sandbox to the daemon, and answers 502 for
+a sandbox that is gone. The daemon gets its access token by /init, as from an orchestrator; a client
+without the token can't reach the sandbox."""
 
 import http.server
 import json

@@ -51,7 +51,7 @@ def test_a_nul_in_the_path(opening, directory):
 
 
 def test_unknown_user(opening, envd, directory):
-    """HTTP Basic is looked at before the call is: for a unary one that is a plain 401."""
+    """HTTP Basic is checked before the call: for a unary call the result is a plain 401."""
     assert opening(directory, user="nobody-of-this-name") == "unauthenticated"
 
 
@@ -211,8 +211,8 @@ def test_upload(open_watch, envd, directory):
 
 
 def test_upload_into_a_new_directory(open_watch, envd, directory):
-    """The upload makes the directory. In half the cases its file was found by the look at the
-    directory, and was a CREATE alone: clients that waited for the WRITE waited in vain."""
+    """The upload creates the directory. In half of the cases the scan of the directory found the file
+    and emitted only CREATE, so clients that waited for the WRITE waited in vain."""
     watch = open_watch(directory, True)
     for i in range(20):
         upload(envd, f"{directory}/{i}/deep/a", b"x" * 1000)
@@ -318,7 +318,7 @@ def test_a_client_that_does_not_wait_for_the_start(envd, daemon, directory):
 
 
 def test_start_comes_first(envd, directory):
-    """Whatever happens after START is told, and nothing before it."""
+    """Changes after START are reported, and none before it."""
     sh(directory, "mkdir -p d/e; :>before")
     for i in range(50):
         stream = envd.watch(directory, True)

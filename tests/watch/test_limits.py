@@ -35,7 +35,7 @@ def follow(watch, picture, right):
 @pytest.mark.parametrize("queue", [1, 16, 1024])
 @pytest.mark.parametrize("how", ["watch", "poll"])
 def test_a_small_queue(envd, directory, queue, how):
-    """The watch goes on, and the client knows in the end."""
+    """The watch continues after the overflow, and in the end the client's picture is right."""
     with queue_of(queue):
         watch = getattr(envd, how)(directory, True)
     picture = Lister(directory, True)
@@ -84,7 +84,8 @@ def read_names(watch, directory, names):
 
 
 def test_a_reader_that_does_not_read(envd, daemon, directory):
-    """It costs no more than its bound, and the others nothing; when it reads on, it learns all."""
+    """Its memory is bounded, and other clients are not affected. When it reads on, it learns all
+    changes."""
     slow = envd.client.open(directory, receive_bytes=4096)
     other, names = envd.watch(directory), set()
     before = daemon.memory_kib()
@@ -101,7 +102,8 @@ def test_a_reader_that_does_not_read(envd, daemon, directory):
 
 
 def test_a_poller_that_nobody_asks(envd, daemon, directory):
-    """Its queue is bounded; the answer after a loss ends with "look again"."""
+    """No client fetches its events, so its queue is bounded. The answer after a loss ends with "look
+    again"."""
     poller = envd.poll(directory)
     stream = envd.watch(directory)
     before = daemon.memory_kib()
@@ -117,8 +119,8 @@ def test_a_poller_that_nobody_asks(envd, daemon, directory):
 
 
 def test_pollers_that_nobody_asks_lock_nobody_out(other_daemon, directory):
-    """200 pollers that were never asked held all the memory that the daemon may use for what waits,
-    and every other call failed, even the RemoveWatcher that would have freed it."""
+    """200 polled watchers whose clients never fetched events held all the memory for waiting data.
+    Every other call failed, even the RemoveWatcher that would have freed it."""
     _, client = other_daemon()
     top = new_directory()
     pollers = []
@@ -178,7 +180,7 @@ def test_many_directories_watched(other_daemon):
 
 @pytest.mark.parametrize("limit", ["max_inotify_instances", "max_inotify_watches"])
 def test_none_left_at_all(other_daemon, directory, limit):
-    """Other programs of the user had taken all inotify instances, and every watch failed. Now its
+    """Other programs of the user had taken all inotify instances, and every watch failed. Now the
     directories are read every two seconds."""
     daemon, client = other_daemon(user_limits={limit: 0})
     sh(directory, "mkdir d; :>d/a")
@@ -198,8 +200,8 @@ def test_none_left_at_all(other_daemon, directory, limit):
 
 
 def test_an_instance_is_kept(other_daemon, directory):
-    """Between two watches, others may take all instances of the user: one was kept since the first
-    watch. Another watch then shares it."""
+    """Between two watches, other programs may take all instances of the user. The daemon has kept one
+    since its first watch, and the next watch shares it."""
     daemon, client = other_daemon(user_limits={"max_inotify_instances": 2})
     client.watch(directory).close()
     wait_for(lambda: not daemon.instances())
@@ -237,7 +239,7 @@ def test_one_inotify_instance(other_daemon):
 
 
 def test_fewer_watches_than_directories(other_daemon, directory):
-    """What can't be watched is looked at from time to time."""
+    """Directories that can't be watched are polled."""
     daemon, client = other_daemon(user_limits={"max_inotify_watches": 20})
     sh(directory, "for i in 1 2 3 4 5 6 7 8; do mkdir -p $i/a/b/c; :>$i/a/b/c/f; done")
     stream, poller = client.watch(directory, True), client.poll(directory, True)

@@ -206,7 +206,8 @@ def tells(watch, directory):
 
 
 def test_something_mounted_over_a_watched_directory(open_watch, directory):
-    """What is below it then has no path; the watch goes on, and it is told again afterwards."""
+    """The files below it have no path during that time. The watch continues, and reports changes again
+    afterwards."""
     sh(directory, "mkdir -p d/e")
     watch = open_watch(directory, True)
     with mounted("-t", "tmpfs", "none", f"{directory}/d"):
@@ -326,7 +327,7 @@ def test_a_network_mount_inside(open_watch, network, directory, daemon):
 
 @pytest.mark.fuse
 def test_a_server_that_does_not_answer(envd, open_watch, directory):
-    """Neither the daemon nor a watch of the directories around it waits for it."""
+    """Neither the daemon nor a watch of the directories around it waits for the server."""
     sh(directory, "mkdir net")
     fuse = Fuse(f"{directory}/net", served=False)
     try:
