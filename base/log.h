@@ -88,7 +88,7 @@ bool log_has_sink(void);
 
 /*
  * Logs a line with members, for log collectors (docs/compatibility: the log's members). The sink
- * gets the line whatever its level. Warnings and errors also go to stderr, as text only. `given`
+ * gets lines of all levels. Warnings and errors also go to stderr, as text only. `given`
  * contains everything except the text; a NULL logger is "envd". Input bytes, tokens and values of
  * environment variables must not be members; their lengths may.
  *

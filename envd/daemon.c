@@ -492,8 +492,8 @@ static void start_services(struct daemon *d)
 }
 
 /*
- * A wrong profile ends the start. After a handover it does not, for that would end the processes too:
- * then no new one is started.
+ * Loads the default profile. An invalid profile ends the program at its start. After a handover the
+ * daemon continues, because its end would end the processes, too; but it refuses new starts.
  */
 static int load_profiles(struct daemon *d)
 {

@@ -17,9 +17,11 @@ bool fs_magic_is_sizeless(long magic);
 /*
  * Returns true if an errno (of either sign) means that a mount point exists but can't be accessed:
  * its server has died, or it is a FUSE mount that root may not use (fuse.conf(5),
- * user_allow_other). EIO is none: a disk that can't be read must not look like a file that is absent
- * from an archive. So an NFS mount with the option `soft`, which reports a dead server as EIO, counts
- * as a broken disk; `softerr` reports ETIMEDOUT (nfs(5)).
+ * user_allow_other).
+ *
+ * EIO is not such an error, because an archive leaves dead mounts out, and it must not leave out a
+ * file that a disk can't read. An NFS mount with the option `soft` reports a dead server as EIO, so
+ * it counts as a broken disk; with `softerr` it reports ETIMEDOUT (nfs(5)).
  */
 bool fs_errno_is_dead_mount(int errnum);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The profile "default": what development in a sandbox needs works, and what attacks the kernel does
- * not. Everything is allowed but the calls below, each with the reason: attacks that went through
- * it, or what it gives away. Compilers, package managers, debuggers of one's own children, browsers
- * and databases need none of them, or do without.
+ * The profile "default": it allows everything that development in a sandbox needs, and refuses
+ * calls by which the kernel has been attacked. The calls below are refused, each with its reason:
+ * attacks that used it, or what it exposes. Compilers, package managers, debuggers of a user's own
+ * children, browsers and databases do not need these calls.
  */
 #include <errno.h>
 
@@ -12,7 +12,7 @@
 
 static const struct {
 	const char *name;
-	int errnum; /* ENOSYS where programs then take another way */
+	int errnum; /* ENOSYS if programs then use another call */
 } refused[] = {
 	/* CVE-2022-29582, CVE-2023-2598, CVE-2024-0582: a new kernel interface that grows fast. */
 	{"io_uring_setup", ENOSYS},
@@ -20,12 +20,15 @@ static const struct {
 	{"io_uring_register", ENOSYS},
 	/* CVE-2020-8835, CVE-2021-3490, CVE-2022-23222: faults of the verifier. */
 	{"bpf", EPERM},
-	/* Stops the kernel in the middle of a copy, which makes races easy: CVE-2022-2588's exploit. */
+	/*
+	 * Pauses the kernel in the middle of a copy, which makes races easy (exploit of
+	 * CVE-2022-2588).
+	 */
 	{"userfaultfd", EPERM},
-	/* Another kernel. */
+	/* Loads another kernel. */
 	{"kexec_load", EPERM},
 	{"kexec_file_load", EPERM},
-	/* Code in the kernel. */
+	/* Loads code into the kernel. */
 	{"init_module", EPERM},
 	{"finit_module", EPERM},
 	{"delete_module", EPERM},
@@ -43,10 +46,10 @@ static const struct {
 	{"fsconfig", ENOSYS},
 	{"fsmount", ENOSYS},
 	{"fspick", ENOSYS},
-	/* Ports of the machine. */
+	/* Gives access to I/O ports of the machine. */
 	{"iopl", EPERM},
 	{"ioperm", EPERM},
-	/* Profiling and accounting of the whole machine; calls that nobody needs any more. */
+	/* Profiling and accounting of the whole machine, and obsolete calls. */
 	{"lookup_dcookie", EPERM},
 	{"acct", EPERM},
 	{"uselib", ENOSYS},
@@ -55,13 +58,14 @@ static const struct {
 };
 
 /*
- * Families of sockets that are refused: all but AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK and
- * AF_PACKET. The others have protocols that few use and many attacked: AF_ALG (CVE-2019-8912), AF_RDS
- * (CVE-2010-3904), AF_TIPC (CVE-2021-43267), AF_CAN, and AF_VSOCK (CVE-2021-26708), which also reaches
- * the host. The kernel refuses 64 and more itself.
+ * Refused socket families: all except AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK and
+ * AF_PACKET. The other families have protocols that few programs use and many attacks used: AF_ALG
+ * (CVE-2019-8912), AF_RDS (CVE-2010-3904), AF_TIPC (CVE-2021-43267), AF_CAN, and AF_VSOCK
+ * (CVE-2021-26708), which also reaches the host. The kernel itself refuses 64 and above.
  *
  * A rule for each family would make the program three times as long, and the kernel checks and
- * compiles it at each start. So families are refused by their bits: (family & mask) == value.
+ * compiles it at each start. Therefore families are refused by their bits: (family & mask) ==
+ * value.
  */
 static const struct {
 	unsigned mask, value;

@@ -10,7 +10,10 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
-/* A tree of comparisons instead of a chain: a call passes some ten instructions, not hundreds. */
+/*
+ * Uses a tree of comparisons instead of a chain: a system call executes about ten instructions, not
+ * hundreds.
+ */
 #define OPTIMIZE_TREE 2
 
 static int failed(struct error *err, int r, const char *what)
@@ -26,7 +29,10 @@ static int add_call(scmp_filter_ctx filter, const struct seccomp_rule *rule, con
 {
 	int call = seccomp_syscall_resolve_name(name);
 
-	/* A call of another architecture, or of a newer kernel than this libseccomp. */
+	/*
+	 * The call belongs to another architecture, or to a kernel that is newer than this
+	 * libseccomp.
+	 */
 	if (call == __NR_SCMP_ERROR)
 		return 0;
 	return seccomp_rule_add_array(filter, rule->action, call, rule->n_args, rule->args);
@@ -40,7 +46,7 @@ static int add_rules(scmp_filter_ctx filter, const struct seccomp_profile *profi
 	int r;
 
 	for (rule = profile->rules; rule; rule = rule->next) {
-		/* libseccomp refuses what says nothing new. */
+		/* libseccomp refuses a rule with the default action. */
 		if (rule->action == profile->default_action)
 			continue;
 		for (i = 0; i < rule->n_names; i++) {

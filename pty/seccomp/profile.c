@@ -109,13 +109,13 @@ void seccomp_machine_inspect(struct seccomp_machine *ret)
 
 /* ---- values ---- */
 
-/* The machine's value of a text is looked up by these. */
+/* Each function returns true if the machine has the value in `text`. */
 static bool has_arch(const struct seccomp_machine *machine, const char *text)
 {
 	return strcmp(machine->arch, text) == 0;
 }
 
-/* A name that is not known is of a newer kernel, and nobody has it. */
+/* An unknown name belongs to a newer kernel; no process has this capability. */
 static bool has_capability(const struct seccomp_machine *machine, const char *text)
 {
 	size_t i;
@@ -278,7 +278,7 @@ static int get_arch_map(struct json_lexer *in, struct arena *arena, struct secco
 
 /* ---- rules ---- */
 
-/* How many texts of an array the machine has, and of how many. */
+/* Counts the texts of an array, and the ones that the machine has. */
 static int count_texts(struct json_lexer *in, struct arena *arena,
 		       const struct seccomp_machine *machine,
 		       bool (*has)(const struct seccomp_machine *, const char *), unsigned *ret_has,
@@ -320,7 +320,7 @@ static int get_condition(struct json_lexer *in, struct arena *arena,
 		is_list = true;
 		if (json_name_is(in, "arches")) {
 			r = count_texts(in, arena, machine, has_arch, &has, &all);
-			/* One of them is enough. */
+			/* One matching architecture suffices. */
 			all = all && has ? has : all;
 		} else if (json_name_is(in, "caps")) {
 			r = count_texts(in, arena, machine, has_capability, &has, &all);
@@ -385,7 +385,10 @@ static int get_operator(struct json_lexer *in, struct arena *arena, enum scmp_co
 	return json_fail(in, "is no comparison that is supported");
 }
 
-/* {"index": 0, "value": 1, "valueTwo": 2, "op": "SCMP_CMP_MASKED_EQ"}: (argument & value) == valueTwo */
+/*
+ * Parses {"index": 0, "value": 1, "valueTwo": 2, "op": "SCMP_CMP_MASKED_EQ"}, which means (argument
+ * & value) == valueTwo.
+ */
 static int get_arg(struct json_lexer *in, struct arena *arena, struct scmp_arg_cmp *arg)
 {
 	uint64_t index = 0;
@@ -431,8 +434,8 @@ static int get_args(struct json_lexer *in, struct arena *arena, struct seccomp_r
 }
 
 /*
- * libseccomp takes one comparison of an argument in a rule. As in runc, a rule that has two becomes
- * as many rules as it has comparisons, of which one is enough.
+ * libseccomp accepts one comparison for each argument in a rule. As in runc, a rule with two
+ * comparisons of an argument becomes several rules with one comparison each, one of which suffices.
  */
 static bool compares_twice(const struct seccomp_rule *rule)
 {

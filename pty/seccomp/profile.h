@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A seccomp profile: which system calls a process may make (seccomp(2)).
+ * A seccomp profile: the system calls that a process may make (seccomp(2)).
  *
- * The file format is the JSON of Docker, podman and containerd, so an operator's file works as it
- * is: defaultAction, defaultErrnoRet, archMap or architectures, and syscalls with names, action,
- * errnoRet, args, includes and excludes (docs/processes.md). Members that say nothing about a
- * filter are skipped.
+ * The file format is the JSON of Docker, podman and containerd, so an operator can use an existing
+ * file: defaultAction, defaultErrnoRet, archMap or architectures, and syscalls with names, action,
+ * errnoRet, args, includes and excludes (docs/processes.md). Members that do not affect a filter
+ * are skipped.
  */
 #ifndef PTY_SECCOMP_PROFILE_H
 #define PTY_SECCOMP_PROFILE_H
@@ -17,7 +17,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* The longest profile; Docker's own has 20 KB. */
+/* The maximum size of a profile; Docker's own has 20 KB. */
 #define SECCOMP_PROFILE_MAX_BYTES (1024 * 1024)
 
 /* System calls have at most this many arguments. */
@@ -27,8 +27,7 @@
 #define SECCOMP_ARCHES 3
 
 struct seccomp_rule {
-	const char *
-		*names; /* of system calls; those that this libseccomp does not know are skipped */
+	const char **names; /* of system calls; names unknown to libseccomp are skipped */
 	size_t n_names;
 	uint32_t action;			/* SCMP_ACT_… */
 	struct scmp_arg_cmp args[SECCOMP_ARGS]; /* all of them must hold */
@@ -43,14 +42,14 @@ struct seccomp_profile {
 	struct seccomp_rule *rules; /* in the order of the file */
 };
 
-/* What `includes` and `excludes` of a rule ask for. */
+/* The facts about the machine that `includes` and `excludes` of a rule test. */
 struct seccomp_machine {
 	const char *arch;      /* as Go names it: "amd64" */
 	uint64_t capabilities; /* bit n: capability n is in the bounding set */
 	unsigned kernel[2];    /* 6.1 is {6, 1} */
 };
 
-/* This machine and this process. */
+/* Reads the facts of this machine and this process. */
 void seccomp_machine_inspect(struct seccomp_machine *ret);
 
 /*
@@ -60,7 +59,7 @@ void seccomp_machine_inspect(struct seccomp_machine *ret);
 int seccomp_profile_parse(const char *text, size_t n, const struct seccomp_machine *machine,
 			  struct arena *arena, struct seccomp_profile *ret, struct error *err);
 
-/* The profile "default" of this program, see builtin.c. */
+/* Returns the built-in profile "default": see builtin.c. */
 void seccomp_profile_builtin(struct arena *arena, struct seccomp_profile *ret);
 
 #endif

@@ -163,7 +163,7 @@ int seccomp_profiles_choose(const struct seccomp_profiles *profiles, const char 
 	if (!is_name(asked))
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "X-Envd-Seccomp is default, none or a name, not '%s'", asked);
-	/* The daemon's default, where it has one: a client cannot choose a weaker one by this name. */
+	/* The daemon's default, if it has one: a client can't choose a weaker one by this name. */
 	if (strcmp(asked, "default") != 0 || !profiles->has_default)
 		*ret = asked;
 	return 0;

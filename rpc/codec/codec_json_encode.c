@@ -38,7 +38,7 @@ static void put_field_name(struct json_writer *out, const ProtobufCFieldDescript
 	json_put_name_bytes(out, text, n);
 }
 
-/* A value of the field's type that is no message. */
+/* Writes a value of the field's type that is not a message. */
 static void scalar_text(const ProtobufCFieldDescriptor *field, const void *place,
 			char text[JSON_INTEGER_BYTES])
 {

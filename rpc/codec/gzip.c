@@ -100,7 +100,7 @@ ssize_t gunzip_read(struct gunzip *g, const char **p, size_t *n, void *out, size
 	}
 	*p = (const char *)z->next_in;
 	*n = z->avail_in;
-	/* No progress for want of input is no error. */
+	/* Z_BUF_ERROR only means that more input is needed. */
 	if (r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR) {
 		g->corrupt = true;
 		return -EBADMSG;

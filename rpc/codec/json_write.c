@@ -33,7 +33,7 @@ char *json_writer_take(struct json_writer *out, size_t *ret_bytes)
 	return data;
 }
 
-/* Makes room for n more bytes and returns where they go. */
+/* Makes room for n more bytes. Returns the place for them. */
 static char *writer_reserve(struct json_writer *out, size_t n)
 {
 	if (out->capacity - out->n < n) {
@@ -258,7 +258,9 @@ static void writer_number(struct json_writer *out, const char *scientific)
 	json_put_raw(out, text, (size_t)(t - text));
 }
 
-/* NaN and the infinities, which are no JSON numbers, as proto3 JSON names them. False: no such. */
+/*
+ * Writes NaN and the infinities by their names in proto3 JSON. Returns false for any other number.
+ */
 static bool writer_not_finite(struct json_writer *out, double value)
 {
 	if (isfinite(value))

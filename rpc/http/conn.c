@@ -77,7 +77,7 @@ struct conn {
 	bool large;		   /* a large body is being read: the pool keeps its memory */
 	bool reading;		   /* the event `readable` is added */
 	bool writing;		   /* the event `writable` is added */
-	bool updating;		   /* inside a call of the engine's: its wake-ups need nothing */
+	bool updating;		   /* inside a call of the engine: its `wake` needs no action */
 	bool slow;		   /* the client did not take what a worker sent last */
 	bool full;    /* a worker found the socket full: nothing is written until it is writable */
 	bool suspect; /* its TCP options were set by conn_suspect_all */

@@ -165,7 +165,7 @@ static bool refuses_family(const struct seccomp_profile *profile, uint64_t famil
 	return false;
 }
 
-/* All families of sockets but six are refused, also where the upper half of the argument is not 0. */
+/* All socket families except six are refused, even if the upper half of the argument is not 0. */
 static void test_families(void **state)
 {
 	struct seccomp_profile profile;
