@@ -30,7 +30,10 @@ static void retry_later(struct loop *loop)
 		fatal("out of memory (a timer)");
 }
 
-/* Registers what was refused, up to the first event that is refused again: that one becomes last. */
+/*
+ * Registers the refused events. Stops at the first one that is refused again, and moves it to the
+ * end.
+ */
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *loop = arg;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop: libevent's loop, with events of descriptors, deferred calls, timers and a clock.
+ * The event loop: libevent's loop, with descriptor events, deferred calls, timers and a clock.
  *
- * Each embeds libevent's `struct event` (event2/event_struct.h). Only base/loop.c calls event_add, because it handles a registration that fails
- * (scripts/include-check looks).
+ * Each of these objects embeds libevent's `struct event` (event2/event_struct.h). Only base/loop.c
+ * calls event_add, because it handles registrations that fail (scripts/include-check enforces
+ * this).
  */
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H

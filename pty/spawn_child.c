@@ -159,15 +159,15 @@ CHILD_CODE static void set_stdio(struct spawn_child *c)
 }
 
 /*
- * Whether CAP_SYS_ADMIN outlives the change of the user: a filter is installed by a process that has
- * it, or that has no_new_privs. The exec drops it.
+ * Returns true if the child must keep CAP_SYS_ADMIN when it changes its user: only a process with
+ * this capability, or with no_new_privs, may install a filter. The exec drops the capability.
  */
 CHILD_CODE static bool keeps_capability(const struct spawn *s)
 {
 	return s->filter && !s->no_new_privs && s->uid != 0;
 }
 
-/* After the change of the user: of the capabilities that are still permitted, this one alone. */
+/* Keeps only CAP_SYS_ADMIN of the capabilities that are permitted after the change of the user. */
 CHILD_CODE static void keep_capability(struct spawn_child *c)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

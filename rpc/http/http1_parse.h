@@ -4,8 +4,8 @@
  * connection passes the bytes that have arrived.
  *
  * Every ambiguous request is refused, and the connection closes after the response. A request that
- * two programs interpret differently allows request smuggling (RFC 9112 section 11.2). The rules for
- * heads, and for chunked bodies (rpc/http/http1_chunked.h):
+ * two programs interpret differently allows request smuggling (RFC 9112 section 11.2). The rules
+ * for heads, and for chunked bodies (rpc/http/http1_chunked.h):
  *
  *	refused                                         status  source
  *	a head above HTTP_HEAD_MAX_BYTES, or with more
