@@ -134,6 +134,15 @@ static const struct listen_spec *default_vsock(const struct options *o)
 	return &o->listen[1];
 }
 
+/* server_listen with the rights that the flags give to the clients of this listener. */
+static int open_listener(struct daemon *d, const struct listen_spec *spec, struct error *err)
+{
+	struct listen_spec copy = *spec;
+
+	copy.restricted = options_restrict_listener(d->options, spec);
+	return server_listen(d->server, &copy, err);
+}
+
 /*
  * The default set includes vsock as soon as its device exists, even if the module is loaded later.
  */
@@ -143,7 +152,7 @@ static void retry_vsock(void *arg)
 	const struct listen_spec *spec = default_vsock(d->options);
 	struct error err;
 
-	if (server_listen(d->server, spec, &err) == 0) {
+	if (open_listener(d, spec, &err) == 0) {
 		log_info("listening on %s", spec->text);
 	} else if (d->vsock_waited_s < VSOCK_RETRY_LAST_S) {
 		timer_set_ms(&d->vsock_timer, (d->vsock_waited_s + 1) * 1000);
@@ -159,13 +168,13 @@ static int listen_one(struct daemon *d, const struct listen_spec *spec)
 	struct error err = {0};
 
 	if (d->options->default_listen && spec == default_vsock(d->options)) {
-		if (access("/dev/vsock", F_OK) == 0 && server_listen(d->server, spec, &err) == 0)
+		if (access("/dev/vsock", F_OK) == 0 && open_listener(d, spec, &err) == 0)
 			return 1;
 		d->vsock_waited_s = 1;
 		timer_set_ms(&d->vsock_timer, 1000);
 		return 0;
 	}
-	if (server_listen(d->server, spec, &err) == 0)
+	if (open_listener(d, spec, &err) == 0)
 		return 1;
 	fprintf(stderr, "envd: %s\n", err.message);
 	return -1;
@@ -185,11 +194,14 @@ static void add_name(char *names, size_t names_bytes, const struct listen_spec *
 static int listen_all(struct daemon *d, const struct inherited *inherited)
 {
 	char names[(OPTIONS_MAX_LISTEN + INHERITED_MAX) * 64] = "";
+	struct listen_spec spec;
 	unsigned i;
 	int r;
 
 	for (i = 0; i < inherited->n; i++) {
-		server_listen_adopted(d->server, inherited->fds[i], &inherited->specs[i]);
+		spec = inherited->specs[i];
+		spec.restricted = options_restrict_listener(d->options, &spec);
+		server_listen_adopted(d->server, inherited->fds[i], &spec);
 		add_name(names, sizeof(names), &inherited->specs[i]);
 	}
 	for (i = 0; i < d->options->n_listen; i++) {

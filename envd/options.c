@@ -16,6 +16,7 @@ enum flag_kind {
 	FLAG_STRING,
 	FLAG_PORT,
 	FLAG_LISTEN,
+	FLAG_UPGRADE_OVER,
 	FLAG_ON_OFF,
 	FLAG_SCOPE,
 	FLAG_LIMITS,
@@ -83,6 +84,9 @@ static const struct flag flags[] = {
 	FLAG("state-dir", FLAG_STRING, state_dir, "directory",
 	     "remember there, over a restart, that a token was set: a directory of root alone on\n"
 	     "    \ta tmpfs (default /run/envd with -init, else none)"),
+	FLAG("upgrade-over", FLAG_UPGRADE_OVER, upgrade_over, "address",
+	     "accept POST /upgrade over this listener, as -listen names it, and over no other;\n"
+	     "    \trepeatable (default: over every listener)"),
 	FLAG("verbose", FLAG_BOOL, verbose, NULL, "write the log to stdout too, in full"),
 	FLAG("version", FLAG_BOOL, version, NULL, "print the version"),
 	FLAG("vsock-any", FLAG_BOOL, any_vsock_peer, NULL,
@@ -153,15 +157,14 @@ static int parse_seconds(const char *text, unsigned *ret)
 	return 0;
 }
 
-static int parse_listen(struct options *o, const char *text)
+/* Adds an address to a list of OPTIONS_MAX_LISTEN. 0 or -EINVAL. */
+static int add_address(struct listen_spec *list, unsigned *n, const char *text)
 {
 	struct error err;
 
-	if (o->n_listen == OPTIONS_MAX_LISTEN)
+	if (*n == OPTIONS_MAX_LISTEN || listen_parse(text, &list[*n], &err) < 0)
 		return -EINVAL;
-	if (listen_parse(text, &o->listen[o->n_listen], &err) < 0)
-		return -EINVAL;
-	o->n_listen++;
+	(*n)++;
 	return 0;
 }
 
@@ -181,7 +184,9 @@ static int store(struct options *o, const struct flag *flag, const char *text)
 	case FLAG_PORT:
 		return parse_port(text, at);
 	case FLAG_LISTEN:
-		return parse_listen(o, text);
+		return add_address(o->listen, &o->n_listen, text);
+	case FLAG_UPGRADE_OVER:
+		return add_address(o->upgrade_over, &o->n_upgrade_over, text);
 	case FLAG_ON_OFF:
 		*(bool *)at = strcmp(text, "on") == 0;
 		return strcmp(text, "on") == 0 || strcmp(text, "off") == 0 ? 0 : -EINVAL;
@@ -217,6 +222,16 @@ static const struct flag *flag_of(const char *word)
 {
 	word += strspn(word, "-");
 	return find_flag(word, strcspn(word, "="));
+}
+
+bool options_restrict_listener(const struct options *o, const struct listen_spec *spec)
+{
+	unsigned i;
+
+	for (i = 0; i < o->n_upgrade_over; i++)
+		if (listen_spec_equal(&o->upgrade_over[i], spec))
+			return false;
+	return o->n_upgrade_over > 0;
 }
 
 size_t options_flag_words(char *const *argv)

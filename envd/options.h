@@ -35,6 +35,8 @@ struct options {
 	/* The options that the reference does not have. */
 	struct listen_spec listen[OPTIONS_MAX_LISTEN]; /* from -listen, or the default set */
 	unsigned n_listen;
+	struct listen_spec upgrade_over[OPTIONS_MAX_LISTEN]; /* POST /upgrade; none: all */
+	unsigned n_upgrade_over;
 	bool default_listen; /* no -listen: TCP on all interfaces, and vsock */
 	bool cors;
 	bool any_vsock_peer;
@@ -60,6 +62,12 @@ enum options_result {
  * such words, but then a mistyped command (`envd redy`) would start a daemon on all interfaces.
  */
 enum options_result options_parse(struct options *o, int argc, char **argv);
+
+/*
+ * Returns true if -upgrade-over forbids POST /upgrade over a listener at this address. The flag
+ * names listeners as -listen does.
+ */
+bool options_restrict_listener(const struct options *o, const struct listen_spec *spec);
 
 /*
  * Returns the number of words of the flag at the beginning of argv: 2 if its value is a separate

@@ -80,17 +80,20 @@ static int64_t deadline_left_ms(const struct proc *p, uint64_t now)
 	return p->deadline_ms > now + 1 ? (int64_t)(p->deadline_ms - now) : 1;
 }
 
-/* The pieces are borrowed from the ring. */
+/* The pieces are borrowed from the ring. NULL stays NULL. */
 static Handover__Kept *export_kept(const struct kept *kept, struct arena *arena)
 {
 	static const uint64_t from_start[OUTPUT_KINDS];
-	Handover__Kept *out = arena_zalloc(arena, sizeof(*out));
+	Handover__Kept *out;
 	struct kept_cursor cursor;
 	Handover__KeptPiece *piece;
 	enum output_kind kind;
 	const uint8_t *data;
 	size_t n, count = 0;
 
+	if (!kept)
+		return NULL;
+	out = arena_zalloc(arena, sizeof(*out));
 	handover__kept__init(out);
 	out->max_bytes = kept->max_bytes;
 	out->n_first_offset = OUTPUT_KINDS;
@@ -109,6 +112,15 @@ static Handover__Kept *export_kept(const struct kept *kept, struct arena *arena)
 		out->pieces[out->n_pieces++] = piece;
 	}
 	return out;
+}
+
+/* The text of the key, "" without one; and the digest. Both are borrowed. */
+static const char *export_start_key(const struct start_key *key, ProtobufCBinaryData *ret_request)
+{
+	if (!key)
+		return "";
+	*ret_request = (ProtobufCBinaryData){START_KEY_DIGEST, (uint8_t *)(uintptr_t)key->request};
+	return key->text;
 }
 
 Handover__HandoverProc *pty_handover_describe(const struct proc *p, struct arena *arena)
@@ -142,13 +154,8 @@ Handover__HandoverProc *pty_handover_describe(const struct proc *p, struct arena
 	out->operation = p->operation;
 	out->keep_for_ms = p->keep_for_ms;
 	out->not_child = p->not_child;
-	if (p->kept)
-		out->kept = export_kept(p->kept, arena);
-	if (p->start_key) {
-		out->start_key = p->start_key->text;
-		out->start_key_request =
-			(ProtobufCBinaryData){START_KEY_DIGEST, p->start_key->request};
-	}
+	out->kept = export_kept(p->kept, arena);
+	out->start_key = export_start_key(p->start_key, &out->start_key_request);
 	return out;
 }
 
@@ -170,13 +177,8 @@ static Handover__HandoverExit *export_exit(const struct retained_exit *exit, str
 	out->stdout_bytes = exit->total_bytes[OUTPUT_STDOUT];
 	out->stderr_bytes = exit->total_bytes[OUTPUT_STDERR];
 	out->pty_bytes = exit->total_bytes[OUTPUT_PTY];
-	if (exit->kept)
-		out->kept = export_kept(exit->kept, arena);
-	if (exit->start_key) {
-		out->start_key = exit->start_key->text;
-		out->start_key_request =
-			(ProtobufCBinaryData){START_KEY_DIGEST, exit->start_key->request};
-	}
+	out->kept = export_kept(exit->kept, arena);
+	out->start_key = export_start_key(exit->start_key, &out->start_key_request);
 	return out;
 }
 

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "envd/options.h"
 
-/* In the form that the reference uses; ours reads one dash or two. */
+/* The reference uses two dashes; this daemon reads one or two. */
 #define RESUME_FLAG "--resume-handover"
 
 struct command_line {
@@ -30,7 +30,7 @@ static unsigned tcp_port(const struct listen_spec *spec)
 	return ntohs(((const struct sockaddr_in6 *)&spec->address)->sin6_port);
 }
 
-/* The port on which the reference shall listen: that of the first TCP listener, else -port. */
+/* The reference listens on one TCP port: it gets the first -listen tcp:, or else -port. */
 static unsigned reference_port(const struct options *o)
 {
 	unsigned i;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line of the daemon that replaces this one. */
+/* The command line for the program that replaces this daemon. */
 #ifndef ENVD_UPGRADE_COMMAND_LINE_H
 #define ENVD_UPGRADE_COMMAND_LINE_H
 
@@ -10,10 +10,13 @@
 struct options;
 
 /*
- * Makes argv for `program`, NULL-terminated, in the arena. A program of ours gets this daemon's
- * flags. The reference gets those that it knows, because it prints its usage and exits at any
- * other. Neither gets the flags of process 1, whose work a parent does, and both get
- * -resume-handover.
+ * Returns argv for `program`, NULL-terminated, in the arena. It always ends with -resume-handover.
+ *
+ * `ours`: the program is a build of envd. It gets the flags of `argv`, except those of process 1,
+ * which stays the parent.
+ *
+ * Otherwise the program is the reference. It gets only flags that it knows, made from `options`:
+ * Go's flag package exits at an unknown flag, and the sandbox would be lost.
  */
 char **upgrade_command_line(const struct options *options, char *const *argv, const char *program,
 			    bool ours, struct arena *arena);

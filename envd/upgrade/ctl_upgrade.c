@@ -4,8 +4,12 @@
  *
  *	open ─► body to a file (worker) ─► check (worker) ─► freeze ─► image_execute
  *
- * The checks, their order, their statuses and their plain texts are the reference's; beyond them a
- * body that is not a program for this machine is refused with 400 before anything is frozen.
+ * The checks, their order, their statuses and their plain texts are the reference's. In addition,
+ * a body that is not a program for this machine is refused with 400 before anything is frozen.
+ *
+ * The body is written to UPGRADE_PART. Only a program that has passed the check is renamed to
+ * UPGRADE_PROGRAM, so a failed upload does not destroy the program that lies there: the daemon
+ * itself may run from it. Every failure passes upgrade_discard, which removes what was written.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -43,9 +47,12 @@ static void upgrade_gone(struct fs_sink *sink);
 static void upgrade_check(struct work *work);
 static void upgrade_checked(struct work *work);
 static void upgrade_frozen(void *arg, const struct freeze_result *result);
+static void upgrade_discard(struct work *work);
+static void upgrade_discarded(struct work *work);
 
 /*
- * In a version: a build of this project. Go's semver and others ignore what follows the plus sign.
+ * A version with this text is a build of this project. Semantic versioning ignores what follows the
+ * plus sign when it compares versions.
  */
 #define OWN_VERSION_MARK "+c"
 
@@ -54,6 +61,7 @@ enum upgrade_state {
 	UPGRADE_RECEIVING,
 	UPGRADE_CHECKING,
 	UPGRADE_FREEZING,
+	UPGRADE_DISCARDING,
 };
 
 struct upgrade {
@@ -61,12 +69,13 @@ struct upgrade {
 	enum upgrade_state state;
 	struct workers *workers; /* one thread */
 	struct fs_sink sink;
-	struct work work;
+	struct work check, discard;
 	struct stream *stream; /* a reference; NULL while idle */
-	const char *program;   /* UPGRADE_PROGRAM, or this program itself */
-	char own_path[64];
-	int fd;	     /* of UPGRADE_PROGRAM while it is written; -1 */
-	int blob_fd; /* -1 */
+	bool has_body;	       /* the new program is the body, not this program itself */
+	bool moved;	       /* the body was renamed to UPGRADE_PROGRAM */
+	bool had_program;      /* UPGRADE_PROGRAM existed before that */
+	int fd;		       /* of UPGRADE_PART while it is written; -1 */
+	int blob_fd;	       /* -1 */
 	uint64_t bytes;
 	struct arena arena; /* of the command lines */
 	struct image image;
@@ -81,6 +90,7 @@ static void set_state(struct upgrade *u, enum upgrade_state state)
 		[UPGRADE_RECEIVING] = "receiving",
 		[UPGRADE_CHECKING] = "checking",
 		[UPGRADE_FREEZING] = "freezing",
+		[UPGRADE_DISCARDING] = "discarding",
 	};
 
 	log_debug("upgrade: %s -> %s", names[u->state], names[state]);
@@ -94,11 +104,10 @@ struct upgrade *upgrade_new(const struct upgrade_parts *parts, struct router *ro
 	u->parts = *parts;
 	u->fd = u->blob_fd = -1;
 	u->workers = workers_new(parts->control->context->loop, "upgrade", 1);
-	u->sink.take = upgrade_take;
-	u->sink.done = upgrade_received;
-	u->sink.gone = upgrade_gone;
-	u->work.run = upgrade_check;
-	u->work.done = upgrade_checked;
+	u->check.run = upgrade_check;
+	u->check.done = upgrade_checked;
+	u->discard.run = upgrade_discard;
+	u->discard.done = upgrade_discarded;
 	router_add(router, "POST", "/upgrade", upgrade_open, u);
 	return u;
 }
@@ -116,7 +125,7 @@ void upgrade_free(struct upgrade *u)
 
 /* ---- refusals ---- */
 
-/* As Go's http.Error: plain text, one line. */
+/* The form of Go's http.Error: plain text, one line. */
 static void reply_text(struct stream *s, unsigned status, const char *text)
 {
 	char line[ERROR_MESSAGE_BYTES + 2];
@@ -126,22 +135,13 @@ static void reply_text(struct stream *s, unsigned status, const char *text)
 	stream_reply(s, status, "text/plain; charset=utf-8", line, strlen(line));
 }
 
-/* The upgrade failed: the daemon goes on as before, and the caller reads why. */
+/* The upgrade failed for the reason in u->err. upgrade_discarded tells the caller. */
 static void give_up(struct upgrade *u, unsigned status)
 {
 	log_error("upgrade: %s", u->err.message);
-	if (u->stream) {
-		reply_text(u->stream, status, u->err.message);
-		stream_unref(u->stream);
-	}
-	u->stream = NULL;
-	fd_close(&u->fd);
-	/* The state holds kept output and variables; on a tmpfs it would also stay in memory. */
-	if (u->blob_fd >= 0)
-		unlink(HANDOVER_BLOB);
-	fd_close(&u->blob_fd);
-	arena_clear(&u->arena);
-	set_state(u, UPGRADE_IDLE);
+	u->status = status;
+	set_state(u, UPGRADE_DISCARDING);
+	work_submit(u->workers, &u->discard);
 }
 
 /* The reason why the request is refused at its head; NULL if it is not. */
@@ -159,6 +159,10 @@ static const char *refusal(const struct upgrade *u, const struct stream *s, unsi
 	if (u->parts.options->no_upgrade) {
 		*ret_status = 501;
 		return "live upgrades are turned off (-no-upgrade)";
+	}
+	if (stream_is_restricted(s)) {
+		*ret_status = 403;
+		return "live upgrades are not accepted over this listener (-upgrade-over)";
 	}
 	return u->state == UPGRADE_IDLE ? NULL : "another upgrade is in progress";
 }
@@ -179,33 +183,31 @@ static void upgrade_open(struct stream *s, void *arg)
 	u->stream = stream_ref(s);
 	u->status = 0;
 	u->bytes = 0;
-	if (length && strcmp(length, "0") == 0) {
-		/*
-		 * The path of a program that was replaced on disk ends in " (deleted)", and still
-		 * works.
-		 */
-		snprintf(u->own_path, sizeof(u->own_path), "/proc/self/exe");
-		u->program = u->own_path;
+	u->moved = false;
+	u->has_body = !length || strcmp(length, "0") != 0;
+	if (!u->has_body) {
 		set_state(u, UPGRADE_CHECKING);
-		work_submit(u->workers, &u->work);
+		work_submit(u->workers, &u->check);
 		return;
 	}
-	u->program = UPGRADE_PROGRAM;
 	set_state(u, UPGRADE_RECEIVING);
+	/* Anew: the sink of an upload before this one is at its end. */
+	u->sink = (struct fs_sink){
+		.take = upgrade_take,
+		.done = upgrade_received,
+		.gone = upgrade_gone,
+	};
 	fs_sink_start(&u->sink, s, u->workers, &u->parts.control->context->budget);
 }
 
 /* ---- the body, on the worker ---- */
 
-/*
- * Opens the file anew: a chain of upgrades runs from that very file, which can't be written to
- * (ETXTBSY), but it can be unlinked.
- */
-static int open_program(struct upgrade *u)
+/* Creates a new file: a leftover of a crash may be open elsewhere, or may be no regular file. */
+static int open_part(struct upgrade *u)
 {
-	if (unlink(UPGRADE_PROGRAM) < 0 && errno != ENOENT)
+	if (unlink(UPGRADE_PART) < 0 && errno != ENOENT)
 		return -errno;
-	u->fd = open(UPGRADE_PROGRAM, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
+	u->fd = open(UPGRADE_PART, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
 	if (u->fd < 0)
 		return -errno;
 	return fchmod(u->fd, 0755) < 0 ? -errno : 0;
@@ -216,8 +218,6 @@ static int fail_body(struct upgrade *u, unsigned status, int r)
 	u->status = status;
 	if (r < 0)
 		error_set_errno(&u->err, ERROR_INTERNAL, r, "write %s", UPGRADE_PROGRAM);
-	fd_close(&u->fd);
-	unlink(UPGRADE_PROGRAM);
 	return -1;
 }
 
@@ -225,7 +225,7 @@ static int upgrade_take(struct fs_sink *sink, struct evbuffer *piece, bool last)
 {
 	struct upgrade *u = container_of(sink, struct upgrade, sink);
 	size_t n = evbuffer_get_length(piece);
-	int r = u->fd < 0 ? open_program(u) : 0;
+	int r = u->fd < 0 ? open_part(u) : 0;
 
 	u->bytes += n;
 	if (u->bytes > UPGRADE_MAX_BYTES) {
@@ -239,11 +239,20 @@ static int upgrade_take(struct fs_sink *sink, struct evbuffer *piece, bool last)
 	return r < 0 ? fail_body(u, 500, r) : 0;
 }
 
+/* The client's stream waits for the answer: the sink must not get its callbacks any more. */
+static void end_body(struct upgrade *u)
+{
+	static const struct stream_handler waiting;
+
+	fs_sink_clear(&u->sink);
+	stream_set_handler(u->stream, &waiting, u);
+}
+
 static void upgrade_received(struct fs_sink *sink)
 {
 	struct upgrade *u = container_of(sink, struct upgrade, sink);
 
-	fs_sink_clear(sink);
+	end_body(u);
 	/* An executable that is open for writing can't be executed. */
 	fd_close(&u->fd);
 	if (u->status) {
@@ -251,7 +260,7 @@ static void upgrade_received(struct fs_sink *sink)
 		return;
 	}
 	set_state(u, UPGRADE_CHECKING);
-	work_submit(u->workers, &u->work);
+	work_submit(u->workers, &u->check);
 }
 
 /* The body was cut short, or the client went away. */
@@ -259,46 +268,59 @@ static void upgrade_gone(struct fs_sink *sink)
 {
 	struct upgrade *u = container_of(sink, struct upgrade, sink);
 
-	fs_sink_clear(sink);
+	end_body(u);
+	fd_close(&u->fd);
 	error_set(&u->err, ERROR_CANCELED, "unexpected EOF");
 	give_up(u, 500);
 }
 
 /* ---- the check, on the worker ---- */
 
+/*
+ * The program as it can be run before the rename. If this program's own file was replaced, its path
+ * leads to another file; /proc/self/exe still is the program (proc(5)).
+ */
+static const char *unchecked_path(const struct upgrade *u)
+{
+	return u->has_body ? UPGRADE_PART : "/proc/self/exe";
+}
+
 /* Whether the file is a program for this machine. 0, or -1 with the reason. */
 static int check_file(struct upgrade *u)
 {
-	FD_AUTO int fd = open(u->program, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	const char *path = unchecked_path(u);
+	FD_AUTO int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	char head[ELF_HEAD_BYTES];
 	struct stat status;
 	const char *why;
 	ssize_t n;
 
 	if (fd < 0 || fstat(fd, &status) < 0)
-		return error_set_errno(&u->err, ERROR_INTERNAL, errno, "%s", u->program);
+		return error_set_errno(&u->err, ERROR_INTERNAL, errno, "%s", path);
 	n = fd_read_all(fd, head, sizeof(head));
 	if (n < 0)
-		return error_set_errno(&u->err, ERROR_INTERNAL, (int)n, "%s", u->program);
+		return error_set_errno(&u->err, ERROR_INTERNAL, (int)n, "%s", path);
 	why = elf_check(head, (size_t)n, (uint64_t)status.st_size);
 	return why ? error_set(&u->err, ERROR_INVALID_ARGUMENT, "the body is %s", why) : 0;
 }
 
 /*
- * Runs the program with some flags and -version behind them, which makes it read the flags, print
- * one line and exit. 0 with the line in `run`, or -1 with the reason.
+ * Runs the program with the flags of argv and -version, so that it reads the flags, prints one line
+ * and exits. Returns 0 with the line in `run`, or -1 with the reason.
  */
-static int ask_version(struct upgrade *u, char **argv, struct run_result *run)
+static int ask_version(struct upgrade *u, char *const *argv, struct run_result *run)
 {
+	const char **asking;
 	size_t n = 0;
 	int r;
 
 	while (argv[n])
 		n++;
-	argv[n] = arena_strdup(&u->arena, "-version");
-	argv[n + 1] = NULL;
-	r = run_command((const char *const *)argv, UPGRADE_CHECK_MS, run);
-	argv[n] = NULL;
+	asking = arena_zalloc(&u->arena, (n + 2) * sizeof(*asking));
+	memcpy(asking, argv, n * sizeof(*asking));
+	asking[0] = unchecked_path(u);
+	asking[n] = "-version";
+	r = run_command(asking, UPGRADE_CHECK_MS, run);
 	if (r < 0)
 		return error_set_errno(&u->err, ERROR_INVALID_ARGUMENT, r,
 				       "the new program does not print its version");
@@ -311,23 +333,35 @@ static int ask_version(struct upgrade *u, char **argv, struct run_result *run)
 /* Finds out what the program is, and whether it takes the flags that it would get. */
 static int check_program(struct upgrade *u)
 {
-	const char *argv[4] = {u->program, NULL};
+	char *argv[] = {arena_strdup(&u->arena, unchecked_path(u)), NULL};
 	struct run_result run;
 
-	if (ask_version(u, (char **)(uintptr_t)argv, &run) < 0)
+	if (ask_version(u, argv, &run) < 0)
 		return -1;
 	u->image.ours = strstr(run.output, OWN_VERSION_MARK) != NULL;
 	if (!u->image.ours && u->parts.sockets_are_held)
 		return error_set(&u->err, ERROR_FAILED_PRECONDITION,
 				 "this program can't take over the sockets that a parent holds");
-	u->image.path = u->program;
-	u->image.argv = upgrade_command_line(u->parts.options, u->parts.options->argv, u->program,
-					     u->image.ours, &u->arena);
+	u->image.path = u->has_body ? UPGRADE_PROGRAM : unchecked_path(u);
+	u->image.argv = upgrade_command_line(u->parts.options, u->parts.options->argv,
+					     u->image.path, u->image.ours, &u->arena);
 	return ask_version(u, u->image.argv, &run);
 }
 
+/* Gives the body the name under which it is executed. */
+static int move_program(struct upgrade *u)
+{
+	if (!u->has_body)
+		return 0;
+	u->had_program = access(UPGRADE_PROGRAM, F_OK) == 0;
+	if (rename(UPGRADE_PART, UPGRADE_PROGRAM) < 0)
+		return error_set_errno(&u->err, ERROR_INTERNAL, errno, "%s", UPGRADE_PROGRAM);
+	u->moved = true;
+	return 0;
+}
+
 /*
- * Opened before the freeze, so that the write after the freeze needs no new file. The file is
+ * Called before the freeze, so that the write after the freeze needs no new file. The file is
  * always a new one: a FIFO at this path would block the worker, and an old file may be open
  * elsewhere.
  */
@@ -345,11 +379,11 @@ static int open_blob(struct upgrade *u)
 
 static void upgrade_check(struct work *work)
 {
-	struct upgrade *u = container_of(work, struct upgrade, work);
+	struct upgrade *u = container_of(work, struct upgrade, check);
 
 	if (check_file(u) < 0 || check_program(u) < 0)
 		u->status = u->err.code == ERROR_INTERNAL ? 500 : 400;
-	else if (open_blob(u) < 0)
+	else if (open_blob(u) < 0 || move_program(u) < 0)
 		u->status = 500;
 }
 
@@ -357,7 +391,7 @@ static void upgrade_check(struct work *work)
 
 static void upgrade_checked(struct work *work)
 {
-	struct upgrade *u = container_of(work, struct upgrade, work);
+	struct upgrade *u = container_of(work, struct upgrade, check);
 	const struct freeze_request request = {.max_wait_ms = UPGRADE_FREEZE_MS};
 
 	if (u->status) {
@@ -369,7 +403,7 @@ static void upgrade_checked(struct work *work)
 	freezer_freeze(u->parts.control->freezer, &request, upgrade_frozen, u);
 }
 
-/* The way back: everything goes on as before. */
+/* Undoes upgrade_checked: the workload continues, and its output is read again. */
 static void undo(struct upgrade *u)
 {
 	const struct thaw_request request = {0};
@@ -391,4 +425,34 @@ static void upgrade_frozen(void *arg, const struct freeze_result *result)
 		image_execute(&u->parts, &u->image, &u->err);
 	}
 	undo(u);
+}
+
+/* ---- after a failure ---- */
+
+/*
+ * On the worker. A file that this upgrade has made is removed. The state has the kept output and
+ * variables of clients, which would stay readable there, and in memory if /run is a tmpfs.
+ */
+static void upgrade_discard(struct work *work)
+{
+	struct upgrade *u = container_of(work, struct upgrade, discard);
+
+	if (u->has_body && !u->moved)
+		unlink(UPGRADE_PART);
+	if (u->moved && !u->had_program)
+		unlink(UPGRADE_PROGRAM);
+	if (u->blob_fd >= 0)
+		unlink(HANDOVER_BLOB);
+	fd_close(&u->blob_fd);
+}
+
+static void upgrade_discarded(struct work *work)
+{
+	struct upgrade *u = container_of(work, struct upgrade, discard);
+
+	reply_text(u->stream, u->status, u->err.message);
+	stream_unref(u->stream);
+	u->stream = NULL;
+	arena_clear(&u->arena);
+	set_state(u, UPGRADE_IDLE);
 }

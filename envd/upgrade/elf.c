@@ -19,7 +19,7 @@ static bool lies_inside(uint64_t offset, uint64_t count, uint64_t size, uint64_t
 	return offset <= file_bytes && count * size <= file_bytes - offset;
 }
 
-/* Whether the file has every byte that its segments and tables name: an upload may be cut short. */
+/* Whether all segments and tables lie inside the file. If not, the upload was cut short. */
 static bool is_complete(const char *head, size_t head_bytes, const Elf64_Ehdr *header,
 			uint64_t file_bytes)
 {
@@ -32,7 +32,7 @@ static bool is_complete(const char *head, size_t head_bytes, const Elf64_Ehdr *h
 	for (i = 0; i < header->e_phnum; i++) {
 		if (!lies_inside(header->e_phoff + i * sizeof(segment), 1, sizeof(segment),
 				 head_bytes))
-			return true; /* behind what was read: the kernel reads them itself */
+			return true; /* not in `head`: not checked */
 		memcpy(&segment, head + header->e_phoff + i * sizeof(segment), sizeof(segment));
 		if (!lies_inside(segment.p_offset, segment.p_filesz, 1, file_bytes))
 			return false;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks that a file is a program which this machine can execute, before the daemon replaces itself
- * by
- * it: afterwards there is no way back.
+ * Checks that this machine can execute a file. The daemon does so before it replaces itself by that
+ * file, because a successful execve can't be undone.
  */
 #ifndef ENVD_UPGRADE_ELF_H
 #define ENVD_UPGRADE_ELF_H
@@ -10,9 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * The first bytes that elf_check needs: the header, and the program headers of any usual program.
- */
+/* How many bytes elf_check needs: the header and the program headers of any usual program. */
 #define ELF_HEAD_BYTES 4096
 
 /*

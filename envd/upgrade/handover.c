@@ -49,8 +49,9 @@ int handover_decode(const void *p, size_t n, struct arena *arena, Handover__Hand
 }
 
 /*
- * Reads a regular file of this daemon's own user; anything else that a process of the guest has put
- * in its place is refused, a FIFO without waiting for a writer. Owned, or -errno.
+ * Reads a regular file that belongs to the daemon's user. A process of the guest could put another
+ * kind of file there: that is -EPERM, and the open of a FIFO does not wait for a writer. Returns 0
+ * with an owned buffer, or -errno.
  */
 static int read_own_file(const char *path, char **ret, size_t *ret_bytes)
 {
@@ -93,7 +94,7 @@ static void read_state(struct handover *h, const char *path)
 		log_error("handover: %s: %s", path, error_errno_text(errno));
 }
 
-/* A descriptor of the state that is one of the daemon's own is none of a process: it is dropped. */
+/* The state is a file: if it names a socket of the daemon as a process' descriptor, forget that. */
 static void drop_own(int32_t *fd, const struct inherited *inherited)
 {
 	size_t i;
@@ -134,7 +135,8 @@ static void close_between(unsigned first, unsigned last)
 }
 
 /*
- * Closes what neither the state nor the listening sockets name: the other daemon's own descriptors.
+ * Closes every descriptor from FIRST_FD up except those of processes, the listening sockets and the
+ * notify socket. The reference leaks some of its own over the execve.
  */
 static void close_others(const struct handover *h, const struct inherited *inherited)
 {
@@ -174,7 +176,7 @@ void handover_read(struct handover *h, const char *blob_path, const struct inher
 
 /* ---- adopting ---- */
 
-/* An /init that thaws the workload comes, or does not. */
+/* HANDOVER_THAW_MS have passed. If an /init came, it has thawed the workload. */
 static void thaw_without_init(void *arg)
 {
 	struct handover *h = arg;
@@ -195,8 +197,9 @@ static void thaw_now(struct handover *h)
 }
 
 /*
- * A port of the reference is served by a socat child. It holds the port's address, so it is ended,
- * and the port forwarder of this daemon takes the port over at its next scan.
+ * Kills a socat child, with which the reference forwards a port. The socat holds the address; when
+ * it has ended, the port forwarder of this daemon binds the port at its next scan. *ret_helper is
+ * the pid to reap, or 0.
  */
 static void end_forward(const Handover__ForwardedPort *forward, int32_t *ret_helper)
 {
@@ -238,7 +241,7 @@ static void adopt_control_state(struct handover *h)
 	freezer_adopt(control->freezer, state->guest_frozen_cgroups, state->n_guest_frozen_cgroups);
 }
 
-/* The children of the reference that serve ports join those that are only reaped. */
+/* Kills the socat children of the reference, and adds their pids to those to reap. */
 static void add_forwards(struct handover *h)
 {
 	Handover__HandoverState *state = h->state;
@@ -264,7 +267,8 @@ static void stop_waiting(void *arg)
 }
 
 /*
- * Pollers must not miss an event, so the thaw comes after their watches: nothing is served before.
+ * Runs the loop until all watches exist. The thaw comes later, so pollers miss no event of the
+ * workload.
  */
 static void adopt_watchers(struct handover *h, struct watch_service *watch,
 			   struct watch_adopted *ret)

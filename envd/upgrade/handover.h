@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Live upgrade, the incoming side: a daemon that was started with -resume-handover has replaced
- * another one under the same pid, and takes over the processes that the other one described in
+ * Live upgrade, the incoming side. With -resume-handover, this program has just replaced another
+ * daemon under the same pid. It takes over the processes that the other daemon has described in
  * HANDOVER_BLOB (docs/compatibility/upgrade.md).
  *
  *	handover_read ─► (the daemon builds its services) ─► handover_adopt ─► serve
@@ -26,7 +26,7 @@ struct watch_service;
 
 #define HANDOVER_BLOB "/run/e2b/envd-handover.pb"
 
-/* A larger file is a failed handover. Kept output makes most of it. */
+/* The handover fails if the file is larger. Most of a large file is kept output. */
 #define HANDOVER_MAX_BYTES (512u * 1024 * 1024)
 
 /* The newest schema that handover_read understands. */
@@ -54,8 +54,7 @@ struct handover {
 
 /*
  * Reads and removes the file, and closes every inherited descriptor that neither the file nor
- * `inherited` names. Call it before the daemon opens any descriptor: later ones could not be told
- * from those of the daemon itself.
+ * `inherited` names. Call it before the daemon opens any descriptor: that would be closed too.
  */
 void handover_read(struct handover *h, const char *blob_path, const struct inherited *inherited);
 
@@ -66,9 +65,7 @@ void handover_read(struct handover *h, const char *blob_path, const struct inher
 void handover_adopt(struct handover *h, struct loop *loop, struct control *control,
 		    struct pty_service *pty, struct watch_service *watch);
 
-/*
- * Decodes n bytes of a file into the arena. 0, or -1 with the reason. Public for its fuzz target.
- */
+/* Decodes n bytes of a file into the arena. 0, or -1 with the reason. Public for a fuzz target. */
 int handover_decode(const void *p, size_t n, struct arena *arena, Handover__HandoverState **ret,
 		    struct error *err);
 

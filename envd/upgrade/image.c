@@ -44,11 +44,7 @@ static void placed_clear(struct placed *placed)
 	free(placed->fds);
 }
 
-/*
- * Duplicates a descriptor, without close-on-exec, and puts the number of the duplicate in its
- * place.
- * -1 stays. 0 or -errno.
- */
+/* Replaces *fd by a duplicate without close-on-exec. -1 means absent, and stays. 0 or -errno. */
 static int place(struct placed *placed, int32_t *fd)
 {
 	int duplicate;
@@ -110,7 +106,7 @@ static void add_mount(void *arg, const char *path, const char *lifecycle)
 	list->state->mounts[list->state->n_mounts++] = entry;
 }
 
-/* The variables of /init; those of the daemon itself are made anew. */
+/* The variables that /init has set. The new daemon makes its own again. */
 static void add_variables(const struct context *context, struct arena *arena,
 			  Handover__HandoverState *state)
 {
@@ -130,10 +126,10 @@ static void add_variables(const struct context *context, struct arena *arena,
 }
 
 /*
- * The user and the directory that an /init delivered. The reference stamps schema 3 if losing them
- * would matter, and then an older reader refuses the whole handover. Those who know the field read
- * it whatever the stamp says, so it is never stamped for it: losing a default is better than losing
- * the sandbox.
+ * The user and the directory that an /init delivered. The reference stamps schema 3 for them, and a
+ * reader that knows only schema 2 then refuses the whole handover: the sandbox is lost. This writer
+ * keeps the lower stamp. Readers of schema 3 use the field whatever the stamp says; older readers
+ * lose the defaults alone.
  */
 static void add_defaults(const struct context *context, struct arena *arena,
 			 Handover__HandoverState *state)
@@ -178,7 +174,7 @@ static int write_state(int fd, const Handover__HandoverState *state, struct erro
 	uint8_t *packed;
 	int r;
 
-	/* The new program would refuse the file, and the processes would be lost. */
+	/* The new program would refuse the file and lose the processes. */
 	if (n > HANDOVER_MAX_BYTES)
 		return error_set(err, ERROR_RESOURCE_EXHAUSTED,
 				 "the handover state has %zu bytes, more than %u", n,
@@ -195,7 +191,7 @@ static int write_state(int fd, const Handover__HandoverState *state, struct erro
 
 /* ---- what a new program inherits besides descriptors ---- */
 
-/* An ignored signal would stay ignored over execve. Returns those that were, for the way back. */
+/* Ignored signals stay ignored over execve(2). Returns those that were, for the way back. */
 static sigset_t default_ignored_signals(void)
 {
 	struct sigaction action;
@@ -221,7 +217,7 @@ static void ignore_signals_again(const sigset_t *ignored)
 			signal(number, SIG_IGN);
 }
 
-/* Passes the listening sockets to a program of ours, so that no client is refused in between. */
+/* A build of envd gets the listening sockets too, so that no client is refused meanwhile. */
 static int pass_listeners(const struct upgrade_parts *parts, struct placed *placed)
 {
 	char text[INHERITED_MAX * 12 + sizeof(INHERITED_HELD)];
@@ -255,13 +251,13 @@ static int execute(const struct upgrade_parts *parts, const struct image *image)
 		notify_restore_environment(parts->notify);
 	} else {
 		/*
-		 * It knows neither the watchdog nor the store, where a stdin would stay open for
-		 * good.
+		 * The reference sends no watchdog messages, and does not take descriptors out of the
+		 * parent's store: the stdin of a process would stay open there for good.
 		 */
 		notify_stop_watchdog(parts->notify);
 		pty_store_drop_all(parts->pty);
 	}
-	/* Descriptors above the soft limit stay open; the new program raises the limit itself. */
+	/* The new program raises the limit itself. Descriptors above the soft limit stay open. */
 	getrlimit(RLIMIT_NOFILE, &files);
 	spawn_original_nofile(&original);
 	setrlimit(RLIMIT_NOFILE, &original);

@@ -19,8 +19,8 @@ struct image {
 };
 
 /*
- * Replaces the program. Returns only if that fails: -1 with the reason; everything is as before
- * then, except for the content of the file.
+ * Replaces the program. Returns only if that fails: -1 with the reason. Then everything is as
+ * before, except that the file behind blob_fd may have content.
  */
 int image_execute(const struct upgrade_parts *parts, const struct image *image, struct error *err);
 

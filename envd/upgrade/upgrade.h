@@ -5,11 +5,13 @@
  *
  *	IDLE ─► RECEIVING ─► CHECKING ─► FREEZING ─► execve(2)
  *	  ▲         │            │           │           │
- *	  └─────────┴── refused ─┴─ failed ──┴── failed ─┘
+ *	  │         └── refused ─┴─ failed ──┴── failed ─┤
+ *	  └──────────────── DISCARDING ◄─────────────────┘
  *
- * Everything before the execve can be undone: at a failure the workload is thawed, outputs are read
- * again, the descriptors that were placed are closed, and the caller gets one line of text. The
- * clients of the daemon notice nothing. After a successful execve all connections end.
+ * Everything before the execve can be undone. After a failure the workload is thawed, its output is
+ * read again, the duplicated descriptors are closed, the files of the upgrade are removed, and the
+ * caller gets one line of text. Other clients of the daemon notice nothing. A successful execve
+ * ends all connections.
  */
 #ifndef ENVD_UPGRADE_UPGRADE_H
 #define ENVD_UPGRADE_UPGRADE_H
@@ -24,8 +26,11 @@ struct router;
 struct upgrade;
 struct watch_service;
 
-/* Where the body of the request is stored; the only target that X-Envd-Upgrade-Bin may name. */
+/* The path of the new program, and the only value that X-Envd-Upgrade-Bin may have. */
 #define UPGRADE_PROGRAM "/usr/bin/envd.next"
+
+/* The body of the request until it has passed the check; in the same directory, for rename(2). */
+#define UPGRADE_PART UPGRADE_PROGRAM ".part"
 
 /* A larger body is refused with 413. */
 #define UPGRADE_MAX_BYTES (256ull * 1024 * 1024)

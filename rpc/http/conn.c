@@ -30,6 +30,7 @@
 #include "rpc/http/listen.h"
 #include "rpc/http/read_pool.h"
 #include "rpc/http/server_impl.h"
+#include "rpc/http/stream.h"
 
 /* The limits of one turn of the loop for one connection; then the others get their turn. */
 #define FILE_PIECE_BYTES (4 * 1024 * 1024)
@@ -74,6 +75,7 @@ struct conn {
 	struct file_send *sending; /* a worker sends the file, and no one else may write; or NULL */
 	bool moved;		   /* bytes were read or written since the deadline was set */
 	bool reserve;		   /* one of SERVER_RESERVE_CONNECTIONS */
+	bool restricted;	   /* its listener is: see stream_is_restricted */
 	bool large;		   /* a large body is being read: the pool keeps its memory */
 	bool reading;		   /* the event `readable` is added */
 	bool writing;		   /* the event `writable` is added */
@@ -510,6 +512,8 @@ static void conn_request(struct stream *s, void *arg)
 	/* If clients kept reserve connections open, none would be left for /health. */
 	if (c->reserve)
 		http1_close_after(&c->http);
+	if (c->restricted)
+		stream_set_restricted(s);
 	server_request(c->server, s, c->reserve);
 }
 
@@ -541,13 +545,14 @@ static const struct http1_calls conn_calls = {
 	.lend = conn_lend,
 };
 
-void conn_new(struct server *server, int fd, bool reserve)
+void conn_new(struct server *server, int fd, bool reserve, bool restricted)
 {
 	struct conn *c = mem_zalloc(sizeof(*c));
 
 	c->server = server;
 	c->fd = fd;
 	c->reserve = reserve;
+	c->restricted = restricted;
 	http1_init(&c->http, &conn_calls, c, server->loop, server->budget, ++server->last_conn_id);
 	fd_event_init(&c->readable, server->loop, fd, EV_READ | EV_PERSIST, on_readable, c);
 	fd_event_init(&c->writable, server->loop, fd, EV_WRITE, on_writable, c);

@@ -295,7 +295,47 @@ int listen_adopt(int fd, struct listen_spec *ret, struct error *err)
 	return 0;
 }
 
+/* The port of a TCP address in network order; whether it is of all interfaces. */
+static in_port_t tcp_port(const struct listen_spec *spec, bool *ret_any)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&spec->address;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&spec->address;
+
+	if (spec->address.ss_family == AF_INET) {
+		*ret_any = in->sin_addr.s_addr == htonl(INADDR_ANY);
+		return in->sin_port;
+	}
+	*ret_any = IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+	return in6->sin6_port;
+}
+
+static bool tcp_equal(const struct listen_spec *a, const struct listen_spec *b)
+{
+	const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)&a->address;
+	const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)&b->address;
+	const struct sockaddr_in *a4 = (const struct sockaddr_in *)&a->address;
+	const struct sockaddr_in *b4 = (const struct sockaddr_in *)&b->address;
+	bool a_any, b_any;
+
+	if (tcp_port(a, &a_any) != tcp_port(b, &b_any) || a_any != b_any)
+		return false;
+	if (a_any)
+		return true;
+	if (a->address.ss_family != b->address.ss_family)
+		return false;
+	return a->address.ss_family == AF_INET ? a4->sin_addr.s_addr == b4->sin_addr.s_addr
+					       : IN6_ARE_ADDR_EQUAL(&a6->sin6_addr, &b6->sin6_addr);
+}
+
 bool listen_spec_equal(const struct listen_spec *a, const struct listen_spec *b)
 {
-	return a->kind == b->kind && strcmp(a->text, b->text) == 0;
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == LISTEN_TCP)
+		return tcp_equal(a, b);
+	if (a->kind == LISTEN_UNIX)
+		return strcmp(((const struct sockaddr_un *)&a->address)->sun_path,
+			      ((const struct sockaddr_un *)&b->address)->sun_path) == 0;
+	return ((const struct sockaddr_vm *)&a->address)->svm_port ==
+	       ((const struct sockaddr_vm *)&b->address)->svm_port;
 }

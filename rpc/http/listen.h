@@ -20,7 +20,8 @@ struct listen_spec {
 	enum listen_kind kind;
 	struct sockaddr_storage address;
 	socklen_t address_bytes;
-	char text[160]; /* for logs: "tcp:127.0.0.1:49983" */
+	char text[160];	 /* for logs: "tcp:127.0.0.1:49983" */
+	bool restricted; /* see stream_is_restricted; listen_parse leaves it false */
 };
 
 /*
@@ -55,7 +56,10 @@ int listen_open(const struct listen_spec *spec, struct error *err);
  */
 int listen_adopt(int fd, struct listen_spec *ret, struct error *err);
 
-/* Returns true if both have the same address. */
+/*
+ * Returns true if a socket at one address prevents a bind to the other. The texts may differ
+ * ("tcp::80", "tcp:*:80"). All interfaces of IPv4 and those of both families count as the same.
+ */
 bool listen_spec_equal(const struct listen_spec *a, const struct listen_spec *b);
 
 #endif

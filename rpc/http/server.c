@@ -169,7 +169,7 @@ static bool accept_one(struct listener *l)
 	else
 		budget_take(server->budget, BUDGET_CONNECTIONS, 1);
 	server->n_conns++;
-	conn_new(server, fd, reserve);
+	conn_new(server, fd, reserve, l->spec.restricted);
 	return true;
 }
 

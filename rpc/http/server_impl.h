@@ -65,7 +65,7 @@ void server_request(struct server *server, struct stream *s, bool reserve);
 const char *server_date(struct server *server);
 
 /* Creates a connection for an accepted socket. Takes ownership of fd. */
-void conn_new(struct server *server, int fd, bool reserve);
+void conn_new(struct server *server, int fd, bool reserve, bool restricted);
 
 /*
  * Act on all connections: close the ones without a current request; suspect the peers, and trust

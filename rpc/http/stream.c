@@ -106,6 +106,16 @@ void stream_set_admitted(struct stream *s)
 	budget_share_move(&s->share, BUDGET_CLASS_REQUESTS);
 }
 
+void stream_set_restricted(struct stream *s)
+{
+	s->restricted = true;
+}
+
+bool stream_is_restricted(const struct stream *s)
+{
+	return s->restricted;
+}
+
 uint64_t stream_id(const struct stream *s)
 {
 	return s->id;

@@ -104,6 +104,13 @@ struct budget_share *stream_share(struct stream *s);
  */
 void stream_set_admitted(struct stream *s);
 
+/*
+ * The request came over a listener that the owner of the server has marked (struct listen_spec). A
+ * handler refuses what is reserved for the clients of other listeners.
+ */
+void stream_set_restricted(struct stream *s);
+bool stream_is_restricted(const struct stream *s);
+
 /* The number of the request, counted from the daemon's start; for the log. */
 uint64_t stream_id(const struct stream *s);
 

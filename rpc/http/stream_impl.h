@@ -74,6 +74,7 @@ struct stream {
 	bool secret;	 /* buffers of its body are wiped */
 	bool body_ended; /* body_end was delivered */
 	bool quiet;	 /* no line in the log */
+	bool restricted; /* stream_is_restricted */
 	bool ended;	 /* rule 4: finish, reset or gone */
 };
 

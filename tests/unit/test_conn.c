@@ -136,7 +136,7 @@ static void make_connection(bool reserve)
 	else
 		budget_take(&f.budget, BUDGET_CONNECTIONS, 1);
 	f.server->n_conns++;
-	conn_new(f.server, fds[1], reserve);
+	conn_new(f.server, fds[1], reserve, false);
 }
 
 static void set_timeouts(unsigned head_ms, unsigned progress_ms)

@@ -5,10 +5,7 @@ import http.client
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
-import time
 
 import pytest
 
@@ -16,60 +13,49 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(TOP, "tests", name) for name in ("process", "lib")]
 
+import daemon as base  # noqa: E402
 from client import Client  # noqa: E402
-from connect import Connection  # noqa: E402
+from daemon import ENVD  # noqa: E402
+from wait import wait_for  # noqa: E402
 
-ENVD = os.path.abspath(os.environ.get("ENVD", os.path.join(TOP, "build", "envd")))
-PEER = os.environ.get("PEER") and os.path.abspath(os.environ["PEER"])
+
+def program(name):
+    path = os.environ.get(name)
+    return os.path.join(TOP, path) if path else None
+
+
+PEER = program("PEER")
+OLD = program("OLD")
 WORLD = os.environ["WORLD"]
 CGROUP_ROOT = os.environ["CGROUP_ROOT"]
 NEXT = "/usr/bin/envd.next"
+PART = "/usr/bin/envd.next.part"
+BLOB = "/run/e2b/envd-handover.pb"
 PORT = 49983
 ADDRESS = ("127.0.0.1", PORT)
+LISTEN = f"tcp:127.0.0.1:{PORT}"
+FIRST_FD = 200  # UPGRADE_FIRST_FD
+
+NONE = {"failed": False, "procs": 0, "procs_failed": 0, "retained": 0, "retained_failed": 0,
+        "watchers": 0, "watchers_failed": 0}
 
 
-def wait_for(condition, seconds=30):
-    """Waits until the condition holds, and returns what it gave."""
-    until = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < until, "it did not come to pass"
-        time.sleep(0.005)
-    return result
+class Daemon(base.Daemon):
+    """A daemon on TCP port 49983 of the namespace's loopback, which can be replaced."""
 
+    flags = ["-isnotfc", "-cgroup-root", CGROUP_ROOT]
+    more_descriptors = 2  # spare inotify instances
+    keeps_output = False  # for longer than a test takes: set by those that ask for it
 
-class Daemon:
-    """A daemon on TCP port 49983 of the namespace's loopback."""
-
-    def __init__(self, *flags, program=ENVD, log="upgrade-envd.log"):
-        self.log_path = os.path.join(TOP, "build", "log", log)
-        with open(self.log_path, "ab") as log_file:
-            self.log_start = log_file.tell()
-            self.process = subprocess.Popen(
-                [program, "-isnotfc", "-cgroup-root", CGROUP_ROOT,
-                 *(["-listen", f"tcp:127.0.0.1:{PORT}"] if program != PEER else []), *flags],
-                env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, cwd="/",
-                stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file)
-        self.pid = self.process.pid
+    def __init__(self, *flags, program=ENVD, **how):
+        if program == PEER:
+            flags = ("-port", str(PORT), *flags)
+        elif "-listen" not in flags:
+            flags = ("-listen", LISTEN, *flags)
+        log = os.path.join(base.LOG_DIR, f"upgrade-{next(self.count)}.log")
+        super().__init__(*flags, address=ADDRESS, log=log, **{"command": [program], **how})
         self.client = Client(ADDRESS)
-        wait_for(self.is_healthy)
-
-    def request(self, method, path, body=None, headers=None):
-        connection = Connection(ADDRESS)
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        response.body = response.read()
-        connection.close()
-        return response
-
-    def is_healthy(self):
-        assert self.process.poll() is None, self.log()
-        try:
-            return self.request("GET", "/health").status == 204
-        except OSError:
-            return False
-
-    def init(self, **members):
-        return self.request("POST", "/init", json.dumps(members))
+        self.threads_at_rest += 8  # workers end some seconds after their work
 
     def upgrade(self, program=b"", headers=None):
         """POST /upgrade: None if the connection ended, as it does where it succeeds."""
@@ -78,7 +64,7 @@ class Daemon:
                 program = file.read()
         try:
             return self.request("POST", "/upgrade", program,
-                                {"X-Envd-Upgrade-Bin": NEXT, **(headers or {})})
+                                headers={"X-Envd-Upgrade-Bin": NEXT, **(headers or {})})
         except (http.client.HTTPException, ConnectionError):
             return None
 
@@ -86,39 +72,54 @@ class Daemon:
         """An upgrade that succeeds: what X-Envd-Handover says in the first answer of /init."""
         answer = self.upgrade(program)
         assert answer is None, (answer.status, answer.body)
-        wait_for(self.is_healthy)
+        wait_for(self.answers, self.log)
         answer = self.init(**members)
         assert answer.status == 204, answer.body
         return json.loads(answer.headers["X-Envd-Handover"])
 
-    def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as log:
-            log.seek(self.log_start)
-            return log.read()
+    def watch(self, method, **message):
+        """A call of filesystem.Filesystem that does not stream."""
+        answer = self.request("POST", f"/filesystem.Filesystem/{method}", json.dumps(message),
+                              headers={"Content-Type": "application/json"})
+        assert answer.status == 200, answer.body
+        return answer.json()
 
-    def descriptors(self):
+    def words(self):
+        return self.proc("cmdline").split("\0")[:-1]
+
+    def numbers(self):
+        """The numbers of its descriptors."""
         return sorted(int(fd) for fd in os.listdir(f"/proc/{self.pid}/fd"))
 
-    def children(self):
-        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as listed:
-            return [int(child) for child in listed.read().split()]
+    def resident_pages(self):
+        return int(self.proc("statm").split()[1])
 
-    def stop(self):
-        for child in self.children():
+    def kill_started(self):
+        """Also those that the reference has started: they share a group with the daemon."""
+        super().kill_started()
+        for pid in self.children():
             try:
-                os.kill(child, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self.process.terminate()
-        self.process.wait(20)
-        log = self.log()
-        assert "Sanitizer" not in log and "runtime error" not in log, log
+
+
+    def stop(self):
+        if not self.keeps_output:
+            return super().stop()
+        self.kill_started()
+        complaints = self.terminate()
+        assert not complaints, complaints
+        return complaints
 
 
 @pytest.fixture
 def daemon():
-    """A daemon that has had its /init."""
+    """A daemon that has had its /init. At its end nothing of its clients may be left, and no file of an
+    upgrade that failed."""
     d = Daemon()
     d.init()
     yield d
     d.stop()
+    assert not os.path.exists(PART)
+    assert not os.path.exists(BLOB)

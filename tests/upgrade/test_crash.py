@@ -5,11 +5,9 @@ import base64
 import os
 import signal
 import socket
-import subprocess
 
 import pytest
-from client import Client
-from conftest import CGROUP_ROOT, ENVD, PORT, TOP, Daemon, wait_for
+from conftest import ENVD, PORT, Daemon, wait_for
 
 
 def is_daemon(pid):
@@ -34,17 +32,8 @@ class Below(Daemon):
     """A daemon below process 1 of its own process namespace (-init)."""
 
     def __init__(self):
-        self.log_path = os.path.join(TOP, "build", "log", "upgrade-crash.log")
-        with open(self.log_path, "ab") as log:
-            self.log_start = log.tell()
-            self.process = subprocess.Popen(
-                ["unshare", "--pid", "--mount", "--uts", "--fork", "--kill-child", "--mount-proc",
-                 ENVD, "-init", "-isnotfc", "-cgroup-root", CGROUP_ROOT,
-                 "-listen", f"tcp:127.0.0.1:{PORT}"],
-                env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, cwd="/",
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.client = Client(("127.0.0.1", PORT))
-        wait_for(self.is_healthy)
+        super().__init__("-init", wrap=("unshare", "--pid", "--mount", "--uts", "--fork", "--kill-child",
+                                        "--mount-proc"))
         self.pid = self.daemon()
 
     def first(self):
@@ -61,7 +50,7 @@ class Below(Daemon):
         before = self.daemon()
         os.kill(before, signal.SIGKILL)
         wait_for(lambda: self.daemon() not in (None, before))
-        wait_for(self.is_healthy)
+        wait_for(self.answers)
 
     def stop(self):
         self.process.kill()
@@ -188,7 +177,7 @@ def test_the_port_is_never_free(below):
         with socket.socket() as thief, pytest.raises(OSError, match="in use"):
             thief.bind(("127.0.0.1", PORT))
             thief.listen()
-        wait_for(below.is_healthy)
+        wait_for(below.answers)
         wait_for(below.daemon)
 
 

@@ -8,19 +8,14 @@ import subprocess
 
 import pytest
 from client import Failed
-from conftest import CGROUP_ROOT, ENVD, NEXT, wait_for
-
-NONE = {"failed": False, "procs": 0, "procs_failed": 0, "retained": 0, "retained_failed": 0,
-        "watchers": 0, "watchers_failed": 0}
+from conftest import BLOB, ENVD, NONE, wait_for
 
 
 @pytest.mark.parametrize("program", [b"", ENVD], ids=["itself", "body"])
 def test_nothing_to_carry(daemon, program):
     assert daemon.replace(program) == NONE
-    with open(f"/proc/{daemon.pid}/cmdline", "rb") as line:
-        words = line.read().split(b"\0")[:-1]
-    assert words.count(b"--resume-handover") == 1
-    assert not os.path.exists("/run/e2b/envd-handover.pb")
+    assert daemon.words().count("--resume-handover") == 1
+    assert not os.path.exists(BLOB)
 
 
 def test_a_process_goes_on(daemon):
@@ -58,6 +53,7 @@ def test_output_in_the_pipe_is_not_lost(daemon):
 
 def test_kept_output_is_complete(daemon):
     """A client that counts what it has misses no byte over an upgrade, whatever was under way."""
+    daemon.keeps_output = True
     script = "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo line $i; done; exec sleep 1000"
     stream = daemon.client.start("sh", "-c", script, tag="counted",
                                  headers={"X-Envd-Keep-Output": "1000000"})
@@ -81,6 +77,7 @@ def test_kept_output_is_complete(daemon):
 
 
 def test_kept_output_of_an_exit_and_start_keys(daemon):
+    daemon.keeps_output = True
     headers = {"X-Envd-Keep-Output": "1000", "X-Envd-Keep-For": "600", "X-Envd-Start-Key": "once"}
     ended = daemon.client.start("sh", "-c", "echo out; echo err >&2; exit 4",
                                 headers=headers).drain()
@@ -139,7 +136,7 @@ def test_a_process_that_ended_meanwhile(daemon):
 def test_a_deadline_counts_from_the_thaw(daemon):
     stream = daemon.client.start("sleep", "1000", tag="short", headers={"Connect-Timeout-Ms": "2000"})
     assert daemon.upgrade() is None
-    wait_for(daemon.is_healthy)
+    wait_for(daemon.answers)
     assert os.path.exists(f"/proc/{stream.pid}")
     daemon.init()
     wait_for(lambda: not os.path.exists(f"/proc/{stream.pid}"))
@@ -173,27 +170,21 @@ def test_a_kill_reaches_as_far_as_before(daemon, scope):
 
 
 def test_a_poller_misses_nothing(daemon, tmp_path):
-    def call(method, message):
-        answer = daemon.request("POST", f"/filesystem.Filesystem/{method}", json.dumps(message),
-                                {"Content-Type": "application/json"})
-        assert answer.status == 200, answer.body
-        return json.loads(answer.body)
-
-    watcher = call("CreateWatcher", {"path": str(tmp_path), "recursive": True,
-                                     "includeEntry": True})["watcherId"]
+    watcher = daemon.watch("CreateWatcher", path=str(tmp_path), recursive=True,
+                           includeEntry=True)["watcherId"]
     (tmp_path / "before").mkdir()
     assert daemon.replace() == {**NONE, "watchers": 1}
     (tmp_path / "before" / "after").write_text("x")
     events = []
 
     def have():
-        events.extend(call("GetWatcherEvents", {"watcherId": watcher}).get("events", []))
+        events.extend(daemon.watch("GetWatcherEvents", watcherId=watcher).get("events", []))
         return any(e["name"] == "before/after" for e in events)
 
     wait_for(have)
     assert events[0]["name"] == "before" and events[0]["type"] == "EVENT_TYPE_CREATE"
     assert events[0]["entry"]["path"] == str(tmp_path / "before")
-    call("RemoveWatcher", {"watcherId": watcher})
+    daemon.watch("RemoveWatcher", watcherId=watcher)
 
 
 def test_variables_and_defaults(daemon):
@@ -205,7 +196,7 @@ def test_variables_and_defaults(daemon):
 
 def test_the_gate_is_closed_until_an_init(daemon):
     assert daemon.upgrade() is None
-    wait_for(daemon.is_healthy)
+    wait_for(daemon.answers)
     for method, path in (("GET", "/envs"), ("POST", "/upgrade"), ("GET", "/metrics"),
                          ("POST", "/process.Process/List"), ("GET", "/files")):
         answer = daemon.request(method, path)
@@ -219,37 +210,9 @@ def test_a_token_protects_the_upgrade(daemon):
     daemon.init(accessToken="secret")
     assert daemon.upgrade().status == 401
     assert daemon.upgrade(headers={"X-Access-Token": "secret"}) is None
-    wait_for(daemon.is_healthy)
+    wait_for(daemon.answers)
     assert daemon.request("GET", "/envs").status == 401
     assert daemon.init(accessToken="secret").status == 204
-
-
-def test_a_hundred_in_a_row(daemon):
-    """Descriptors, children and memory stay what they are."""
-    stream = daemon.client.start("cat", tag="cat")
-    daemon.replace()
-    descriptors = stable_descriptors(daemon)
-    pages = None
-    for i in range(100):
-        assert daemon.replace()["procs"] == 1
-        if i == 20:
-            pages = resident(daemon)
-    wait_for(lambda: len(daemon.descriptors()) == len(descriptors))
-    assert resident(daemon) < pages * 1.2
-    assert daemon.children() == [stream.pid]
-
-
-def stable_descriptors(daemon):
-    """Those that the daemon has while no connection is open."""
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        assert table.readline()
-    wait_for(lambda: not any(line.split()[3] == "01" for line in open("/proc/net/tcp")))
-    return daemon.descriptors()
-
-
-def resident(daemon):
-    with open(f"/proc/{daemon.pid}/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1])
 
 
 def test_clients_wait_and_are_not_refused(daemon):
@@ -258,182 +221,6 @@ def test_clients_wait_and_are_not_refused(daemon):
         assert daemon.upgrade() is None
         assert daemon.request("GET", "/health").status == 204
         daemon.init()
-
-
-# ---- what leaves the old daemon serving ----
-
-def serves_on(daemon, pid):
-    assert daemon.process.poll() is None
-    daemon.client.call("List", {})
-    (listed,) = daemon.client.call("List", {})["processes"]
-    assert listed["pid"] == pid
-    with open(f"/proc/{daemon.pid}/cmdline", "rb") as line:
-        assert b"resume-handover" not in line.read()
-    assert max(daemon.descriptors()) < 200
-
-
-@pytest.fixture
-def echo(daemon):
-    stream = daemon.client.start("cat", tag="cat")
-    yield stream
-    daemon.client.call("SendInput", {"process": {"tag": "cat"}, "input": {"stdin": "YWdhaW4K"}})
-    stream.until("stdout", b"again\n")  # the same stream, which was never cut
-    serves_on(daemon, stream.pid)
-
-
-def own_program():
-    with open(ENVD, "rb") as file:
-        return file.read()
-
-
-@pytest.mark.parametrize("body,status,text", [
-    (b"#!/bin/sh\nexit 0\n", 400, "the body is not an ELF file\n"),
-    (b"\x7fELF", 400, "the body is not an ELF file\n"),
-    ("half", 400, "the body is cut short\n"),
-    ("other machine", 400, "the body is a program of another architecture\n"),
-    ("true", 400, "the new program refuses its flags"),
-])
-def test_a_body_that_is_no_program_of_ours(daemon, echo, body, status, text):
-    if body == "half":
-        body = own_program()[:-4096]
-    elif body == "other machine":
-        body = own_program()
-        body = body[:18] + b"\x28\x00" + body[20:]
-    elif body == "true":
-        body = "/usr/bin/true"
-    answer = daemon.upgrade(body)
-    assert answer.status == status
-    assert answer.body.decode().startswith(text)
-    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-
-
-def test_a_body_that_is_cut_short(daemon, echo):
-    import socket
-    from conftest import PORT
-    with socket.create_connection(("127.0.0.1", PORT)) as connection:
-        connection.sendall(b"POST /upgrade HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"
-                           + b"\x7fELF" * 100)
-    wait_for(lambda: "unexpected EOF" in daemon.log())
-    assert daemon.upgrade(b"x").status == 400
-
-
-def test_a_disk_that_is_full(daemon, echo):
-    """/usr/bin/envd.next lies on a tmpfs without room."""
-    import subprocess
-    from conftest import WORLD
-    subprocess.run(["mount", "-o", "remount,size=1m", WORLD], check=True)
-    try:
-        answer = daemon.upgrade(ENVD)
-    finally:
-        subprocess.run(["mount", "-o", "remount,size=50%", WORLD], check=True)
-    assert answer.status == 500
-    assert answer.body == b"write /usr/bin/envd.next: no space left on device\n"
-    assert not os.path.exists(NEXT)
-
-
-def test_a_workload_that_does_not_freeze(daemon, echo):
-    """One of the two cgroups is missing, so nobody knows whether all terminals have stopped."""
-    os.rmdir(f"{CGROUP_ROOT}/ptys")
-    try:
-        answer = daemon.upgrade()
-    finally:
-        os.mkdir(f"{CGROUP_ROOT}/ptys")
-    assert answer.status == 500
-    assert answer.body.startswith(b"handover aborted: freeze workload: ")
-    assert not os.path.exists("/run/e2b/envd-handover.pb")
-
-
-def test_a_fifo_in_place_of_the_blob(daemon):
-    """The open of a FIFO waits for a reader: the worker hung, and every later upgrade got 409."""
-    os.makedirs("/run/e2b", exist_ok=True)
-    os.mkfifo("/run/e2b/envd-handover.pb")
-    assert daemon.upgrade() is None
-    wait_for(lambda: not os.path.exists("/run/e2b/envd-handover.pb"))
-
-
-def test_a_blob_that_cannot_be_written(daemon, echo):
-    os.mkdir("/run/e2b/envd-handover.pb")
-    try:
-        answer = daemon.upgrade()
-    finally:
-        os.rmdir("/run/e2b/envd-handover.pb")
-    assert answer.status == 500
-    assert b"envd-handover.pb" in answer.body
-
-
-def test_no_upgrade(request):
-    from conftest import Daemon
-    daemon = Daemon("-no-upgrade")
-    daemon.init()
-    assert daemon.upgrade().status == 501
-    daemon.stop()
-
-
-def test_two_at_once_and_too_early(request):
-    from conftest import Daemon
-    daemon = Daemon()
-    answer = daemon.upgrade()
-    assert (answer.status, answer.body) == (409, b"envd not initialized\n")
-    daemon.init()
-    assert daemon.upgrade(headers={"X-Envd-Upgrade-Bin": "/usr/bin/envd"}).status == 400
-    daemon.stop()
-
-
-# ---- a blob that can't be read ----
-
-@pytest.mark.parametrize("blob", [b"\x08\x04", b"\xff\xff\xff", b"\x1a\x05\x08"],
-                         ids=["newer schema", "no protobuf", "cut short"])
-def test_a_bad_blob(blob):
-    from conftest import Daemon
-    os.makedirs("/run/e2b", exist_ok=True)
-    with open("/run/e2b/envd-handover.pb", "wb") as file:
-        file.write(blob)
-    daemon = Daemon("-resume-handover")
-    answer = daemon.init()
-    assert json.loads(answer.headers["X-Envd-Handover"]) == {**NONE, "failed": True}
-    assert not os.path.exists("/run/e2b/envd-handover.pb")
-    daemon.stop()
-
-
-def test_a_state_that_names_a_stranger():
-    """The state of a handover is a file: a process that is no child of the daemon is not adopted, nor
-    is the daemon itself, and the listening socket is no process' output."""
-    from conftest import Daemon
-    stranger = subprocess.Popen(["sleep", "1000"])
-    os.makedirs("/run/e2b", exist_ok=True)
-
-    def number(field, value):
-        out, value = bytes([field << 3]), value & (1 << 64) - 1
-        while value > 127:
-            out, value = out + bytes([value & 127 | 128]), value >> 7
-        return out + bytes([value])
-
-    process = number(1, stranger.pid) + b"".join(number(f, -1) for f in (6, 7, 8, 9))
-    with open("/run/e2b/envd-handover.pb", "wb") as file:
-        file.write(b"\x08\x01\x1a" + bytes([len(process)]) + process)
-    daemon = Daemon("-resume-handover")
-    report = json.loads(daemon.init().headers["X-Envd-Handover"])
-    assert report == {**NONE, "procs": 1, "procs_failed": 1}
-    assert not daemon.client.call("List", {}).get("processes")
-    daemon.stop()
-    assert stranger.poll() is None
-    stranger.kill()
-    stranger.wait()
-
-
-def test_a_fifo_for_the_state():
-    """A FIFO in the place of the state held the daemon up before it served."""
-    from conftest import Daemon
-    os.makedirs("/run/e2b", exist_ok=True)
-    os.mkfifo("/run/e2b/envd-handover.pb")
-    daemon = Daemon("-resume-handover")
-    assert json.loads(daemon.init().headers["X-Envd-Handover"])["failed"] is True
-    daemon.stop()
-
-
-def test_unknown_process_is_refused_and_others_live(daemon):
-    with pytest.raises(Failed):
-        daemon.client.call("SendSignal", {"process": {"pid": 1}, "signal": "SIGNAL_SIGTERM"})
 
 
 # ---- the command ----

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A step of the outgoing side that fails leaves the old daemon serving: the clients keep their streams, no
+file of the upgrade is left, and a program that lay at its path before is still there."""
+
+import contextlib
+import http.client
+import os
+import resource
+import socket
+import subprocess
+
+import pytest
+from client import Client
+from conftest import (ADDRESS, BLOB, CGROUP_ROOT, ENVD, FIRST_FD, LISTEN, NEXT, PART, WORLD, Daemon,
+                      wait_for)
+from connect import Connection
+
+BEFORE = b"the program of an upgrade before\n"
+HALF = b"POST /upgrade HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n" + bytes(1000000)
+
+
+@pytest.fixture
+def echo(daemon):
+    """A process with a client, before and after the fault. Afterwards an upgrade must work: what the
+    failed one froze, paused or opened would stop it. After a body that was refused, the next body was
+    not even read."""
+    with open(NEXT, "wb") as file:
+        file.write(BEFORE)
+    stream = daemon.client.start("cat", tag="cat")
+    yield stream
+    daemon.client.send_input(stream.pid, b"again\n")
+    stream.until("stdout", b"again\n")  # the same stream, which was never cut
+    assert daemon.process.poll() is None
+    assert [p["pid"] for p in daemon.client.list()] == [stream.pid]
+    assert "--resume-handover" not in daemon.words()
+    assert max(daemon.numbers()) < FIRST_FD
+    assert not os.path.exists(PART)
+    assert not os.path.exists(BLOB)
+    assert daemon.replace(ENVD)["procs"] == 1
+
+
+def previous():
+    with open(NEXT, "rb") as file:
+        return file.read()
+
+
+def own_program():
+    with open(ENVD, "rb") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("body,status,text", [
+    (b"#!/bin/sh\nexit 0\n", 400, "the body is not an ELF file\n"),
+    (b"\x7fELF", 400, "the body is not an ELF file\n"),
+    ("half", 400, "the body is cut short\n"),
+    ("other machine", 400, "the body is a program of another architecture\n"),
+    ("true", 400, "the new program refuses its flags"),
+])
+def test_a_body_that_is_no_program_of_ours(daemon, echo, body, status, text):
+    if body == "half":
+        body = own_program()[:-4096]
+    elif body == "other machine":
+        body = own_program()
+        body = body[:18] + b"\x28\x00" + body[20:]
+    elif body == "true":
+        body = "/usr/bin/true"
+    answer = daemon.upgrade(body)
+    assert answer.status == status
+    assert answer.body.decode().startswith(text)
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert previous() == BEFORE
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["a program before", "none before"])
+def test_a_body_that_is_cut_short(daemon, echo, there):
+    """The half of a program stayed behind at the path of the whole."""
+    if not there:
+        os.unlink(NEXT)
+    with socket.create_connection(ADDRESS) as connection:
+        connection.sendall(HALF)
+        wait_for(lambda: os.path.exists(PART))
+    # 409 while the daemon still is at the first one.
+    wait_for(lambda: daemon.upgrade(b"x").status == 400)
+    assert "unexpected EOF" in daemon.log()
+    assert os.path.exists(NEXT) == there
+    assert not there or previous() == BEFORE
+
+
+def test_a_disk_that_is_full(daemon, echo):
+    """/usr/bin/envd.next lies on a tmpfs without room."""
+    used = os.statvfs(WORLD)
+    room = (used.f_blocks - used.f_bfree) * used.f_frsize + 200 * 1024
+    subprocess.run(["mount", "-o", f"remount,size={room}", WORLD], check=True)
+    try:
+        answer = daemon.upgrade(ENVD)
+    finally:
+        subprocess.run(["mount", "-o", "remount,size=50%", WORLD], check=True)
+    assert answer.status == 500
+    assert answer.body == b"write /usr/bin/envd.next: no space left on device\n"
+    assert previous() == BEFORE
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["a program before", "none before"])
+def test_a_workload_that_does_not_freeze(daemon, echo, there):
+    """One of the two cgroups is missing, so nobody knows whether all terminals have stopped. The body has
+    been checked by then, and is a program."""
+    if not there:
+        os.unlink(NEXT)
+    os.rmdir(f"{CGROUP_ROOT}/ptys")
+    try:
+        answer = daemon.upgrade(ENVD)
+    finally:
+        os.mkdir(f"{CGROUP_ROOT}/ptys")
+    assert answer.status == 500
+    assert answer.body.startswith(b"handover aborted: freeze workload: ")
+    assert os.path.exists(NEXT) == there
+
+
+def test_descriptors_that_cannot_be_placed(daemon, echo):
+    """The numbers from 200 up are beyond the limit."""
+    limit = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (FIRST_FD, limit[1]))
+    try:
+        answer = daemon.upgrade()
+    finally:
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limit)
+    assert (answer.status, answer.body) == (500, b"relocate handover fds: invalid argument\n")
+
+
+def test_only_some_descriptors_can_be_placed(daemon, echo):
+    """The first is placed, the second is not: the duplicate of the first would keep a reader of stdin
+    from its end of file."""
+    limit = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (FIRST_FD + 1, limit[1]))
+    try:
+        answer = daemon.upgrade()
+    finally:
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limit)
+    assert (answer.status, answer.body) == (500, b"relocate handover fds: too many open files\n")
+
+
+def test_a_blob_that_cannot_be_opened(daemon, echo):
+    os.mkdir(BLOB)
+    try:
+        answer = daemon.upgrade()
+    finally:
+        os.rmdir(BLOB)
+    assert answer.status == 500
+    assert b"envd-handover.pb" in answer.body
+
+
+def test_a_blob_that_cannot_be_written(daemon, echo):
+    """/run has room for a part of the state, which has a megabyte of kept output."""
+    daemon.keeps_output = True
+    kept = daemon.client.start("sh", "-c", "head -c 1000000 /dev/zero; exec sleep 1000", tag="kept",
+                               headers={"X-Envd-Keep-Output": "1000000"})
+    while len(kept.out["stdout"]) < 1000000:
+        kept.next()
+    subprocess.run(["mount", "-o", "remount,size=512k", "/run"], check=True)
+    try:
+        answer = daemon.upgrade()
+    finally:
+        subprocess.run(["mount", "-o", "remount,size=50%", "/run"], check=True)
+    assert (answer.status, answer.body) == (500, b"write handover state: no space left on device\n")
+    daemon.client.kill(kept.pid)
+    kept.drain()
+
+
+SILENT = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
+
+REFUSED_BY_THE_KERNEL = r"""
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* A program that passes the check, and takes its own permission away. */
+int main(int argc, char **argv)
+{
+	puts("0.9.1+c1");
+	return argc > 2 ? chmod("/proc/self/exe", 0600) : 0;
+}
+"""
+
+
+def is_checked():
+    """Whether the body is being run."""
+    for pid in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and os.readlink(f"/proc/{pid}/exe") == PART:
+                return True
+    return False
+
+
+def compiled(text):
+    path = os.path.join(WORLD, "compiled")
+    subprocess.run([os.environ.get("CC", "cc").split()[-1], "-x", "c", "-o", path, "-"], check=True,
+                   input=text, text=True)
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def test_a_program_that_says_nothing(daemon, echo):
+    answer = daemon.upgrade(compiled(SILENT))
+    assert answer.status == 400
+    assert answer.body.startswith(b"the new program does not print its version")
+    assert previous() == BEFORE
+
+
+def test_a_client_that_leaves_during_the_check(daemon, echo):
+    """The body is complete, and the program is asked for its version: the end of the connection reached
+    the upload, which was freed, and the daemon crashed."""
+    body = compiled(SILENT)
+    with socket.create_connection(ADDRESS) as connection:
+        connection.sendall(b"POST /upgrade HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body))
+        connection.sendall(body)
+        wait_for(is_checked)
+    wait_for(lambda: daemon.upgrade(b"x").status == 400)
+    assert "does not print its version" in daemon.log()
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["a program before", "none before"])
+def test_an_execve_that_fails(daemon, echo, there):
+    if not there:
+        os.unlink(NEXT)
+    answer = daemon.upgrade(compiled(REFUSED_BY_THE_KERNEL))
+    assert (answer.status, answer.body) == (500, b"execve /usr/bin/envd.next: permission denied\n")
+    assert os.path.exists(NEXT) == there
+
+
+def test_a_fifo_in_place_of_the_blob(daemon):
+    """The open of a FIFO waits for a reader: the worker hung, and every later upgrade got 409."""
+    os.makedirs(os.path.dirname(BLOB), exist_ok=True)
+    os.mkfifo(BLOB)
+    assert daemon.upgrade() is None
+    wait_for(lambda: not os.path.exists(BLOB))
+    wait_for(daemon.answers)
+
+
+# ---- what is refused at its head ----
+
+def test_no_upgrade():
+    daemon = Daemon("-no-upgrade")
+    daemon.init()
+    assert daemon.upgrade().status == 501
+    daemon.stop()
+
+
+def test_two_at_once_and_too_early():
+    daemon = Daemon()
+    answer = daemon.upgrade()
+    assert (answer.status, answer.body) == (409, b"envd not initialized\n")
+    daemon.init()
+    assert daemon.upgrade(headers={"X-Envd-Upgrade-Bin": "/usr/bin/envd"}).status == 400
+    with socket.create_connection(ADDRESS) as connection:
+        connection.sendall(HALF)
+        wait_for(lambda: os.path.exists(PART))
+        answer = daemon.upgrade()
+        assert (answer.status, answer.body) == (409, b"another upgrade is in progress\n")
+    wait_for(lambda: not os.path.exists(PART))
+    daemon.stop()
+
+
+@pytest.mark.parametrize("sockets", ["its own", "handed over"])
+def test_a_listener_that_may_not_upgrade(sockets):
+    """Whoever can write to the port may replace the daemon, if no token is set. With -upgrade-over only
+    those can who reach that listener; and so it stays after an upgrade."""
+    path = os.path.join(WORLD, "upgrade.sock")
+    daemon = Daemon("-listen", LISTEN, "-listen", f"unix:{path}", "-upgrade-over", f"unix:{path}")
+    daemon.init()
+
+    def over_the_socket():
+        connection = Connection(path)
+        connection.request("POST", "/upgrade", b"")
+        with pytest.raises((OSError, http.client.HTTPException)):
+            connection.getresponse()
+        connection.close()
+        wait_for(daemon.answers)
+        daemon.init()
+
+    if sockets == "handed over":
+        over_the_socket()
+    answer = daemon.upgrade()
+    assert answer.status == 403
+    assert answer.body == \
+        b"live upgrades are not accepted over this listener (-upgrade-over)\n"
+    assert Client(path).list() == []
+    over_the_socket()
+    assert daemon.words().count("--resume-handover") == 1
+    daemon.stop()
+
+
+@pytest.mark.parametrize("listen", ["tcp::49983", "tcp:*:49983", "tcp:0.0.0.0:49983", "tcp:[::]:49983",
+                                    "tcp:127.0.0.1:049983"])
+def test_every_way_to_write_an_address(listen):
+    """The new daemon compares its flags with the sockets that it got, as text: "tcp::49983" was none of
+    them, so it tried to bind the port again and ended, and the sandbox was lost."""
+    daemon = Daemon("-listen", listen)
+    daemon.init()
+    assert daemon.replace()["failed"] is False
+    assert daemon.replace()["failed"] is False
+    daemon.stop()
