@@ -99,7 +99,8 @@ bool log_has_sink(void)
 
 void log_event(const struct log_line *given, const char *format, ...)
 {
-	bool to_stderr = given->level <= LOG_LEVEL_WARN && log_enabled(given->level);
+	bool to_stderr =
+		!given->sink_only && given->level <= LOG_LEVEL_WARN && log_enabled(given->level);
 	struct log_line line = *given;
 	char text[LINE_BYTES];
 	va_list ap;
@@ -115,21 +116,4 @@ void log_event(const struct log_line *given, const char *format, ...)
 		sink_fn(&line, sink_arg);
 	if (to_stderr)
 		write_stderr(given->level, text);
-}
-
-void log_operation(uint64_t operation, const char *event_type, const char *format, ...)
-{
-	struct log_line line = {
-		.level = LOG_LEVEL_INFO, .event_type = event_type, .operation = operation};
-	char text[LINE_BYTES];
-	va_list ap;
-
-	if (!sink_fn)
-		return;
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	flatten(text);
-	line.text = text;
-	sink_fn(&line, sink_arg);
 }

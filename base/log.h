@@ -77,6 +77,7 @@ struct log_line {
 	const char *text;	/* without a newline */
 	const char *event_type; /* a member; NULL: left out */
 	uint64_t operation;	/* number of the request that it belongs to; 0: none */
+	bool sink_only;		/* log_event: not on stderr, whatever its level */
 	const struct log_field *fields;
 	size_t n_fields;
 };
@@ -88,9 +89,10 @@ bool log_has_sink(void);
 
 /*
  * Logs a line with members, for log collectors (docs/compatibility: the log's members). The sink
- * gets lines of all levels. Warnings and errors also go to stderr, as text only. `given`
- * contains everything except the text; a NULL logger is "envd". Input bytes, tokens and values of
- * environment variables must not be members; their lengths may.
+ * gets lines of all levels. Warnings and errors also go to stderr, as text only, unless sink_only
+ * is set, as for errors that clients cause. `given` contains everything except the text; a NULL logger
+ * is "envd". Input bytes, tokens and values of environment variables must not be members; their
+ * lengths may. If nobody takes the line, no text is formatted.
  *
  *	log_event(&(struct log_line){.level = LOG_LEVEL_INFO, .operation = id,
  *				     LOG_FIELDS(LOG_NUMBER("pid", pid))},
@@ -98,13 +100,6 @@ bool log_has_sink(void);
  */
 void log_event(const struct log_line *given, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-
-/*
- * Logs an operation done for a client, for log collectors: the line goes to the sink alone. If no
- * sink is set, no text is formatted. `event_type` may be NULL.
- */
-void log_operation(uint64_t operation, const char *event_type, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 
 /* Sets the function that gets lines besides stderr. NULL removes it. */
 typedef void log_sink_fn(const struct log_line *line, void *arg);

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "pty/cgroup/cgroup.h"
 #include "pty/output.h"
+#include "pty/proc_log.h"
 #include "pty/rpc.h"
 #include "pty/start_key.h"
 #include "pty/store.h"
@@ -368,7 +369,8 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 	p->start_key = start_key_restore(&svc->start_keys, in->start_key,
 					 in->start_key_request.data, in->start_key_request.len);
 	start_key_run(p->start_key, p);
-	log_operation(p->operation, "process_readopted", "process %d: adopted", (int)p->pid);
+	p->readopted = true;
+	proc_log_readopted(p);
 	/* Replaces the descriptors that the parent kept under these names. */
 	pty_store_drop_stdin(p);
 	pty_store_drop(p);

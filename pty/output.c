@@ -96,8 +96,12 @@ static ssize_t read_chunk(struct output *o)
 		return -EAGAIN;
 	/* EIO: the last descriptor of the terminal was closed. */
 	if (n < 0 && errno != EIO)
-		log_error("process %d: reading its output: %s", (int)o->proc->pid,
-			  error_errno_text(errno));
+		log_event(
+			&(struct log_line){.level = LOG_LEVEL_ERROR,
+					   .logger = "process",
+					   .operation = o->proc->operation,
+					   LOG_FIELDS(LOG_TEXT("error", error_errno_text(errno)))},
+			"process %d: its output can't be read", (int)o->proc->pid);
 	return 0;
 }
 

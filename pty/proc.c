@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "pty/cgroup/cgroup.h"
 #include "pty/output.h"
+#include "pty/proc_log.h"
 #include "pty/proc_table.h"
 #include "pty/start_key.h"
 #include "pty/store.h"
@@ -109,9 +110,7 @@ static void proc_end(struct proc *p)
 	proc_set_state(p, PROC_ENDED);
 	zombie_read_status(p->pid, p->pidfd, &p->exit_status);
 	proc_explain(p);
-	log_operation(p->operation, "process_end", "process %d: %s %d", (int)p->pid,
-		      p->exit_status.code == CLD_EXITED ? "exit status" : "killed by signal",
-		      p->exit_status.status);
+	proc_log_end(p);
 	timer_cancel(&p->deadline);
 	timer_cancel(&p->grace);
 	taps_end(p);

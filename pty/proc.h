@@ -105,6 +105,7 @@ struct proc {
 	struct budget_share share; /* BUDGET_CLASS_PROCESSES: tag and config */
 	uint64_t started_ms;
 	uint64_t operation; /* number of the request that started it, for the log */
+	bool readopted;	    /* a daemon before this one started it */
 
 	/* Facts. */
 	bool exited;

@@ -21,6 +21,7 @@
 #include "pty/cgroup/cgroup.h"
 #include "pty/environment.h"
 #include "pty/keep.h"
+#include "pty/proc_log.h"
 #include "pty/rpc.h"
 #include "pty/seccomp/profiles.h"
 #include "pty/spawn.h"
@@ -453,8 +454,7 @@ static void begin(struct start *start)
 	start_key_run(key, p);
 	svc->stats.started++;
 	p->operation = rpc_call_operation(start->call);
-	log_operation(p->operation, "process_start", "process %d: %s", (int)p->pid,
-		      start->spawn.argv[0]);
+	proc_log_start(p, start->request->process, rpc_call_connect_timeout_ms(start->call));
 	if (start->spawn.cwd_replaced)
 		log_warn("process %d: the home directory '%s' cannot be entered: it began in /",
 			 (int)p->pid, start->spawn.cwd);

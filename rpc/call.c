@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "rpc/call_impl.h"
+#include "rpc/call_log.h"
 #include "rpc/call_work.h"
 #include "rpc/http/router.h"
 
@@ -328,7 +329,10 @@ void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message)
 		return;
 	if (codec_encode(call->codec, message, 0, &data, &n, &err) < 0) {
 		rpc_call_end(call, &err);
-	} else if (!call->gzip_out && !call->protocol->enveloped) {
+		return;
+	}
+	rpc_log_reply(call, message, 0);
+	if (!call->gzip_out && !call->protocol->enveloped) {
 		call_close(call);
 		send_bare(call, data, n);
 	} else {
@@ -374,7 +378,10 @@ void rpc_reply_encoded(struct rpc_call *call, struct evbuffer *encoded)
 
 	if (call->ended) {
 		evbuffer_drain(encoded, n);
-	} else if (call->gzip_out) {
+		return;
+	}
+	rpc_log_reply(call, NULL, n);
+	if (call->gzip_out) {
 		reply_gzip(call, encoded);
 	} else if (call->protocol->enveloped) {
 		reply_enveloped(call, encoded);
@@ -410,6 +417,10 @@ void rpc_call_end(struct rpc_call *call, const struct error *err)
 	if (call->ended)
 		return;
 	call_close(call);
+	if (err)
+		rpc_log_failure(call, err);
+	else
+		rpc_log_reply(call, NULL, 0);
 	call_tell_end(call, err);
 }
 
@@ -418,6 +429,7 @@ void rpc_call_cancel(struct rpc_call *call, enum rpc_cancel why, const struct er
 	if (call->ended)
 		return;
 	call_close(call);
+	rpc_log_cancel(call, why);
 	if (call->opened && call->method->cancel)
 		call->method->cancel(call, why);
 	if (err)

@@ -92,6 +92,10 @@ struct rpc_call {
 	struct rpc_field *trailers;
 	bool ended;
 
+	/* The log (call_log.c). */
+	bool logged;				/* the line of its end is due */
+	const ProtobufCMessage *logged_request; /* RPC_UNARY: for that line */
+
 	/* RPC_SERVER_STREAM: deadline and keepalive. */
 	int64_t timeout_ms; /* -1: none */
 	struct timer deadline;

@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/mem.h"
 #include "rpc/call_impl.h"
+#include "rpc/call_log.h"
 #include "rpc/call_work.h"
 
 static void call_pump(void *arg);
@@ -69,10 +70,12 @@ static void malformed(struct rpc_call *call, struct error *err)
 {
 	if (call->method->malformed_code && err->code != ERROR_RESOURCE_EXHAUSTED)
 		err->code = call->method->malformed_code;
-	if (call->opened)
-		rpc_call_cancel(call, RPC_CANCEL_GONE, err);
-	else
+	if (!call->opened) {
 		rpc_call_end(call, err);
+		return;
+	}
+	rpc_log_failure(call, err);
+	rpc_call_cancel(call, RPC_CANCEL_GONE, err);
 }
 
 size_t rpc_message_max_bytes(const struct rpc_method *method)
@@ -115,6 +118,7 @@ static int decode_here(struct rpc_call *call, const void *p, size_t n, bool comp
 static void open_call(struct rpc_call *call, const ProtobufCMessage *request)
 {
 	call->opened = true;
+	rpc_log_open(call, request);
 	rpc_call_start_timers(call);
 	call->method->open(call, request);
 }

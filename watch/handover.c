@@ -149,6 +149,15 @@ void watch_handover_finish(struct watch_service *svc, struct watch_adopted *ret)
 {
 	ret->failed += svc->adoption.failed + svc->adoption.waiting;
 	svc->adoption = (struct watch_adoption){0};
-	if (ret->watchers)
-		log_info("handover: %u polled watchers, %u failed", ret->watchers, ret->failed);
+	if (!ret->watchers)
+		return;
+	log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
+				     .logger = "filesystem",
+				     .event_type = "watchers_rearmed",
+				     LOG_FIELDS(LOG_NUMBER("rearmed",
+							   ret->failed < ret->watchers
+								   ? ret->watchers - ret->failed
+								   : 0),
+						LOG_NUMBER("failed", ret->failed))},
+		  "handover: %u polled watchers, %u failed", ret->watchers, ret->failed);
 }

@@ -2,6 +2,7 @@
 /* GET /envs: answers with the global environment variables. */
 #include <stddef.h>
 
+#include "base/log.h"
 #include "envd/control/control.h"
 #include "rpc/codec/json.h"
 #include "rpc/http/router.h"
@@ -13,6 +14,8 @@ static void envs(struct stream *s, void *arg)
 	struct json_writer out;
 	size_t i;
 
+	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = stream_id(s)},
+		  "Getting env vars");
 	json_writer_init(&out, 0, 256);
 	json_put_object(&out);
 	for (i = 0; i < c->context->n_env; i++) {

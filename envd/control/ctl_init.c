@@ -344,6 +344,7 @@ static void authorised(struct init_call *call)
 		c->has_newest = true;
 		c->newest_ns = r->timestamp_ns;
 	}
+	r->operation = stream_id(call->stream);
 	init_apply(c, r, applied, call);
 }
 

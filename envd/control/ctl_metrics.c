@@ -56,6 +56,7 @@ static void metrics(struct stream *s, void *arg)
 	struct metrics_call *m = arena_zalloc(stream_arena(s), sizeof(*m));
 	struct control *c = arg;
 
+	stream_set_quiet(s);
 	m->stream = stream_ref(s);
 	m->control = c;
 	if (wants_openmetrics(s))

@@ -64,7 +64,24 @@ static void apply_fail(struct init_apply *a, unsigned status, const struct error
 
 /* ---- steps that do not block ---- */
 
-/* The log gets the number of variables, but no values. */
+/* The log gets the names of the variables, as many as a line holds, but no values. */
+static void log_names(const struct init_request *r)
+{
+	char names[512] = "";
+	size_t i, n = 0, bytes;
+
+	if (!log_has_sink())
+		return;
+	for (i = 0; i < r->n_vars; i++) {
+		bytes = strlen(r->vars[i].name);
+		if (n + bytes + 2 > sizeof(names))
+			break;
+		n += (size_t)snprintf(names + n, sizeof(names) - n, " %s", r->vars[i].name);
+	}
+	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = r->operation},
+		  "init: %zu variables:%s%s", r->n_vars, names, i < r->n_vars ? " ..." : "");
+}
+
 static void apply_vars(struct control *c, const struct init_request *r)
 {
 	size_t i;
@@ -74,7 +91,7 @@ static void apply_vars(struct control *c, const struct init_request *r)
 	context_env_clear_user(c->context);
 	for (i = 0; i < r->n_vars; i++)
 		context_env_set(c->context, r->vars[i].name, r->vars[i].value, false);
-	log_debug("init: %zu variables", r->n_vars);
+	log_names(r);
 }
 
 static void apply_token(struct control *c, const struct init_request *r)
@@ -83,15 +100,22 @@ static void apply_token(struct control *c, const struct init_request *r)
 		token_set(&c->token, r->token, r->token_bytes);
 	else
 		token_clear(&c->token);
-	log_debug("init: token %s", r->token ? "set" : "cleared");
+	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = r->operation},
+		  "init: token %s", r->token ? "set" : "cleared");
 }
 
 static void apply_defaults(struct control *c, const struct init_request *r)
 {
-	if (r->default_user && *r->default_user)
+	if (r->default_user && *r->default_user) {
 		context_set_default_user(c->context, r->default_user);
-	if (r->default_workdir && *r->default_workdir)
+		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = r->operation},
+			  "init: default user %s", r->default_user);
+	}
+	if (r->default_workdir && *r->default_workdir) {
 		context_set_default_workdir(c->context, r->default_workdir);
+		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = r->operation},
+			  "init: default workdir %s", r->default_workdir);
+	}
 }
 
 /*

@@ -38,6 +38,7 @@ struct init_mount {
 struct init_request {
 	bool has_timestamp;
 	int64_t timestamp_ns; /* since 1970 */
+	uint64_t operation;   /* stream_id, for the log; set by the caller of init_apply */
 	const char *token;    /* in the body */
 	size_t token_bytes;
 	bool has_vars;

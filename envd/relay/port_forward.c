@@ -237,11 +237,51 @@ static int open_listener(const struct port_forward *f, uint16_t port)
 	return fd;
 }
 
+static unsigned family_number(const struct forwarder *w)
+{
+	return w->found.families & PORT_IPV4 ? 4 : 6;
+}
+
+static void log_forwarder(const struct forwarder *w, const char *text)
+{
+	const struct sockaddr_storage *own = &w->owner->address.storage;
+	char address[INET6_ADDRSTRLEN] = "";
+
+	if (own->ss_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)own)->sin_addr, address,
+			  sizeof(address));
+	else
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)own)->sin6_addr, address,
+			  sizeof(address));
+	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG,
+				     .logger = "port-forwarder",
+				     LOG_FIELDS(LOG_NUMBER("family", family_number(w)),
+						LOG_TEXT("sourceIP", address),
+						LOG_NUMBER("port", w->found.port))},
+		  "%s", text);
+}
+
+/* A port that a scan has found for the first time. */
+static void log_found(const struct forwarder *w)
+{
+	char ip[INET_ADDRSTRLEN] = "";
+
+	inet_ntop(AF_INET, &w->found.v4, ip, sizeof(ip));
+	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG,
+				     .logger = "port-forwarder",
+				     LOG_FIELDS(LOG_TEXT("ip", family_number(w) == 4 ? ip : "::1"),
+						LOG_NUMBER("port", w->found.port),
+						LOG_NUMBER("family", family_number(w)),
+						LOG_TEXT("state", "LISTEN"))},
+		  "Detected new local port");
+}
+
 static void forwarder_free(struct forwarder *w)
 {
 	struct connection *c;
 
-	log_debug("port %u is forwarded no more", w->found.port);
+	if (w->state != FORWARDER_FOUND)
+		log_forwarder(w, "Stopped port forwarding");
 	while ((c = LIST_FIRST(&w->connections))) {
 		LIST_REMOVE(c, port_link);
 		c->forwarder = NULL;
@@ -265,6 +305,7 @@ static struct forwarder *forwarder_new(struct port_forward *f, const struct port
 	LIST_INIT(&w->connections);
 	LIST_INSERT_HEAD(&f->forwarders, w, link);
 	f->n_forwarders++;
+	log_found(w);
 	return w;
 }
 
@@ -279,6 +320,7 @@ static void forwarder_open(struct forwarder *w)
 		return;
 	fd_event_init(&w->event, w->owner->loop, w->fd, EV_READ | EV_PERSIST, on_acceptable, w);
 	forwarder_set_state(w, FORWARDER_ACCEPTING);
+	log_forwarder(w, "Started port forwarding");
 }
 
 static struct forwarder *find_forwarder(struct port_forward *f, uint16_t port)

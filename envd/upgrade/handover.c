@@ -307,6 +307,19 @@ void handover_adopt(struct handover *h, struct loop *loop, struct control *contr
 		 procs.retained_failed, watchers.watchers, watchers.failed);
 	control->handover = h->report;
 	control->gate_closed = true;
+	log_event(
+		&(struct log_line){
+			.level = LOG_LEVEL_INFO,
+			.logger = "process",
+			.event_type = "handover_resumed",
+			LOG_FIELDS(LOG_TEXT("from_ver", h->state ? h->state->from_ver : NULL),
+				   LOG_NUMBER("procs", procs.procs),
+				   LOG_NUMBER("procs_failed", procs.procs_failed),
+				   LOG_NUMBER("retained", procs.retained),
+				   LOG_NUMBER("retained_failed", procs.retained_failed),
+				   LOG_NUMBER("watchers", watchers.watchers),
+				   LOG_NUMBER("watchers_failed", watchers.failed))},
+		"handover from %s", h->state ? h->state->from_ver : "nobody");
 	log_info("handover from %s: %s", h->state ? h->state->from_ver : "nobody", h->report);
 	h->state = NULL;
 	arena_clear(&h->arena);

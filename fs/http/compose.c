@@ -14,6 +14,7 @@
 
 #include "base/budget.h"
 #include "base/buffer.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "fs/entry.h"
 #include "fs/http/concat.h"
@@ -45,6 +46,7 @@ struct compose {
 	struct user user;
 	const char *default_dir;
 	char *path; /* the destination, resolved */
+	off_t size; /* of the result, for the log */
 };
 
 static void compose_body(struct stream *s, struct evbuffer *data);
@@ -71,6 +73,7 @@ void fs_compose_open(struct stream *s, void *arg)
 	c->body = evbuffer_new();
 	if (!c->body)
 		fatal("evbuffer_new failed");
+	stream_set_log_members(s, &(struct stream_log_members){.message = "File compose"});
 	stream_set_handler(s, &compose_handler, c);
 }
 
@@ -225,12 +228,15 @@ static int check_source(struct compose *c, size_t i)
 static void compose_run(struct work *work)
 {
 	struct compose *c = container_of(work, struct compose, work);
+	struct stat st;
 	size_t i;
 
 	for (i = 0; i < c->n_sources; i++)
 		if (check_source(c, i) < 0)
 			return;
-	fs_concat(c->sources, c->n_sources, c->path, c->user.uid, c->user.gid, &c->err);
+	if (fs_concat(c->sources, c->n_sources, c->path, c->user.uid, c->user.gid, &c->err) == 0 &&
+	    log_has_sink() && stat(c->path, &st) == 0)
+		c->size = st.st_size;
 }
 
 static void reply_entry(struct compose *c)
@@ -255,10 +261,18 @@ static void compose_done(struct work *work)
 {
 	struct compose *c = container_of(work, struct compose, work);
 
-	if (c->err.code)
+	if (c->err.code) {
 		fs_reply_error(c->stream, &c->err);
-	else
+	} else {
+		log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
+					     .operation = stream_id(c->stream),
+					     LOG_FIELDS(LOG_TEXT("path", c->path),
+							LOG_NUMBER("sources", c->n_sources),
+							LOG_NUMBER("size", c->size))},
+			  "File compose completed");
+		stream_set_quiet(c->stream);
 		reply_entry(c);
+	}
 	compose_free(c);
 }
 

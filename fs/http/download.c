@@ -310,6 +310,7 @@ void fs_download_open(struct stream *s, void *arg)
 		return;
 	}
 	d->asked = request.path ? request.path : "";
+	fs_log_file(s, "File read", d->asked, request.user.name);
 	r = fs_resolve(&request.user, svc->context->default_workdir, d->asked, request.path_bytes,
 		       "error expanding and resolving path", &d->arena, &d->path, &err);
 	if (r < 0) {
@@ -317,6 +318,7 @@ void fs_download_open(struct stream *s, void *arg)
 		download_free(d);
 		return;
 	}
+	fs_log_file(s, "File read", d->path, request.user.name);
 	read_head(d, s);
 	stream_set_handler(s, &waiting, d);
 	if (request.tar) {

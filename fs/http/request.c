@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "base/path.h"
 #include "fs/http/sign.h"
 #include "fs/service_impl.h"
@@ -42,10 +43,24 @@ void fs_reply_error(struct stream *s, const struct error *err)
 	stream_reply_error(s, fs_error_status(err->code), err->message);
 }
 
+void fs_log_file(struct stream *s, const char *message, const char *path, const char *username)
+{
+	struct arena *arena = stream_arena(s);
+
+	if (!log_has_sink())
+		return;
+	stream_set_log_members(s, &(struct stream_log_members){
+					  .message = message,
+					  .path = path ? arena_strdup(arena, path) : NULL,
+					  .username = arena_strdup(arena, username),
+				  });
+}
+
 void fs_reply_text(struct stream *s, unsigned status, const char *text)
 {
 	char *line = arena_printf(stream_arena(s), "%s\n", text);
 
+	stream_set_outcome(s, arena_strdup(stream_arena(s), text));
 	stream_header_set(s, "X-Content-Type-Options", "nosniff");
 	stream_reply(s, status, "text/plain; charset=utf-8", line, strlen(line));
 }

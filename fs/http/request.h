@@ -45,6 +45,12 @@ struct fs_request {
 	struct user user; /* set by fs_request_user; in the arena passed to it */
 };
 
+/*
+ * Names what the line of the request in the log says: "File read" or "File write", the resolved
+ * path, and the user. Copies.
+ */
+void fs_log_file(struct stream *s, const char *message, const char *path, const char *username);
+
 /* Parses the query. Borrows `s` and `svc`. Returns false if it has answered with 400. */
 bool fs_request_init(struct fs_request *r, struct stream *s, struct fs_service *svc);
 

@@ -195,6 +195,21 @@ static int upload_take(struct fs_sink *sink, struct evbuffer *piece, bool last)
 
 /* ---- on the loop ---- */
 
+/* Logs each file of the request. The line of the request itself has the path of the first one. */
+static void log_files(const struct upload *u)
+{
+	struct stream *s = u->sink.stream;
+
+	for (size_t i = 0; i < u->n_files; i++)
+		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG,
+					     .event_type = "file_processing",
+					     .operation = stream_id(s),
+					     LOG_FIELDS(LOG_TEXT("path", u->files[i].path))},
+			  "File processing");
+	if (u->n_files)
+		fs_log_file(s, "File write", u->files[0].path, u->user.name);
+}
+
 static void upload_done(struct fs_sink *sink)
 {
 	struct upload *u = (struct upload *)sink;
@@ -205,9 +220,7 @@ static void upload_done(struct fs_sink *sink)
 				       (long long)u->target.size);
 		fs_reply_error(sink->stream, &u->err);
 	} else {
-		for (size_t i = 0; i < u->n_files; i++)
-			log_operation(stream_id(sink->stream), "file_processing", "wrote %s",
-				      u->files[i].path);
+		log_files(u);
 		reply_files(u);
 	}
 	upload_free(u);
@@ -396,6 +409,7 @@ void fs_upload_open(struct stream *s, void *arg)
 		return;
 	}
 	u->user = request.user;
+	fs_log_file(s, "File write", u->path, u->user.name);
 	u->options.uid = u->user.uid;
 	u->options.gid = u->user.gid;
 	u->options.keep_owner = svc->keep_owner && !request.username;

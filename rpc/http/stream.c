@@ -51,12 +51,34 @@ void stream_unref(struct stream *s)
 }
 
 /* Logs the request. The query is left out because it may contain a signature. */
-static void stream_log(const struct stream *s)
+static void stream_log(struct stream *s)
 {
+	struct log_field fields[5];
+	const char *error;
+	const char *method;
+	size_t n = 0;
+	bool failed;
+
 	if (s->quiet || !s->head.method || !s->head.path)
 		return;
-	log_operation(s->id, NULL, "%s %s: %u%s%s", s->head.method, s->head.path, s->status,
-		      s->outcome ? " " : "", s->outcome ? s->outcome : "");
+	if (!log_has_sink())
+		return;
+	failed = s->status == 0 || s->status >= 400 || s->outcome;
+	error = s->outcome ? s->outcome : s->status ? NULL : "the client has gone";
+	method = arena_printf(&s->arena, "%s %s", s->head.method, s->head.path);
+	fields[n++] = LOG_TEXT("method", method);
+	fields[n++] = LOG_TEXT("path", s->log.path);
+	fields[n++] = LOG_TEXT("username", s->log.username);
+	fields[n++] = LOG_TEXT("error", failed ? error : NULL);
+	if (s->status >= 400)
+		fields[n++] = LOG_NUMBER("error_code", s->status);
+	log_event(&(struct log_line){.level = failed && s->log.message ? LOG_LEVEL_ERROR
+								       : LOG_LEVEL_INFO,
+				     .operation = s->id,
+				     .sink_only = true,
+				     .fields = fields,
+				     .n_fields = n},
+		  "%s", s->log.message ? s->log.message : method);
 }
 
 /* Ends the stream (rule 4): nothing is delivered from now on. */
@@ -147,6 +169,11 @@ void *stream_data(const struct stream *s)
 void stream_set_outcome(struct stream *s, const char *outcome)
 {
 	s->outcome = outcome;
+}
+
+void stream_set_log_members(struct stream *s, const struct stream_log_members *members)
+{
+	s->log = *members;
 }
 
 void stream_set_quiet(struct stream *s)
@@ -379,6 +406,8 @@ void stream_reply_error(struct stream *s, unsigned status, const char *message)
 {
 	struct json_writer out;
 
+	if (log_has_sink())
+		s->outcome = arena_strdup(&s->arena, message);
 	stream_header_set(s, "X-Content-Type-Options", "nosniff");
 	json_writer_init(&out, 0, 128);
 	json_put_object(&out);

@@ -115,12 +115,24 @@ bool stream_is_restricted(const struct stream *s);
 uint64_t stream_id(const struct stream *s);
 
 /*
- * At the end of each request the log gets a line with method, path and status. stream_set_outcome
- * adds a static text about a failure that came after the status was sent; stream_set_quiet
- * suppresses the line, for probes that come every second.
+ * At the end of each request the log gets a line with the method and the path without its query,
+ * and for a failure the status and the reason. stream_set_outcome sets the reason (static, or in
+ * the arena); stream_reply_error sets it, too. stream_set_quiet suppresses the line, for probes
+ * that come every second, and for requests that log lines of their own.
  */
 void stream_set_outcome(struct stream *s, const char *outcome);
 void stream_set_quiet(struct stream *s);
+
+/*
+ * What a request below /files adds to its line: another message, the file's path, and the user.
+ * Strings are static or in the arena; NULL members are left out.
+ */
+struct stream_log_members {
+	const char *message;
+	const char *path;
+	const char *username;
+};
+void stream_set_log_members(struct stream *s, const struct stream_log_members *members);
 
 /*
  * The user of the request, which the daemon's gate takes from HTTP Basic; NULL if the request names

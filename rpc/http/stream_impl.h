@@ -51,7 +51,8 @@ struct stream {
 	struct budget_share share;
 	uint64_t id;
 	unsigned status;     /* status of the response; 0: not sent yet */
-	const char *outcome; /* added to the log line; static */
+	const char *outcome; /* the error for the log line */
+	struct stream_log_members log;
 	const char *user;
 
 	const struct stream_transport *transport;

@@ -55,35 +55,6 @@ def test_log_lines_reach_the_collector(sandbox):
         assert "secret-token-of-the-test" not in str(line)
 
 
-def test_what_is_done_is_told_to_the_collector(sandbox):
-    """The log has a line for each request, with its number and outcome, and lines for processes and
-    files, but no contents."""
-    def line(text):
-        return next((x for x in sandbox.mmds.lines if x["message"].startswith(text)), None)
-
-    sandbox.run("echo secret-argument; exit 3")
-    sandbox.request("POST", "/files?path=/tmp/control-log&signature=secret", b"secret-content",
-                    headers={"Content-Type": "application/octet-stream"})
-    sandbox.request("POST", "/process.Process/Connect", b"\0\0\0\0\x15" +
-                    b'{"process":{"pid":1}}',
-                    headers={"Content-Type": "application/connect+json"})
-    sandbox.request("GET", "/health")
-    sandbox.request("GET", "/envs")
-    wait_until(lambda: line("GET /envs"), "the line of the last request")
-    os.unlink("/tmp/control-log")
-    start = line("POST /process.Process/Start: 200")
-    for event, text in (("process_start", ": /bin/sh"), ("process_end", ": exit status 3")):
-        told = next(x for x in sandbox.mmds.lines if x.get("event_type") == event)
-        assert told["message"].endswith(text)
-        assert told["operation_id"] == start["operation_id"]
-    wrote = line("wrote /tmp/control-log")
-    assert wrote["event_type"] == "file_processing"
-    assert wrote["operation_id"] == line("POST /files: 200")["operation_id"]
-    assert line("POST /process.Process/Connect: 200 not_found")
-    assert not line("GET /health")
-    assert "secret" not in str(sandbox.mmds.lines)
-
-
 def test_metrics(daemon):
     daemon.request("GET", "/metrics")
     answer = daemon.request("GET", "/metrics")
