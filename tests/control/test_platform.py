@@ -375,3 +375,30 @@ def test_a_state_directory_that_others_can_enter(mode):
     d.end()
     assert os.listdir(state) == []
     os.rmdir(state)
+
+
+def test_a_state_directory_of_another_user():
+    """A user who owns the directory could replace the marker, and with it the token that a
+    restarted daemon asks for. The daemon leaves such a directory alone."""
+    state = f"/dev/shm/envd-foreign-{os.getpid()}"
+    os.mkdir(state, 0o700)
+    os.chown(state, 1000, 1000)
+    d = Daemon("-isnotfc", "-state-dir", state)
+    assert d.init(accessToken="correct-horse").status == 204
+    d.end()
+    assert os.listdir(state) == []
+    assert (os.stat(state).st_uid, os.stat(state).st_mode & 0o777) == (1000, 0o700)
+    os.rmdir(state)
+
+
+def test_a_state_directory_behind_a_link():
+    """A link can be made to lead to another directory after the check."""
+    target = f"/dev/shm/envd-target-{os.getpid()}"
+    os.mkdir(target, 0o700)
+    os.symlink(target, f"{target}.link")
+    d = Daemon("-isnotfc", "-state-dir", f"{target}.link")
+    assert d.init(accessToken="correct-horse").status == 204
+    d.end()
+    assert os.listdir(target) == []
+    os.unlink(f"{target}.link")
+    os.rmdir(target)
