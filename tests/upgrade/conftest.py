@@ -44,7 +44,7 @@ class Daemon(base.Daemon):
     """A daemon on TCP port 49983 of the namespace's loopback, which can be replaced."""
 
     flags = ["-isnotfc", "-cgroup-root", CGROUP_ROOT]
-    more_descriptors = 2  # spare inotify instances
+    more_descriptors = 3  # two spare inotify instances, and mountinfo
     keeps_output = False  # for longer than a test takes: set by those that ask for it
 
     def __init__(self, *flags, program=ENVD, **how):
