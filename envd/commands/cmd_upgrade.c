@@ -156,13 +156,23 @@ static unsigned status_of(const char *answer)
 	return strncmp(answer, "HTTP/1.1 ", 9) == 0 ? (unsigned)strtoul(answer + 9, NULL, 10) : 0;
 }
 
-/* The body of an answer, as one line that a terminal can show. */
+/*
+ * Writes the peer's text up to the end of its line. A byte that is not printable ASCII becomes '?':
+ * ESC, and U+0080 to U+009F in UTF-8, start sequences that change the operator's terminal (ECMA-48,
+ * section 5.3).
+ */
+static void print_peer_text(FILE *to, const char *text)
+{
+	for (; *text && *text != '\n'; text++)
+		fputc(*text >= ' ' && *text <= '~' ? *text : '?', to);
+}
+
+/* The body of an answer, as one line on stderr. */
 static void print_body(const char *answer)
 {
 	const char *body = strstr(answer, "\r\n\r\n");
 
-	for (body = body ? body + 4 : ""; *body && *body != '\n'; body++)
-		fputc((unsigned char)*body >= ' ' && *body != 0x7f ? *body : '?', stderr);
+	print_peer_text(stderr, body ? body + 4 : "");
 	fputc('\n', stderr);
 }
 
@@ -267,7 +277,11 @@ static int report(const struct upgrade *u)
 		snprintf(version, sizeof(version), "%s", field);
 	free(copy);
 	field = field_of(answer, "X-Envd-Handover:");
-	printf("version %s, carried over: %s\n", version, field ? field : "unknown");
+	fputs("version ", stdout);
+	print_peer_text(stdout, version);
+	fputs(", carried over: ", stdout);
+	print_peer_text(stdout, field ? field : "unknown");
+	fputc('\n', stdout);
 	return field && strstr(field, "\"failed\":false") ? 0 : 1;
 }
 
