@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -86,17 +87,10 @@ static char *next_field(char **line)
 /* Parses a whole decimal number, except (uid_t)-1, which system calls interpret as "unchanged". */
 static bool parse_id(const char *text, uint32_t *ret)
 {
-	uint64_t id = 0;
+	uint64_t id;
 
-	if (!text || !*text)
+	if (!text || !decimal_parse_text(text, UINT32_MAX - 1, &id))
 		return false;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return false;
-		id = id * 10 + (uint64_t)(*text - '0');
-		if (id >= UINT32_MAX)
-			return false;
-	}
 	*ret = (uint32_t)id;
 	return true;
 }

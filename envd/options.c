@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/mem.h"
 #include "pty/limits.h"
 
@@ -144,14 +145,9 @@ static int parse_port(const char *text, unsigned *ret)
 /* Parses seconds, from 1 to a day. */
 static int parse_seconds(const char *text, unsigned *ret)
 {
-	char *end;
-	unsigned long value;
+	uint64_t value;
 
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || *end || value < 1 || value > 24 * 3600)
+	if (!decimal_parse_text(text, 24 * 3600, &value) || value == 0)
 		return -EINVAL;
 	*ret = (unsigned)value;
 	return 0;

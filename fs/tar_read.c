@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/mem.h"
 
 /* Drops the values that extended headers gave for the entry that has ended. */
@@ -61,22 +62,6 @@ static bool parse_number(const char *field, size_t n, uint64_t *ret)
 	return p == end || *p == ' ' || *p == '\0';
 }
 
-/* Parses digits up to `end`. Returns false for no digit, another character, or overflow. */
-static bool parse_decimal(const char *p, const char *end, uint64_t *ret)
-{
-	uint64_t value = 0;
-
-	if (p == end)
-		return false;
-	for (; p < end; p++) {
-		if (*p < '0' || *p > '9' || value > (INT64_MAX - (uint64_t)(*p - '0')) / 10)
-			return false;
-		value = value * 10 + (uint64_t)(*p - '0');
-	}
-	*ret = value;
-	return true;
-}
-
 /* Parses a time of a pax record: seconds, with an optional sign and fraction. */
 static bool parse_time(const char *p, const char *end, int64_t *ret_s, uint32_t *ret_ns)
 {
@@ -85,7 +70,8 @@ static bool parse_time(const char *p, const char *end, int64_t *ret_s, uint32_t 
 	uint64_t seconds, ns = 0;
 	unsigned digits;
 
-	if (!parse_decimal(p + negative, dot ? dot : end, &seconds))
+	if (!decimal_parse(p + negative, (size_t)((dot ? dot : end) - p) - negative, INT64_MAX,
+			   &seconds))
 		return false;
 	for (digits = 0; dot && ++dot < end;) {
 		if (*dot < '0' || *dot > '9')
@@ -132,7 +118,7 @@ static const char *take_record(struct tar_read *t, const char *key, size_t key_b
 	if (is_key(key, key_bytes, "linkpath"))
 		return keep_name(&t->link, value, n) ? NULL : "a NUL in a link";
 	if (is_key(key, key_bytes, "size")) {
-		t->has_size = parse_decimal(value, end, &t->size);
+		t->has_size = decimal_parse(value, (size_t)(end - value), INT64_MAX, &t->size);
 		return t->has_size ? NULL : "a size that is no number";
 	}
 	if (is_key(key, key_bytes, "mtime")) {
@@ -152,8 +138,8 @@ static const char *take_pax(struct tar_read *t)
 
 	while (p < end) {
 		key = memchr(p, ' ', (size_t)(end - p));
-		if (!key || !parse_decimal(p, key, &n) || n > (uint64_t)(end - p) ||
-		    n < (uint64_t)(key - p) + 3 || p[n - 1] != '\n')
+		if (!key || !decimal_parse(p, (size_t)(key - p), INT64_MAX, &n) ||
+		    n > (uint64_t)(end - p) || n < (uint64_t)(key - p) + 3 || p[n - 1] != '\n')
 			return "a pax record of a wrong length";
 		key++;
 		value = memchr(key, '=', (size_t)(p + n - 1 - key));

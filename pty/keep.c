@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/mem.h"
 
 /* The outputs by the name that the headers use. */
@@ -17,29 +18,15 @@ static const struct {
 	[OUTPUT_PTY] = {"pty", true},
 };
 
-/* Parses decimal digits, below 2^63. Returns the text after them, or NULL. */
-static const char *parse_number(const char *text, uint64_t *ret)
-{
-	const char *p = text;
-
-	for (*ret = 0; *p >= '0' && *p <= '9'; p++) {
-		if (p - text == 18)
-			return NULL;
-		*ret = *ret * 10 + (uint64_t)(*p - '0');
-	}
-	return p == text ? NULL : p;
-}
-
 static int parse_header(const struct rpc_call *call, const char *name, const char *shown,
 			uint64_t max, uint64_t *ret, struct error *err)
 {
-	const char *text = rpc_call_header(call, name), *end;
+	const char *text = rpc_call_header(call, name);
 
 	*ret = 0;
 	if (!text)
 		return 0;
-	end = parse_number(text, ret);
-	if (!end || *end || *ret < 1 || *ret > max)
+	if (!decimal_parse_text(text, max, ret) || *ret < 1)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "%s is a number from 1 to %" PRIu64 ", not '%s'", shown, max,
 				 text);
@@ -70,8 +57,10 @@ static int parse_offset(const char **text, bool is_pty, uint64_t from[OUTPUT_KIN
 		if (kinds[i].pty != is_pty || strncmp(*text, kinds[i].name, n) != 0 ||
 		    (*text)[n] != '=')
 			continue;
-		*text = parse_number(*text + n + 1, &from[i]);
-		return *text ? 0 : -1;
+		*text += n + 1;
+		n = decimal_digits(*text, strlen(*text), INT64_MAX, &from[i]);
+		*text += n;
+		return n ? 0 : -1;
 	}
 	return -1;
 }

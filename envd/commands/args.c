@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/commands/args.h"
+#include "base/decimal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,27 +60,11 @@ int args_refuse(const struct args *a, const char *why)
 	return -EINVAL;
 }
 
-/* The digits at *text as a number of at most max. 0 or -EINVAL. */
-static int read_digits(const char **text, uint64_t max, uint64_t *ret)
-{
-	uint64_t value = 0;
-
-	if (**text < '0' || **text > '9')
-		return -EINVAL;
-	for (; **text >= '0' && **text <= '9'; (*text)++) {
-		value = value * 10 + (uint64_t)(**text - '0');
-		if (value > max)
-			return -EINVAL;
-	}
-	*ret = value;
-	return 0;
-}
-
 int args_number(const char *text, unsigned min, unsigned max, unsigned *ret)
 {
 	uint64_t value;
 
-	if (read_digits(&text, max, &value) < 0 || *text || value < min)
+	if (!decimal_parse_text(text, max, &value) || value < min)
 		return -EINVAL;
 	*ret = (unsigned)value;
 	return 0;
@@ -89,8 +74,13 @@ int args_seconds(const char *text, uint64_t *ret_ms)
 {
 	uint64_t seconds = 0, ms = 0, unit = 100;
 
-	if (*text != '.' && read_digits(&text, SECONDS_MAX, &seconds) < 0)
-		return -EINVAL;
+	if (*text != '.') {
+		size_t n = decimal_digits(text, strlen(text), SECONDS_MAX, &seconds);
+
+		if (n == 0)
+			return -EINVAL;
+		text += n;
+	}
 	if (*text == '.') {
 		text++;
 		if (*text < '0' || *text > '9')

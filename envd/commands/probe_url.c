@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 #include "base/loop.h"
 #include "envd/commands/probe.h"
@@ -20,29 +21,12 @@ static void copy_text(char *out, const char *p, size_t n)
 	out[n] = '\0';
 }
 
-/* Reads the port that follows a ':'. 0 or -EINVAL. */
-static int parse_port(const char *p, size_t n, in_port_t *ret)
-{
-	unsigned long port = 0;
-
-	if (n == 0 || n > 5)
-		return -EINVAL;
-	for (size_t i = 0; i < n; i++) {
-		if (p[i] < '0' || p[i] > '9')
-			return -EINVAL;
-		port = port * 10 + (unsigned long)(p[i] - '0');
-	}
-	if (port == 0 || port > 65535)
-		return -EINVAL;
-	*ret = (in_port_t)port;
-	return 0;
-}
-
 /* Splits host, host:port, [address] or [address]:port. 0 or -EINVAL. */
 static int parse_authority(const char *p, size_t n, struct probe_url *url)
 {
 	const char *name = p, *colon;
 	size_t length = n;
+	uint64_t port;
 
 	copy_text(url->host, p, n);
 	url->port = 80;
@@ -64,8 +48,11 @@ static int parse_authority(const char *p, size_t n, struct probe_url *url)
 	if (length == 0)
 		return -EINVAL;
 	copy_text(url->name, name, length);
-	if (colon)
-		return parse_port(colon + 1, (size_t)(p + n - colon - 1), &url->port);
+	if (!colon)
+		return 0;
+	if (!decimal_parse(colon + 1, (size_t)(p + n - colon - 1), 65535, &port) || port == 0)
+		return -EINVAL;
+	url->port = (in_port_t)port;
 	return 0;
 }
 

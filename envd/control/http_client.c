@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 #include "base/mem.h"
 
@@ -34,9 +35,8 @@ int http_url_parse(const char *text, struct http_url *ret)
 {
 	struct in6_addr address;
 	const char *host, *end, *port;
-	unsigned long number = 80;
+	uint64_t number = 80;
 	size_t n;
-	char *after;
 
 	memset(ret, 0, sizeof(*ret));
 	if (strncmp(text, "http://", 7) != 0)
@@ -57,8 +57,8 @@ int http_url_parse(const char *text, struct http_url *ret)
 		return -EINVAL;
 	memcpy(ret->host, host, n);
 	if (*port == ':') {
-		number = strtoul(port + 1, &after, 10);
-		if (after != end || number < 1 || number > 65535)
+		if (!decimal_parse(port + 1, (size_t)(end - port - 1), 65535, &number) ||
+		    number == 0)
 			return -EINVAL;
 	} else if (port != end) {
 		return -EINVAL;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/relay/address.h"
+#include "base/decimal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/vm_sockets.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -47,15 +47,10 @@ int address_parse_unix(const char *path, struct address *ret)
 int address_parse_vsock(const char *cid, uint32_t port, struct address *ret)
 {
 	struct sockaddr_vm *addr = (struct sockaddr_vm *)&ret->storage;
-	unsigned long number;
-	char *end;
+	uint64_t number;
 
 	memset(ret, 0, sizeof(*ret));
-	if (*cid < '0' || *cid > '9')
-		return -EINVAL;
-	errno = 0;
-	number = strtoul(cid, &end, 10);
-	if (errno || *end || number >= VMADDR_CID_ANY)
+	if (!decimal_parse_text(cid, VMADDR_CID_ANY - 1, &number))
 		return -EINVAL;
 	addr->svm_family = AF_VSOCK;
 	addr->svm_cid = (unsigned)number;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/http/range.h"
+#include "base/decimal.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -28,21 +29,9 @@ static struct text trim(struct text t)
 /* Parses a decimal number up to INT64_MAX. Accepts a plus sign if `sign`, as the reference does. */
 static bool parse_number(struct text t, bool sign, uint64_t *ret)
 {
-	uint64_t value = 0;
-
 	if (sign && t.n && t.p[0] == '+')
 		t.p++, t.n--;
-	if (!t.n)
-		return false;
-	for (; t.n; t.p++, t.n--) {
-		if (t.p[0] < '0' || t.p[0] > '9')
-			return false;
-		if (value > (INT64_MAX - (uint64_t)(t.p[0] - '0')) / 10)
-			return false;
-		value = value * 10 + (uint64_t)(t.p[0] - '0');
-	}
-	*ret = value;
-	return true;
+	return decimal_parse(t.p, t.n, INT64_MAX, ret);
 }
 
 /* Parses `first-last`, `first-` or `-suffix`. */

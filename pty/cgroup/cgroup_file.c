@@ -4,10 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 
 int cgroup_file_write(int dir_fd, const char *path, const char *value)
@@ -35,13 +35,7 @@ ssize_t cgroup_file_read(int dir_fd, const char *path, char *text, size_t room)
 /* Parses a decimal number up to the end of its line. */
 static bool parse_number(const char *text, uint64_t *ret)
 {
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return errno == 0 && (*end == '\0' || *end == '\n');
+	return decimal_parse(text, strcspn(text, "\n"), UINT64_MAX, ret);
 }
 
 bool cgroup_file_key(const char *text, const char *key, uint64_t *ret)

@@ -8,12 +8,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 
 #define BACKLOG 4096
@@ -31,14 +31,9 @@
 
 static int parse_port(const char *text, unsigned max, unsigned *ret)
 {
-	char *end;
-	unsigned long value;
+	uint64_t value;
 
-	if (*text < '0' || *text > '9')
-		return -1;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || *end || value == 0 || value > max)
+	if (!decimal_parse_text(text, max, &value) || value == 0)
 		return -1;
 	*ret = (unsigned)value;
 	return 0;

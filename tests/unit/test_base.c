@@ -15,9 +15,40 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "base/decimal.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+
+static void test_decimal(void **state)
+{
+	static const char *const refused[] = {
+		"",
+		"+1",
+		"-1",
+		" 1",
+		"1 ",
+		"0x1",
+		"1.5",
+		"18446744073709551616",
+		"99999999999999999999",
+	};
+	uint64_t n = 7;
+
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		assert_false(decimal_parse_text(refused[i], UINT64_MAX, &n));
+		assert_int_equal(n, 7);
+	}
+	assert_true(decimal_parse_text("18446744073709551615", UINT64_MAX, &n));
+	assert_true(n == UINT64_MAX);
+	assert_true(decimal_parse_text("00000000000000000000000042", 42, &n));
+	assert_int_equal(n, 42);
+	assert_false(decimal_parse_text("43", 42, &n));
+	assert_int_equal(decimal_digits("65,", 3, 100, &n), 2);
+	assert_int_equal(n, 65);
+	assert_int_equal(decimal_digits("65", 1, 100, &n), 1);
+	assert_int_equal(n, 6);
+}
 
 static void test_error_texts(void **state)
 {
@@ -177,6 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_error_texts),
+		cmocka_unit_test(test_decimal),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_utf8_sanitize),
 		cmocka_unit_test(test_arena_limit),

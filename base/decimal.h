@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decimal numbers, strictly: digits only, no sign, no white space, and no overflow.
+ */
+#ifndef BASE_DECIMAL_H
+#define BASE_DECIMAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Parses the digits at the beginning of the n bytes at p. Returns how many there are. Returns 0 and
+ * leaves *ret unchanged if there is no digit, or if the number is greater than max.
+ */
+size_t decimal_digits(const char *p, size_t n, uint64_t max, uint64_t *ret);
+
+/*
+ * Parses n bytes that must all be digits. Returns false and leaves *ret unchanged otherwise, or if
+ * the number is greater than max.
+ */
+bool decimal_parse(const char *p, size_t n, uint64_t max, uint64_t *ret);
+
+/* As decimal_parse, for a string. */
+bool decimal_parse_text(const char *text, uint64_t max, uint64_t *ret);
+
+#endif
