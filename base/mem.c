@@ -147,3 +147,14 @@ char *mem_strdup(const char *s)
 {
 	return mem_strndup(s, strlen(s));
 }
+
+bool mem_equal_constant_time(const void *secret, size_t secret_bytes, const void *p, size_t n)
+{
+	const volatile unsigned char *wanted = secret, *given = p;
+	unsigned char different = secret_bytes != n;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		different |= given[i] ^ (secret_bytes ? wanted[i % secret_bytes] : 0);
+	return !different;
+}

@@ -25,6 +25,12 @@ char *mem_strdup(const char *s);
 char *mem_strndup(const char *p, size_t n);
 
 /*
+ * Returns true if the n bytes at p are the secret. The time depends on n alone, so it tells a guesser
+ * nothing about the secret, not even its length.
+ */
+bool mem_equal_constant_time(const void *secret, size_t secret_bytes, const void *p, size_t n);
+
+/*
  * As malloc(3) and realloc(3), with the reserve: for libraries that handle NULL themselves. Any
  * thread.
  */

@@ -53,8 +53,8 @@ enum auth_mmds auth_compare_hash(const char *hash, const char *token, size_t tok
 	if (!hash || !*hash)
 		return AUTH_MMDS_NONE;
 	token_hash(token ? token : "", token ? token_bytes : 0, own);
-	return token_text_equal(own, strlen(own), hash, strlen(hash)) ? AUTH_MMDS_MATCHES
-								      : AUTH_MMDS_DIFFERS;
+	return mem_equal_constant_time(own, strlen(own), hash, strlen(hash)) ? AUTH_MMDS_MATCHES
+									     : AUTH_MMDS_DIFFERS;
 }
 
 const char *auth_verdict_text(enum auth_verdict verdict)

@@ -119,7 +119,8 @@ static bool opens_lock(const struct token *t, const char *p, size_t n)
 	if (strlen(t->lock) != sizeof(t->lock) - 1)
 		return false;
 	salted_hash(t->lock, p, n, hash);
-	return token_text_equal(t->lock + TOKEN_SALT_BYTES, strlen(hash), hash, strlen(hash));
+	return mem_equal_constant_time(t->lock + TOKEN_SALT_BYTES, strlen(hash), hash,
+				       strlen(hash));
 }
 
 /* ---- the token ---- */
@@ -138,7 +139,7 @@ static void store(struct token *t, const char *p, size_t n)
 
 void token_set(struct token *t, const char *p, size_t n)
 {
-	bool changes = !t->n || !token_text_equal(t->page, t->n, p, n);
+	bool changes = !t->n || !mem_equal_constant_time(t->page, t->n, p, n);
 
 	store(t, p, n);
 	if (changes)
@@ -162,21 +163,10 @@ bool token_is_set(const struct token *t)
 	return t->n > 0 || t->locked;
 }
 
-bool token_text_equal(const char *secret, size_t secret_bytes, const char *p, size_t n)
-{
-	unsigned char different = secret_bytes != n;
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		different |= (unsigned char)p[i] ^
-			     (unsigned char)(secret_bytes ? secret[i % secret_bytes] : 0);
-	return !different;
-}
-
 bool token_equals(struct token *t, const char *p, size_t n)
 {
 	if (t->n)
-		return token_text_equal(t->page, t->n, p, n);
+		return mem_equal_constant_time(t->page, t->n, p, n);
 	if (!t->locked || n == 0 || n > TOKEN_MAX_BYTES || !opens_lock(t, p, n))
 		return false;
 	store(t, p, n);

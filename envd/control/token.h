@@ -68,9 +68,4 @@ const char *token_bytes(const struct token *t, size_t *ret_bytes);
 
 void token_hash(const char *p, size_t n, char ret[TOKEN_HASH_BYTES]);
 
-/*
- * Returns true if the texts are equal, in a time that depends only on the length of the second one.
- */
-bool token_text_equal(const char *secret, size_t secret_bytes, const char *p, size_t n);
-
 #endif

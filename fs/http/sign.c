@@ -4,6 +4,8 @@
 #include <sha2.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 /* Writes a SHA-256 as unpadded standard base64 (RFC 4648 section 4). Returns the end. */
 static char *put_base64(char *out, const uint8_t digest[SHA256_DIGEST_LENGTH])
 {
@@ -51,19 +53,6 @@ void fs_sign_make(const struct fs_sign *sign, char out[FS_SIGNATURE_BYTES])
 	explicit_bzero(&sha, sizeof(sha));
 }
 
-bool fs_equal_constant_time(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
-{
-	const volatile uint8_t *x = a, *y = b;
-	uint8_t difference = 0;
-	size_t i;
-
-	if (a_bytes != b_bytes)
-		return false;
-	for (i = 0; i < a_bytes; i++)
-		difference |= x[i] ^ y[i];
-	return difference == 0;
-}
-
 const char *fs_sign_check(const struct fs_sign *sign)
 {
 	char expected[FS_SIGNATURE_BYTES];
@@ -71,16 +60,16 @@ const char *fs_sign_check(const struct fs_sign *sign)
 	if (!sign->token)
 		return NULL;
 	if (sign->header_token && *sign->header_token) {
-		if (!fs_equal_constant_time(sign->header_token, strlen(sign->header_token),
-					    sign->token, sign->token_bytes))
+		if (!mem_equal_constant_time(sign->token, sign->token_bytes, sign->header_token,
+					     strlen(sign->header_token)))
 			return "access token present in header but does not match";
 		return NULL;
 	}
 	if (!sign->signature)
 		return "missing signature query parameter";
 	fs_sign_make(sign, expected);
-	if (!fs_equal_constant_time(expected, strlen(expected), sign->signature,
-				    strlen(sign->signature)))
+	if (!mem_equal_constant_time(expected, strlen(expected), sign->signature,
+				     strlen(sign->signature)))
 		return "invalid signature";
 	if (sign->expiration && sign->expiration_s < sign->now_s)
 		return "signature is already expired";

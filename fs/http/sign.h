@@ -32,7 +32,4 @@ const char *fs_sign_check(const struct fs_sign *sign);
 /* Writes the signature that the request must have. */
 void fs_sign_make(const struct fs_sign *sign, char out[FS_SIGNATURE_BYTES]);
 
-/* Compares two strings in a time that depends on their lengths alone. */
-bool fs_equal_constant_time(const void *a, size_t a_bytes, const void *b, size_t b_bytes);
-
 #endif
