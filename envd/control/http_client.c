@@ -16,6 +16,7 @@
 #include "base/decimal.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "rpc/http/http1_chunked.h"
 
 struct http_exchange {
 	struct loop *loop;
@@ -88,35 +89,32 @@ static const char *field_value(const char *head, const char *end, const char *na
 }
 
 /*
- * Walks over the chunks of a body (RFC 9112, section 7.1); `join` moves their data together in
- * place. Returns 1 if the body is complete, 0 if more bytes are needed, or -EPROTO.
+ * Parses a chunked body and, if told so, joins the chunks in place. Returns 1 if the body is
+ * complete, 0 if more bytes are needed, or -EPROTO.
  */
-static int walk_chunks(char *body, size_t n, bool join, size_t *ret_bytes)
+static int parse_chunked(char *body, size_t n, bool join, size_t *ret_bytes)
 {
+	struct http1_chunked chunked = {0};
 	size_t at = 0, joined = 0, size;
-	char *line_end, *after;
+	const char *why;
+	ssize_t taken;
 
-	for (;;) {
-		line_end = memmem(body + at, n - at, "\r\n", 2);
-		if (!line_end)
-			return 0;
-		if (!isxdigit((unsigned char)body[at]))
+	while (at < n && !http1_chunked_done(&chunked)) {
+		taken = http1_chunked_framing(&chunked, body + at, n - at, &why);
+		if (taken < 0)
 			return -EPROTO;
-		size = strtoul(body + at, &after, 16);
-		if (size > HTTP_CLIENT_MAX_BYTES || (*after != '\r' && *after != ';'))
-			return -EPROTO;
-		at = (size_t)(line_end + 2 - body);
-		if (size == 0) {
-			*ret_bytes = joined;
-			return 1;
-		}
-		if (n - at < size + 2)
-			return 0;
+		at += (size_t)taken;
+		size = n - at;
+		if (size > http1_chunked_left(&chunked))
+			size = (size_t)http1_chunked_left(&chunked);
 		if (join)
 			memmove(body + joined, body + at, size);
+		http1_chunked_data(&chunked, size);
 		joined += size;
-		at += size + 2;
+		at += size;
 	}
+	*ret_bytes = joined;
+	return http1_chunked_done(&chunked);
 }
 
 int http_client_parse(char *p, size_t n, int at_end, int *ret_status, char **ret_body,
@@ -146,9 +144,9 @@ int http_client_parse(char *p, size_t n, int at_end, int *ret_status, char **ret
 	value = field_value(p, end, "transfer-encoding");
 	if (value && strncasecmp(value, "chunked", 7) == 0) {
 		/* Joining modifies the bytes, so it needs the complete body. */
-		r = walk_chunks(body, have, false, ret_body_bytes);
+		r = parse_chunked(body, have, false, ret_body_bytes);
 		if (r > 0)
-			r = walk_chunks(body, have, true, ret_body_bytes);
+			r = parse_chunked(body, have, true, ret_body_bytes);
 		return r == 0 && at_end ? -EPROTO : r;
 	}
 	value = field_value(p, end, "content-length");
