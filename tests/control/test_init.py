@@ -6,6 +6,7 @@ import datetime
 import http.client
 import json
 import os
+import secrets
 import socket
 import subprocess
 import threading
@@ -393,6 +394,26 @@ def test_a_mount_that_hangs_stops_no_later_call(daemon, tmp_path):
     finally:
         os.close(fuse)
         libc.umount2(os.fsencode(hung), 2)
+
+
+def test_old_tokens_are_wiped(sandbox):
+    """The current token is at one place of the daemon's memory, and one that was replaced is nowhere:
+    neither where it was kept nor where the bodies of /init were read, whole or in pieces."""
+    tokens = [secrets.token_hex(24) for _ in range(4)]
+    for i, token in enumerate(tokens):
+        sandbox.mmds.hash_of(token)
+        body = json.dumps({"accessToken": token, "envVars": {"A": "x" * 3000}}).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+        # In the middle of the token, if in two pieces.
+        pieces = [body] if i % 2 else [body[:30], body[30:]]
+        connection.request("POST", "/init", iter(pieces), {"Content-Length": str(len(body))})
+        assert connection.getresponse().status == 204
+        connection.close()
+    found = [sandbox.memory_has(token.encode()) for token in tokens]
+    assert found == [0, 0, 0, 1]
+    sandbox.mmds.hash_of("")
+    assert sandbox.init().status == 204
+    assert sandbox.memory_has(tokens[-1].encode()) == 0
 
 
 def test_bodies_without_a_token_have_a_bound(daemon):

@@ -162,6 +162,8 @@ class TestRanges:
         ("bytes=-100", b"0123456789", "0-9"), ("bytes=5-100", b"56789", "5-9"),
         ("bytes= 1-2", b"12", "1-2"), ("bytes=1-2,20-30", b"12", "1-2"),
         ("bytes=20-30,-2", b"89", "8-9"), ("bytes=1-2,", b"12", "1-2"),
+        ("bytes=5-9", b"56789", "5-9"), ("bytes=5-10", b"56789", "5-9"), ("bytes=9-9", b"9", "9-9"),
+        ("bytes=-9", b"123456789", "1-9"), ("bytes=-10", b"0123456789", "0-9"),
     ])
     def test_single(self, files, settled, value, expected, where):
         answer = files.get(settled[0] / "digits", f"Range: {value}")

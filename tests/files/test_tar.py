@@ -323,6 +323,21 @@ class TestNoWayOut:
         "file over the top": [(".", b"x")],
     }
 
+    @pytest.mark.parametrize("to", ["up/secret", "up/../outside/secret", "d/up/secret"])
+    def test_hard_link_through_a_link(self, files, tmp_path, to):
+        """A link that was there before the archive leads out of the directory; a hard link through it
+        would give its user another user's file."""
+        outside, top = tmp_path / "outside", tmp_path / "top"
+        outside.mkdir()
+        (outside / "secret").write_text("secret")
+        (top / "d").mkdir(parents=True)
+        (top / "up").symlink_to(outside)
+        (top / "d" / "up").symlink_to(outside)
+        answer = post(files, top, archive(("f", b"x"), ("l", hard_link(to))))
+        assert answer.status == 400
+        assert not os.path.lexists(top / "l")
+        assert (outside / "secret").stat().st_nlink == 1
+
     @pytest.mark.parametrize("name", ROWS)
     @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT], ids=["pax", "gnu"])
     def test_refused(self, files, tmp_path, name, form):

@@ -4,8 +4,10 @@
 import base64
 import json
 import os
+import re
 import signal
 import struct
+import urllib.parse
 
 import pytest
 from wire import envelopes, request, rpc, stream_rpc
@@ -47,6 +49,18 @@ def test_proxies_do_not_buffer_grpc_web(wire, killed):
     assert wire.head()["X-Accel-Buffering"] == "no"
     (_, message), = envelopes(wire.chunk())
     killed.append(message["event"]["start"]["pid"])
+
+
+def test_message_of_grpc_web(wire):
+    """A percent sign in a message is encoded, too: else "%41" of a path would be read as "A"
+    (PROTOCOL-HTTP2.md, "Status-Message")."""
+    body = json.dumps({"path": "/absent/%41 \u00e9~"}).encode()
+    wire.send(request("POST", "/filesystem.Filesystem/Stat", "Content-Type: application/grpc-web+json",
+                      body=struct.pack(">BI", 0, len(body)) + body))
+    answer = wire.answer()
+    message = answer["Grpc-Message"] or re.search(rb"grpc-message: ?([^\r]*)", answer.body)[1].decode()
+    assert "/absent/%2541 %C3%A9~" in message
+    assert "/absent/%41 \u00e9~" in urllib.parse.unquote(message)
 
 
 @pytest.mark.parametrize("field", [[], ["Keepalive-Ping-Interval: 0"],

@@ -159,6 +159,20 @@ class Daemon:
         fields = dict(line.split(":", 1) for line in self.proc("smaps_rollup").splitlines()[1:])
         return sum(int(fields[f"Private_{kind}"].split()[0]) for kind in kinds or ("Dirty",))
 
+    def memory_has(self, data):
+        """How often the bytes are in its writable memory."""
+        count = 0
+        with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as memory:
+            for line in self.proc("maps").splitlines():
+                where, mode = line.split()[:2]
+                begin, end = (int(address, 16) for address in where.split("-"))
+                # Address space that is only reserved reads as zeros; it is skipped where it is large.
+                if not mode.startswith("rw") or end - begin > 1 << 26:
+                    continue
+                with contextlib.suppress(OSError):
+                    count += os.pread(memory.fileno(), end - begin, begin).count(data)
+        return count
+
     def report(self):
         """Returns the state that it writes to the log at SIGUSR1."""
         before = len(self.log())

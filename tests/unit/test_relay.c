@@ -229,6 +229,42 @@ static void test_backpressure(void **state)
 	fixture_clear(&f);
 }
 
+/*
+ * A relay ends while its pipe holds bytes that its reader did not take. The next relay of the hub
+ * gets no pipe with those bytes: its reader would receive another peer's data.
+ */
+static void test_pipe_with_bytes(void **state)
+{
+	struct fixture f;
+	char old[4096], data[64];
+	unsigned quiet = 0;
+	int next_a[2], next_b[2];
+
+	memset(old, 'x', sizeof(old));
+	fixture_init(&f, AF_UNIX, AF_UNIX);
+	/* Until neither the reader's socket nor the pipe takes more. */
+	while (quiet < 100) {
+		quiet = send(f.a, old, sizeof(old), 0) > 0 ? 0 : quiet + 1;
+		turn(&f.loop);
+	}
+	relay_free(f.relay);
+	fd_close(&f.a);
+	fd_close(&f.b);
+
+	make_pair(AF_UNIX, next_a);
+	make_pair(AF_UNIX, next_b);
+	f.a = next_a[0];
+	f.b = next_b[0];
+	f.relay = relay_new(&f.hub, next_a[1], next_b[1], on_done, &f);
+	assert_int_equal(send(f.a, "question", 8, 0), 8);
+	assert_int_equal(receive(&f, f.b, data, sizeof(data)), 8);
+	assert_memory_equal(data, "question", 8);
+	assert_int_equal(send(f.b, "answer", 6, 0), 6);
+	assert_int_equal(receive(&f, f.a, data, sizeof(data)), 6);
+	assert_memory_equal(data, "answer", 6);
+	fixture_clear(&f);
+}
+
 static unsigned count_fds(void)
 {
 	unsigned n = 0;
@@ -476,11 +512,12 @@ static void test_dial_reply(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_both_ways),     cmocka_unit_test(test_volume),
-		cmocka_unit_test(test_backpressure),  cmocka_unit_test(test_idle),
-		cmocka_unit_test(test_reset),	      cmocka_unit_test(test_gone_reader),
-		cmocka_unit_test(test_dial_proxy),    cmocka_unit_test(test_dial_asks_again),
-		cmocka_unit_test(test_dial_gives_up), cmocka_unit_test(test_dial_reply),
+		cmocka_unit_test(test_both_ways),	cmocka_unit_test(test_volume),
+		cmocka_unit_test(test_backpressure),	cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_pipe_with_bytes), cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_gone_reader),	cmocka_unit_test(test_dial_proxy),
+		cmocka_unit_test(test_dial_asks_again), cmocka_unit_test(test_dial_gives_up),
+		cmocka_unit_test(test_dial_reply),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
