@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import tempfile
 import threading
 
 import pytest
@@ -380,8 +381,7 @@ def test_a_state_directory_that_others_can_enter(mode):
 def test_a_state_directory_of_another_user():
     """A user who owns the directory could replace the marker, and with it the token that a
     restarted daemon asks for. The daemon leaves such a directory alone."""
-    state = f"/dev/shm/envd-foreign-{os.getpid()}"
-    os.mkdir(state, 0o700)
+    state = tempfile.mkdtemp(dir="/dev/shm")
     os.chown(state, 1000, 1000)
     d = Daemon("-isnotfc", "-state-dir", state)
     assert d.init(accessToken="correct-horse").status == 204
@@ -393,8 +393,7 @@ def test_a_state_directory_of_another_user():
 
 def test_a_state_directory_behind_a_link():
     """A link can be made to lead to another directory after the check."""
-    target = f"/dev/shm/envd-target-{os.getpid()}"
-    os.mkdir(target, 0o700)
+    target = tempfile.mkdtemp(dir="/dev/shm")
     os.symlink(target, f"{target}.link")
     d = Daemon("-isnotfc", "-state-dir", f"{target}.link")
     assert d.init(accessToken="correct-horse").status == 204
