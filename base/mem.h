@@ -25,8 +25,8 @@ char *mem_strdup(const char *s);
 char *mem_strndup(const char *p, size_t n);
 
 /*
- * Returns true if the n bytes at p are the secret. The time depends on n alone, so it tells a guesser
- * nothing about the secret, not even its length.
+ * Returns true if the n bytes at p are the secret. The time depends on n alone, so it tells a
+ * guesser nothing about the secret, not even its length.
  */
 bool mem_equal_constant_time(const void *secret, size_t secret_bytes, const void *p, size_t n);
 

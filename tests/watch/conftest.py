@@ -149,7 +149,7 @@ def directory():
 
 
 def pytest_runtest_setup(item):
-    """A test that needs FUSE is skipped where there is none, and the result of the suite names it."""
+    """A test that needs FUSE is skipped where there is none. The suite's result names it."""
     if item.get_closest_marker("fuse"):
         try:
             os.close(os.open("/dev/fuse", os.O_RDWR))
