@@ -251,8 +251,8 @@ static int execute(const struct upgrade_parts *parts, const struct image *image)
 		notify_restore_environment(parts->notify);
 	} else {
 		/*
-		 * The reference sends no watchdog messages, and does not take descriptors out of the
-		 * parent's store: the stdin of a process would stay open there for good.
+		 * The reference sends no watchdog messages. It leaves descriptors in the parent's
+		 * store, where the stdin of a process would stay open for good.
 		 */
 		notify_stop_watchdog(parts->notify);
 		pty_store_drop_all(parts->pty);
