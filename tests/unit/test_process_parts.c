@@ -39,7 +39,7 @@ static void test_ending(void **state)
 		{CLD_DUMPED, 64, -1, "signal: signal 64 (core dumped)"},
 	};
 	Process__ProcessEvent__EndEvent end;
-	struct exit_status_text text;
+	struct exit_status_text text = {0};
 	struct exit_status exit_status;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -71,7 +71,7 @@ static void test_explained_ending(void **state)
 		{true, true, true},
 	};
 	Process__ProcessEvent__EndEvent end;
-	struct exit_status_text text;
+	struct exit_status_text text = {0};
 	struct exit_status exit_status, parsed;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
