@@ -76,7 +76,7 @@ static void signal_text(int signal, bool dumped, char text[EXIT_STATUS_TEXT_BYTE
 void exit_status_event(const struct exit_status *exit_status, bool explain,
 		       struct exit_status_text *text, Process__ProcessEvent__EndEvent *ret)
 {
-	char *status = text->status;
+	char *status = &text->status[0];
 
 	process__process_event__end_event__init(ret);
 	ret->exited = exit_status->code == CLD_EXITED;

@@ -198,7 +198,7 @@ static uint32_t arch_of(const char *text)
 	if (strncmp(text, prefix, sizeof(prefix) - 1) != 0)
 		return 0;
 	text += sizeof(prefix) - 1;
-	for (i = 0; text[i] && i < sizeof(name) - 1; i++)
+	for (i = 0; i < sizeof(name) - 1 && text[i]; i++)
 		name[i] = (char)tolower((unsigned char)text[i]);
 	name[i] = '\0';
 	return seccomp_arch_resolve_name(name);
