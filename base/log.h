@@ -90,9 +90,9 @@ bool log_has_sink(void);
 /*
  * Logs a line with members, for log collectors (docs/compatibility: the log's members). The sink
  * gets lines of all levels. Warnings and errors also go to stderr, as text only, unless sink_only
- * is set, as for errors that clients cause. `given` contains everything except the text; a NULL logger
- * is "envd". Input bytes, tokens and values of environment variables must not be members; their
- * lengths may. If nobody takes the line, no text is formatted.
+ * is set, as for errors that clients cause. `given` contains everything except the text; a NULL
+ * logger is "envd". Input bytes, tokens and values of environment variables must not be members;
+ * their lengths may. If nobody takes the line, no text is formatted.
  *
  *	log_event(&(struct log_line){.level = LOG_LEVEL_INFO, .operation = id,
  *				     LOG_FIELDS(LOG_NUMBER("pid", pid))},
