@@ -29,6 +29,8 @@ def test_close_stdin_twice(envd):
     assert envd.close_stdin(stream.pid) == {}
     assert envd.close_stdin(stream.pid) == {}
     fails("internal", envd.send_input, stream.pid, b"x")
+    envd.kill(stream.pid)
+    stream.drain()
 
 
 @pytest.fixture

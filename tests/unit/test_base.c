@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The leaf: errors, arenas, UTF-8. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include "base/arena.h"
 #include "base/decimal.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 
@@ -48,6 +50,29 @@ static void test_decimal(void **state)
 	assert_int_equal(n, 65);
 	assert_int_equal(decimal_digits("65", 1, 100, &n), 1);
 	assert_int_equal(n, 6);
+}
+
+/* A file of max_bytes is read, a longer one is refused, however long the first read was. */
+static void test_file_limits(void **state)
+{
+	static const size_t sizes[] = {0, 10, 4095, 4096, 4097, 20000};
+	char path[] = "/tmp/envd-test-XXXXXX", data[20000] = {0}, *text;
+	int fd = mkstemp(path);
+	size_t n;
+
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, data, sizes[i], 0), sizes[i]);
+		assert_int_equal(fd_read_file(AT_FDCWD, path, sizes[i], &text, &n), 0);
+		assert_int_equal(n, sizes[i]);
+		free(text);
+		if (sizes[i] == 0)
+			continue;
+		assert_int_equal(fd_read_file(AT_FDCWD, path, sizes[i] - 1, &text, &n), -EFBIG);
+	}
+	close(fd);
+	unlink(path);
 }
 
 static void test_error_texts(void **state)
@@ -209,6 +234,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_error_texts),
 		cmocka_unit_test(test_decimal),
+		cmocka_unit_test(test_file_limits),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_utf8_sanitize),
 		cmocka_unit_test(test_arena_limit),

@@ -36,6 +36,8 @@ static void test_ranges(void **state)
 		{"bytes=2-5", 10, FS_RANGES_SOME, "2+4 "},
 		{"bytes=2-", 10, FS_RANGES_SOME, "2+8 "},
 		{"bytes=9-100", 10, FS_RANGES_SOME, "9+1 "},
+		{"bytes=2-9", 10, FS_RANGES_SOME, "2+8 "},
+		{"bytes=2-10", 10, FS_RANGES_SOME, "2+8 "},
 		{"bytes=-3", 10, FS_RANGES_SOME, "7+3 "},
 		{"bytes=-30", 10, FS_RANGES_SOME, "0+10 "},
 		{"bytes= 2 - 5 ,\t7-7", 10, FS_RANGES_SOME, "2+4 7+1 "},
@@ -442,6 +444,8 @@ static void test_sign(void **state)
 	assert_null(fs_sign_check(&s));
 	s.signature = "v1_";
 	assert_string_equal(fs_sign_check(&s), "invalid signature");
+	s.signature = "v1_rXm0gz6Z26jTM0B/fQNsYfxhkXdcn3AEbZjxgtiJZEk=";
+	assert_string_equal(fs_sign_check(&s), "invalid signature");
 	s.operation = "write";
 	s.signature = plain;
 	assert_string_equal(fs_sign_check(&s), "invalid signature");
@@ -461,9 +465,12 @@ static void test_sign(void **state)
 	s = base;
 	s.header_token = "token";
 	assert_null(fs_sign_check(&s));
-	s.header_token = "Token";
 	s.signature = plain;
-	assert_string_equal(fs_sign_check(&s), "access token present in header but does not match");
+	for (size_t i = 0; i < 3; i++) {
+		s.header_token = (const char *[]){"Token", "tok", "tokens"}[i];
+		assert_string_equal(fs_sign_check(&s),
+				    "access token present in header but does not match");
+	}
 	s.header_token = "";
 	assert_null(fs_sign_check(&s));
 }

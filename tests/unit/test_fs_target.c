@@ -35,6 +35,20 @@ static struct arena arena;
 static struct error err;
 static int64_t size_told; /* of the last target */
 
+static unsigned synced_dirs, synced_files;
+
+/* In place of libc's: counts what is synced. */
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		synced_dirs++;
+	else
+		synced_files++;
+	return (int)syscall(SYS_fsync, fd);
+}
+
 static int setup(void **state)
 {
 	strcpy(dir, "/var/tmp/envd-test-XXXXXX");
@@ -471,6 +485,47 @@ static void test_sweep(void **state)
 	close(dirfd);
 }
 
+/*
+ * X-Envd-Sync: a new name is durable once its directory is synced (fsync(2)). Nobody noticed when
+ * the directory was left out.
+ */
+static void test_sync(void **state)
+{
+	struct fs_target_options o = options_of_user();
+
+	for (o.atomic = false;; o.atomic = true) {
+		for (o.sync = false;; o.sync = true) {
+			synced_dirs = synced_files = 0;
+			assert_int_equal(upload(o.sync ? "synced" : "lazy", &o, "new"), 0);
+			assert_int_equal(synced_dirs, o.sync);
+			assert_int_equal(synced_files, o.sync);
+			if (o.sync)
+				break;
+		}
+		assert_int_equal(unlink(in_dir("synced")), 0);
+		assert_int_equal(unlink(in_dir("lazy")), 0);
+		if (o.atomic)
+			break;
+	}
+}
+
+/* A change that fails after the new file got its temporary name takes that name away again. */
+static void test_failed_change_leaves_no_name(void **state)
+{
+	struct fs_target_options o = options_of_user();
+	struct fs_target t;
+
+	o.atomic = true;
+	put_file("f", "old", 0600);
+	assert_int_equal(fs_target_open(&t, in_dir("f"), &o, &err), 0);
+	assert_int_equal(fs_target_write(&t, "new", 3, &err), 0);
+	assert_int_equal(unlink(in_dir("f")), 0);
+	assert_int_equal(mkdir(in_dir("f"), 0755), 0);
+	assert_int_equal(fs_target_finish(&t, &err), -1);
+	fs_target_close(&t);
+	assert_int_equal(count_entries(), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +540,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_conditions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_atomic, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failed_change_leaves_no_name, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

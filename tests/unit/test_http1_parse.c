@@ -193,6 +193,8 @@ static void test_refused(void **state)
 		{"request line ends in LF", B("GET / HTTP/1.1\n" HOST "\r\n"), 400},
 		{"field ends in LF", B("GET / HTTP/1.1\r\nHost: h\n\r\n"), 400},
 		{"head ends in LF", B("GET / HTTP/1.1\r\n" HOST "\n"), 400},
+		/* Taken for the empty line at the end, it would begin the next request early. */
+		{"a byte and LF for the end", B("GET / HTTP/1.1\r\n" HOST "X\n"), 400},
 		{"CR in the request line", B("GET / HTTP/1.1\rX\r\n" HOST "\r\n"), 400},
 		{"CR CR LF", B("GET / HTTP/1.1\r\r\n" HOST "\r\n"), 400},
 		{"CR before the request", B("\rGET / HTTP/1.1\r\n" HOST "\r\n"), 400},

@@ -162,6 +162,7 @@ struct fixture {
 	struct loop loop;
 	struct input input;
 	int reader;
+	struct budget budget;
 };
 
 static void piece_finished(struct input_job *job, int result)
@@ -191,7 +192,8 @@ static int setup(void **state)
 	loop_init(&f->loop);
 	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
 	f->reader = fds[0];
-	input_init(&f->input, &f->loop, NULL, fds[1], false);
+	budget_init(&f->budget);
+	input_init(&f->input, &f->loop, &f->budget, fds[1], false);
 	*state = f;
 	return 0;
 }
@@ -264,6 +266,26 @@ static void test_input_waits(void **state)
 	free(read_back);
 }
 
+/* Input that a process has read is not charged any more, while the process lives on. */
+static void test_input_gives_its_bytes_back(void **state)
+{
+	struct fixture *f = *state;
+	static char data[300000], read_back[sizeof(data)];
+	struct piece first, second;
+
+	assert_int_equal(submit(f, &first, data, sizeof(data)), INPUT_WAITS);
+	assert_int_equal(submit(f, &second, data, 10), INPUT_WAITS);
+	assert_int_equal(f->budget.used[BUDGET_BYTES], f->input.share.used);
+	assert_true(f->input.share.used > 10);
+	while (!second.done) {
+		assert_true(read(f->reader, read_back, sizeof(read_back)) != 0);
+		turn(f);
+	}
+	assert_int_equal(second.result, 0);
+	assert_int_equal(f->budget.used[BUDGET_BYTES], 0);
+	assert_true(f->input.fd >= 0);
+}
+
 static void test_input_without_reader(void **state)
 {
 	struct fixture *f = *state;
@@ -305,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test_setup_teardown(test_input_fits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_input_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_input_gives_its_bytes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_input_without_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_input_is_bounded, setup, teardown),
 	};

@@ -258,6 +258,15 @@ static void test_queue_repeats(void **state)
 	push(&queue, WATCH_WRITE, "a");
 	assert_string_equal(contents(&queue), "WRITE a");
 	watch_queue_clear(&queue);
+	/* More names than the table of recent events has places: none replaces another. */
+	for (int i = 0; i < 2 * WATCH_QUEUE_RECENT; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "f%03d", i);
+		push(&queue, WATCH_WRITE, name);
+	}
+	assert_int_equal(queue.n, 2 * WATCH_QUEUE_RECENT);
+	watch_queue_clear(&queue);
 	assert_int_equal(budget.used[BUDGET_BYTES], 0);
 }
 

@@ -124,6 +124,7 @@ static void test_all_hang(void **state)
 		submit(&hanging[i], &sem);
 	submit(&job, NULL);
 	assert_true(work_cancel(workers, &job.work));
+	assert_int_equal(workers_busy(workers), ARRAY_LEN(hanging));
 	submit(&job, NULL);
 	for (unsigned i = 0; i < ARRAY_LEN(hanging); i++)
 		sem_post(&sem);
