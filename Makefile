@@ -12,6 +12,7 @@
 #   tsan      thread sanitizer: build/envd-tsan
 #   faults    asan, and system calls and allocations that fail (tests/faults): build/envd-faults
 #   fuzz      libFuzzer with asan: build/fuzz/fuzz_X
+#   coverage  the fuzz targets by gcc, which count the lines that they run: build/coverage/fuzz_X
 
 VARIANT ?= release
 ARCH    ?=
@@ -97,13 +98,17 @@ CC       := clang
 INSTRUMENT := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
             -fno-sanitize=function -fno-sanitize-recover=undefined -DFUZZING
 LINK     := -fsanitize=fuzzer,address,undefined
+else ifeq ($(VARIANT),coverage)
+INSTRUMENT := -O0 --coverage -DFUZZING
+LINK     := --coverage
+REPLAY_OBJ := $(BUILD)/tests/fuzz/replay/replay.o
 else ifeq ($(VARIANT),lint-gcc)
 INSTRUMENT := -O2 -Werror
 else ifeq ($(VARIANT),lint-clang)
 CC       := clang
 INSTRUMENT := -O1 -Werror
 else
-$(error VARIANT is one of: release asan tsan faults fuzz)
+$(error VARIANT is one of: release asan tsan faults fuzz coverage)
 endif
 
 ALL_CPPFLAGS = -D_GNU_SOURCE -I. -I$(BUILD)/gen $(CPPFLAGS)
@@ -261,7 +266,7 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_OBJ) $(TEST_GEN_OBJ) $(BUILD)/li
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(TEST_GEN_OBJ) $(LLHTTP_OBJ) \
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ) $(REPLAY_OBJ) $(TEST_GEN_OBJ) $(LLHTTP_OBJ) \
 		$(BUILD)/libenvd.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pie $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -327,7 +332,7 @@ build/envd.cdx.json: build/envd scripts/sbom
 #
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
-FOLDERS  := $(filter-out bench compare faults lib newcomer vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
+FOLDERS  := $(filter-out bench compare faults lib mutants newcomer soak vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
 # The longest come first.
 SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-replay faults-few \
             $(filter-out conformance,$(FOLDERS)) $(SANITIZED:%=%-asan)
@@ -373,6 +378,14 @@ fuzz-replay:
 	$(SUBMAKE) VARIANT=fuzz fuzz-programs
 	@scripts/fuzz replay
 
+# How many lines of each parser its fuzz target runs, over the stored inputs and those that `make fuzz`
+# has added.
+.PHONY: fuzz-report
+fuzz-report:
+	@scripts/packages build test
+	$(SUBMAKE) VARIANT=coverage fuzz-programs
+	@scripts/fuzz-report
+
 fuzz-programs: $(FUZZ)
 
 .PHONY: $(FOLDERS) $(FOLDERS:%=%-asan)
@@ -394,6 +407,25 @@ faults faults-few:
 	@scripts/toolchain
 	$(SUBMAKE) VARIANT=faults all
 	@$(TOOL_ENV) ENVD=build/envd-faults tests/faults/run --seeds $(or $(SEEDS),$(if $(findstring few,$@),1-10,1-40))
+
+# One daemon under many clients (tests/soak) for HOURS= or MINUTES=, 2.5 minutes. SEED= repeats the
+# choices of a run; WITHOUT=ports,freezer leaves actors out.
+.PHONY: soak soak-asan
+soak soak-asan:
+	@scripts/packages test
+	@scripts/toolchain
+	$(SUBMAKE) $(if $(findstring asan,$@),VARIANT=asan) all
+	@$(TOOL_ENV) ENVD=build/envd$(@:soak%=%) tests/soak/run $(if $(SEED),--seed $(SEED)) \
+		$(if $(WITHOUT),--without $(WITHOUT)) \
+		$(if $(HOURS),--hours $(HOURS)) $(if $(MINUTES),--minutes $(MINUTES))
+
+# Small faults put into the code one at a time: which test notices (tests/mutants)? ONLY=name,name for
+# some of them; TURN=today or TURN=N for a dozen.
+.PHONY: mutants
+mutants:
+	@scripts/packages build test
+	@scripts/toolchain
+	@CC='$(CC)' $(TOOL_ENV) tests/mutants/run $(if $(ONLY),--only '$(ONLY)') $(if $(TURN),--turn '$(TURN)')
 
 # The model of tests/watch with more seeds than `make watch` tries.
 .PHONY: watch-model
@@ -457,7 +489,7 @@ lock:
 ### lint
 
 FORMATTED := $(shell find $(wildcard $(MODULES) tests) -name '*.[ch]' -not -path '*/gen/*')
-TIDIED    := $(SRC) $(UNIT_SRC) $(FUZZ_SRC)
+TIDIED    := $(SRC) $(UNIT_SRC) $(FUZZ_SRC) tests/fuzz/replay/replay.c
 
 .PHONY: lint lint-all lint-format lint-includes lint-compile lint-tidy lint-cppcheck lint-shell \
         lint-docs lint-man lint-license
@@ -531,7 +563,10 @@ help:
 #H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test
 #H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."
 #H make fuzz         SECONDS=60 for each fuzz target
+#H make fuzz-report  lines of each parser that the fuzz targets' inputs run
 #H make faults       calls of the daemon fail at random, for SEEDS=1-40
+#H make soak         one daemon under every kind of client for HOURS= or MINUTES=; SEED=; soak-asan
+#H make mutants      which test notices each fault of tests/mutants; ONLY=name,name, TURN=today
 #H make watch-model  the model test of watches for SEEDS=1-200
 #H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, includes
 #H

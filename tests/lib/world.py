@@ -149,6 +149,13 @@ def sdk(world, _stack):
         del os.environ[name]
 
 
+def soak(world, stack):
+    """Cgroups, users, and the address of forwarded ports."""
+    cgroup(world, stack)
+    users(world)
+    subprocess.run(["ip", "address", "add", "169.254.0.21/32", "dev", "lo"], check=True)
+
+
 def watch(world, stack):
     """A file system of the suite's own, so that nobody else's changes are seen."""
     mount("-t", "tmpfs", "-o", "mode=755,size=2g", "envd-watch", world)
