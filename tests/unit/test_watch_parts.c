@@ -260,7 +260,7 @@ static void test_queue_repeats(void **state)
 	watch_queue_clear(&queue);
 	/* More names than the table of recent events has places: none replaces another. */
 	for (int i = 0; i < 2 * WATCH_QUEUE_RECENT; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "f%03d", i);
 		push(&queue, WATCH_WRITE, name);
