@@ -527,8 +527,11 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	d->inherited = inherited;
 	if (options->resume_handover)
 		handover_read(&d->handover, HANDOVER_BLOB, inherited);
-	if (load_profiles(d) < 0)
+	if (load_profiles(d) < 0) {
+		seccomp_profiles_free(d->profiles);
+		free(d);
 		return 2;
+	}
 	spawn_init();
 	if (inherited->notify_fd >= 0)
 		notify_init_connected(&d->notify, inherited->notify_fd);

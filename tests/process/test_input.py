@@ -4,7 +4,6 @@
 import hashlib
 import os
 import threading
-import time
 
 import pytest
 
@@ -53,7 +52,7 @@ def test_send_input_answers_when_it_was_taken(envd, gate):
     assert stream.drain().out["stdout"].split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
-def test_a_process_that_does_not_read_holds_up_nobody(envd):
+def test_a_process_that_does_not_read_holds_up_nobody(envd, daemon):
     deaf = envd.start("sleep", "100")
     answers = []
 
@@ -66,7 +65,9 @@ def test_a_process_that_does_not_read_holds_up_nobody(envd):
     writers = [threading.Thread(target=send) for _ in range(3)]
     for writer in writers:
         writer.start()
-    time.sleep(0.2)
+    # All three wait, but for what the pipe holds.
+    held = 'envd_budget_class_used_bytes{class="stdin"}'
+    wait_for(lambda: daemon.metrics()[held] > 2900000)
     reader = envd.start("cat")
     envd.send_input(reader.pid, b"hello\n")
     reader.until("stdout", b"hello\n")
@@ -218,7 +219,7 @@ def test_client_goes_with_its_input_under_way(envd):
     path = os.path.join(WORLD, "input-went-on")
     stream = envd.sh(f"sleep 0.5; cat > {path}")
     up = envd.stream_input().start(pid=stream.pid).data(b"x" * 500000)
-    time.sleep(0.2)
+    wait_for(lambda: up.connection.unread_bytes() == 0)
     up.close()
     envd.close_stdin(stream.pid)
     stream.drain()
