@@ -133,7 +133,7 @@ def start():
     yield begin
     for daemon in daemons:
         if daemon.process.poll() is None:
-            daemon.stop()
+            daemon.stop(idle_workers=False)
     for tree in trees:
         clear(tree.path)
 

@@ -52,7 +52,7 @@ def daemon():
     """Outside Firecracker: no metadata service."""
     d = Daemon("-isnotfc")
     yield d
-    d.stop()
+    d.stop(idle_workers=False)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def sandbox(mmds):
     d = Daemon("-no-cgroups")
     d.mmds = mmds
     yield d
-    d.stop()
+    d.stop(idle_workers=False)
 
 
 @pytest.fixture

@@ -189,8 +189,9 @@ class Daemon:
 
     # ---- its end ----
 
-    def leftovers(self):
-        """Returns the resources that an unused daemon would not hold, as text; "" if there are none."""
+    def leftovers(self, idle_workers=True):
+        """Returns the resources that an unused daemon would not hold, as text; "" if there are none.
+        `idle_workers`: also the threads of workers, which end after three idle seconds."""
         found = [f"budget of {name}: {n}" for name, n in self.budgets().items()]
         more = list(self.descriptors())
         for name in self.held:
@@ -198,7 +199,7 @@ class Daemon:
                 more.remove(name)
         if len(more) > self.more_descriptors:
             found.append(f"descriptors: {more}")
-        if self.threads() > 0:
+        if idle_workers and self.threads() > 0:
             found.append(f"threads: {self.threads()}")
         if pids := self.children():
             found.append(f"children: {pids}")
@@ -212,7 +213,7 @@ class Daemon:
             except ProcessLookupError:
                 pass
 
-    def settle(self):
+    def settle(self, idle_workers=True):
         """Waits until all resources of its clients are released."""
         self.kill_started()
         # A connection that a test did not close goes with its object; one that an exception's
@@ -221,7 +222,7 @@ class Daemon:
         text = [""]
 
         def settled():
-            text[0] = self.leftovers()
+            text[0] = self.leftovers(idle_workers)
             return not text[0]
 
         wait_for(settled, lambda: f"the release of {text[0]}", pause_seconds=0.05)
@@ -246,12 +247,14 @@ class Daemon:
                 complaints.append(log)
         return complaints
 
-    def stop(self):
-        """Ends it in order. Fails if it still holds resources of its clients."""
+    def stop(self, idle_workers=True):
+        """Ends it in order. Fails if it still holds resources of its clients. Where each test has a
+        daemon of its own, `idle_workers` is False: three seconds for each would be most of the suite's
+        time, and the other suites look at the threads."""
         complaints = []
         if self.process.poll() is None and isinstance(self.log_path, (str, os.PathLike)):
             try:
-                self.settle()
+                self.settle(idle_workers)
             except AssertionError as error:
                 complaints.append(str(error))
         complaints += self.terminate()
