@@ -104,8 +104,8 @@ struct freeze_job *freezer_freeze(struct freezer *f, const struct freeze_request
 void freezer_give_up(struct freeze_job *job);
 
 /*
- * Requests a thaw of every frozen cgroup except those that the guest had frozen itself. `done` is
- * called once, from the loop, also if nothing was frozen.
+ * Requests a thaw of every frozen cgroup. Cgroups that the guest had frozen itself stay frozen. The
+ * loop calls `done` once, also if nothing was frozen.
  */
 void freezer_thaw(struct freezer *f, const struct thaw_request *request, freezer_thawed_fn *done,
 		  void *arg);

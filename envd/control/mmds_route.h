@@ -9,8 +9,8 @@
 #include "base/loop.h"
 
 /*
- * The maximum time that the caller waits for a repair: four calls of iptables(8), each of which
- * waits up to 5 s for the lock of iptables.
+ * The maximum time that the caller waits for a repair. A repair calls iptables(8) four times, and
+ * each call waits up to 5 s for the lock of iptables.
  */
 #define MMDS_ROUTE_TIMEOUT_MS (25 * 1000)
 

@@ -191,7 +191,10 @@ static int write_state(int fd, const Handover__HandoverState *state, struct erro
 
 /* ---- what a new program inherits besides descriptors ---- */
 
-/* Ignored signals stay ignored over execve(2). Returns those that were, for the way back. */
+/*
+ * Sets ignored signals to their default, because execve(2) would keep them ignored. Returns the set
+ * of these signals, which the caller ignores again if the exec fails.
+ */
 static sigset_t default_ignored_signals(void)
 {
 	struct sigaction action;

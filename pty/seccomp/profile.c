@@ -58,11 +58,14 @@ static const char *const capabilities[] = {
 	"CHECKPOINT_RESTORE",
 };
 
-/* An action without its data. ERRNO and TRACE have a number, errnoRet. */
-static const struct {
+/* A name of libseccomp's, and its value. */
+struct choice {
 	const char *name;
-	uint32_t action;
-} actions[] = {
+	uint32_t value;
+};
+
+/* An action without its data. ERRNO and TRACE have a number, errnoRet. */
+static const struct choice actions[] = {
 	{"SCMP_ACT_ALLOW", SCMP_ACT_ALLOW},
 	{"SCMP_ACT_ERRNO", SCMP_ACT_ERRNO(0)},
 	{"SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD},
@@ -73,10 +76,7 @@ static const struct {
 	{"SCMP_ACT_TRAP", SCMP_ACT_TRAP},
 };
 
-static const struct {
-	const char *name;
-	enum scmp_compare op;
-} operators[] = {
+static const struct choice operators[] = {
 	{"SCMP_CMP_NE", SCMP_CMP_NE},
 	{"SCMP_CMP_LT", SCMP_CMP_LT},
 	{"SCMP_CMP_LE", SCMP_CMP_LE},
@@ -85,6 +85,15 @@ static const struct {
 	{"SCMP_CMP_GT", SCMP_CMP_GT},
 	{"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ},
 };
+
+/* "4.8", or the release of a kernel, "6.1.0-56-cloud-amd64". */
+static void parse_kernel(const char *text, unsigned ret[2])
+{
+	char *end;
+
+	ret[0] = (unsigned)strtoul(text, &end, 10);
+	ret[1] = *end == '.' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
+}
 
 void seccomp_machine_inspect(struct seccomp_machine *ret)
 {
@@ -101,10 +110,7 @@ void seccomp_machine_inspect(struct seccomp_machine *ret)
 		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
 			ret->capabilities |= (uint64_t)1 << i;
 	uname(&name);
-	ret->kernel[0] = ret->kernel[1] = 0;
-	ret->kernel[0] = (unsigned)strtoul(name.release, NULL, 10);
-	if (strchr(name.release, '.'))
-		ret->kernel[1] = (unsigned)strtoul(strchr(name.release, '.') + 1, NULL, 10);
+	parse_kernel(name.release, ret->kernel);
 }
 
 /* ---- values ---- */
@@ -128,30 +134,36 @@ static bool has_capability(const struct seccomp_machine *machine, const char *te
 	return false;
 }
 
-/* "4.8" */
 static bool has_kernel(const struct seccomp_machine *machine, const char *text)
 {
-	char *end;
-	unsigned long major = strtoul(text, &end, 10);
-	unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+	unsigned least[2];
 
-	return machine->kernel[0] > major ||
-	       (machine->kernel[0] == major && machine->kernel[1] >= minor);
+	parse_kernel(text, least);
+	return machine->kernel[0] > least[0] ||
+	       (machine->kernel[0] == least[0] && machine->kernel[1] >= least[1]);
 }
 
-static int get_action(struct json_lexer *in, struct arena *arena, uint32_t *ret)
+/* Reads a string that is one of n names; otherwise fails with `what`. */
+static int get_choice(struct json_lexer *in, struct arena *arena, const struct choice *choices,
+		      size_t n, const char *what, uint32_t *ret)
 {
 	char *text;
 	size_t i;
 
 	if (json_get_string(in, arena, &text, NULL) < 0)
 		return -1;
-	for (i = 0; i < ARRAY_LEN(actions); i++)
-		if (strcmp(text, actions[i].name) == 0) {
-			*ret = actions[i].action;
+	for (i = 0; i < n; i++)
+		if (strcmp(text, choices[i].name) == 0) {
+			*ret = choices[i].value;
 			return 0;
 		}
-	return json_fail(in, "is no action that is supported");
+	return json_fail(in, what);
+}
+
+static int get_action(struct json_lexer *in, struct arena *arena, uint32_t *ret)
+{
+	return get_choice(in, arena, actions, ARRAY_LEN(actions), "is no action that is supported",
+			  ret);
 }
 
 static int get_errno(struct json_lexer *in, uint32_t *ret)
@@ -372,17 +384,13 @@ static int get_names(struct json_lexer *in, struct arena *arena, struct seccomp_
 
 static int get_operator(struct json_lexer *in, struct arena *arena, enum scmp_compare *ret)
 {
-	char *text;
-	size_t i;
+	uint32_t value = 0;
 
-	if (json_get_string(in, arena, &text, NULL) < 0)
+	if (get_choice(in, arena, operators, ARRAY_LEN(operators),
+		       "is no comparison that is supported", &value) < 0)
 		return -1;
-	for (i = 0; i < ARRAY_LEN(operators); i++)
-		if (strcmp(text, operators[i].name) == 0) {
-			*ret = operators[i].op;
-			return 0;
-		}
-	return json_fail(in, "is no comparison that is supported");
+	*ret = (enum scmp_compare)value;
+	return 0;
 }
 
 /*
@@ -435,7 +443,8 @@ static int get_args(struct json_lexer *in, struct arena *arena, struct seccomp_r
 
 /*
  * libseccomp accepts one comparison for each argument in a rule. As in runc, a rule with two
- * comparisons of an argument becomes several rules with one comparison each, one of which suffices.
+ * comparisons of an argument becomes several rules with one comparison each. The action is taken if
+ * one of these rules matches.
  */
 static bool compares_twice(const struct seccomp_rule *rule)
 {

@@ -51,14 +51,6 @@ static int compile(const char *text, size_t n, struct sock_fprog *ret, struct er
 	return r;
 }
 
-/* The error of a file says which, and its code is that of the caller's choice. */
-static int wrong_file(struct error *err, enum error_code code, const char *path)
-{
-	struct error why = *err;
-
-	return error_set(err, code, "seccomp profile '%s': %s", path, why.message);
-}
-
 /* 0; -ENOENT: there is no such file; or -1 with ERROR_FAILED_PRECONDITION. */
 static int compile_file(const char *path, struct sock_fprog *ret, struct error *err)
 {
@@ -79,7 +71,10 @@ static int compile_file(const char *path, struct sock_fprog *ret, struct error *
 	else
 		r = compile(text, (size_t)n, ret, err);
 	free(text);
-	return r < 0 ? wrong_file(err, ERROR_FAILED_PRECONDITION, path) : 0;
+	if (r == 0)
+		return 0;
+	err->code = ERROR_FAILED_PRECONDITION;
+	return error_prefix(err, "seccomp profile '%s'", path);
 }
 
 static int load_default(struct seccomp_profiles *profiles, struct error *err)

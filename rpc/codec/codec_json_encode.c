@@ -161,25 +161,6 @@ static int put_repeated(struct json_writer *out, const ProtobufCMessage *message
 	return 0;
 }
 
-/* Returns true if a field without presence differs from its default: is not zero, or not empty. */
-static bool is_set(const ProtobufCFieldDescriptor *field, const void *place)
-{
-	static const char zero[8];
-	const char *const *string = place;
-
-	switch (field->type) {
-	case PROTOBUF_C_TYPE_STRING:
-		return *string && **string;
-	case PROTOBUF_C_TYPE_BYTES:
-		return ((const ProtobufCBinaryData *)place)->len > 0;
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return *string != NULL;
-	default:
-		/* By its bits: -0.0 is not the default. */
-		return memcmp(place, zero, field_value_bytes(field)) != 0;
-	}
-}
-
 static int put_fields(struct json_writer *out, const ProtobufCMessage *message, struct error *err)
 {
 	const ProtobufCMessageDescriptor *type = message->descriptor;
@@ -195,7 +176,7 @@ static int put_fields(struct json_writer *out, const ProtobufCMessage *message, 
 		}
 		if (field_is_oneof(field) ? *(const uint32_t *)member(
 						    message, field->quantifier_offset) != field->id
-					  : !is_set(field, place))
+					  : !field_is_set(field, place))
 			continue;
 		put_field_name(out, field);
 		if (put_value(out, field, place, err) < 0)

@@ -165,24 +165,6 @@ static void put_group(struct json_writer *out, const char *group,
 	json_put_object_end(out);
 }
 
-/* Returns true if a field without presence is not zero, and not empty. */
-static bool is_set(const ProtobufCFieldDescriptor *field, const void *place)
-{
-	static const char zero[8];
-	const char *const *string = place;
-
-	switch (field->type) {
-	case PROTOBUF_C_TYPE_STRING:
-		return *string && **string;
-	case PROTOBUF_C_TYPE_BYTES:
-		return ((const ProtobufCBinaryData *)place)->len > 0;
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return *string != NULL;
-	default:
-		return memcmp(place, zero, field_value_bytes(field)) != 0;
-	}
-}
-
 static void put_message(struct json_writer *out, const ProtobufCMessage *message)
 {
 	const ProtobufCMessageDescriptor *type = message->descriptor;
@@ -205,7 +187,7 @@ static void put_message(struct json_writer *out, const ProtobufCMessage *message
 			}
 			json_put_name(out, field->name);
 			put_value(out, field, place);
-		} else if (is_set(field, place)) {
+		} else if (field_is_set(field, place)) {
 			json_put_name(out, field->name);
 			put_value(out, field, place);
 		}

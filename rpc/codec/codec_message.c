@@ -92,6 +92,24 @@ size_t field_value_bytes(const ProtobufCFieldDescriptor *field)
 	}
 }
 
+bool field_is_set(const ProtobufCFieldDescriptor *field, const void *place)
+{
+	static const char zero[8];
+	const char *const *string = place;
+
+	switch (field->type) {
+	case PROTOBUF_C_TYPE_STRING:
+		return *string && **string;
+	case PROTOBUF_C_TYPE_BYTES:
+		return ((const ProtobufCBinaryData *)place)->len > 0;
+	case PROTOBUF_C_TYPE_MESSAGE:
+		return *string != NULL;
+	default:
+		/* By its bits: -0.0 is not the default. */
+		return memcmp(place, zero, field_value_bytes(field)) != 0;
+	}
+}
+
 bool field_is_repeated(const ProtobufCFieldDescriptor *field)
 {
 	return field->label == PROTOBUF_C_LABEL_REPEATED;

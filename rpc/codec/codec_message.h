@@ -55,6 +55,9 @@ bool field_is_scalar(const ProtobufCFieldDescriptor *field);
 /* Returns the size in memory of one value of the field's type, in bytes. */
 size_t field_value_bytes(const ProtobufCFieldDescriptor *field);
 
+/* Returns true if a field without presence differs from its default: is not zero, or not empty. */
+bool field_is_set(const ProtobufCFieldDescriptor *field, const void *place);
+
 /* Tell whether the field is repeated; a member of a oneof; a map (its type is the entry's type). */
 bool field_is_repeated(const ProtobufCFieldDescriptor *field);
 bool field_is_oneof(const ProtobufCFieldDescriptor *field);

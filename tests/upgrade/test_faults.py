@@ -116,27 +116,17 @@ def test_a_workload_that_does_not_freeze(daemon, echo, there):
     assert os.path.exists(NEXT) == there
 
 
-def test_descriptors_that_cannot_be_placed(daemon, echo):
-    """The numbers from 200 up are beyond the limit."""
+@pytest.mark.parametrize("placed, why", [(0, b"invalid argument"), (1, b"too many open files")])
+def test_descriptors_that_cannot_be_placed(daemon, echo, placed, why):
+    """The numbers from 200 up are beyond the limit, or all but the first: the duplicate of the first
+    would keep a reader of stdin from its end of file."""
     limit = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (FIRST_FD, limit[1]))
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (FIRST_FD + placed, limit[1]))
     try:
         answer = daemon.upgrade()
     finally:
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limit)
-    assert (answer.status, answer.body) == (500, b"relocate handover fds: invalid argument\n")
-
-
-def test_only_some_descriptors_can_be_placed(daemon, echo):
-    """The first is placed, the second is not: the duplicate of the first would keep a reader of stdin
-    from its end of file."""
-    limit = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (FIRST_FD + 1, limit[1]))
-    try:
-        answer = daemon.upgrade()
-    finally:
-        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limit)
-    assert (answer.status, answer.body) == (500, b"relocate handover fds: too many open files\n")
+    assert (answer.status, answer.body) == (500, b"relocate handover fds: " + why + b"\n")
 
 
 def test_a_blob_that_cannot_be_opened(daemon, echo):
