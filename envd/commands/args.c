@@ -22,35 +22,92 @@ static const struct arg *find(const struct arg *table, const char *name, size_t 
 	return NULL;
 }
 
-int args_next(struct args *a)
+/* Prints an error about an argument to stderr. Returns -1. */
+static int unknown(const struct args *a, const char *text)
 {
-	const char *text = *a->next, *equals;
-	const struct arg *arg;
+	fprintf(stderr, "envd %s: unknown argument '%s' (see envd %s --help)\n", a->command, text,
+		a->command);
+	return -1;
+}
 
-	if (!text)
-		return 0;
-	a->next++;
-	a->name = text + strspn(text, "-");
-	equals = strchr(a->name, '=');
-	arg = a->name == text || a->name > text + 2
-		      ? NULL
-		      : find(a->table, a->name, strcspn(a->name, "="));
-	if (!arg || (arg->plain && equals)) {
-		fprintf(stderr, "envd %s: unknown argument '%s' (see envd %s --help)\n", a->command,
-			text, a->command);
-		return -1;
-	}
+/* Sets the option's value: the text, or the next argument if that is NULL. Returns its key or -1. */
+static int take_value(struct args *a, const struct arg *arg, const char *text)
+{
 	a->name = arg->name;
 	a->value = NULL;
-	if (arg->plain)
+	if (arg->form & ARG_PLAIN)
 		return arg->key;
-	a->value = equals ? equals + 1 : *a->next++;
+	a->value = text ? text : *a->next++;
 	if (!a->value) {
 		fprintf(stderr, "envd %s: --%s needs a value (see envd %s --help)\n", a->command,
 			a->name, a->command);
 		return -1;
 	}
 	return arg->key;
+}
+
+/* The next option of the cluster: -it, -wDIR. Returns its key or -1. */
+static int next_brief(struct args *a)
+{
+	const struct arg *arg = a->table;
+	const char *rest = a->cluster + 1;
+	char brief[3] = {'-', *a->cluster, '\0'};
+
+	while (arg->name && !((arg->form & ARG_BRIEF) && arg->key == *a->cluster))
+		arg++;
+	if (!arg->name)
+		return unknown(a, brief);
+	a->cluster = (arg->form & ARG_PLAIN) && *rest ? rest : NULL;
+	return take_value(a, arg, *rest ? rest : NULL);
+}
+
+/* An operand. Returns ARGS_OPERAND, or -1 if the command takes none. */
+static int take_operand(struct args *a, const char *text)
+{
+	if (a->operands == ARGS_NO_OPERANDS)
+		return unknown(a, text);
+	a->only_operands |= a->operands == ARGS_COMMAND;
+	a->name = NULL;
+	a->value = text;
+	return ARGS_OPERAND;
+}
+
+/* True if the text after one dash begins with a short option. */
+static bool is_brief(const struct args *a, const char *text)
+{
+	for (const struct arg *arg = a->table; arg->name; arg++)
+		if ((arg->form & ARG_BRIEF) && arg->key == *text)
+			return true;
+	return false;
+}
+
+int args_next(struct args *a)
+{
+	const char *text, *name, *equals;
+	const struct arg *arg;
+
+	if (a->cluster)
+		return next_brief(a);
+	text = *a->next;
+	if (!text)
+		return 0;
+	a->next++;
+	if (a->operands != ARGS_NO_OPERANDS && !a->only_operands && strcmp(text, "--") == 0) {
+		a->only_operands = true;
+		return args_next(a);
+	}
+	if (a->only_operands || *text != '-' || !text[1])
+		return take_operand(a, text);
+	name = text + strspn(text, "-");
+	equals = strchr(name, '=');
+	arg = name > text + 2 ? NULL : find(a->table, name, strcspn(name, "="));
+	if (!arg && name == text + 1 && is_brief(a, name)) {
+		a->cluster = name;
+		return next_brief(a);
+	}
+	if (!arg || ((arg->form & ARG_PLAIN) && equals))
+		return unknown(a, text);
+	return take_value(a, arg, equals ? equals + 1 : NULL);
 }
 
 int args_refuse(const struct args *a, const char *why)

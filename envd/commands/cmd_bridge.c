@@ -65,8 +65,8 @@ struct bridge {
 };
 
 static const struct arg arguments[] = {
-	{"listen", 'l', false}, {"to", 't', false},  {"port", 'p', false},
-	{"wait", 'w', false},	{"help", 'h', true}, {NULL, 0, false},
+	{"listen", 'l', ARG_VALUE}, {"to", 't', ARG_VALUE},   {"port", 'p', ARG_VALUE},
+	{"wait", 'w', ARG_VALUE},   {"help", 'h', ARG_PLAIN}, {NULL, 0, ARG_VALUE},
 };
 
 static const char usage[] =

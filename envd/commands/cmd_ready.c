@@ -49,10 +49,10 @@ struct ready {
 };
 
 static const struct arg arguments[] = {
-	{"port", 'p', false}, {"url", 'u', false},     {"status", 's', false},
-	{"file", 'f', false}, {"process", 'n', false}, {"socket", 'x', false},
-	{"for", 'd', false},  {"timeout", 't', false}, {"interval", 'i', false},
-	{"help", 'h', true},  {NULL, 0, false},
+	{"port", 'p', ARG_VALUE}, {"url", 'u', ARG_VALUE},     {"status", 's', ARG_VALUE},
+	{"file", 'f', ARG_VALUE}, {"process", 'n', ARG_VALUE}, {"socket", 'x', ARG_VALUE},
+	{"for", 'd', ARG_VALUE},  {"timeout", 't', ARG_VALUE}, {"interval", 'i', ARG_VALUE},
+	{"help", 'h', ARG_PLAIN}, {NULL, 0, ARG_VALUE},
 };
 
 static const char usage[] =

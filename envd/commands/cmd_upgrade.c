@@ -37,8 +37,8 @@ struct upgrade {
 };
 
 static const struct arg arguments[] = {
-	{"file", 'f', false}, {"to", 't', false}, {"token-file", 'k', false},
-	{"help", 'h', true},  {NULL, 0, false},
+	{"file", 'f', ARG_VALUE}, {"to", 't', ARG_VALUE}, {"token-file", 'k', ARG_VALUE},
+	{"help", 'h', ARG_PLAIN}, {NULL, 0, ARG_VALUE},
 };
 
 static const char usage[] =

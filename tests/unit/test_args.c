@@ -15,7 +15,8 @@
 #include "envd/commands/args.h"
 #include "envd/commands/probe.h"
 
-static const struct arg table[] = {{"port", 'p', false}, {"help", 'h', true}, {NULL, 0, false}};
+static const struct arg table[] = {
+	{"port", 'p', ARG_VALUE}, {"help", 'h', ARG_PLAIN}, {NULL, 0, ARG_VALUE}};
 
 static void test_args_next(void **state)
 {
@@ -55,6 +56,63 @@ static void test_args_next(void **state)
 		else
 			assert_null(args.value);
 		assert_int_equal(args_next(&args), 0);
+	}
+}
+
+/* The whole line as one text: keys, values in parentheses, operands in brackets, ! for an error. */
+static void test_args_line(void **state)
+{
+	static const struct arg exec[] = {
+		{"interactive", 'i', ARG_PLAIN | ARG_BRIEF},
+		{"tty", 't', ARG_PLAIN | ARG_BRIEF},
+		{"env", 'e', ARG_BRIEF},
+		{"timeout", 'T', ARG_VALUE},
+		{NULL, 0, ARG_VALUE},
+	};
+	static const struct {
+		enum args_operands operands;
+		const char *argv[6];
+		const char *line;
+	} cases[] = {
+		{ARGS_COMMAND, {"x", "-it", "--", "ls", "-l"}, "it[ls][-l]"},
+		{ARGS_COMMAND, {"x", "-i", "ls", "-t", "--"}, "i[ls][-t][--]"},
+		{ARGS_COMMAND, {"x", "-ite", "A=1", "sh"}, "ite(A=1)[sh]"},
+		{ARGS_COMMAND, {"x", "-eA=1", "-e", "B=-2", "sh"}, "e(A=1)e(B=-2)[sh]"},
+		{ARGS_COMMAND, {"x", "-timeout", "5", "sh"}, "T(5)[sh]"},
+		{ARGS_COMMAND, {"x", "-tty", "sh"}, "t[sh]"},
+		{ARGS_COMMAND, {"x", "--", "--", "-"}, "[--][-]"},
+		{ARGS_COMMAND, {"x", "-ix", "sh"}, "i!"},
+		{ARGS_COMMAND, {"x", "-T", "5"}, "!"},
+		{ARGS_COMMAND, {"x", "-ie"}, "i!"},
+		{ARGS_OPERANDS, {"x", "a", "-i", "b", "--tty", "-"}, "[a]i[b]t[-]"},
+		{ARGS_OPERANDS, {"x", "a", "--", "-i"}, "[a][-i]"},
+		{ARGS_OPERANDS, {"x", "", "-i"}, "[]i"},
+		{ARGS_NO_OPERANDS, {"x", "-i", "a"}, "i!"},
+		{ARGS_NO_OPERANDS, {"x", "-"}, "!"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char line[64] = "", *argv[7] = {NULL};
+		struct args args;
+		int key;
+
+		memcpy(argv, cases[i].argv, sizeof(cases[i].argv));
+		args_init(&args, "test", exec, argv);
+		args.operands = cases[i].operands;
+		while ((key = args_next(&args)) > 0) {
+			char *end = line + strlen(line);
+			size_t room = sizeof(line) - strlen(line);
+
+			if (key == ARGS_OPERAND)
+				snprintf(end, room, "[%s]", args.value);
+			else if (args.value)
+				snprintf(end, room, "%c(%s)", key, args.value);
+			else
+				snprintf(end, room, "%c", key);
+		}
+		if (key < 0)
+			strcat(line, "!");
+		assert_string_equal(line, cases[i].line);
 	}
 }
 
@@ -173,9 +231,9 @@ static void test_probe_url(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_args_next),   cmocka_unit_test(test_args_seconds),
-		cmocka_unit_test(test_args_number), cmocka_unit_test(test_probe_net_line),
-		cmocka_unit_test(test_probe_url),
+		cmocka_unit_test(test_args_next),      cmocka_unit_test(test_args_seconds),
+		cmocka_unit_test(test_args_line),      cmocka_unit_test(test_args_number),
+		cmocka_unit_test(test_probe_net_line), cmocka_unit_test(test_probe_url),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
