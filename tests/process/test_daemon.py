@@ -83,7 +83,9 @@ def test_readers_that_leave_at_any_byte():
             connection.sock.recv(1 + n * 7)
         connection.close()
     assert daemon.client.output("echo on") == ["on"]
-    wait_for(lambda: descriptors(daemon) <= before and not children(daemon), 30)
+    wait_for(lambda: descriptors(daemon) <= before and not children(daemon),
+             lambda: f"the release of {daemon.descriptors()}, children {children(daemon)}; "
+                     f"before there were {before} descriptors")
     daemon.stop()
 
 
