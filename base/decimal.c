@@ -32,3 +32,15 @@ bool decimal_parse_text(const char *text, uint64_t max, uint64_t *ret)
 {
 	return decimal_parse(text, strlen(text), max, ret);
 }
+
+bool decimal_parse_signed(const char *text, int64_t *ret)
+{
+	bool negative = *text == '-';
+	uint64_t value;
+
+	if (!decimal_parse_text(text + (negative || *text == '+'), (uint64_t)INT64_MAX + negative,
+				&value))
+		return false;
+	*ret = negative ? (int64_t)-value : (int64_t)value;
+	return true;
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decimal numbers, strictly: digits only, no sign, no white space, and no overflow.
+ * Decimal numbers, strictly: digits without white space and without overflow. Only
+ * decimal_parse_signed accepts a sign.
  */
 #ifndef BASE_DECIMAL_H
 #define BASE_DECIMAL_H
@@ -23,5 +24,8 @@ bool decimal_parse(const char *p, size_t n, uint64_t max, uint64_t *ret);
 
 /* As decimal_parse, for a string. */
 bool decimal_parse_text(const char *text, uint64_t max, uint64_t *ret);
+
+/* Parses a string of digits with an optional sign, as Go's strconv.ParseInt. */
+bool decimal_parse_signed(const char *text, int64_t *ret);
 
 #endif

@@ -7,8 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/mem.h"
 #include "pty/cgroup/cgroup.h"
+
+/* The largest number before a unit. */
+#define NUMBER_MAX 999999999999999
 
 enum value_kind {
 	VALUE_BYTES,
@@ -46,15 +50,12 @@ int limits_resource(enum limit_name name)
 	return names[name].resource;
 }
 
-/* Parses at most 15 digits. Returns the text after them, or NULL. */
+/* Parses digits. Returns the text after them, or NULL. */
 static const char *parse_digits(const char *text, uint64_t *ret)
 {
-	size_t n = strspn(text, "0123456789");
+	size_t n = decimal_digits(text, strlen(text), NUMBER_MAX, ret);
 
-	if (n == 0 || n > 15)
-		return NULL;
-	*ret = strtoull(text, NULL, 10);
-	return text + n;
+	return n > 0 ? text + n : NULL;
 }
 
 static int parse_bytes(const char *text, uint64_t *ret)

@@ -2,6 +2,7 @@
 #include "pty/store.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -152,8 +154,7 @@ struct group {
 /* The pid in a name, or -1. */
 static long pid_of(const char *name)
 {
-	char *end;
-	long pid;
+	uint64_t pid;
 
 	if (strncmp(name, PROCESS_PREFIX, strlen(PROCESS_PREFIX)) == 0)
 		name += strlen(PROCESS_PREFIX);
@@ -161,8 +162,7 @@ static long pid_of(const char *name)
 		name += strlen(STDIN_PREFIX);
 	else
 		return -1;
-	pid = strtol(name, &end, 10);
-	return end != name && !*end && pid > 1 ? pid : -1;
+	return decimal_parse_text(name, INT_MAX, &pid) && pid > 1 ? (long)pid : -1;
 }
 
 static bool is_pidfd(int fd)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/mem.h"
 #include "rpc/call_impl.h"
 #include "rpc/codec/base64.h"
@@ -26,21 +27,20 @@ static int parse_timeout(const char *text, int64_t *ret_ms, struct error *err)
 		{'H', 3600000, 1}, {'M', 60000, 1}, {'S', 1000, 1},
 		{'m', 1, 1},	   {'u', 1, 1000},  {'n', 1, 1000000},
 	};
-	int64_t value = 0;
+	uint64_t value;
 	size_t i, digits;
 
 	*ret_ms = -1;
 	if (!text || !*text)
 		return 0;
 	digits = strspn(text, "0123456789");
-	if (digits == 0 || digits > 8 || strlen(text) != digits + 1)
+	if (digits > 8 || strlen(text) != digits + 1 ||
+	    !decimal_parse(text, digits, UINT32_MAX, &value))
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 				 "protocol error: invalid timeout \"%s\"", text);
-	for (i = 0; i < digits; i++)
-		value = value * 10 + (text[i] - '0');
 	for (i = 0; i < ARRAY_LEN(units); i++)
 		if (units[i].unit == text[digits]) {
-			*ret_ms = value * units[i].multiplier / units[i].divisor;
+			*ret_ms = (int64_t)value * units[i].multiplier / units[i].divisor;
 			return 0;
 		}
 	return error_set(err, ERROR_INVALID_ARGUMENT, "protocol error: timeout \"%s\" has no unit",

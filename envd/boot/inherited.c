@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -31,19 +32,19 @@ static void add(struct inherited *set, int fd)
 static void add_handed_over(struct inherited *set)
 {
 	const char *text = getenv(INHERITED_VARIABLE);
-	char *end = NULL;
-	long fd;
+	uint64_t fd;
+	size_t n;
 
 	if (text && strncmp(text, INHERITED_HELD, strlen(INHERITED_HELD)) == 0) {
 		set->held = true;
 		text += strlen(INHERITED_HELD);
 	}
 	while (text && *text) {
-		fd = strtol(text, &end, 10);
-		if (end == text || fd < FIRST_FD || fd > INT_MAX || (*end && *end != ','))
+		n = strcspn(text, ",");
+		if (!decimal_parse(text, n, INT_MAX, &fd) || fd < FIRST_FD)
 			break;
 		add(set, (int)fd);
-		text = *end ? end + 1 : end;
+		text += n + (text[n] == ',');
 	}
 	unsetenv(INHERITED_VARIABLE);
 }

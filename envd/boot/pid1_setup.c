@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/mountinfo.h"
 #include "envd/boot/pid1.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -203,23 +204,6 @@ void pid1_setup(void)
 	reboot(RB_DISABLE_CAD);
 }
 
-/* Undoes the octal escapes of /proc/self/mounts in place. */
-static void unescape(char *text)
-{
-	char *out = text;
-
-	for (; *text; text++) {
-		if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] && text[3]) {
-			*out++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
-					(text[3] - '0'));
-			text += 3;
-		} else {
-			*out++ = *text;
-		}
-	}
-	*out = '\0';
-}
-
 /* Unmounts a file system on a device; if it is busy, as the root is, remounts it read-only. */
 static void unmount_line(char *line)
 {
@@ -228,7 +212,7 @@ static void unmount_line(char *line)
 
 	if (!source || !target || source[0] != '/')
 		return;
-	unescape(target);
+	mountinfo_unescape(target);
 	if (strcmp(target, "/") != 0 && umount2(target, UMOUNT_NOFOLLOW) == 0)
 		return;
 	if (mount(NULL, target, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)

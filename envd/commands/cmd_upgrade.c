@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/loop.h"
@@ -153,7 +154,12 @@ static ssize_t read_answer(int fd, char answer[UPGRADE_ANSWER_BYTES + 1])
 /* The status of an answer, or 0. */
 static unsigned status_of(const char *answer)
 {
-	return strncmp(answer, "HTTP/1.1 ", 9) == 0 ? (unsigned)strtoul(answer + 9, NULL, 10) : 0;
+	uint64_t status;
+
+	if (strncmp(answer, "HTTP/1.1 ", 9) != 0 ||
+	    !decimal_digits(answer + 9, strlen(answer + 9), 999, &status))
+		return 0;
+	return (unsigned)status;
 }
 
 /*

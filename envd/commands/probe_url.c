@@ -145,12 +145,12 @@ static int send_request(int fd, const struct probe_url *url, uint64_t deadline_m
 /* The status in the head at p; 0 if the status line is incomplete or malformed. */
 static unsigned head_status(const char *p)
 {
-	unsigned status;
+	uint64_t status;
 
-	if (strncmp(p, "HTTP/1.", 7) != 0 || strcspn(p, " ") != 8 || strlen(p) < 13)
+	if (strncmp(p, "HTTP/1.", 7) != 0 || strcspn(p, " ") != 8 || strlen(p) < 13 ||
+	    !decimal_parse(p + 9, 3, 999, &status) || status < 100)
 		return 0;
-	status = (unsigned)strtoul(p + 9, NULL, 10);
-	return status >= 100 && status <= 999 ? status : 0;
+	return (unsigned)status;
 }
 
 /* The status of the answer; interim ones (1xx) are skipped. 0 if none came. */

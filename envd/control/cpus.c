@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -69,22 +70,25 @@ static void run(struct cpus *c);
 
 unsigned cpus_parse_list(const char *text, uint8_t *bits, size_t bits_bytes)
 {
-	unsigned long first, last;
+	uint64_t first, last, max = bits_bytes * 8 - 1;
 	unsigned n = 0;
-	char *end;
+	size_t digits;
 
 	memset(bits, 0, bits_bytes);
-	while (*text >= '0' && *text <= '9') {
-		first = last = strtoul(text, &end, 10);
-		if (*end == '-')
-			last = strtoul(end + 1, &end, 10);
-		if (last < first || last >= bits_bytes * 8)
-			return 0;
+	while ((digits = decimal_digits(text, strlen(text), max, &first)) > 0) {
+		text += digits;
+		last = first;
+		if (*text == '-') {
+			digits = decimal_digits(text + 1, strlen(text + 1), max, &last);
+			if (digits == 0 || last < first)
+				return 0;
+			text += 1 + digits;
+		}
 		for (; first <= last; first++) {
 			n += !(bits[first / 8] & 1u << first % 8);
 			bits[first / 8] |= (uint8_t)(1u << first % 8);
 		}
-		text = *end == ',' ? end + 1 : end;
+		text += *text == ',';
 	}
 	return *text == '\n' || *text == '\0' ? n : 0;
 }
@@ -356,8 +360,8 @@ void cpus_read(const struct cpus *c, struct cpus_figures *ret)
 static void load_run(struct work *work)
 {
 	struct cpus *c = container_of(work, struct cpus, load);
-	char *text, *end;
-	unsigned long value;
+	uint64_t value;
+	char *text;
 	int r;
 
 	r = fd_read_file(AT_FDCWD, RUN_FILES_DIRECTORY "/" CPUS_TARGET_FILE, TARGET_MAX_BYTES,
@@ -368,8 +372,7 @@ static void load_run(struct work *work)
 		log_warn("the target of CPUs can't be read: %s", error_errno_text(r));
 		return;
 	}
-	value = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : 0;
-	if (value == 0 || value > MAX_CPUS || *end)
+	if (!decimal_parse_text(text, MAX_CPUS, &value) || value == 0)
 		log_warn("the stored target is not a valid number of CPUs");
 	else
 		c->loaded = (unsigned)value;

@@ -9,11 +9,11 @@
  * After the freeze, the log's queue is flushed for the rest of maxWaitMs and then emptied: a clone
  * that resumes from the snapshot must not send the lines of its parent again.
  */
-#include <errno.h>
 #include <event2/buffer.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -64,19 +64,6 @@ static void freeze_set_state(struct freeze_call *call, enum freeze_state state)
 
 /* ---- parameters ---- */
 
-/* Parses a decimal number as Go's strconv.ParseInt: an optional sign and digits. */
-static bool parse_int(const char *text, int64_t *ret)
-{
-	const char *digits = text + (*text == '-' || *text == '+');
-	char *end;
-
-	if (*digits < '0' || *digits > '9')
-		return false;
-	errno = 0;
-	*ret = strtoll(text, &end, 10);
-	return errno == 0 && *end == '\0';
-}
-
 static void refuse(struct stream *s, const char *name, const char *why)
 {
 	char *text =
@@ -109,7 +96,7 @@ static bool get_number(struct stream *s, const char *name, int64_t *ret)
 
 	if (!get_parameter(s, name, &text))
 		return false;
-	if (!text || parse_int(text, ret))
+	if (!text || decimal_parse_signed(text, ret))
 		return true;
 	refuse(s, name, "not a whole number");
 	return false;

@@ -122,7 +122,8 @@ int http_client_parse(char *p, size_t n, int at_end, int *ret_status, char **ret
 {
 	char *end, *body;
 	const char *value;
-	size_t have, length;
+	uint64_t length, status;
+	size_t have, digits;
 	int r;
 
 	p[n] = '\0';
@@ -130,11 +131,9 @@ int http_client_parse(char *p, size_t n, int at_end, int *ret_status, char **ret
 	if (!end)
 		return at_end ? -EPROTO : 0;
 	if (strncmp(p, "HTTP/1.", 7) != 0 || !isdigit((unsigned char)p[7]) || p[8] != ' ' ||
-	    strspn(p + 9, "0123456789") != 3)
+	    decimal_digits(p + 9, 4, 999, &status) != 3 || status < 100)
 		return -EPROTO;
-	*ret_status = (int)strtol(p + 9, NULL, 10);
-	if (*ret_status < 100)
-		return -EPROTO;
+	*ret_status = (int)status;
 	body = end + 4;
 	have = n - (size_t)(body - p);
 	*ret_body = body;
@@ -154,9 +153,11 @@ int http_client_parse(char *p, size_t n, int at_end, int *ret_status, char **ret
 		*ret_body_bytes = have;
 		return at_end;
 	}
-	if (!isdigit((unsigned char)*value))
+	digits = strspn(value, "0123456789");
+	value += digits;
+	if (!decimal_parse(value - digits, digits, INT64_MAX, &length) ||
+	    value[strspn(value, " \t")] != '\r')
 		return -EPROTO;
-	length = strtoul(value, NULL, 10);
 	if (have < length)
 		return at_end ? -EPROTO : 0;
 	*ret_body_bytes = length;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -100,24 +101,19 @@ static bool get_name(const char *pid, char ret[OOM_LOG_NAME_BYTES])
  * Parses "priority,sequence,…;text\n": the two numbers, and a copy of the text's first line.
  * Returns false if the record is malformed.
  */
-static bool parse_head(const char *record, size_t n, unsigned long *priority, uint64_t *seq,
-		       char *text, size_t room)
+static bool parse_head(const char *record, size_t n, uint64_t *priority, uint64_t *seq, char *text,
+		       size_t room)
 {
 	const char *semicolon = memchr(record, ';', n), *end;
-	char head[64], *at;
-	size_t head_bytes;
+	size_t head_bytes, digits;
 
 	if (!semicolon)
 		return false;
 	head_bytes = (size_t)(semicolon - record);
-	if (head_bytes >= sizeof(head) || *record < '0' || *record > '9')
+	digits = decimal_digits(record, head_bytes, UINT32_MAX, priority);
+	if (digits == 0 || record[digits] != ',' ||
+	    !decimal_digits(record + digits + 1, head_bytes - digits - 1, UINT64_MAX, seq))
 		return false;
-	memcpy(head, record, head_bytes);
-	head[head_bytes] = '\0';
-	*priority = strtoul(head, &at, 10);
-	if (*at != ',' || at[1] < '0' || at[1] > '9')
-		return false;
-	*seq = strtoull(at + 1, NULL, 10);
 	semicolon++;
 	end = memchr(semicolon, '\n', n - head_bytes - 1);
 	n = end ? (size_t)(end - semicolon) : n - head_bytes - 1;
@@ -130,7 +126,7 @@ static bool parse_head(const char *record, size_t n, unsigned long *priority, ui
 
 bool oom_log_parse(const char *record, size_t n, struct oom_kill *ret)
 {
-	unsigned long priority;
+	uint64_t priority;
 	char text[1024];
 	const char *pid;
 

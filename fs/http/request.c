@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/decimal.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "fs/http/sign.h"
@@ -86,18 +87,6 @@ static bool get_parameter(struct fs_request *r, const char *name, const char **r
 	return true;
 }
 
-/* A whole number with an optional sign. */
-static bool parse_seconds(const char *text, int64_t *ret)
-{
-	char *end;
-
-	if (!*text || !strchr("+-0123456789", *text))
-		return false;
-	errno = 0;
-	*ret = strtoll(text, &end, 10);
-	return errno == 0 && *end == '\0' && end[-1] >= '0' && end[-1] <= '9';
-}
-
 /*
  * Parses the parameters that the reference does not have: format and gzip. Returns false after
  * answering with 400.
@@ -134,7 +123,7 @@ bool fs_request_init(struct fs_request *r, struct stream *s, struct fs_service *
 		return false;
 	if (r->expiration) {
 		if (strlen(r->expiration) != bytes ||
-		    !parse_seconds(r->expiration, &r->expiration_s)) {
+		    !decimal_parse_signed(r->expiration, &r->expiration_s)) {
 			fs_reply_text(s, 400,
 				      "Invalid format for parameter signature_expiration: not a "
 				      "whole number of seconds");

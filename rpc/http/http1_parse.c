@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/arena.h"
+#include "base/decimal.h"
 #include "rpc/http/header_value.h"
 #include "rpc/http/http_chars.h"
 
@@ -245,22 +246,6 @@ static char *parse_field(char *p, struct http_field *ret, const char **why)
 	return p + 2;
 }
 
-/* Parses the value of Content-Length. */
-static bool parse_length(const char *p, uint64_t *ret)
-{
-	uint64_t n = 0;
-
-	if (!*p)
-		return false;
-	for (; *p; p++) {
-		if (*p < '0' || *p > '9' || __builtin_mul_overflow(n, 10u, &n) ||
-		    __builtin_add_overflow(n, (unsigned)(*p - '0'), &n) || n > INT64_MAX)
-			return false;
-	}
-	*ret = n;
-	return true;
-}
-
 /*
  * Decides the framing of the body, and whether the connection is kept (RFC 9112 sections 6, 9.3).
  */
@@ -275,7 +260,7 @@ static int decide_framing(const struct framing *f, struct http_head *head, const
 			return refuse(why, 501, "unsupported Transfer-Encoding");
 		head->body = HTTP_BODY_CHUNKED;
 	} else if (f->content_length) {
-		if (!parse_length(f->content_length, &head->content_length))
+		if (!decimal_parse_text(f->content_length, INT64_MAX, &head->content_length))
 			return refuse(why, 400, "bad Content-Length");
 		head->body = head->content_length > 0 ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
 	}

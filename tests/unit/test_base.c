@@ -52,6 +52,35 @@ static void test_decimal(void **state)
 	assert_int_equal(n, 6);
 }
 
+static void test_decimal_signed(void **state)
+{
+	static const char *const refused[] = {
+		"",
+		"+",
+		"-",
+		"+-1",
+		"--1",
+		" 1",
+		"1 ",
+		"9223372036854775808",
+		"-9223372036854775809",
+	};
+	int64_t n = 7;
+
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		assert_false(decimal_parse_signed(refused[i], &n));
+		assert_int_equal(n, 7);
+	}
+	assert_true(decimal_parse_signed("9223372036854775807", &n));
+	assert_true(n == INT64_MAX);
+	assert_true(decimal_parse_signed("-9223372036854775808", &n));
+	assert_true(n == INT64_MIN);
+	assert_true(decimal_parse_signed("+12", &n));
+	assert_int_equal(n, 12);
+	assert_true(decimal_parse_signed("-0", &n));
+	assert_int_equal(n, 0);
+}
+
 /* A file of max_bytes is read, a longer one is refused, however long the first read was. */
 static void test_file_limits(void **state)
 {
@@ -234,6 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_error_texts),
 		cmocka_unit_test(test_decimal),
+		cmocka_unit_test(test_decimal_signed),
 		cmocka_unit_test(test_file_limits),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_utf8_sanitize),
