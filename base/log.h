@@ -70,14 +70,24 @@ struct log_field {
 	.fields = (const struct log_field[]){__VA_ARGS__},                                         \
 	.n_fields = sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field)
 
+/*
+ * The request to which a line belongs. Its trace context is in the log if the client sent one
+ * (rpc/http/trace.h).
+ */
+struct log_request {
+	uint64_t operation; /* its number; 0: the line belongs to no request */
+	const char *traceparent;
+	const char *tracestate; /* NULL as traceparent: none */
+};
+
 /* A line as passed to a sink. All pointers are borrowed during the call. */
 struct log_line {
 	enum log_level level;
 	const char *logger;	/* "envd", "process", "filesystem", "port-forwarder" */
 	const char *text;	/* without a newline */
 	const char *event_type; /* a member; NULL: left out */
-	uint64_t operation;	/* number of the request that it belongs to; 0: none */
-	bool sink_only;		/* log_event: not on stderr, whatever its level */
+	struct log_request request;
+	bool sink_only; /* log_event: not on stderr, whatever its level */
 	const struct log_field *fields;
 	size_t n_fields;
 };
@@ -94,7 +104,7 @@ bool log_has_sink(void);
  * logger is "envd". Input bytes, tokens and values of environment variables must not be members;
  * their lengths may. If nobody takes the line, no text is formatted.
  *
- *	log_event(&(struct log_line){.level = LOG_LEVEL_INFO, .operation = id,
+ *	log_event(&(struct log_line){.level = LOG_LEVEL_INFO, .request = request,
  *				     LOG_FIELDS(LOG_NUMBER("pid", pid))},
  *		  "process %d: %s", pid, name);
  */

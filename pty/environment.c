@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pty/environment.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "rpc/context.h"
 
 struct variable {
@@ -62,11 +64,31 @@ static char **without_duplicates(struct environment *env)
 	return texts;
 }
 
-char **environment_new(const struct env_var *globals, size_t n_globals, const struct user *user,
-		       const Process__ProcessConfig *config, const char *cwd, struct arena *arena,
-		       const char **ret_path, char ***ret_pwd)
+static bool is_trace(const char *name)
 {
-	size_t most = 5 + n_globals + (config ? config->n_envs : 0), i;
+	return strcmp(name, "TRACEPARENT") == 0 || strcmp(name, "TRACESTATE") == 0;
+}
+
+/* The trace context of the request, unless the request sets the variables itself. */
+static const struct log_request *choose_trace(const struct log_request *request,
+					      const Process__ProcessConfig *config)
+{
+	size_t i;
+
+	if (!request || !request->traceparent)
+		return NULL;
+	for (i = 0; config && i < config->n_envs; i++)
+		if (strcmp(config->envs[i]->key, "TRACEPARENT") == 0)
+			return NULL;
+	return request;
+}
+
+char **environment_new(const struct env_var *globals, size_t n_globals, const struct user *user,
+		       const struct log_request *request, const Process__ProcessConfig *config,
+		       const char *cwd, struct arena *arena, const char **ret_path, char ***ret_pwd)
+{
+	const struct log_request *trace = choose_trace(request, config);
+	size_t most = 7 + n_globals + (config ? config->n_envs : 0), i;
 	struct environment env = {.arena = arena};
 	const char *path = getenv("PATH");
 	char **texts;
@@ -77,7 +99,12 @@ char **environment_new(const struct env_var *globals, size_t n_globals, const st
 	add(&env, "USER", user->name);
 	add(&env, "LOGNAME", user->name);
 	for (i = 0; i < n_globals; i++)
-		add(&env, globals[i].name, globals[i].value);
+		if (!trace || !is_trace(globals[i].name))
+			add(&env, globals[i].name, globals[i].value);
+	if (trace)
+		add(&env, "TRACEPARENT", trace->traceparent);
+	if (trace && trace->tracestate)
+		add(&env, "TRACESTATE", trace->tracestate);
 	for (i = 0; config && i < config->n_envs; i++)
 		add(&env, config->envs[i]->key, config->envs[i]->value);
 	add(&env, "PWD", cwd);

@@ -152,7 +152,7 @@ Handover__HandoverProc *pty_handover_describe(const struct proc *p, struct arena
 	out->stderr_bytes = output_bytes(p, OUTPUT_STDERR);
 	out->pty_bytes = output_bytes(p, OUTPUT_PTY);
 	out->age_ms = now - p->started_ms;
-	out->operation = p->operation;
+	out->operation = p->request.operation;
 	out->keep_for_ms = p->keep_for_ms;
 	out->not_child = p->not_child;
 	out->kept = export_kept(p->kept, arena);
@@ -296,7 +296,7 @@ static void restore_counts(struct proc *p, const Handover__HandoverProc *in)
 						    ? in->stdout_bytes
 						    : in->stderr_bytes;
 	p->started_ms -= in->age_ms < p->started_ms ? in->age_ms : p->started_ms;
-	p->operation = in->operation;
+	p->request.operation = in->operation;
 	p->adopted_deadline_ms = bounded_ms(in->timeout_ms);
 }
 

@@ -99,7 +99,7 @@ static ssize_t read_chunk(struct output *o)
 		log_event(
 			&(struct log_line){.level = LOG_LEVEL_ERROR,
 					   .logger = "process",
-					   .operation = o->proc->operation,
+					   .request = o->proc->request,
 					   LOG_FIELDS(LOG_TEXT("error", error_errno_text(errno)))},
 			"process %d: its output can't be read", (int)o->proc->pid);
 	return 0;

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -263,6 +264,29 @@ struct proc *proc_new(struct proc_table *table, struct context *daemon, const st
 	return p;
 }
 
+static size_t text_bytes(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
+size_t proc_request_bytes(const struct log_request *request)
+{
+	return text_bytes(request->traceparent) + text_bytes(request->tracestate);
+}
+
+void proc_set_request(struct proc *p, const struct log_request *request)
+{
+	size_t parent = text_bytes(request->traceparent), state = text_bytes(request->tracestate);
+
+	p->request = *request;
+	if (!parent)
+		return;
+	p->trace = mem_alloc(parent + state);
+	p->request.traceparent = memcpy(p->trace, request->traceparent, parent);
+	if (state)
+		p->request.tracestate = memcpy(p->trace + parent, request->tracestate, state);
+}
+
 struct proc *proc_ref(struct proc *p)
 {
 	p->refs++;
@@ -278,6 +302,7 @@ void proc_unref(struct proc *p)
 	kept_unref(p->kept);
 	start_key_free(p->start_key);
 	free(p->tag);
+	free(p->trace);
 	free(p->config);
 	free(p);
 }

@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 #include "base/budget.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "pty/exit_status.h"
 #include "pty/input.h"
@@ -104,8 +105,9 @@ struct proc {
 	size_t config_bytes;
 	struct budget_share share; /* BUDGET_CLASS_PROCESSES: tag and config */
 	uint64_t started_ms;
-	uint64_t operation; /* number of the request that started it, for the log */
-	bool readopted;	    /* a daemon before this one started it */
+	struct log_request request; /* that started it */
+	char *trace;		    /* owned: the texts of `request`; NULL: none */
+	bool readopted;		    /* a daemon before this one started it */
 
 	/* Facts. */
 	bool exited;
@@ -148,6 +150,13 @@ struct proc {
 struct proc *proc_new(struct proc_table *table, struct context *daemon, const struct spawn *spawn,
 		      struct cgroup *cgroup, const Process__StartRequest *request,
 		      enum kill_scope scope, const struct budget_share *share);
+
+/*
+ * Records the request that started the process, for its lines in the log. Copies the texts; the
+ * caller has charged proc_request_bytes to the share of the process.
+ */
+void proc_set_request(struct proc *p, const struct log_request *request);
+size_t proc_request_bytes(const struct log_request *request);
 
 struct proc *proc_ref(struct proc *p);
 void proc_unref(struct proc *p);

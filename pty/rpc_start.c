@@ -207,7 +207,8 @@ static int take_budget(struct start *start, struct error *err)
 {
 	struct budget *budget = &start->svc->context->budget;
 	const Process__StartRequest *request = start->request;
-	size_t bytes = sizeof(struct proc);
+	struct log_request log = rpc_call_log_request(start->call);
+	size_t bytes = sizeof(struct proc) + proc_request_bytes(&log);
 
 	if (request->process)
 		bytes += protobuf_c_message_get_packed_size(&request->process->base);
@@ -364,11 +365,12 @@ static int make_environment(struct start *start, struct error *err)
 	const Process__ProcessConfig *config = start->request->process;
 	bool has_cwd = config && config->opt_cwd_case == PROCESS__PROCESS_CONFIG__OPT_CWD_CWD &&
 		       *config->cwd;
+	struct log_request request = rpc_call_log_request(start->call);
 	struct spawn *s = &start->spawn;
 	char **pwd;
 
-	s->envp = environment_new(start->globals, start->n_globals, &start->user, config, s->cwd,
-				  &start->arena, &s->path, &pwd);
+	s->envp = environment_new(start->globals, start->n_globals, &start->user, &request, config,
+				  s->cwd, &start->arena, &s->path, &pwd);
 	if (strings_bytes(s->argv) + strings_bytes(s->envp) > START_MAX_ARGUMENT_BYTES)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "argument list too long");
 	/* The request did not name the home directory. */
@@ -435,6 +437,7 @@ static void begin(struct start *start)
 {
 	struct pty_service *svc = start->svc;
 	uint64_t now = clock_monotonic_ms();
+	struct log_request request = rpc_call_log_request(start->call);
 	struct start_key *key = start->key;
 	struct tap *waiting;
 	struct proc *p;
@@ -453,11 +456,12 @@ static void begin(struct start *start)
 	start->key = NULL;
 	start_key_run(key, p);
 	svc->stats.started++;
-	p->operation = rpc_call_operation(start->call);
+	proc_set_request(p, &request);
 	proc_log_start(p, start->request->process, rpc_call_connect_timeout_ms(start->call));
 	if (start->spawn.cwd_replaced)
-		log_warn("process %d: the home directory '%s' cannot be entered: it began in /",
-			 (int)p->pid, start->spawn.cwd);
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN, .request = request},
+			  "process %d: the home directory '%s' cannot be entered: it began in /",
+			  (int)p->pid, start->spawn.cwd);
 	if (start->tap)
 		tap_attach(start->tap, p);
 	else

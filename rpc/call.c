@@ -76,9 +76,9 @@ const struct http_head *rpc_call_head(const struct rpc_call *call)
 	return stream_head_in(call->stream);
 }
 
-uint64_t rpc_call_operation(const struct rpc_call *call)
+struct log_request rpc_call_log_request(const struct rpc_call *call)
 {
-	return stream_id(call->stream);
+	return stream_log_request(call->stream);
 }
 
 const char *rpc_call_user(const struct rpc_call *call)

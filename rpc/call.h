@@ -135,8 +135,8 @@ const char *rpc_call_header(const struct rpc_call *call, const char *name);
 /* Returns the head of the request. */
 const struct http_head *rpc_call_head(const struct rpc_call *call);
 
-/* Returns the number of the request, for the log: stream_id. */
-uint64_t rpc_call_operation(const struct rpc_call *call);
+/* Returns number and trace context of the request: stream_log_request. */
+struct log_request rpc_call_log_request(const struct rpc_call *call);
 
 /* Returns the user of HTTP Basic, or NULL: stream_user. */
 const char *rpc_call_user(const struct rpc_call *call);

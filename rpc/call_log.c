@@ -46,7 +46,7 @@ static void call_line(const struct rpc_call *call, enum log_level level, const c
 				     .logger = strncmp(m->service, "process.", 8) == 0
 						       ? "process"
 						       : "filesystem",
-				     .operation = rpc_call_operation(call),
+				     .request = rpc_call_log_request(call),
 				     .sink_only = true,
 				     .fields = fields,
 				     .n_fields = 1 + n},

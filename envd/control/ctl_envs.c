@@ -14,7 +14,7 @@ static void envs(struct stream *s, void *arg)
 	struct json_writer out;
 	size_t i;
 
-	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = stream_id(s)},
+	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .request = stream_log_request(s)},
 		  "Getting env vars");
 	json_writer_init(&out, 0, 256);
 	json_put_object(&out);

@@ -168,7 +168,7 @@ static void flushed(void *arg, bool complete)
 	if (!complete)
 		log_event(
 			&(struct log_line){.level = LOG_LEVEL_WARN,
-					   .operation = stream_id(call->stream),
+					   .request = stream_log_request(call->stream),
 					   LOG_FIELDS(LOG_TEXT("error", "deadline exceeded"))},
 			"freeze: log lines were dropped: the collector did not take them in time");
 	freeze_set_state(call, FREEZE_OVER);

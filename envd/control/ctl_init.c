@@ -124,6 +124,12 @@ static void call_end(struct init_call *call)
 	stream_unref(call->stream);
 }
 
+static void log_init(const struct init_call *call, enum log_level level, const char *text)
+{
+	log_event(&(struct log_line){.level = level, .request = stream_log_request(call->stream)},
+		  "init: %s", text);
+}
+
 static void refuse(struct init_call *call, unsigned status, const char *text)
 {
 	stream_reply(call->stream, status, "text/plain; charset=utf-8", text, strlen(text));
@@ -188,7 +194,7 @@ static void init_body_end(struct stream *s)
 	call->read_ms = clock_monotonic_ms();
 	if (init_request_parse(call->body, call->body_bytes, stream_arena(s), &call->request,
 			       &err) < 0) {
-		log_warn("init: %s", err.message);
+		log_init(call, LOG_LEVEL_WARN, err.message);
 		stream_reply(s, 400, NULL, NULL, 0);
 		call_end(call);
 		return;
@@ -298,7 +304,7 @@ static void decide(struct init_call *call, enum auth_sent sent, enum auth_mmds m
 		authorised(call);
 		return;
 	}
-	log_warn("init: %s", auth_verdict_text(verdict));
+	log_init(call, LOG_LEVEL_WARN, auth_verdict_text(verdict));
 	refuse(call, 401, auth_verdict_text(verdict));
 	finish(call);
 }
@@ -320,7 +326,7 @@ static void correct_timestamp(struct init_call *call)
 		r->timestamp_ns = INT64_MAX;
 	stream_headerf(call->stream, "X-Envd-Init-Clock-Correction", "%" PRIu64, waited_ms);
 	log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
-				     .operation = stream_id(call->stream),
+				     .request = stream_log_request(call->stream),
 				     LOG_FIELDS(LOG_NUMBER("clock_correction", waited_ms))},
 		  "init: waited %" PRIu64 " ms, which is added to the timestamp", waited_ms);
 }
@@ -344,7 +350,7 @@ static void authorised(struct init_call *call)
 		c->has_newest = true;
 		c->newest_ns = r->timestamp_ns;
 	}
-	r->operation = stream_id(call->stream);
+	r->log = stream_log_request(call->stream);
 	init_apply(c, r, applied, call);
 }
 
@@ -356,7 +362,7 @@ static void applied(void *arg, const struct init_applied *result)
 	if (result->cpus_error.code)
 		log_event(
 			&(struct log_line){.level = LOG_LEVEL_WARN,
-					   .operation = stream_id(call->stream),
+					   .request = stream_log_request(call->stream),
 					   LOG_FIELDS(LOG_TEXT("error", result->cpus_error.message),
 						      LOG_NUMBER("cpu_count", call->request.cpus))},
 			"init: %s", result->cpus_error.message);
@@ -388,7 +394,7 @@ static void thawed(void *arg, const struct thaw_result *result)
 		log_event(
 			&(struct log_line){
 				.level = LOG_LEVEL_WARN,
-				.operation = stream_id(call->stream),
+				.request = stream_log_request(call->stream),
 				LOG_FIELDS(LOG_NUMBER("entry_freeze_generation", call->generation),
 					   LOG_NUMBER("current_freeze_generation", generation))},
 			"init: nothing is thawed, because a freeze was requested after this /init");
@@ -472,7 +478,7 @@ static void answer(struct init_call *call)
 	struct control *c = call->control;
 
 	if (call->applied.status != 204) {
-		log_error("init: %s", call->applied.err.message);
+		log_init(call, LOG_LEVEL_ERROR, call->applied.err.message);
 		refuse(call, call->applied.status, call->applied.err.message);
 	} else {
 		c->initialized = true;

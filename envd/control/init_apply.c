@@ -78,7 +78,7 @@ static void log_names(const struct init_request *r)
 			break;
 		n += (size_t)snprintf(names + n, sizeof(names) - n, " %s", r->vars[i].name);
 	}
-	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = r->operation},
+	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .request = r->log},
 		  "init: %zu variables:%s%s", r->n_vars, names, i < r->n_vars ? " ..." : "");
 }
 
@@ -100,20 +100,20 @@ static void apply_token(struct control *c, const struct init_request *r)
 		token_set(&c->token, r->token, r->token_bytes);
 	else
 		token_clear(&c->token);
-	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = r->operation},
-		  "init: token %s", r->token ? "set" : "cleared");
+	log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .request = r->log}, "init: token %s",
+		  r->token ? "set" : "cleared");
 }
 
 static void apply_defaults(struct control *c, const struct init_request *r)
 {
 	if (r->default_user && *r->default_user) {
 		context_set_default_user(c->context, r->default_user);
-		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = r->operation},
+		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .request = r->log},
 			  "init: default user %s", r->default_user);
 	}
 	if (r->default_workdir && *r->default_workdir) {
 		context_set_default_workdir(c->context, r->default_workdir);
-		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .operation = r->operation},
+		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG, .request = r->log},
 			  "init: default workdir %s", r->default_workdir);
 	}
 }

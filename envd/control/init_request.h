@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/log.h"
 
 /*
  * The maximum size of the body; a larger body is answered with 413. The CA bundle is its largest
@@ -37,9 +38,9 @@ struct init_mount {
  */
 struct init_request {
 	bool has_timestamp;
-	int64_t timestamp_ns; /* since 1970 */
-	uint64_t operation;   /* stream_id, for the log; set by the caller of init_apply */
-	const char *token;    /* in the body */
+	int64_t timestamp_ns;	/* since 1970 */
+	struct log_request log; /* stream_log_request; set by the caller of init_apply */
+	const char *token;	/* in the body */
 	size_t token_bytes;
 	bool has_vars;
 	struct init_var *vars;

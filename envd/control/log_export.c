@@ -107,11 +107,13 @@ static void put_line(struct json_writer *out, const struct log_line *line)
 		json_put_name(out, "event_type");
 		json_put_string(out, line->event_type);
 	}
-	if (line->operation) {
-		snprintf(number, sizeof(number), "%" PRIu64, line->operation);
+	if (line->request.operation) {
+		snprintf(number, sizeof(number), "%" PRIu64, line->request.operation);
 		json_put_name(out, "operation_id");
 		json_put_string(out, number);
 	}
+	put_field(out, &LOG_TEXT("traceparent", line->request.traceparent));
+	put_field(out, &LOG_TEXT("tracestate", line->request.tracestate));
 	for (i = 0; i < line->n_fields; i++)
 		put_field(out, &line->fields[i]);
 	json_put_name(out, "timestamp");

@@ -265,7 +265,7 @@ static void compose_done(struct work *work)
 		fs_reply_error(c->stream, &c->err);
 	} else {
 		log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
-					     .operation = stream_id(c->stream),
+					     .request = stream_log_request(c->stream),
 					     LOG_FIELDS(LOG_TEXT("path", c->path),
 							LOG_NUMBER("sources", c->n_sources),
 							LOG_NUMBER("size", c->size))},

@@ -203,7 +203,7 @@ static void log_files(const struct upload *u)
 	for (size_t i = 0; i < u->n_files; i++)
 		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG,
 					     .event_type = "file_processing",
-					     .operation = stream_id(s),
+					     .request = stream_log_request(s),
 					     LOG_FIELDS(LOG_TEXT("path", u->files[i].path))},
 			  "File processing");
 	if (u->n_files)

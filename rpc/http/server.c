@@ -274,6 +274,7 @@ static bool body_is_short(const struct http_head *head)
 void server_request(struct server *server, struct stream *s, bool reserve)
 {
 	server->n_requests++;
+	stream_read_trace(s);
 	if (!body_is_short(stream_head_in(s)) && mem_is_short()) {
 		stream_reply_error(s, 503, "the system is out of memory");
 		return;

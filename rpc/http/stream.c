@@ -14,6 +14,7 @@
 #include "rpc/http/body_loan.h"
 #include "rpc/http/read_pool.h"
 #include "rpc/http/stream_impl.h"
+#include "rpc/http/trace.h"
 
 static const struct stream_handler no_handler;
 
@@ -24,7 +25,7 @@ struct stream *stream_new(struct loop *loop, struct budget *budget,
 	struct stream *s = mem_zalloc(sizeof(*s));
 
 	s->refs = 1;
-	s->id = ++last_id;
+	s->log_request.operation = ++last_id;
 	s->loop = loop;
 	budget_share_init(&s->share, budget, BUDGET_CLASS_UNAUTHENTICATED);
 	s->transport = transport;
@@ -74,7 +75,7 @@ static void stream_log(struct stream *s)
 		fields[n++] = LOG_NUMBER("error_code", s->status);
 	log_event(&(struct log_line){.level = failed && s->log.message ? LOG_LEVEL_ERROR
 								       : LOG_LEVEL_INFO,
-				     .operation = s->id,
+				     .request = s->log_request,
 				     .sink_only = true,
 				     .fields = fields,
 				     .n_fields = n},
@@ -140,7 +141,17 @@ bool stream_is_restricted(const struct stream *s)
 
 uint64_t stream_id(const struct stream *s)
 {
-	return s->id;
+	return s->log_request.operation;
+}
+
+struct log_request stream_log_request(const struct stream *s)
+{
+	return s->log_request;
+}
+
+void stream_read_trace(struct stream *s)
+{
+	trace_read(&s->head, &s->arena, &s->log_request);
 }
 
 void stream_set_user(struct stream *s, const char *name)
@@ -272,7 +283,7 @@ void stream_head(struct stream *s, unsigned status, int64_t length_bytes)
 	if (s->ended)
 		return;
 	if (s->head_sent)
-		fatal("stream %llu: a second head", (unsigned long long)s->id);
+		fatal("stream %llu: a second head", (unsigned long long)s->log_request.operation);
 	s->head_sent = true;
 	s->status = status;
 	s->length_left = length_bytes;
@@ -292,7 +303,8 @@ static size_t stream_admit(struct stream *s, size_t n)
 	if (s->ended)
 		return 0;
 	if (!s->head_sent || s->sending_file)
-		fatal("stream %llu: body bytes out of turn", (unsigned long long)s->id);
+		fatal("stream %llu: body bytes out of turn",
+		      (unsigned long long)s->log_request.operation);
 	if (s->length_left >= 0) {
 		if ((uint64_t)s->length_left < n)
 			n = (size_t)s->length_left;
@@ -364,7 +376,8 @@ void stream_send_file(struct stream *s, struct workers *workers, int fd, off_t o
 		return;
 	if (!s->head_sent || s->sending_file || s->length_left < 0 ||
 	    length > (uint64_t)s->length_left)
-		fatal("stream %llu: a file out of turn", (unsigned long long)s->id);
+		fatal("stream %llu: a file out of turn",
+		      (unsigned long long)s->log_request.operation);
 	s->length_left -= (int64_t)length;
 	s->sending_file = true;
 	s->transport->send_file(s, workers, fd, offset, s->is_head_request ? 0 : length);

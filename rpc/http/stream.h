@@ -30,6 +30,7 @@
 #include <sys/types.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "rpc/http/http_head.h"
 
 struct body_loan;
@@ -111,8 +112,14 @@ void stream_set_admitted(struct stream *s);
 void stream_set_restricted(struct stream *s);
 bool stream_is_restricted(const struct stream *s);
 
-/* The number of the request, counted from the daemon's start; for the log. */
+/* The number of the request, counted from the daemon's start. */
 uint64_t stream_id(const struct stream *s);
+
+/* Number and trace context, for lines of the log. The texts are in the arena. */
+struct log_request stream_log_request(const struct stream *s);
+
+/* Sets the trace context from the head. The transport calls it before the gate. */
+void stream_read_trace(struct stream *s);
 
 /*
  * At the end of each request the log gets a line with the method and the path without its query,

@@ -49,7 +49,7 @@ struct stream {
 	struct http_head head;
 	struct loop *loop;
 	struct budget_share share;
-	uint64_t id;
+	struct log_request log_request;
 	unsigned status;     /* status of the response; 0: not sent yet */
 	const char *outcome; /* the error for the log line */
 	struct stream_log_members log;

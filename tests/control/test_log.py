@@ -149,6 +149,35 @@ def test_deadline_of_a_stream(sandbox, collected, tmp_path):
     assert (line["error"], line["error_code"]) == ("context deadline exceeded", 2)
 
 
+def test_trace_context_of_a_request(sandbox, collected, tmp_path):
+    """The caller's span is in every line of its request, and of the process that it started, also
+    after the request. A context that violates the grammar is ignored."""
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    trace = {"traceparent": parent, "tracestate": "a=1"}
+    message = {"process": {"cmd": "/bin/sh", "args": ["-c", ":"]}}
+    sandbox.request("POST", "/process.Process/Start", envelope(message),
+                    headers={**STREAM, **trace})
+    for members in ({"message": "Process start (server stream start)"},
+                    {"event_type": "process_start"}, {"event_type": "process_end"},
+                    {"message": "Process start (server stream end)"}):
+        line = collected(**members)
+        assert (line["traceparent"], line["tracestate"]) == (parent, "a=1")
+    path = str(tmp_path / "f")
+    sandbox.request("POST", f"/files?path={path}", b"x", headers={**RAW, **trace})
+    for members in ({"message": "File write"}, {"event_type": "file_processing"}):
+        line = collected(path=path, **members)
+        assert (line["traceparent"], line["tracestate"]) == (parent, "a=1")
+    assert sandbox.request("POST", "/init", b"{", headers=trace).status == 400
+    assert collected(level="warn", traceparent=parent)["message"].startswith("init: ")
+    call(sandbox, "filesystem.Filesystem/Stat", {"path": "/other"},
+         {"traceparent": parent.upper(), "tracestate": "a=1"})
+    assert "traceparent" not in collected(request={"path": "/other"})
+    call(sandbox, "filesystem.Filesystem/Stat", {"path": path},
+         {"traceparent": parent, "tracestate": "a"})
+    line = collected(message="Filesystem stat", traceparent=parent)
+    assert "tracestate" not in line
+
+
 def test_files(sandbox, collected, tmp_path):
     path = str(tmp_path / "f")
     where = f"/files?path={path}&username=root"

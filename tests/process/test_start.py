@@ -61,6 +61,23 @@ def environment(envd, **how):
     return dict(line.split("=", 1) for line in lines)
 
 
+def test_trace_context(envd):
+    """The process gets the context of its request, and none without one (W3C Trace Context)."""
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    names = ("TRACEPARENT", "TRACESTATE")
+    got = environment(envd, headers={"traceparent": parent, "tracestate": "a=1 , b=2"})
+    assert [got.get(name) for name in names] == [parent, "a=1,b=2"]
+    for headers in ({}, {"traceparent": parent[:-1], "tracestate": "a=1"}, {"tracestate": "a=1"}):
+        got = environment(envd, headers=headers)
+        assert not set(names) & set(got), headers
+    got = environment(envd, headers={"traceparent": parent, "tracestate": "a=1,a=2"})
+    assert [got.get(name) for name in names] == [parent, None]
+    own = parent.replace("b7ad", "beef")
+    got = environment(envd, envs={"TRACEPARENT": own},
+                      headers={"traceparent": parent, "tracestate": "a=1"})
+    assert [got.get(name) for name in names] == [own, None]
+
+
 def test_environment(envd):
     assert environment(envd, user="user", cwd="/tmp", envs={"A": "1", "a.b": "2", "E": ""}) == {
         "PATH": "/usr/local/bin:/usr/bin:/bin",

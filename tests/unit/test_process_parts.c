@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "pty/environment.h"
 #include "pty/exit_status.h"
@@ -130,8 +131,8 @@ static void test_environment(void **state)
 	}
 	config.n_envs = ARRAY_LEN(given);
 	config.envs = envs;
-	texts = environment_new(shared.env, shared.n_env, &user, &config, "/cwd", &arena, &path,
-				&pwd);
+	texts = environment_new(shared.env, shared.n_env, &user, NULL, &config, "/cwd", &arena,
+				&path, &pwd);
 	for (i = 0; i < ARRAY_LEN(expected); i++)
 		assert_string_equal(texts[i], expected[i]);
 	assert_null(texts[i]);
@@ -141,11 +142,67 @@ static void test_environment(void **state)
 	/* The daemon's own PATH, and without one an empty one. */
 	context_env_clear_user(&shared);
 	setenv("PATH", "/daemon", 1);
-	environment_new(shared.env, shared.n_env, &user, NULL, "/cwd", &arena, &path, &pwd);
+	environment_new(shared.env, shared.n_env, &user, NULL, NULL, "/cwd", &arena, &path, &pwd);
 	assert_string_equal(path, "/daemon");
 	unsetenv("PATH");
-	environment_new(shared.env, shared.n_env, &user, NULL, "/cwd", &arena, &path, &pwd);
+	environment_new(shared.env, shared.n_env, &user, NULL, NULL, "/cwd", &arena, &path, &pwd);
 	assert_string_equal(path, "");
+	free(shared.env);
+	arena_clear(&arena);
+}
+
+static const char *find_variable(char *const *texts, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *texts; texts++)
+		if (strncmp(*texts, name, n) == 0 && (*texts)[n] == '=')
+			return *texts + n + 1;
+	return NULL;
+}
+
+/* The trace context of the request: above the global variables, below the request's own. */
+static void test_environment_of_a_traced_request(void **state)
+{
+	Process__ProcessConfig__EnvsEntry own = PROCESS__PROCESS_CONFIG__ENVS_ENTRY__INIT;
+	Process__ProcessConfig__EnvsEntry *envs = &own;
+	Process__ProcessConfig config = PROCESS__PROCESS_CONFIG__INIT;
+	struct user user = {.name = "u", .home = "/home/u"};
+	struct log_request request = {.traceparent = "parent", .tracestate = "state"};
+	struct context shared = {0};
+	struct arena arena = {0};
+	const char *path;
+	char **pwd, **texts;
+
+	context_env_set(&shared, "TRACEPARENT", "global", false);
+	context_env_set(&shared, "TRACESTATE", "global", false);
+	texts = environment_new(shared.env, shared.n_env, &user, &request, &config, "/", &arena,
+				&path, &pwd);
+	assert_string_equal(find_variable(texts, "TRACEPARENT"), "parent");
+	assert_string_equal(find_variable(texts, "TRACESTATE"), "state");
+	/* A global TRACESTATE does not belong to the request's parent. */
+	request.tracestate = NULL;
+	texts = environment_new(shared.env, shared.n_env, &user, &request, &config, "/", &arena,
+				&path, &pwd);
+	assert_string_equal(find_variable(texts, "TRACEPARENT"), "parent");
+	assert_null(find_variable(texts, "TRACESTATE"));
+	/* Without a context nothing changes. */
+	request.traceparent = NULL;
+	texts = environment_new(shared.env, shared.n_env, &user, &request, &config, "/", &arena,
+				&path, &pwd);
+	assert_string_equal(find_variable(texts, "TRACEPARENT"), "global");
+	assert_string_equal(find_variable(texts, "TRACESTATE"), "global");
+	/* The request's own variable wins, and brings its own state. */
+	request = (struct log_request){.traceparent = "parent", .tracestate = "state"};
+	own.key = (char *)(uintptr_t) "TRACEPARENT";
+	own.value = (char *)(uintptr_t) "own";
+	config.n_envs = 1;
+	config.envs = &envs;
+	context_env_clear_user(&shared);
+	texts = environment_new(shared.env, shared.n_env, &user, &request, &config, "/", &arena,
+				&path, &pwd);
+	assert_string_equal(find_variable(texts, "TRACEPARENT"), "own");
+	assert_null(find_variable(texts, "TRACESTATE"));
 	free(shared.env);
 	arena_clear(&arena);
 }
@@ -325,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_ending),
 		cmocka_unit_test(test_explained_ending),
 		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_environment_of_a_traced_request),
 		cmocka_unit_test_setup_teardown(test_input_fits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_input_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_input_gives_its_bytes_back, setup, teardown),
