@@ -402,14 +402,17 @@ static bool gate_is_closed(void *arg)
 	return control->gate_closed && !control->initialized && !token_is_set(&control->token);
 }
 
-/* Opens the state directory. If it fails, the daemon logs that and serves without it. */
+/*
+ * Opens the state directory. If that fails, the daemon does not know whether a token was set. It
+ * behaves as if one were: whoever asked for the directory wants a crash to open nothing.
+ */
 static void open_state_dir(struct daemon *d)
 {
 	struct error err;
 
 	if (d->options->state_dir &&
 	    token_open_marker(&d->control.token, d->options->state_dir, &err) < 0)
-		log_warn("a restart will not know that a token was set: %s", err.message);
+		log_error("locked, no token opens this daemon: %s", err.message);
 	else if (d->control.token.locked)
 		log_info("locked: a token was set before this start");
 }
@@ -431,11 +434,12 @@ static void store_drop(void *arg, const char *name)
 /*
  * Connects the store: a parent that keeps the descriptors of processes across a crash. It is
  * process 1 of -init, or a service manager whose unit names a state directory
- * (systemd/envd.service).
+ * (systemd/envd.service). The processes survive a crash even if the directory is refused: the
+ * daemon is then locked, so nobody reaches them without a token.
  */
 static void connect_store(struct daemon *d)
 {
-	if (d->notify.fd >= 0 && d->options->state_dir)
+	if (d->notify.fd >= 0 && (d->notify.is_connected || d->options->state_dir))
 		pty_service_set_store(
 			d->pty,
 			&(struct pty_store){.put = store_put, .drop = store_drop, .arg = d});

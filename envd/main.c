@@ -8,6 +8,7 @@
 #include "envd/boot/pid1.h"
 #include "envd/commands/cmd.h"
 #include "envd/control/cpus.h"
+#include "envd/control/token.h"
 #include "envd/daemon.h"
 #include "envd/options.h"
 #include "envd/version.h"
@@ -46,9 +47,12 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	inherited_from_environment(&inherited);
-	if (options.init)
+	if (options.init) {
 		pid1_run(&options.pid1, &inherited);
-	else if (getpid() == 1)
+		if (!options.state_dir)
+			options.state_dir = token_find_directory();
+	} else if (getpid() == 1) {
 		pid1_reap_for_daemon();
+	}
 	return daemon_serve(&options, &inherited);
 }

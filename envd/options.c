@@ -83,8 +83,8 @@ static const struct flag flags[] = {
 	FLAG("seccomp-optional", FLAG_BOOL, seccomp.optional, NULL,
 	     "a Start may ask for no profile although there is a default"),
 	FLAG("state-dir", FLAG_STRING, state_dir, "directory",
-	     "remember there, over a restart, that a token was set: a directory of root alone on\n"
-	     "    \ta tmpfs (default /run/envd with -init, else none)"),
+	     "remember there, over a restart, that a token was set: a directory on a tmpfs that\n"
+	     "    \tonly root can write to (default /run/envd with -init, else none)"),
 	FLAG("upgrade-over", FLAG_UPGRADE_OVER, upgrade_over, "address",
 	     "accept POST /upgrade over this listener, as -listen names it, and over no other;\n"
 	     "    \trepeatable (default: over every listener)"),
@@ -239,7 +239,8 @@ size_t options_flag_words(char *const *argv)
 
 bool options_flag_survives_upgrade(const char *word)
 {
-	static const char *const dropped[] = {"init", "init-exec", "init-halt", "resume-handover"};
+	static const char *const dropped[] = {"init", "init-exec", "init-halt", "resume-handover",
+					      "state-dir"};
 	const struct flag *flag = flag_of(word);
 	size_t i;
 
@@ -348,8 +349,6 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		listen_spec_vsock(o->port, &o->listen[1]);
 		o->n_listen = 2;
 	}
-	if (o->init && !o->state_dir)
-		o->state_dir = OPTIONS_STATE_DIR;
 	o->pid1.listen = o->listen;
 	o->pid1.n_listen = o->n_listen;
 	return OPTIONS_OK;

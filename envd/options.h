@@ -17,7 +17,6 @@
 
 #define OPTIONS_DEFAULT_PORT 49983
 #define OPTIONS_MAX_LISTEN   16
-#define OPTIONS_STATE_DIR    "/run/envd" /* with -init */
 
 struct options {
 	bool is_not_fc;
@@ -77,7 +76,7 @@ size_t options_flag_words(char *const *argv);
 
 /*
  * Returns true if a program that replaces this one also gets the flag: all except the flags of
- * process 1 and of the handover.
+ * process 1 and of the handover, and -state-dir, which -init sets without a flag.
  */
 bool options_flag_survives_upgrade(const char *flag);
 

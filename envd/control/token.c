@@ -39,7 +39,7 @@ static char *page_new(void)
 
 /* ---- the marker ---- */
 
-/* Opens the directory, if only root can access it and a reboot clears it. */
+/* Opens the directory, if only root can change it and a reboot clears it. */
 static int open_directory(const char *directory, struct error *err)
 {
 	struct statfs fs;
@@ -53,14 +53,42 @@ static int open_directory(const char *directory, struct error *err)
 		fd_close(&fd);
 		return -1;
 	}
-	if (status.st_uid == 0 && (status.st_mode & 077) == 0 && fs.f_type == TMPFS_MAGIC)
+	if (status.st_uid == 0 && (status.st_mode & 022) == 0 && fs.f_type == TMPFS_MAGIC)
 		return fd;
 	close(fd);
 	return error_set(err, ERROR_FAILED_PRECONDITION,
-			 "%s is not a directory of root alone on a tmpfs", directory);
+			 "%s is not a directory on a tmpfs that only root can write to", directory);
 }
 
-int token_open_marker(struct token *t, const char *directory, struct error *err)
+const char *token_find_directory(void)
+{
+	static const char *const paths[] = {"/run/envd", "/dev/shm/envd"};
+	struct error err;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < ARRAY_LEN(paths); i++) {
+		fd = open_directory(paths[i], &err);
+		if (fd >= 0) {
+			close(fd);
+			return paths[i];
+		}
+		log_info("no state directory: %s", err.message);
+	}
+	log_warn("a restart will not know that a token was set");
+	return NULL;
+}
+
+/*
+ * Reserves the page of the marker. Others can fill the tmpfs, and a marker that can't be written
+ * would leave the next daemon without a token. 0 or -errno.
+ */
+static int reserve_marker(int fd)
+{
+	return fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, PAGE_BYTES) < 0 ? -errno : 0;
+}
+
+static int open_marker(struct token *t, const char *directory, struct error *err)
 {
 	FD_AUTO int dir = open_directory(directory, err);
 	ssize_t n;
@@ -68,14 +96,27 @@ int token_open_marker(struct token *t, const char *directory, struct error *err)
 	if (dir < 0)
 		return -1;
 	t->marker_fd = openat(dir, MARKER_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (t->marker_fd < 0)
-		return error_set_errno(err, ERROR_INTERNAL, errno, "%s/" MARKER_NAME, directory);
+	if (t->marker_fd < 0 || reserve_marker(t->marker_fd) < 0) {
+		error_set_errno(err, ERROR_INTERNAL, errno, "%s/" MARKER_NAME, directory);
+		fd_close(&t->marker_fd);
+		return -1;
+	}
 	t->has_marker = true;
 	n = pread(t->marker_fd, t->lock, sizeof(t->lock) - 1, 0);
 	/* A truncated marker locks the token, too; then no token matches. */
 	t->locked = n != 0;
 	t->lock[n > 0 ? n : 0] = '\0';
 	return 0;
+}
+
+int token_open_marker(struct token *t, const char *directory, struct error *err)
+{
+	if (open_marker(t, directory, err) == 0)
+		return 0;
+	/* Without a hash: no token matches. */
+	t->locked = true;
+	t->lock[0] = '\0';
+	return -1;
 }
 
 /* Computes the hash of the salt followed by the token. */
@@ -90,11 +131,16 @@ static void salted_hash(const char *salt, const char *p, size_t n, char ret[TOKE
 	explicit_bzero(&context, sizeof(context));
 }
 
-/* Writes the marker. The file is on a tmpfs, so the loop does not wait for a disk. */
+/*
+ * Writes the marker. The file is on a tmpfs, so the loop does not wait for a disk. A hash replaces
+ * another one by a single write: a truncation before it would free the reserved page, and a crash
+ * between the two would open the daemon.
+ */
 static void write_marker(struct token *t)
 {
 	unsigned char random[TOKEN_SALT_BYTES / 2] = {0};
 	char text[sizeof(t->lock)] = "";
+	ssize_t n;
 	size_t i;
 
 	if (!t->has_marker)
@@ -106,8 +152,9 @@ static void write_marker(struct token *t)
 			snprintf(text + 2 * i, 3, "%02x", random[i]);
 		salted_hash(text, t->page, t->n, text + TOKEN_SALT_BYTES);
 	}
-	if (ftruncate(t->marker_fd, 0) < 0 ||
-	    pwrite(t->marker_fd, text, strlen(text), 0) != (ssize_t)strlen(text))
+	n = pwrite(t->marker_fd, text, strlen(text), 0);
+	if (n != (ssize_t)strlen(text) || ftruncate(t->marker_fd, n) < 0 ||
+	    reserve_marker(t->marker_fd) < 0)
 		log_error("the token's marker can't be written: %s", error_errno_text(errno));
 }
 

@@ -6,9 +6,11 @@
  *
  * Without a marker, a daemon that restarts after a crash knows no token and accepts all requests
  * until the next /init. The marker contains a salted hash of the token and lies in a directory on
- * tmpfs that only root can enter. A daemon that finds a marker is *locked*: every request needs a
- * token with this hash. The first request with such a token makes the token known again. A reboot
- * clears the tmpfs.
+ * tmpfs that only root can write to. A daemon that finds a marker is *locked*: every request needs
+ * a token with this hash. The first request with such a token makes the token known again. A reboot
+ * clears the tmpfs. A daemon that can't use the directory does not know whether a token was set. It
+ * is locked, too, and no token matches: only the metadata service can then confirm a token
+ * (envd/control/auth.h).
  */
 #ifndef ENVD_TOKEN_H
 #define ENVD_TOKEN_H
@@ -37,9 +39,17 @@ struct token {
 };
 
 /*
+ * Returns the directory for the marker if the operator names none: the first of /run/envd and
+ * /dev/shm/envd that token_open_marker accepts, which is created if it is missing. A container
+ * without the right to mount has no tmpfs at /run. NULL, and a warning in the log, if there is none.
+ */
+const char *token_find_directory(void);
+
+/*
  * Opens the marker in `directory`; creates the directory if it is missing. If the marker contains a
- * hash, the token becomes locked. 0, or -1 with the reason if the directory is not on a tmpfs or
- * others than root can access it. Call it once, before the daemon serves.
+ * hash, the token becomes locked. Call it once, before the daemon serves. Returns 0, or -1 with the
+ * reason if the directory is not on a tmpfs, or others than root can write to it; the token is then
+ * locked without a hash.
  */
 int token_open_marker(struct token *t, const char *directory, struct error *err);
 

@@ -76,6 +76,10 @@ char **upgrade_command_line(const struct options *options, char *const *argv, co
 			for (size_t j = 0; j < words && i + j < n; j++)
 				add(&line, argv[i + j]);
 	}
+	if (ours && options->state_dir) {
+		add(&line, "-state-dir");
+		add(&line, options->state_dir);
+	}
 	add(&line, RESUME_FLAG);
 	return line.argv;
 }

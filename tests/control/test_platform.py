@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import threading
 
@@ -316,7 +318,6 @@ def test_no_forwarding_outside_firecracker(daemon):
 
 
 def test_bad_forward_address(tmp_path):
-    import subprocess
     from conftest import ENVD, TOP
     r = subprocess.run([os.path.join(TOP, ENVD), "-isnotfc", "-listen", f"unix:{tmp_path}/socket",
                         "-forward-ip", "nowhere"], capture_output=True, text=True, timeout=20)
@@ -366,38 +367,79 @@ class TestRestart:
         assert mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o770])
-def test_a_state_directory_that_others_can_enter(mode):
-    state = f"/dev/shm/envd-open-{os.getpid()}"
-    os.mkdir(state)
-    os.chmod(state, mode)
-    d = Daemon("-isnotfc", "-state-dir", state)
-    d.init(accessToken="correct-horse")
-    d.end()
-    assert os.listdir(state) == []
-    os.rmdir(state)
+class TestARefusedStateDirectory:
+    """The daemon only wrote a warning if others could change its state directory. After a crash it did not
+    know its token, although its flag asked for that: every client was served. Now it is locked from its
+    start, so the operator notices before there is a token to lose."""
+
+    @pytest.fixture
+    def state(self):
+        path = tempfile.mkdtemp(dir="/dev/shm")
+        yield path
+        shutil.rmtree(path)
+
+    def refused(self, path):
+        d = Daemon("-isnotfc", "-state-dir", path)
+        assert d.request("GET", "/health").status == 204
+        assert d.request("GET", "/envs").status == 401
+        assert d.init(accessToken="correct-horse").status == 401
+        assert d.init().status == 401
+        assert d.request("GET", "/envs", token="correct-horse").status == 401
+        assert "no token opens this daemon" in d.log()
+        d.end()
+
+    @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+    def test_others_can_write_to_it(self, state, mode):
+        os.chmod(state, mode)
+        self.refused(state)
+        assert os.listdir(state) == []
+
+    def test_others_can_read_it(self, state):
+        """That does no harm, for the marker itself is root's: nothing is refused."""
+        os.chmod(state, 0o755)
+        d = Daemon("-isnotfc", "-state-dir", state)
+        assert d.init(accessToken="correct-horse").status == 204
+        d.end()
+        assert os.stat(f"{state}/token").st_mode & 0o777 == 0o600
+
+    def test_it_belongs_to_another_user(self, state):
+        """Its owner could replace the marker, and with it the token that a restarted daemon asks for."""
+        os.chown(state, 1000, 1000)
+        self.refused(state)
+        assert os.listdir(state) == []
+        assert (os.stat(state).st_uid, os.stat(state).st_mode & 0o777) == (1000, 0o700)
+
+    def test_it_is_a_link(self, state):
+        """A link can be made to lead to another directory after the check."""
+        os.symlink(state, f"{state}.link")
+        try:
+            self.refused(f"{state}.link")
+        finally:
+            os.unlink(f"{state}.link")
+        assert os.listdir(state) == []
+
+    def test_it_is_on_a_disk(self, tmp_path):
+        """A reboot does not clear it: the machine would start with the token of an earlier life."""
+        if os.stat(tmp_path).st_dev == os.stat("/dev/shm").st_dev:
+            pytest.skip("/tmp is a tmpfs")
+        os.chmod(tmp_path, 0o700)
+        self.refused(str(tmp_path))
 
 
-def test_a_state_directory_of_another_user():
-    """A user who owns the directory could replace the marker, and with it the token that a
-    restarted daemon asks for. The daemon leaves such a directory alone."""
-    state = tempfile.mkdtemp(dir="/dev/shm")
-    os.chown(state, 1000, 1000)
-    d = Daemon("-isnotfc", "-state-dir", state)
-    assert d.init(accessToken="correct-horse").status == 204
-    d.end()
-    assert os.listdir(state) == []
-    assert (os.stat(state).st_uid, os.stat(state).st_mode & 0o777) == (1000, 0o700)
-    os.rmdir(state)
-
-
-def test_a_state_directory_behind_a_link():
-    """A link can be made to lead to another directory after the check."""
-    target = tempfile.mkdtemp(dir="/dev/shm")
-    os.symlink(target, f"{target}.link")
-    d = Daemon("-isnotfc", "-state-dir", f"{target}.link")
-    assert d.init(accessToken="correct-horse").status == 204
-    d.end()
-    assert os.listdir(target) == []
-    os.unlink(f"{target}.link")
-    os.rmdir(target)
+def test_a_state_directory_without_room(tmp_path):
+    """A full tmpfs: the marker was emptied before it was written, which failed. After a crash the daemon
+    served everyone. Its page is reserved at the start."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", tmp_path], check=True)
+    try:
+        d = Daemon("-isnotfc", "-state-dir", str(tmp_path))
+        with pytest.raises(OSError, match="No space"):
+            (tmp_path / "ballast").write_bytes(bytes(1 << 20))
+        assert d.init(accessToken="correct-horse").status == 204
+        os.kill(d.process.pid, signal.SIGKILL)
+        d.process.wait()
+        d = Daemon("-isnotfc", "-state-dir", str(tmp_path))
+        assert d.request("GET", "/envs").status == 401
+        assert d.request("GET", "/envs", token="correct-horse").status == 200
+        d.end()
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)

@@ -2,12 +2,15 @@
 """A crash of the daemon costs its streams and nothing else, if a parent keeps what is to outlive it."""
 
 import base64
+import contextlib
 import os
 import signal
 import socket
 
 import pytest
 from conftest import ENVD, PORT, Daemon, wait_for
+
+STATE_DIRECTORIES = ("/run/envd", "/dev/shm/envd")  # the defaults of -init
 
 
 def is_daemon(pid):
@@ -57,6 +60,10 @@ class Below(Daemon):
         self.process.wait(20)
         # The rest of its namespace ends a moment later, and only then is the port free.
         wait_for(is_free)
+        # The next test's daemon is another machine's: it has had no token.
+        for directory in STATE_DIRECTORIES:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{directory}/token")
         log = self.log()
         assert "Sanitizer" not in log and "runtime error" not in log, log
 
@@ -183,6 +190,15 @@ def test_the_port_is_never_free(below):
 
 def test_the_door_stays_closed(below):
     below.init(accessToken="secret")
+    below.crash()
+    assert below.request("GET", "/envs").status == 401
+    assert below.request("GET", "/envs", headers={"X-Access-Token": "secret"}).status == 200
+
+
+def test_the_door_stays_closed_after_an_upgrade(below):
+    """-init sets the state directory without a flag, and the daemon after an upgrade did not get it: a token
+    that was set then was forgotten in the next crash."""
+    below.replace(accessToken="secret")
     below.crash()
     assert below.request("GET", "/envs").status == 401
     assert below.request("GET", "/envs", headers={"X-Access-Token": "secret"}).status == 200

@@ -7,6 +7,7 @@ import glob
 import lzma
 import os
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -193,8 +194,9 @@ def guest_program(name, compiler=None):
     source = f"{HERE}/guest/{name}.c"
     binary = build_path(f"guest-{compiler[0]}" if compiler else "guest", name)
     if not os.path.exists(binary) or os.path.getmtime(binary) < os.path.getmtime(source):
-        run([*(compiler or (os.environ.get("CC", "gcc"),)), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
-             "-Werror", "-static", "-s", "-o", binary, source])
+        # CC may be several words, as in "ccache gcc".
+        run([*(compiler or shlex.split(os.environ.get("CC", "gcc"))), "-std=gnu11", "-D_GNU_SOURCE",
+             "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-o", binary, source])
     return binary
 
 
