@@ -337,7 +337,7 @@ FOLDERS  := $(filter-out bench compare faults lib mutants newcomer soak vm,$(pat
 SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-replay faults-few \
             $(filter-out conformance,$(FOLDERS)) $(SANITIZED:%=%-asan)
 # With sanitizers the daemon's own suites, for the SDKs' send it nothing that those do not.
-SANITIZED := $(filter conformance files http process watch,$(FOLDERS))
+SANITIZED := $(filter conformance files http process upgrade watch,$(FOLDERS))
 
 # The test clients, Go and Node of build/tools/ come first; what Go fetches and builds stays in build/.
 TOOL_ENV := PATH="$(CURDIR)/$(TOOLS)/venv/bin:$$PATH:/usr/sbin:/sbin" \

@@ -25,7 +25,8 @@
 #define UPGRADE_TO	     "tcp:127.0.0.1:49983"
 #define UPGRADE_RETURN_MS    15000 /* for the new program to answer /init */
 #define UPGRADE_RETRY_MS     5
-#define UPGRADE_SILENCE_MS   30000 /* without an answer to the upload */
+#define UPGRADE_DIAL_MS	     5000  /* to connect */
+#define UPGRADE_SILENCE_MS   30000 /* for an answer, or for room for more of the upload */
 #define UPGRADE_ANSWER_BYTES 16384
 #define UPGRADE_TOKEN_BYTES  4096
 #define UPGRADE_PIECE_BYTES  65536
@@ -93,16 +94,21 @@ static int parse_arguments(struct upgrade *u, int argc, char **argv)
 	return -EINVAL;
 }
 
-/* A connection to the daemon, or -errno. */
+/*
+ * A connection to the daemon, or -errno. SO_SNDTIMEO limits connect(2), which then fails with
+ * EINPROGRESS or EAGAIN, and each write (socket(7)).
+ */
 static int dial(const struct upgrade *u)
 {
+	const struct timeval limit = {.tv_sec = UPGRADE_DIAL_MS / 1000};
 	int fd = socket(u->to.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
 
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (const struct sockaddr *)&u->to.address, u->to.address_bytes) == 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0 &&
+	    connect(fd, (const struct sockaddr *)&u->to.address, u->to.address_bytes) == 0)
 		return fd;
-	r = -errno;
+	r = errno == EINPROGRESS || errno == EAGAIN ? -ETIMEDOUT : -errno;
 	close(fd);
 	return r;
 }
@@ -130,13 +136,14 @@ static int send_head(const struct upgrade *u, int fd, const char *path, uint64_t
  */
 static ssize_t read_answer(int fd, char answer[UPGRADE_ANSWER_BYTES + 1])
 {
+	uint64_t now = clock_monotonic_ms(), until = now + UPGRADE_SILENCE_MS;
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	size_t have = 0;
 	ssize_t n;
 
 	while (have < UPGRADE_ANSWER_BYTES) {
-		n = poll(&p, 1, UPGRADE_SILENCE_MS);
-		if (n == 0)
+		now = clock_monotonic_ms();
+		if (now >= until || poll(&p, 1, (int)(until - now)) == 0)
 			return -ETIMEDOUT;
 		n = read(fd, answer + have, UPGRADE_ANSWER_BYTES - have);
 		if (n < 0 && errno == EINTR)
@@ -184,39 +191,64 @@ static void print_body(const char *answer)
 
 /*
  * Sends the file, until the daemon answers: one that refuses answers before it has read all, and
- * then resets the connection if more comes, which would discard the answer.
+ * then resets the connection if more comes, which would discard the answer. Returns true if all
+ * bytes were sent.
  */
-static void send_file(int fd, int file, off_t bytes)
+static bool send_file(int fd, int file, off_t bytes)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
 	off_t at = 0;
 
 	while (at < bytes && poll(&p, 1, UPGRADE_SILENCE_MS) > 0 && !(p.revents & POLLIN))
 		if (sendfile(fd, file, &at, UPGRADE_PIECE_BYTES) <= 0 && errno != EINTR)
-			return;
+			return false;
+	return at >= bytes;
 }
 
-/* Sends the program. 0 if the connection ended without an answer: the daemon was replaced. */
+/* Opens the file. An empty body would tell the daemon to execute its own program again. */
+static int open_program(const struct upgrade *u, off_t *ret_bytes)
+{
+	int fd = open(u->file, O_RDONLY | O_CLOEXEC);
+	struct stat status;
+	const char *why = NULL;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		why = error_errno_text(errno);
+	else if (!S_ISREG(status.st_mode) || status.st_size == 0)
+		why = "not a program";
+	else
+		*ret_bytes = status.st_size;
+	if (why) {
+		fprintf(stderr, "envd upgrade: %s: %s\n", u->file, why);
+		fd_close(&fd);
+	}
+	return fd;
+}
+
+/*
+ * Sends the program. 0 if the connection ended without an answer: the daemon was replaced. The end
+ * is a reset if the old daemon had not read all that was sent.
+ */
 static int upload(const struct upgrade *u)
 {
-	FD_AUTO int file = open(u->file, O_RDONLY | O_CLOEXEC), fd = -1;
 	char answer[UPGRADE_ANSWER_BYTES + 1];
-	struct stat status;
+	off_t bytes = 0;
+	FD_AUTO int file = open_program(u, &bytes), fd = -1;
+	bool complete;
 	ssize_t n;
+	int r;
 
-	if (file < 0 || fstat(file, &status) < 0) {
-		fprintf(stderr, "envd upgrade: %s: %s\n", u->file, error_errno_text(errno));
+	if (file < 0)
 		return -1;
-	}
 	fd = dial(u);
-	if (fd < 0 || send_head(u, fd, "/upgrade", (uint64_t)status.st_size) < 0) {
-		fprintf(stderr, "envd upgrade: %s: %s\n", u->to.text,
-			error_errno_text(fd < 0 ? fd : errno));
+	r = fd < 0 ? fd : send_head(u, fd, "/upgrade", (uint64_t)bytes);
+	if (r < 0) {
+		fprintf(stderr, "envd upgrade: %s: %s\n", u->to.text, error_errno_text(r));
 		return -1;
 	}
-	send_file(fd, file, status.st_size);
+	complete = send_file(fd, file, bytes);
 	n = read_answer(fd, answer);
-	if (n == 0)
+	if (n == 0 || (n == -ECONNRESET && complete))
 		return 0;
 	fputs("envd upgrade: the daemon goes on as before: ", stderr);
 	if (n < 0)
@@ -226,16 +258,27 @@ static int upload(const struct upgrade *u)
 	return -1;
 }
 
-/* The value of a field of the answer's head, cut off at the line's end; NULL if there is none. */
-static char *field_of(char *answer, const char *name)
+/*
+ * Copies the value of a field of the answer's head. Returns false, and "" in `ret`, if the head has
+ * no such field. The name is in lower case or not; field names do not depend on it (RFC 9110,
+ * section 5.1).
+ */
+static bool field_of(const char *answer, const char *name, char *ret, size_t ret_bytes)
 {
-	char *at = strcasestr(answer, name);
+	size_t n = strlen(name), line;
 
-	if (!at)
-		return NULL;
-	at += strlen(name);
-	at[strcspn(at, "\r\n")] = '\0';
-	return at + strspn(at, " ");
+	*ret = '\0';
+	for (answer = strchr(answer, '\n'); answer && strcspn(++answer, "\r\n");
+	     answer = strchr(answer, '\n')) {
+		if (strncasecmp(answer, name, n) != 0 || answer[n] != ':')
+			continue;
+		answer += n + 1;
+		answer += strspn(answer, " \t");
+		line = strcspn(answer, "\r\n");
+		snprintf(ret, ret_bytes, "%.*s", (int)line, answer);
+		return true;
+	}
+	return false;
 }
 
 /* Sends the /init that opens the gate and thaws the workload. The status, or 0 if none came. */
@@ -260,12 +303,24 @@ static unsigned send_init(const struct upgrade *u, char answer[UPGRADE_ANSWER_BY
 	return status;
 }
 
+/* Whether X-Envd-Handover says that all was carried over. */
+static bool nothing_lost(const char *handover)
+{
+	const char *at = handover;
+
+	while ((at = strstr(at, "_failed\":"))) {
+		at += strlen("_failed\":");
+		if (strspn(at, "0123456789") != 1 || *at != '0')
+			return false;
+	}
+	return strstr(handover, "\"failed\":false");
+}
+
 /* Waits for the new program. The exit status. */
 static int report(const struct upgrade *u)
 {
 	uint64_t until = clock_monotonic_ms() + UPGRADE_RETURN_MS;
-	char answer[UPGRADE_ANSWER_BYTES + 1], version[64] = "?";
-	char *field, *copy;
+	char answer[UPGRADE_ANSWER_BYTES + 1], version[64], handover[512];
 	unsigned status;
 
 	while ((status = send_init(u, answer)) == 0 && clock_monotonic_ms() < until)
@@ -277,18 +332,14 @@ static int report(const struct upgrade *u)
 			status);
 		return 1;
 	}
-	copy = mem_strdup(answer);
-	field = field_of(copy, "X-Envd-Version:");
-	if (field)
-		snprintf(version, sizeof(version), "%s", field);
-	free(copy);
-	field = field_of(answer, "X-Envd-Handover:");
+	field_of(answer, "X-Envd-Version", version, sizeof(version));
+	field_of(answer, "X-Envd-Handover", handover, sizeof(handover));
 	fputs("version ", stdout);
-	print_peer_text(stdout, version);
+	print_peer_text(stdout, *version ? version : "?");
 	fputs(", carried over: ", stdout);
-	print_peer_text(stdout, field ? field : "unknown");
+	print_peer_text(stdout, *handover ? handover : "unknown");
 	fputc('\n', stdout);
-	return field && strstr(field, "\"failed\":false") ? 0 : 1;
+	return nothing_lost(handover) ? 0 : 1;
 }
 
 int cmd_upgrade(int argc, char **argv)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `envd upgrade` shows of a peer's answers; tests/upgrade replaces real daemons."""
 
+import contextlib
 import socket
 import threading
 
@@ -66,3 +67,49 @@ def test_no_escape_sequence_of_a_refusal_is_shown(envd, peer, program):
     ran = envd("upgrade", program, "--to", address)
     assert ran.stderr == "envd upgrade: the daemon goes on as before: no?[2J? ??2J more\n"
     assert (ran.returncode, ran.stdout) == (1, "")
+
+
+def test_a_field_is_looked_for_in_the_head(envd, peer, program):
+    """Names of fields were searched for in the whole answer: a body that names one, or a longer name,
+    gave the version and the report."""
+    address = peer(b"", b"HTTP/1.1 204 No Content\r\nX-Not-X-Envd-Version: 6\r\n"
+                        b"x-envd-VERSION:\t1.2.3\r\n\r\n"
+                        b"X-Envd-Handover: {\"failed\":false}\r\nX-Envd-Version: 7\r\n")
+    ran = envd("upgrade", program, "--to", address)
+    assert ran.stdout == "version 1.2.3, carried over: unknown\n"
+    assert (ran.returncode, ran.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("lost", ["procs_failed", "retained_failed", "watchers_failed"])
+def test_a_loss_is_told_by_the_exit_status(envd, peer, program, lost):
+    """The manual promises 1 if something was lost; it was 0 unless everything was."""
+    address = peer(b"", b"HTTP/1.1 204 No Content\r\nX-Envd-Version: 1\r\n"
+                        b"X-Envd-Handover: {\"failed\":false,\"%s\":1}\r\n\r\n" % lost.encode())
+    assert envd("upgrade", program, "--to", address).returncode == 1
+
+
+def test_no_program_is_not_sent(envd, peer, tmp_path):
+    """An empty body tells a daemon to execute its own program again: the command told that as success."""
+    empty = tmp_path / "empty"
+    empty.write_bytes(b"")
+    for path in (empty, tmp_path):
+        ran = envd("upgrade", str(path), "--to", "tcp:127.0.0.1:1")
+        assert ran.stderr == f"envd upgrade: {path}: not a program\n"
+        assert ran.returncode == 1
+
+
+def test_a_listener_whose_queue_is_full(envd, program, tmp_path):
+    """connect(2) waits until the queue of a listener has room, in which nobody may ever accept."""
+    path = str(tmp_path / "full")
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(path)
+        ran = envd("upgrade", program, "--to", f"unix:{path}")
+    assert ran.stderr == f"envd upgrade: unix:{path}: connection timed out\n"
+    assert ran.returncode == 1

@@ -160,7 +160,7 @@ def start():
     daemons.stop()
 
 
-@pytest.mark.parametrize("first,following", chain())
+@pytest.mark.parametrize("first,following", list(chain()))
 def test_under_load(start, first, following, tmp_path):
     unused = start()
     unused.stop()
