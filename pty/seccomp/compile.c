@@ -2,9 +2,12 @@
 #include "pty/seccomp/compile.h"
 
 #include <errno.h>
+#include <linux/seccomp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -42,10 +45,15 @@ static int add_rules(scmp_filter_ctx filter, const struct seccomp_profile *profi
 		     struct error *err)
 {
 	const struct seccomp_rule *rule;
-	size_t i;
+	size_t i, n_calls = 0;
 	int r;
 
 	for (rule = profile->rules; rule; rule = rule->next) {
+		n_calls += rule->n_names;
+		if (n_calls > SECCOMP_PROFILE_MAX_CALLS)
+			return error_set(err, ERROR_INVALID_ARGUMENT,
+					 "its rules have more than %d system calls",
+					 SECCOMP_PROFILE_MAX_CALLS);
 		/* libseccomp refuses a rule with the default action. */
 		if (rule->action == profile->default_action)
 			continue;
@@ -93,6 +101,87 @@ static int read_program(scmp_filter_ctx filter, struct sock_fprog *ret, struct e
 	return error_set(err, ERROR_INTERNAL, "the filter cannot be read");
 }
 
+/* ---- the check ---- */
+
+/*
+ * Executes one step of a program. Returns true at its end, with the action in *value. *value is the
+ * accumulator; *next is the step after this one.
+ */
+static bool execute(const struct sock_filter *step, const struct seccomp_data *data,
+		    uint32_t *value, size_t *next)
+{
+	bool jumps;
+
+	switch (step->code) {
+	case BPF_LD | BPF_W | BPF_ABS:
+		memcpy(value, (const char *)data + step->k, sizeof(*value));
+		return false;
+	case BPF_ALU | BPF_AND | BPF_K:
+		*value &= step->k;
+		return false;
+	case BPF_JMP | BPF_JA:
+		*next += step->k;
+		return false;
+	case BPF_JMP | BPF_JEQ | BPF_K:
+		jumps = *value == step->k;
+		break;
+	case BPF_JMP | BPF_JGT | BPF_K:
+		jumps = *value > step->k;
+		break;
+	case BPF_JMP | BPF_JGE | BPF_K:
+		jumps = *value >= step->k;
+		break;
+	default: /* BPF_RET | BPF_K; libseccomp makes no others */
+		*value = step->k;
+		return true;
+	}
+	*next += jumps ? step->jt : step->jf;
+	return false;
+}
+
+/* Returns the action of the program for a system call of this architecture, with arguments of 0. */
+static uint32_t action_for(const struct sock_fprog *program, int call)
+{
+	struct seccomp_data data = {.nr = call, .arch = seccomp_arch_native()};
+	uint32_t value = SECCOMP_RET_KILL_PROCESS;
+	size_t next = 0, i;
+
+	while (next < program->len) {
+		i = next++;
+		if (execute(&program->filter[i], &data, &value, &next))
+			return value;
+	}
+	return SECCOMP_RET_KILL_PROCESS;
+}
+
+/*
+ * The child makes these calls after it has installed the filter. Without execve it can start no
+ * program; without exit_group it could not end either, and would run for ever, in the daemon's
+ * memory; without rt_sigprocmask the program would begin with all signals blocked.
+ */
+static int check(const struct sock_fprog *program, struct error *err)
+{
+	static const struct {
+		int number;
+		const char *name;
+	} calls[] = {
+		{SYS_execve, "execve"},
+		{SYS_exit_group, "exit_group"},
+		{SYS_rt_sigprocmask, "rt_sigprocmask"},
+	};
+	uint32_t action;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(calls); i++) {
+		action = action_for(program, calls[i].number) & SECCOMP_RET_ACTION_FULL;
+		if (action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG)
+			return error_set(err, ERROR_INVALID_ARGUMENT,
+					 "it does not allow %s, without which no program starts",
+					 calls[i].name);
+	}
+	return 0;
+}
+
 int seccomp_compile(const struct seccomp_profile *profile, struct sock_fprog *ret,
 		    struct error *err)
 {
@@ -109,6 +198,10 @@ int seccomp_compile(const struct seccomp_profile *profile, struct sock_fprog *re
 	if (r == 0)
 		r = read_program(filter, ret, err);
 	seccomp_release(filter);
+	if (r == 0 && check(ret, err) < 0) {
+		seccomp_program_clear(ret);
+		r = -1;
+	}
 	return r;
 }
 

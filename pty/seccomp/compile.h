@@ -13,7 +13,8 @@
  * ENOSYS: on x86-64 the 32-bit and x32 calls, on arm64 the 32-bit calls. *ret receives the program,
  * which the caller owns (seccomp_program_clear).
  *
- * 0, or -1 with ERROR_INVALID_ARGUMENT for a profile that no filter can express,
+ * 0, or -1 with ERROR_INVALID_ARGUMENT for a profile that no filter can express, that is too large,
+ * or that does not allow the calls by which a child starts its program;
  * ERROR_RESOURCE_EXHAUSTED or ERROR_INTERNAL. Any thread; takes about a millisecond.
  */
 int seccomp_compile(const struct seccomp_profile *profile, struct sock_fprog *ret,

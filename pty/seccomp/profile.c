@@ -3,66 +3,19 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/utsname.h>
 
 #include "base/mem.h"
 #include "rpc/codec/json.h"
-
-/* By number (linux/capability.h), without "CAP_". */
-static const char *const capabilities[] = {
-	"CHOWN",
-	"DAC_OVERRIDE",
-	"DAC_READ_SEARCH",
-	"FOWNER",
-	"FSETID",
-	"KILL",
-	"SETGID",
-	"SETUID",
-	"SETPCAP",
-	"LINUX_IMMUTABLE",
-	"NET_BIND_SERVICE",
-	"NET_BROADCAST",
-	"NET_ADMIN",
-	"NET_RAW",
-	"IPC_LOCK",
-	"IPC_OWNER",
-	"SYS_MODULE",
-	"SYS_RAWIO",
-	"SYS_CHROOT",
-	"SYS_PTRACE",
-	"SYS_PACCT",
-	"SYS_ADMIN",
-	"SYS_BOOT",
-	"SYS_NICE",
-	"SYS_RESOURCE",
-	"SYS_TIME",
-	"SYS_TTY_CONFIG",
-	"MKNOD",
-	"LEASE",
-	"AUDIT_WRITE",
-	"AUDIT_CONTROL",
-	"SETFCAP",
-	"MAC_OVERRIDE",
-	"MAC_ADMIN",
-	"SYSLOG",
-	"WAKE_ALARM",
-	"BLOCK_SUSPEND",
-	"AUDIT_READ",
-	"PERFMON",
-	"BPF",
-	"CHECKPOINT_RESTORE",
-};
 
 /* A name of libseccomp's, and its value. */
 struct choice {
 	const char *name;
 	uint32_t value;
 };
+
+/* Linux has fewer errors (asm-generic/errno.h). */
+#define ERRNO_NAMES 256
 
 /* An action without its data. ERRNO and TRACE have a number, errnoRet. */
 static const struct choice actions[] = {
@@ -86,62 +39,7 @@ static const struct choice operators[] = {
 	{"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ},
 };
 
-/* "4.8", or the release of a kernel, "6.1.0-56-cloud-amd64". */
-static void parse_kernel(const char *text, unsigned ret[2])
-{
-	char *end;
-
-	ret[0] = (unsigned)strtoul(text, &end, 10);
-	ret[1] = *end == '.' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
-}
-
-void seccomp_machine_inspect(struct seccomp_machine *ret)
-{
-	struct utsname name;
-	int i;
-
-#ifdef __x86_64__
-	ret->arch = "amd64";
-#else
-	ret->arch = "arm64";
-#endif
-	ret->capabilities = 0;
-	for (i = 0; i < 64; i++)
-		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
-			ret->capabilities |= (uint64_t)1 << i;
-	uname(&name);
-	parse_kernel(name.release, ret->kernel);
-}
-
 /* ---- values ---- */
-
-/* Each function returns true if the machine has the value in `text`. */
-static bool has_arch(const struct seccomp_machine *machine, const char *text)
-{
-	return strcmp(machine->arch, text) == 0;
-}
-
-/* An unknown name belongs to a newer kernel; no process has this capability. */
-static bool has_capability(const struct seccomp_machine *machine, const char *text)
-{
-	size_t i;
-
-	if (strncmp(text, "CAP_", 4) != 0)
-		return false;
-	for (i = 0; i < ARRAY_LEN(capabilities); i++)
-		if (strcmp(text + 4, capabilities[i]) == 0)
-			return machine->capabilities >> i & 1;
-	return false;
-}
-
-static bool has_kernel(const struct seccomp_machine *machine, const char *text)
-{
-	unsigned least[2];
-
-	parse_kernel(text, least);
-	return machine->kernel[0] > least[0] ||
-	       (machine->kernel[0] == least[0] && machine->kernel[1] >= least[1]);
-}
 
 /* Reads a string that is one of n names; otherwise fails with `what`. */
 static int get_choice(struct json_lexer *in, struct arena *arena, const struct choice *choices,
@@ -178,6 +76,32 @@ static int get_errno(struct json_lexer *in, uint32_t *ret)
 		return json_fail(in, "is no error number");
 	*ret = (uint32_t)value;
 	return 0;
+}
+
+/*
+ * Reads the name of an error ("ENOSYS"), as podman writes it beside errnoRet or instead of it.
+ * Without a name, *ret stays unchanged.
+ */
+static int get_errno_name(struct json_lexer *in, struct arena *arena, uint32_t *ret)
+{
+	const char *name;
+	char *text;
+	int i;
+
+	if (in->token == JSON_NULL)
+		return 0;
+	if (json_get_string(in, arena, &text, NULL) < 0)
+		return -1;
+	if (*text == '\0')
+		return 0;
+	for (i = 1; i < ERRNO_NAMES; i++) {
+		name = strerrorname_np(i);
+		if (name && strcmp(name, text) == 0) {
+			*ret = (uint32_t)i;
+			return 0;
+		}
+	}
+	return json_fail(in, "is no name of an error");
 }
 
 /* The action with its number. */
@@ -311,6 +235,22 @@ static int count_texts(struct json_lexer *in, struct arena *arena,
 	return 0;
 }
 
+/* Reads a minimum of the kernel. */
+static int get_kernel(struct json_lexer *in, struct arena *arena,
+		      const struct seccomp_machine *machine, unsigned *ret_has)
+{
+	char *text;
+	int r;
+
+	if (json_get_string(in, arena, &text, NULL) < 0)
+		return -1;
+	r = seccomp_machine_has_kernel(machine, text);
+	if (r < 0)
+		return json_fail(in, "is no version of a kernel, as 4.8");
+	*ret_has = r > 0;
+	return 0;
+}
+
 /*
  * An includes or excludes object. The rule counts if the machine has one of the architectures, all
  * the capabilities, and the kernel (includes); or none of them (excludes).
@@ -318,7 +258,6 @@ static int count_texts(struct json_lexer *in, struct arena *arena,
 static int get_condition(struct json_lexer *in, struct arena *arena,
 			 const struct seccomp_machine *machine, bool excludes, bool *applies)
 {
-	char *text;
 	unsigned has, all;
 	bool is_list;
 	int r = 0;
@@ -331,14 +270,14 @@ static int get_condition(struct json_lexer *in, struct arena *arena,
 		has = all = 0;
 		is_list = true;
 		if (json_name_is(in, "arches")) {
-			r = count_texts(in, arena, machine, has_arch, &has, &all);
+			r = count_texts(in, arena, machine, seccomp_machine_has_arch, &has, &all);
 			/* One matching architecture suffices. */
 			all = all && has ? has : all;
 		} else if (json_name_is(in, "caps")) {
-			r = count_texts(in, arena, machine, has_capability, &has, &all);
+			r = count_texts(in, arena, machine, seccomp_machine_has_capability, &has,
+					&all);
 		} else if (json_name_is(in, "minKernel") && in->token != JSON_NULL) {
-			r = json_get_string(in, arena, &text, NULL);
-			has = r == 0 && has_kernel(machine, text);
+			r = get_kernel(in, arena, machine, &has);
 			all = 1;
 		} else {
 			is_list = false;
@@ -486,7 +425,7 @@ static int get_rule(struct json_lexer *in, struct arena *arena,
 		    const struct seccomp_machine *machine, struct seccomp_rule ***tail)
 {
 	struct seccomp_rule *rule = arena_zalloc(arena, sizeof(*rule));
-	uint32_t action = UINT32_MAX, number = EPERM;
+	uint32_t action = UINT32_MAX, number = EPERM, named = 0;
 	bool applies = true;
 	size_t room = 0;
 	int r = 0;
@@ -500,6 +439,8 @@ static int get_rule(struct json_lexer *in, struct arena *arena,
 			r = get_action(in, arena, &action);
 		else if (json_name_is(in, "errnoRet"))
 			r = get_errno(in, &number);
+		else if (json_name_is(in, "errno"))
+			r = get_errno_name(in, arena, &named);
 		else if (json_name_is(in, "args"))
 			r = get_args(in, arena, rule);
 		else if (json_name_is(in, "includes"))
@@ -511,7 +452,7 @@ static int get_rule(struct json_lexer *in, struct arena *arena,
 	}
 	if (r == 0 && action == UINT32_MAX)
 		r = json_fail(in, "has a rule without an action");
-	rule->action = with_data(action, number);
+	rule->action = with_data(action, named ? named : number);
 	if (r == 0 && applies)
 		append_rule(tail, rule, arena);
 	return r;
@@ -554,7 +495,7 @@ int seccomp_profile_parse(const char *text, size_t n, const struct seccomp_machi
 			  struct arena *arena, struct seccomp_profile *ret, struct error *err)
 {
 	struct json_lexer *in = arena_alloc(arena, sizeof(*in));
-	uint32_t action = UINT32_MAX, number = EPERM;
+	uint32_t action = UINT32_MAX, number = EPERM, named = 0;
 	struct seccomp_rule **tail;
 	int r = 0;
 
@@ -567,6 +508,8 @@ int seccomp_profile_parse(const char *text, size_t n, const struct seccomp_machi
 				r = get_action(in, arena, &action);
 			else if (json_name_is(in, "defaultErrnoRet"))
 				r = get_errno(in, &number);
+			else if (json_name_is(in, "defaultErrno"))
+				r = get_errno_name(in, arena, &named);
 			else if (json_name_is(in, "archMap"))
 				r = get_arch_map(in, arena, ret);
 			else if (json_name_is(in, "architectures"))
@@ -585,6 +528,6 @@ int seccomp_profile_parse(const char *text, size_t n, const struct seccomp_machi
 		return -1;
 	if (action == UINT32_MAX)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "defaultAction is missing");
-	ret->default_action = with_data(action, number);
+	ret->default_action = with_data(action, named ? named : number);
 	return 0;
 }

@@ -16,9 +16,18 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "pty/seccomp/machine.h"
 
 /* The maximum size of a profile; Docker's own has 20 KB. */
 #define SECCOMP_PROFILE_MAX_BYTES (1024 * 1024)
+
+/*
+ * The maximum number of system calls in the rules that apply to this machine, counted once for each
+ * rule. The kernel accepts programs of 4096 steps (BPF_MAXINSNS), and each rule adds at least one
+ * step unless it repeats another. libseccomp's time grows with the square: 70,000 repetitions of
+ * one call took more than ten seconds.
+ */
+#define SECCOMP_PROFILE_MAX_CALLS 4096
 
 /* System calls have at most this many arguments. */
 #define SECCOMP_ARGS 6
@@ -41,16 +50,6 @@ struct seccomp_profile {
 	unsigned n_arches;
 	struct seccomp_rule *rules; /* in the order of the file */
 };
-
-/* The facts about the machine that `includes` and `excludes` of a rule test. */
-struct seccomp_machine {
-	const char *arch;      /* as Go names it: "amd64" */
-	uint64_t capabilities; /* bit n: capability n is in the bounding set */
-	unsigned kernel[2];    /* 6.1 is {6, 1} */
-};
-
-/* Reads the facts of this machine and this process. */
-void seccomp_machine_inspect(struct seccomp_machine *ret);
 
 /*
  * Parses the n bytes of a profile. Strings and rules lie in the arena. 0, or -1 with

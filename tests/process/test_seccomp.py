@@ -148,6 +148,34 @@ def test_names_that_are_none(unfiltered):
           headers={"X-Envd-Seccomp": "broken"})
 
 
+@pytest.mark.parametrize("profile, call", [
+    ({"defaultAction": "SCMP_ACT_ERRNO"}, "execve"),
+    ({"defaultAction": "SCMP_ACT_KILL_PROCESS"}, "execve"),
+    ({"defaultAction": "SCMP_ACT_TRACE"}, "execve"),
+    ({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+        {"names": ["execve"], "action": "SCMP_ACT_ALLOW"}]}, "exit_group"),
+    ({"defaultAction": "SCMP_ACT_LOG", "syscalls": [
+        {"names": ["rt_sigprocmask"], "action": "SCMP_ACT_ERRNO"}]}, "rt_sigprocmask"),
+])
+def test_profiles_that_let_nothing_start(unfiltered, world, profile, call):
+    """A profile that refused execve and exit_group (an empty list of calls, a forgotten architecture) made
+    the child run for ever on one processor, in the daemon's memory, and kept a worker: the child could
+    neither start its program nor end, and no process was listed that a client could have killed. Without
+    rt_sigprocmask a program began with all signals blocked. Such a profile is refused."""
+    write(world, "nothing", profile)
+    fails("failed_precondition", f"does not allow {call}", unfiltered.run, "true",
+          headers={"X-Envd-Seccomp": "nothing"})
+
+
+def test_profiles_that_are_too_large(unfiltered, world):
+    """70,000 repetitions of one call took libseccomp more than ten seconds, and every other Start with a
+    named profile waited for it."""
+    write(world, "large", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["umask"] * 70000, "action": "SCMP_ACT_ERRNO"}]})
+    fails("failed_precondition", "more than 4096 system calls", unfiltered.run, "true",
+          headers={"X-Envd-Seccomp": "large"})
+
+
 def test_none_has_to_be_allowed(filtered, world):
     fails("permission_denied", "none", filtered.run, "true", headers={"X-Envd-Seccomp": "none"})
     daemon = Daemon("-seccomp", "default", "-seccomp-optional")

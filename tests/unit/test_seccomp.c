@@ -88,6 +88,11 @@ static void test_actions(void **state)
 		{"\"SCMP_ACT_ERRNO\", \"defaultErrnoRet\": 38", SCMP_ACT_ERRNO(38)},
 		{"\"SCMP_ACT_ALLOW\", \"defaultErrnoRet\": 38", SCMP_ACT_ALLOW},
 		{"\"SCMP_ACT_TRACE\", \"defaultErrnoRet\": 7", SCMP_ACT_TRACE(7)},
+		/* As podman writes it: the name counts, if there is one. */
+		{"\"SCMP_ACT_ERRNO\", \"defaultErrno\": \"ENOSYS\"", SCMP_ACT_ERRNO(38)},
+		{"\"SCMP_ACT_ERRNO\", \"defaultErrno\": \"\"", SCMP_ACT_ERRNO(1)},
+		{"\"SCMP_ACT_ERRNO\", \"defaultErrno\": \"EINVAL\", \"defaultErrnoRet\": 1",
+		 SCMP_ACT_ERRNO(22)},
 		{"\"SCMP_ACT_KILL\"", SCMP_ACT_KILL_THREAD},
 		{"\"SCMP_ACT_KILL_PROCESS\"", SCMP_ACT_KILL_PROCESS},
 		{"\"SCMP_ACT_TRAP\"", SCMP_ACT_TRAP},
@@ -123,9 +128,32 @@ static void test_two_comparisons(void **state)
 	assert_int_equal(profile.rules->next->args[0].datum_b, 8);
 }
 
+/* The name of an error, as podman's own profile has it, was skipped: the call failed with EPERM. */
+static void test_names_of_errors(void **state)
+{
+	struct seccomp_profile profile;
+	struct error err;
+
+	assert_int_equal(parse("{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": "
+			       "[\"socket\"], \"errno\": \"EINVAL\", \"action\": "
+			       "\"SCMP_ACT_ERRNO\", \"errnoRet\": 1}]}",
+			       &profile, &err),
+			 0);
+	assert_int_equal(profile.rules->action, SCMP_ACT_ERRNO(22));
+}
+
+/* A minKernel that is no version counted as 0.0: a rule was applied that should not be, or not. */
 static void test_mistakes(void **state)
 {
 	static const char *const texts[] = {
+		"{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"defaultErrno\": \"ENOTHING\"}",
+		"{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": [\"read\"], "
+		"\"action\": \"SCMP_ACT_LOG\", \"includes\": {\"minKernel\": \"new\"}}]}",
+		"{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": [\"read\"], "
+		"\"action\": \"SCMP_ACT_LOG\", \"includes\": {\"minKernel\": \"4.8-rc1\"}}]}",
+		"{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": [\"read\"], "
+		"\"action\": \"SCMP_ACT_LOG\", \"excludes\": {\"minKernel\": "
+		"\"4294967296.0\"}}]}",
 		"",
 		"[]",
 		"{}",
@@ -204,6 +232,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_conditions, clear),
 		cmocka_unit_test_teardown(test_actions, clear),
 		cmocka_unit_test_teardown(test_two_comparisons, clear),
+		cmocka_unit_test_teardown(test_names_of_errors, clear),
 		cmocka_unit_test_teardown(test_mistakes, clear),
 		cmocka_unit_test_teardown(test_families, clear),
 		cmocka_unit_test_teardown(test_programs, clear),
