@@ -154,6 +154,17 @@ static int parse_one(char *item, const char *source, struct limits *limits, stru
 	return error_set(err, ERROR_INVALID_ARGUMENT, "%s: '%s' is not known", source, item);
 }
 
+/* Removes blanks at both ends. A blank within an item makes it wrong: "memory=1 G" is not 1 byte. */
+static char *trim(char *item)
+{
+	size_t n;
+
+	item += strspn(item, " \t");
+	for (n = strlen(item); n > 0 && (item[n - 1] == ' ' || item[n - 1] == '\t'); n--)
+		item[n - 1] = '\0';
+	return item;
+}
+
 int limits_parse(const char *text, const char *source, struct limits *ret, struct error *err)
 {
 	char *copy, *rest, *item;
@@ -164,9 +175,7 @@ int limits_parse(const char *text, const char *source, struct limits *ret, struc
 		return 0;
 	rest = copy = mem_strdup(text);
 	while (r == 0 && (item = strsep(&rest, ","))) {
-		item += strspn(item, " \t");
-		item[strcspn(item, " \t")] = '\0';
-		r = parse_one(item, source, ret, err);
+		r = parse_one(trim(item), source, ret, err);
 	}
 	free(copy);
 	return r;

@@ -103,7 +103,10 @@ CHILD_CODE static void reset_process(const struct spawn_defaults *d)
 			syscall(SYS_prlimit64, 0, i, &d->limits[i], NULL);
 }
 
-/* The limits of this one process, while the child is still privileged. */
+/*
+ * The limits of this one process, while the child is still privileged. The limit of descriptors
+ * counts from here on: the child has only 0, 1 and 2.
+ */
 CHILD_CODE static void set_limits(struct spawn_child *c)
 {
 	const struct limits *limits = c->spawn->limits;
@@ -362,8 +365,8 @@ CHILD_CODE void spawn_child_main(void *arg)
 
 	leave_daemon(c);
 	reset_process(c->defaults);
-	set_limits(c);
 	set_stdio(c);
+	set_limits(c);
 	become_user(c);
 	enter_directory(c);
 	install_filter(c);

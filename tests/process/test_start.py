@@ -363,6 +363,17 @@ def test_limits(envd):
     assert envd.output("ulimit -n; nice") == [str(NOFILE), "0"]
 
 
+def test_few_descriptors(envd):
+    """A limit of descriptors below the number that the daemon had open failed the Start with `internal:
+    bad file descriptor`: it was applied while the child still had the daemon's descriptors."""
+    for limits in ("nofile=3", "nofile=4"):
+        stream = envd.sh("exit 7", stdin=False, headers={"X-Envd-Limits": limits}).drain()
+        # With 3 of them, the loader cannot open a library.
+        assert stream.end["exitCode"] == (127 if limits == "nofile=3" else 7), stream.out
+    stream = envd.sh("exit 7", headers={"X-Envd-Limits": "nofile=0"}).drain()
+    assert stream.end["exitCode"] == 127
+
+
 @pytest.mark.parametrize("limits, code, name", [
     ("memory=1G", "failed_precondition", "memory"),  # this daemon has no cgroups
     ("pids=10, nofile=5", "failed_precondition", "pids"),
@@ -371,10 +382,13 @@ def test_limits(envd):
     ("cpu=1.", "invalid_argument", "cpu"), ("nice=20", "invalid_argument", "nice"),
     ("cpu-weight=0", "invalid_argument", "cpu-weight"), ("nofile", "invalid_argument", "nofile"),
     ("core=0,core=1", "invalid_argument", "core"), ("speed=9", "invalid_argument", "speed"),
-    ("", "invalid_argument", "''"),
+    ("", "invalid_argument", "''"), ("memory=512 M", "invalid_argument", "'512 M'"),
+    ("nofile=64 nice=5", "invalid_argument", "'64 nice=5'"), ("nofile =64", "invalid_argument", "'nofile '"),
 ])
 def test_limits_that_cannot_be(envd, limits, code, name):
-    """What cannot be applied is an error that names it, and never left out in silence."""
+    """What cannot be applied is an error that names it, and never left out in silence. A value used to
+    end at its first blank: "memory=512 M" limited a process to 512 bytes, and "nofile=64 nice=5" left
+    out the priority."""
     with pytest.raises(Failed) as failed:
         envd.run("true", headers={"X-Envd-Limits": limits})
     assert failed.value.code == code and name in failed.value.message
