@@ -461,7 +461,8 @@ build/loop-trace: tests/loop/trace.c build/gen/loop/syscall_names.h
 
 loop loop-asan test-programs: build/loop-trace
 
-# What PEER=/path/to/another/envd answers otherwise than ours; ONLY=pattern for some of the cases.
+# Where PEER=/path/to/another/envd answers differently, unless tests/compare/rules.toml says so;
+# ONLY=pattern for some of the cases.
 compare: all
 	$(if $(PEER),,$(error compare needs another envd: make compare PEER=/path/to/envd))
 	@scripts/as-root tests/compare/run $(if $(PEER),--peer '$(PEER)') $(if $(ONLY),--only '$(ONLY)')
@@ -528,9 +529,11 @@ lint-cppcheck:
 		-D_GNU_SOURCE -D__$(MACHINE)__ -I. --include=/usr/include/$$(gcc -print-multiarch)/sys/queue.h \
 		$(wildcard $(MODULES) tests/unit tests/fuzz)
 
-# Links between documents, and the names of limits that docs/limits.md lists.
+# Links between documents, the names of limits that docs/limits.md lists, and whether the table of
+# differences is current.
 lint-docs:
 	@scripts/link-check
+	@scripts/differences --check
 
 lint-man:
 	@mandoc -Tlint -Wwarning $(MAN)
@@ -571,7 +574,7 @@ help:
 #H make lint         format, warnings, clang-tidy, cppcheck, shellcheck, includes
 #H
 #H make bench        measure; PEER=another envd to compare with, ONLY=commands,idle,...
-#H make compare      where the answers of PEER=another envd differ from ours
+#H make compare      undeclared differences between the answers of PEER=another envd and ours
 #H make sbom         what is linked into build/envd (CycloneDX)
 #H make reproducible two builds of the last commit have the same bytes
 #H make lock         newest test clients into the lock files

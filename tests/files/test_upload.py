@@ -14,6 +14,7 @@ import pytest
 from wire import request
 
 from client import BYTES, FORM, Files, form, part, target
+from conftest import wait_for
 
 
 def mode(path):
@@ -338,6 +339,26 @@ class TestTheFile:
         finally:
             os.truncate(f"{os.environ['WORLD']}/passwd", length)
         assert files.put(tmp_path / "f", "x", username="late").status == 401
+
+
+def test_two_clients_create_one_file(files, tmp_path):
+    """Two clients with `username` created the same file at the same time, and its content was a
+    mixture of both bodies. It is the body of one of them, and both are answered 200."""
+    os.chown(tmp_path, 1000, 1000)
+    path = tmp_path / "f"
+    first, second = b"a" * 1_000_000, b"b" * 800_000
+    with files.connect() as slow, files.connect() as quick:
+        slow.send(request("POST", files.target(path, username="user"), BYTES,
+                          f"Content-Length: {len(first)}") + first[:600_000])
+        # The first upload is in the middle of its work once something of it is in the directory.
+        wait_for(lambda: any(entry.stat().st_size for entry in os.scandir(tmp_path)))
+        quick.send(request("POST", files.target(path, username="user"), BYTES, body=second))
+        assert quick.answer("POST").status == 200
+        slow.send(first[600_000:])
+        assert slow.answer("POST").status == 200
+    assert path.read_bytes() in (first, second)
+    assert owner(path) == (1000, 1000)
+    assert os.listdir(tmp_path) == ["f"]
 
 
 def test_keep_owner(files, other_daemon, tmp_path):
