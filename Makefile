@@ -492,14 +492,14 @@ lock:
 FORMATTED := $(shell find $(wildcard $(MODULES) tests) -name '*.[ch]' -not -path '*/gen/*')
 TIDIED    := $(SRC) $(UNIT_SRC) $(FUZZ_SRC) tests/fuzz/replay/replay.c
 
-.PHONY: lint lint-all lint-format lint-includes lint-compile lint-tidy lint-cppcheck lint-shell \
-        lint-docs lint-man lint-license
+.PHONY: lint lint-all lint-format lint-includes lint-fatal lint-compile lint-tidy lint-cppcheck \
+        lint-shell lint-docs lint-man lint-license
 lint:
 	@scripts/packages lint
 	$(SUBMAKE) -k -Otarget lint-all
 	@echo 'lint: clean'
 
-lint-all: lint-format lint-includes lint-shell lint-docs lint-man lint-license lint-cppcheck lint-tidy
+lint-all: lint-format lint-includes lint-fatal lint-shell lint-docs lint-man lint-license lint-cppcheck lint-tidy
 	$(SUBMAKE) VARIANT=lint-gcc lint-compile
 
 # clang-format leaves long comments as they are.
@@ -511,6 +511,10 @@ lint-format:
 
 lint-includes:
 	@scripts/include-check
+
+# Each fatal() says why nothing from outside reaches it.
+lint-fatal:
+	@scripts/fatal-check
 
 lint-compile: $(TIDIED:%.c=$(BUILD)/%.o)
 

@@ -55,6 +55,7 @@ static bool arena_grow(struct arena *a, size_t n, bool limited)
 
 	if (bytes > ARENA_MAX_CHUNK)
 		bytes = ARENA_MAX_CHUNK;
+	/* Fatal: no size that a peer chooses is near it (docs/limits.md). */
 	if (n > SIZE_MAX / 2)
 		fatal("arena: a piece of %zu bytes", n);
 	if (bytes < n + sizeof(*chunk))
@@ -81,6 +82,7 @@ static void *arena_take(struct arena *a, size_t n, bool limited)
 	size_t rounded = (n + align - 1) & ~(align - 1);
 	void *p;
 
+	/* Fatal: as in arena_grow. */
 	if (rounded < n)
 		fatal("arena: a piece of %zu bytes", n);
 	if ((size_t)(a->end - a->free) < rounded && !arena_grow(a, rounded, limited))
@@ -138,6 +140,7 @@ char *arena_vprintf(struct arena *a, const char *format, va_list ap)
 	va_copy(again, ap);
 	n = vsnprintf(NULL, 0, format, again);
 	va_end(again);
+	/* Fatal: the formats are literals, and no argument is near INT_MAX bytes. */
 	if (n < 0)
 		fatal("arena: bad format '%s'", format);
 	text = arena_alloc(a, (size_t)n + 1);

@@ -3,21 +3,16 @@
 
 #include <event2/buffer.h>
 
-#include "base/mem.h"
-
 void buffer_gather(struct evbuffer *to, struct evbuffer *from)
 {
 	size_t n = evbuffer_get_length(from);
-	int r;
 
 	if (n == 0)
 		return;
 	if (n < BUFFER_COPY_MAX_BYTES) {
-		r = evbuffer_add(to, evbuffer_pullup(from, -1), n);
+		evbuffer_add(to, evbuffer_pullup(from, -1), n);
 		evbuffer_drain(from, n);
 	} else {
-		r = evbuffer_add_buffer(to, from);
+		evbuffer_add_buffer(to, from);
 	}
-	if (r < 0)
-		fatal("out of memory: %zu bytes of input", n);
 }

@@ -25,9 +25,7 @@ static void retry_later(struct loop *loop)
 {
 	static const struct timeval delay = {.tv_usec = LOOP_RETRY_MS * 1000};
 
-	/* As in timer_set_ms. */
-	if (event_add(&loop->retry, &delay) < 0)
-		fatal("out of memory (a timer)");
+	event_add(&loop->retry, &delay); /* a timer: does not fail (base/loop_memory.h) */
 }
 
 /*
@@ -60,12 +58,11 @@ void loop_init(struct loop *loop)
 	event_set_log_callback(on_library_log);
 	loop_memory_init();
 	config = event_config_new();
-	if (!config)
-		fatal("event_config_new failed");
 	/* The loop is never touched from other threads: they wake it through an eventfd. */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
+	/* Fatal: at the start (no epoll instance). */
 	if (!loop->base)
 		fatal("event_base_new failed");
 	TAILQ_INIT(&loop->refused);
@@ -94,7 +91,7 @@ void fd_event_init(struct fd_event *e, struct loop *loop, int fd, short what, ev
 {
 	e->loop = loop;
 	e->is_refused = false;
-	/* event_assign fails only if `what` combines a signal with a descriptor. */
+	/* Fatal: the caller's fault, because only a signal combined with a descriptor fails. */
 	if (event_assign(&e->event, loop->base, fd, what, run, arg) < 0)
 		fatal("event_assign failed");
 }
@@ -121,6 +118,7 @@ void signal_event_add(struct event *event, struct loop *loop, int number, event_
 		      void *arg)
 {
 	evsignal_assign(event, loop->base, number, run, arg);
+	/* Fatal: at the start. */
 	if (event_add(event, NULL) < 0)
 		fatal("signal %d can't be watched", number);
 }
@@ -136,8 +134,8 @@ void defer_init(struct defer *d, struct loop *loop, void (*run)(void *arg), void
 {
 	d->run = run;
 	d->arg = arg;
-	if (event_assign(&d->event, loop->base, -1, 0, defer_fire, d) < 0)
-		fatal("event_assign failed");
+	/* Without a descriptor and a signal it does not fail. */
+	event_assign(&d->event, loop->base, -1, 0, defer_fire, d);
 }
 
 void defer_schedule(struct defer *d)
@@ -166,8 +164,7 @@ void timer_init(struct timer *t, struct loop *loop, void (*run)(void *arg), void
 {
 	t->run = run;
 	t->arg = arg;
-	if (evtimer_assign(&t->event, loop->base, timer_fire, t) < 0)
-		fatal("evtimer_assign failed");
+	evtimer_assign(&t->event, loop->base, timer_fire, t); /* as in defer_init */
 }
 
 void timer_set_ms(struct timer *t, uint64_t delay_ms)
@@ -179,9 +176,7 @@ void timer_set_ms(struct timer *t, uint64_t delay_ms)
 		delay_ms = 3155760000000u;
 	tv.tv_sec = (time_t)(delay_ms / 1000);
 	tv.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000);
-	/* The heap of timers could not grow, even with the reserve of base/mem.h. */
-	if (event_add(&t->event, &tv) < 0)
-		fatal("out of memory (a timer)");
+	event_add(&t->event, &tv); /* a timer: does not fail (base/loop_memory.h) */
 }
 
 void timer_cancel(struct timer *t)

@@ -44,7 +44,7 @@ static void *loop_malloc(size_t bytes)
 {
 	void *p = bytes <= LOOP_RECORD_BYTES ? take_record() : NULL;
 
-	return p ? p : mem_try_alloc(bytes);
+	return p ? p : mem_alloc(bytes);
 }
 
 static void loop_free(void *p)
@@ -64,12 +64,10 @@ static void *loop_realloc(void *p, size_t bytes)
 	void *moved;
 
 	if (!is_record(p))
-		return mem_try_realloc(p, bytes);
-	moved = mem_try_alloc(bytes);
-	if (moved) {
-		memcpy(moved, p, bytes < LOOP_RECORD_BYTES ? bytes : LOOP_RECORD_BYTES);
-		loop_free(p);
-	}
+		return mem_realloc(p, bytes);
+	moved = mem_alloc(bytes);
+	memcpy(moved, p, bytes < LOOP_RECORD_BYTES ? bytes : LOOP_RECORD_BYTES);
+	loop_free(p);
 	return moved;
 }
 

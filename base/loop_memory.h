@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An allocator for libevent that keeps its permanent records out of the heap.
+ * An allocator for libevent that does not fail (base/mem.h), and that keeps libevent's permanent
+ * records out of the heap.
+ *
+ * Functions of libevent that only allocate therefore do not fail either: evbuffer_new, evbuffer_add,
+ * evbuffer_add_buffer, evbuffer_add_reference, evbuffer_reserve_space, event_config_new, and
+ * event_add of a timer. Their callers do not check. An evbuffer_add that failed unnoticed would be a
+ * hole in an answer.
  *
  * libevent allocates a small record for each descriptor number that it has watched, and does not
  * free it before the end. A record allocated when a connection is accepted would lie between the

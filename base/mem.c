@@ -74,22 +74,21 @@ bool mem_is_short(void)
 	return false;
 }
 
-void *mem_try_alloc(size_t n)
+/* Fatal: out of memory, reserve included (base/mem.h). */
+_Noreturn static void out_of_memory(size_t n)
+{
+	fatal("out of memory (%zu bytes)", n);
+}
+
+void *mem_alloc(size_t n)
 {
 	void *p;
 
 	do {
 		p = malloc(n ? n : 1);
 	} while (!p && reserve_release());
-	return p;
-}
-
-void *mem_alloc(size_t n)
-{
-	void *p = mem_try_alloc(n);
-
 	if (!p)
-		fatal("out of memory (%zu bytes)", n);
+		out_of_memory(n);
 	return p;
 }
 
@@ -101,26 +100,19 @@ void *mem_zalloc(size_t n)
 		p = calloc(1, n ? n : 1);
 	} while (!p && reserve_release());
 	if (!p)
-		fatal("out of memory (%zu bytes)", n);
+		out_of_memory(n);
 	return p;
 }
 
-void *mem_try_realloc(void *old, size_t n)
+void *mem_realloc(void *old, size_t n)
 {
 	void *p;
 
 	do {
 		p = realloc(old, n ? n : 1);
 	} while (!p && reserve_release());
-	return p;
-}
-
-void *mem_realloc(void *old, size_t n)
-{
-	void *p = mem_try_realloc(old, n);
-
 	if (!p)
-		fatal("out of memory (%zu bytes)", n);
+		out_of_memory(n);
 	return p;
 }
 

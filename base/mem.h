@@ -30,13 +30,6 @@ char *mem_strndup(const char *p, size_t n);
  */
 bool mem_equal_constant_time(const void *secret, size_t secret_bytes, const void *p, size_t n);
 
-/*
- * As malloc(3) and realloc(3), with the reserve: for libraries that handle NULL themselves. Any
- * thread.
- */
-void *mem_try_alloc(size_t n);
-void *mem_try_realloc(void *old, size_t n);
-
 /* Allocates the reserve. Without this call there is none. */
 void mem_reserve_init(void);
 
@@ -45,7 +38,8 @@ bool mem_is_short(void);
 
 /*
  * Writes the text to stderr and aborts. For broken invariants and for failures at the start; not
- * for a condition that a peer, the guest or a shortage in the kernel can cause.
+ * for a condition that a peer, the guest or a shortage in the kernel can cause. A comment at each
+ * call that begins with "Fatal:" says why none of them can cause it (scripts/fatal-check).
  */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

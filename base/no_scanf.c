@@ -13,10 +13,12 @@ _Noreturn int no_scanf_c23(const char *text, const char *format, ...) __asm__("_
 
 int no_scanf_c99(const char *text, const char *format, ...)
 {
+	/* Fatal: no code of the daemon calls it, and the first test of a new caller fails. */
 	fatal("sscanf is not linked in: '%s'", format);
 }
 
 int no_scanf_c23(const char *text, const char *format, ...)
 {
+	/* Fatal: no code of the daemon calls it, and the first test of a new caller fails. */
 	fatal("sscanf is not linked in: '%s'", format);
 }

@@ -54,6 +54,7 @@ int thread_start(struct thread *t, size_t stack_bytes, void *(*main)(void *), vo
 
 void thread_join(struct thread *t)
 {
+	/* Fatal: the caller's fault, because only a wrong id fails (pthread_join(3)). */
 	if (pthread_join(t->id, NULL))
 		fatal("a thread can't be joined");
 	munmap(t->map, t->map_bytes);

@@ -104,7 +104,7 @@ static void call_loop(struct workers *w)
 {
 	uint64_t one = 1;
 
-	/* Fails only above 2^64 - 2 events that the loop has not read (eventfd(2)). */
+	/* Fatal: fails only above 2^64 - 2 events that the loop has not read (eventfd(2)). */
 	if (write(w->eventfd, &one, sizeof(one)) < 0)
 		fatal("eventfd: write failed");
 }
@@ -296,6 +296,7 @@ struct workers *workers_new(struct loop *loop, const char *name, unsigned max_th
 	sem_init(&w->wake, 0, 0);
 	pthread_cond_init(&w->ended, NULL);
 	w->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	/* Fatal: at the start; every pool is made before the daemon serves. */
 	if (w->eventfd < 0)
 		fatal("eventfd failed");
 	fd_event_init(&w->event, loop, w->eventfd, EV_READ | EV_PERSIST, workers_collect, w);

@@ -571,6 +571,8 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	if (options->init)
 		pid1_listening();
 	loop_run(&d->loop);
-	server_free(d->server); /* removes unix sockets; all else goes with the process */
+	server_free(d->server); /* removes unix sockets */
+	token_free(&d->control.token);
+	/* All else goes with the process. */
 	return 0;
 }

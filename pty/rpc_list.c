@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* List: the live processes, each with the configuration it was started with. */
-#include "base/mem.h"
+#include "base/log.h"
 #include "pty/rpc.h"
 
 static void list_open(struct rpc_call *call, const ProtobufCMessage *message);
@@ -52,9 +52,15 @@ static Process__ProcessInfo *describe(const struct proc *p, struct arena *arena)
 	info->pid = (uint32_t)p->pid;
 	info->config = (Process__ProcessConfig *)protobuf_c_message_unpack(
 		&process__process_config__descriptor, &allocator, p->config_bytes, p->config);
-	/* The daemon encoded it itself. */
-	if (!info->config)
-		fatal("process %d: its own config cannot be unpacked", (int)p->pid);
+	/*
+	 * The daemon encoded it, but before a live upgrade that was another daemon. A list without
+	 * a process would be wrong; with an empty config it is complete.
+	 */
+	if (!info->config) {
+		log_error("process %d: its config cannot be decoded", (int)p->pid);
+		info->config = arena_alloc(arena, sizeof(*info->config));
+		process__process_config__init(info->config);
+	}
 	if (p->tag) {
 		info->opt_tag_case = PROCESS__PROCESS_INFO__OPT_TAG_TAG;
 		info->tag = p->tag;

@@ -39,10 +39,12 @@ void spawn_init(void)
 	int fd;
 
 	for (i = 0; i < RLIM_NLIMITS; i++)
+		/* Fatal: at the start. */
 		if (getrlimit((int)i, &defaults.limits[i]) < 0)
 			fatal("getrlimit(%u) failed", i);
 	limits_saved = true;
 	/* If SIGCHLD is ignored, as a parent may leave it, the kernel reaps our children itself. */
+	/* Fatal: at the start. */
 	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR)
 		fatal("signal failed");
 	/* Otherwise a pipe could get one of these numbers, and dup3 in the child would fail. */
@@ -100,12 +102,16 @@ void spawn_prepare(struct spawn *s)
 /* Creates a pipe owned by the user. The daemon's end (0 to read, 1 to write) is non-blocking. */
 static int make_pipe(const struct spawn *s, int own_end, int *ret_own, int *ret_child)
 {
-	int fds[2];
+	int fds[2], r;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	if (fcntl(fds[own_end], F_SETFL, (own_end == 1 ? O_WRONLY : O_RDONLY) | O_NONBLOCK) < 0)
-		fatal("fcntl of a pipe failed");
+	if (fcntl(fds[own_end], F_SETFL, (own_end == 1 ? O_WRONLY : O_RDONLY) | O_NONBLOCK) < 0) {
+		r = -errno;
+		fd_close(&fds[0]);
+		fd_close(&fds[1]);
+		return r;
+	}
 	/* Otherwise another user could not open /dev/stderr, which is a link to the pipe. */
 	if (defaults.privileged && s->uid != 0)
 		(void)!fchown(fds[0], s->uid, s->gid);

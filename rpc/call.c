@@ -337,8 +337,7 @@ void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message)
 		send_bare(call, data, n);
 	} else {
 		encoded = evbuffer_new();
-		if (!encoded || evbuffer_add_reference(encoded, data, n, release_data, data) < 0)
-			fatal("out of memory: %zu bytes of an answer", n);
+		evbuffer_add_reference(encoded, data, n, release_data, data);
 		rpc_reply_encoded(call, encoded);
 		evbuffer_free(encoded);
 	}
@@ -363,8 +362,7 @@ static void reply_gzip(struct rpc_call *call, struct evbuffer *encoded)
 {
 	struct evbuffer *plain = evbuffer_new();
 
-	if (!plain || evbuffer_add_buffer(plain, encoded) < 0)
-		fatal("out of memory: evbuffer_new");
+	evbuffer_add_buffer(plain, encoded);
 	call_close(call);
 	if (call->protocol->enveloped)
 		rpc_gzip_start(call, plain, RPC_ENVELOPE_BYTES, send_enveloped);

@@ -123,8 +123,6 @@ static void reply_unsupported(struct stream *s, bool unary)
 	struct evbuffer *list = evbuffer_new();
 	size_t i;
 
-	if (!list)
-		fatal("evbuffer_new failed");
 	for (i = 0; i < ARRAY_LEN(types); i++)
 		if (unary ? types[i].unary : types[i].stream)
 			evbuffer_add_printf(list, "%s%s", evbuffer_get_length(list) ? ", " : "",

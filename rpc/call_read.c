@@ -42,11 +42,8 @@ static int gather(struct rpc_call *call, struct evbuffer *data, struct error *er
 {
 	size_t n = evbuffer_get_length(data);
 
-	if (!call->in) {
+	if (!call->in)
 		call->in = evbuffer_new();
-		if (!call->in)
-			fatal("evbuffer_new failed");
-	}
 	if (!budget_share_take(stream_share(call->stream), n))
 		return error_set(err, ERROR_RESOURCE_EXHAUSTED,
 				 "too many bytes of requests wait in the daemon");
@@ -171,8 +168,7 @@ void rpc_call_read_message(struct rpc_call *call, const void *p, size_t n)
 
 	if (r == -2) {
 		in = evbuffer_new();
-		if (!in || evbuffer_add(in, p, n) < 0)
-			fatal("out of memory: %zu bytes of a message", n);
+		evbuffer_add(in, p, n);
 		decode_there(call, in, 0, call->gzip_in, single_decoded);
 	} else if (r < 0) {
 		malformed(call, &err);
@@ -289,8 +285,7 @@ static int take_message(struct rpc_call *call, const struct envelope *envelope, 
 		return r;
 	in = evbuffer_new();
 	consume(call, RPC_ENVELOPE_BYTES);
-	if (!in || evbuffer_remove_buffer(call->in, in, n) < 0)
-		fatal("out of memory: %zu bytes of a message", n);
+	evbuffer_remove_buffer(call->in, in, n);
 	decode_there(call, in, n, compressed, done);
 	return r;
 }

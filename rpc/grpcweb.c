@@ -109,8 +109,6 @@ static char *encode_details(const struct rpc_call *call, struct arena *arena,
 	size_t n;
 	char *text;
 
-	if (!status || !any)
-		fatal("evbuffer_new failed");
 	evbuffer_add(status, code, sizeof(code));
 	put_bytes(status, 2, err->message, strlen(err->message));
 	for (detail = call->details; detail; detail = detail->next) {
@@ -170,8 +168,6 @@ static void send_trailers(struct rpc_call *call, const struct error *err)
 	size_t n;
 	char *data;
 
-	if (!text)
-		fatal("evbuffer_new failed");
 	each_trailer(call, err, put_in_body, text);
 	n = evbuffer_get_length(text);
 	if (call->gzip_out) {

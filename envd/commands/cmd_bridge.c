@@ -266,6 +266,7 @@ static void limit_links(struct bridge *b)
 	struct rlimit files;
 	rlim_t links = 1;
 
+	/* Fatal: at the start. */
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		fatal("getrlimit failed");
 	files.rlim_cur = files.rlim_max;

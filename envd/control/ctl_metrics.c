@@ -165,8 +165,6 @@ static void reply_openmetrics(struct metrics_call *m)
 {
 	struct evbuffer *out = evbuffer_new();
 
-	if (!out)
-		fatal("evbuffer_new failed");
 	openmetrics_put(out, m->control, &m->figures, m->processes);
 	stream_header(m->stream, "Content-Type", OPENMETRICS_TYPE);
 	stream_head(m->stream, 200, (int64_t)evbuffer_get_length(out));

@@ -118,8 +118,6 @@ int hosts_rewrite(const char *text, size_t n, const char *address, const char *n
 	if (!w.family)
 		return -EINVAL;
 	w.out = evbuffer_new();
-	if (!w.out)
-		fatal("evbuffer_new failed");
 	while (line < text + n) {
 		end = memchr(line, '\n', (size_t)(text + n - line));
 		if (!end)

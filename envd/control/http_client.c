@@ -286,8 +286,6 @@ struct http_exchange *http_client_start(struct loop *loop, const struct http_url
 	x->done = done;
 	x->arg = arg;
 	x->out = evbuffer_new();
-	if (!x->out)
-		fatal("evbuffer_new failed");
 	evbuffer_add_printf(x->out,
 			    "%s %s HTTP/1.1\r\nHost: %s%s%s:%u\r\nConnection: close\r\n"
 			    "Content-Length: %zu\r\n%s\r\n",

@@ -317,6 +317,7 @@ struct log_export *log_export_new(struct loop *loop)
 	TAILQ_INIT(&x->flushes);
 	pthread_mutex_init(&x->lock, NULL);
 	x->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	/* Fatal: at the start. */
 	if (x->eventfd < 0)
 		fatal("eventfd failed");
 	fd_event_init(&x->event, loop, x->eventfd, EV_READ | EV_PERSIST, on_lines, x);

@@ -148,6 +148,7 @@ void mmds_poll(struct mmds *m, unsigned limit_ms)
 
 void mmds_ask(struct mmds *m, void (*done)(void *arg, const struct mmds_answer *answer), void *arg)
 {
+	/* Fatal: the caller's fault; one /init runs at a time (ctl_init.c). */
 	if (m->question.exchange)
 		fatal("mmds: two questions at a time");
 	m->question.done = done;

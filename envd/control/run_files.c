@@ -88,6 +88,7 @@ static struct run_file *find(struct run_files *r, const char *name)
 	for (i = 0; i < r->n; i++)
 		if (strcmp(r->files[i].name, name) == 0)
 			return &r->files[i];
+	/* Fatal: the names are literals of this program, and there are four. */
 	if (r->n == MAX_FILES)
 		fatal("run_files: no room for %s", name);
 	file = &r->files[r->n++];

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sha2.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -22,19 +24,20 @@
 
 /*
  * Allocates the page: locked, so that it does not enter swap, and excluded from core dumps
- * (madvise(2)). If mlock(2) fails, the page is used unlocked.
+ * (madvise(2)). If mlock(2) fails, the page is used unlocked. By mem_alloc, whose reserve a first
+ * token gets also when memory is short.
  */
-static char *page_new(void)
+static void page_new(struct token *t)
 {
-	char *page =
-		mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uintptr_t end;
 
-	if (page == MAP_FAILED)
-		fatal("no page for the access token");
-	if (mlock(page, PAGE_BYTES) < 0)
+	t->block = mem_alloc(2 * PAGE_BYTES);
+	end = (uintptr_t)t->block + PAGE_BYTES - 1;
+	t->page = (char *)(end - end % PAGE_BYTES);
+
+	if (mlock(t->page, PAGE_BYTES) < 0)
 		log_debug("the access token's memory can't be locked");
-	madvise(page, PAGE_BYTES, MADV_DONTDUMP);
-	return page;
+	madvise(t->page, PAGE_BYTES, MADV_DONTDUMP);
 }
 
 /* ---- the marker ---- */
@@ -174,10 +177,11 @@ static bool opens_lock(const struct token *t, const char *p, size_t n)
 
 static void store(struct token *t, const char *p, size_t n)
 {
+	/* Fatal: the caller's fault; init_request.c and token_equals check the length. */
 	if (n == 0 || n > TOKEN_MAX_BYTES)
 		fatal("a token of %zu bytes", n);
 	if (!t->page)
-		t->page = page_new();
+		page_new(t);
 	explicit_bzero(t->page, PAGE_BYTES);
 	memcpy(t->page, p, n);
 	t->n = n;
@@ -218,6 +222,16 @@ bool token_equals(struct token *t, const char *p, size_t n)
 		return false;
 	store(t, p, n);
 	return true;
+}
+
+void token_free(struct token *t)
+{
+	if (!t->block)
+		return;
+	explicit_bzero(t->page, PAGE_BYTES);
+	munlock(t->page, PAGE_BYTES);
+	madvise(t->page, PAGE_BYTES, MADV_DODUMP);
+	free(t->block);
 }
 
 const char *token_bytes(const struct token *t, size_t *ret_bytes)

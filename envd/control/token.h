@@ -30,8 +30,9 @@
 #define TOKEN_SALT_BYTES 32
 
 struct token {
-	char *page; /* mmap'ed, locked; NULL until the first token */
-	size_t n;   /* 0: no token is known */
+	char *page; /* a locked page inside `block`; NULL until the first token */
+	void *block;
+	size_t n; /* 0: no token is known */
 	bool has_marker;
 	int marker_fd;					/* if has_marker: the file, open */
 	bool locked;					/* only the token's hash is known: `lock` */
@@ -75,6 +76,9 @@ bool token_equals(struct token *t, const char *p, size_t n);
  * not know these bytes, so no signature of a URL is valid.
  */
 const char *token_bytes(const struct token *t, size_t *ret_bytes);
+
+/* Wipes the token's memory and frees it. The marker stays. */
+void token_free(struct token *t);
 
 void token_hash(const char *p, size_t n, char ret[TOKEN_HASH_BYTES]);
 

@@ -45,6 +45,7 @@ void relay_hub_init(struct relay_hub *hub, struct loop *loop)
 
 void relay_hub_clear(struct relay_hub *hub)
 {
+	/* Fatal: the caller's fault; it frees its relays first. */
 	if (hub->relays)
 		fatal("a relay outlives its hub");
 	while (hub->idle_pipes) {

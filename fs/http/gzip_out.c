@@ -8,6 +8,7 @@
 #include <zlib.h>
 
 #include "base/mem.h"
+#include "rpc/codec/gzip.h"
 
 /* zlib adds 16 to the window's bits for gzip's header and trailer. */
 #define GZIP_WRAPPER 16
@@ -34,9 +35,12 @@ struct gzip_out *gzip_out_new(void)
 	struct gzip_out *g = mem_zalloc(sizeof(*g));
 
 	g->level = LEVEL;
+	g->z.zalloc = gzip_alloc;
+	g->z.zfree = gzip_release;
+	/* Fatal: only a wrong parameter fails. */
 	if (deflateInit2(&g->z, g->level, Z_DEFLATED, MAX_WBITS + GZIP_WRAPPER, MAX_MEM_LEVEL - 1,
 			 Z_DEFAULT_STRATEGY) != Z_OK)
-		fatal("out of memory (deflate)");
+		fatal("deflateInit2 failed");
 	return g;
 }
 
@@ -51,14 +55,15 @@ void gzip_out_free(struct gzip_out *g)
 bool gzip_worthwhile(const void *p, size_t n)
 {
 	unsigned char out[1024];
-	z_stream z = {0};
+	z_stream z = {.zalloc = gzip_alloc, .zfree = gzip_release};
 	int r;
 
 	if (n > GZIP_SAMPLE_BYTES)
 		n = GZIP_SAMPLE_BYTES;
+	/* Fatal: only a wrong parameter fails. */
 	if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS, MAX_MEM_LEVEL - 1,
 			 Z_DEFAULT_STRATEGY) != Z_OK)
-		fatal("out of memory (deflate)");
+		fatal("deflateInit2 failed");
 	z.next_in = p;
 	z.avail_in = (uInt)n;
 	do {
@@ -77,13 +82,13 @@ static void run(struct gzip_out *g, int flush, struct evbuffer *out)
 	int r;
 
 	do {
-		if (evbuffer_reserve_space(out, OUT_BYTES, &iov, 1) != 1)
-			fatal("evbuffer_reserve_space failed");
+		evbuffer_reserve_space(out, OUT_BYTES, &iov, 1);
 		g->z.next_out = iov.iov_base;
 		g->z.avail_out = (uInt)iov.iov_len;
 		r = deflate(&g->z, flush);
 		iov.iov_len -= g->z.avail_out;
 		evbuffer_commit_space(out, &iov, 1);
+		/* Fatal: only a stream that is not initialised, or has ended, fails. */
 		if (r == Z_STREAM_ERROR)
 			fatal("deflate: %d", r);
 	} while (g->z.avail_out == 0 || (flush == Z_FINISH && r != Z_STREAM_END));
@@ -102,8 +107,7 @@ static void choose_level(struct gzip_out *g, const void *p, size_t n, struct evb
 	/* Write the pending input with the old level first. */
 	g->z.avail_in = 0;
 	do {
-		if (evbuffer_reserve_space(out, OUT_BYTES, &iov, 1) != 1)
-			fatal("evbuffer_reserve_space failed");
+		evbuffer_reserve_space(out, OUT_BYTES, &iov, 1);
 		g->z.next_out = iov.iov_base;
 		g->z.avail_out = (uInt)iov.iov_len;
 		r = deflateParams(&g->z, level, Z_DEFAULT_STRATEGY);

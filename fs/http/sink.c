@@ -175,8 +175,6 @@ void fs_sink_start(struct fs_sink *sink, struct stream *s, struct workers *worke
 	sink->work.done = sink_done;
 	sink->gathered = evbuffer_new();
 	sink->piece = evbuffer_new();
-	if (!sink->gathered || !sink->piece)
-		fatal("evbuffer_new failed");
 	budget_share_init(&sink->share, budget, BUDGET_CLASS_UPLOADS);
 	stream_set_handler(s, &sink_handler, sink);
 	if (stream_head_in(s)->expect_continue) {

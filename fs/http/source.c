@@ -81,8 +81,6 @@ void fs_source_start(struct fs_source *src, struct stream *s, struct workers *wo
 	src->work.run = source_run;
 	src->work.done = source_done;
 	src->out = evbuffer_new();
-	if (!src->out)
-		fatal("evbuffer_new failed");
 	stream_set_handler(s, &source_handler, src);
 	src->busy = true;
 	work_submit(workers, &src->work);

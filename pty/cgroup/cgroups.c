@@ -68,16 +68,18 @@ const char *cgroups_group_name(enum cgroup_group group)
 
 /* ---- the groups ---- */
 
-static void memory_bound(char *text, size_t room)
+/* Writes the memory that the group may use. Returns false if the memory's size is not known. */
+static bool memory_bound(char *text, size_t room)
 {
 	struct sysinfo info;
 	uint64_t total, reserved;
 
 	if (sysinfo(&info) < 0)
-		fatal("sysinfo failed");
+		return false;
 	total = (uint64_t)info.totalram * info.mem_unit;
 	reserved = total / 8 < RESERVED_MAX_BYTES ? total / 8 : RESERVED_MAX_BYTES;
 	snprintf(text, room, "%" PRIu64, total - reserved);
+	return true;
 }
 
 /*
@@ -88,10 +90,14 @@ static void set_properties(const struct cgroups *c, enum cgroup_group group)
 {
 	const struct property *p;
 	char bound[24];
+	bool bounded = memory_bound(bound, sizeof(bound));
 	int r;
 
-	memory_bound(bound, sizeof(bound));
+	if (!bounded)
+		log_warn("cgroup %s: the size of the memory is not known", groups[group].name);
 	for (p = groups[group].properties; p->file; p++) {
+		if (!p->value && !bounded)
+			continue;
 		r = cgroup_file_write(c->group_fds[group], p->file, p->value ? p->value : bound);
 		if (r < 0 && r != -ENOENT && r != -EACCES && r != -EPERM)
 			log_warn("cgroup %s: %s can't be set: %s", groups[group].name, p->file,

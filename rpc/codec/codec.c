@@ -19,6 +19,7 @@ static struct {
 
 void codec_register_type(const ProtobufCMessageDescriptor *type)
 {
+	/* Fatal: at the start. */
 	if (registry.n == CODEC_MAX_TYPES)
 		fatal("codec: more than %d types for Any", CODEC_MAX_TYPES);
 	registry.types[registry.n++] = type;
@@ -74,6 +75,7 @@ void codec_list_begin(struct codec_list *list, enum rpc_codec codec,
 		.field = protobuf_c_message_descriptor_get_field_by_name(type, field),
 		.out = out,
 	};
+	/* Fatal: the caller's fault; both are constants. */
 	if (!list->field || type->n_fields != 1 || !field_is_repeated(list->field))
 		fatal("codec: %s is no list of %s", type->name, field);
 }

@@ -402,6 +402,7 @@ static int decode_fields(struct decoder *d, struct json_lexer *in, ProtobufCMess
 	const ProtobufCMessageDescriptor *type = message->descriptor;
 	uint64_t seen[MAX_FIELDS / 64] = {0};
 
+	/* Fatal: the message types are those of rpc/proto/. */
 	if (type->n_fields > MAX_FIELDS)
 		fatal("codec: %s has %u fields", type->name, type->n_fields);
 	while (json_next_field(in)) {

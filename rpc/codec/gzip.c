@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 /* For pointers to const. */
 #define ZLIB_CONST
 #include <zlib.h>
@@ -13,9 +12,19 @@
 /* zlib adds 16 to the window's bits for gzip's header and trailer. */
 #define GZIP_WRAPPER 16
 
+void *gzip_alloc(void *unused, unsigned n, unsigned bytes)
+{
+	return mem_alloc((size_t)n * bytes);
+}
+
+void gzip_release(void *unused, void *p)
+{
+	free(p);
+}
+
 void gzip_compress(const void *p, size_t n, size_t headroom, char **ret, size_t *ret_bytes)
 {
-	z_stream z = {0};
+	z_stream z = {.zalloc = gzip_alloc, .zfree = gzip_release};
 	size_t bound;
 	int bits = 9;
 
@@ -25,15 +34,17 @@ void gzip_compress(const void *p, size_t n, size_t headroom, char **ret, size_t 
 	 */
 	while (bits < MAX_WBITS && (size_t)1 << bits < n)
 		bits++;
+	/* Fatal: only a wrong parameter fails. */
 	if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, bits + GZIP_WRAPPER, bits - 7,
 			 Z_DEFAULT_STRATEGY) != Z_OK)
-		fatal("out of memory (deflate)");
+		fatal("deflateInit2 failed");
 	bound = deflateBound(&z, n);
 	*ret = mem_alloc(headroom + bound);
 	z.next_in = p;
 	z.avail_in = (uInt)n;
 	z.next_out = (Bytef *)*ret + headroom;
 	z.avail_out = (uInt)bound;
+	/* Fatal: zlib promises that one call suffices with deflateBound bytes (zlib.h). */
 	if (deflate(&z, Z_FINISH) != Z_STREAM_END)
 		fatal("gzip: %zu bytes do not fit deflateBound", n);
 	*ret_bytes = z.total_out;
@@ -49,9 +60,10 @@ struct gunzip {
 
 static void gunzip_init(struct gunzip *g)
 {
-	memset(g, 0, sizeof(*g));
+	*g = (struct gunzip){.z = {.zalloc = gzip_alloc, .zfree = gzip_release}};
+	/* Fatal: only a wrong parameter fails. */
 	if (inflateInit2(&g->z, MAX_WBITS + GZIP_WRAPPER) != Z_OK)
-		fatal("out of memory (inflate)");
+		fatal("inflateInit2 failed");
 }
 
 struct gunzip *gunzip_new(void)

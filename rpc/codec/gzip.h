@@ -3,7 +3,8 @@
  * gzip (RFC 1952): compresses and decompresses whole messages, and decompresses bodies in pieces.
  *
  * zlib's memory (up to 256 KiB to deflate, 40 KiB to inflate) is allocated while it is needed; a
- * small message needs less. All functions may run on any thread.
+ * small message needs less. It comes from mem_alloc, so zlib does not fail for lack of memory. All
+ * functions may run on any thread.
  */
 #ifndef RPC_CODEC_GZIP_H
 #define RPC_CODEC_GZIP_H
@@ -11,6 +12,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+/* For z_stream's zalloc and zfree: memory from mem_alloc. */
+void *gzip_alloc(void *unused, unsigned n, unsigned bytes);
+void gzip_release(void *unused, void *p);
 
 /*
  * Compresses n bytes, for speed rather than for size. Returns memory in *ret that the caller frees

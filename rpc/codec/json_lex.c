@@ -333,6 +333,7 @@ bool json_next_field(struct json_lexer *in)
 	case JSON_ERROR:
 		return false;
 	default:
+		/* Fatal: the caller's fault; within an object the lexer yields names. */
 		fatal("json: a field was asked for in no object");
 	}
 }

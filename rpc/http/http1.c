@@ -26,8 +26,6 @@ void http1_init(struct http1 *h, const struct http1_calls *calls, void *arg, str
 	h->budget = budget;
 	h->in = evbuffer_new();
 	h->out = evbuffer_new();
-	if (!h->in || !h->out)
-		fatal("out of memory: evbuffer_new");
 	h->file.fd = -1;
 	budget_share_init(&h->input, budget, BUDGET_CLASS_UNAUTHENTICATED);
 }
@@ -187,8 +185,7 @@ static void http1_send_head(struct stream *s, unsigned status, int64_t length_by
 	snprintf(status_text, sizeof(status_text), "HTTP/1.1 %u ", status);
 	n = strlen(status_text) + strlen(reason) + strlen(date) + strlen(framing) +
 	    strlen(connection) + fields_bytes(s->fields) + 16;
-	if (evbuffer_reserve_space(h->out, (ev_ssize_t)n, &iov, 1) != 1)
-		fatal("evbuffer_reserve_space failed");
+	evbuffer_reserve_space(h->out, (ev_ssize_t)n, &iov, 1);
 	at = put(iov.iov_base, status_text, strlen(status_text));
 	at = put(at, reason, strlen(reason));
 	at = put(at, "\r\n", 2);
@@ -246,8 +243,7 @@ static void send_last_chunk(struct http1 *h, const struct stream_field *field)
 	struct evbuffer_iovec iov;
 	char *at;
 
-	if (evbuffer_reserve_space(h->out, (ev_ssize_t)(fields_bytes(field) + 5), &iov, 1) != 1)
-		fatal("evbuffer_reserve_space failed");
+	evbuffer_reserve_space(h->out, (ev_ssize_t)(fields_bytes(field) + 5), &iov, 1);
 	at = put(iov.iov_base, "0\r\n", 3);
 	for (; field; field = field->next)
 		at = put_field(at, field->name, field->value);
@@ -446,8 +442,7 @@ static void http1_pass(struct http1 *h, size_t n)
 		return;
 	}
 	piece = evbuffer_new();
-	if (!piece || evbuffer_remove_buffer(h->in, piece, n) < 0)
-		fatal("out of memory: %zu bytes of a body", n);
+	evbuffer_remove_buffer(h->in, piece, n);
 	stream_deliver_body(h->stream, piece);
 	evbuffer_free(piece);
 }

@@ -120,6 +120,7 @@ static int framing_byte(struct http1_chunked *c, char b, const char **why)
 	case CHUNKED_DONE:
 		break;
 	}
+	/* Fatal: the caller of this file alone passes framing only, in the other states. */
 	fatal("chunked: no framing in state %d", c->state);
 }
 
@@ -143,6 +144,7 @@ uint64_t http1_chunked_left(const struct http1_chunked *c)
 
 void http1_chunked_data(struct http1_chunked *c, uint64_t n)
 {
+	/* Fatal: the caller's fault; http1.c passes at most what is left. */
 	if (n > http1_chunked_left(c))
 		fatal("chunked: more data than the chunk has");
 	if (n == 0)

@@ -282,6 +282,7 @@ void stream_head(struct stream *s, unsigned status, int64_t length_bytes)
 {
 	if (s->ended)
 		return;
+	/* Fatal: the handler breaks the contract of stream.h. */
 	if (s->head_sent)
 		fatal("stream %llu: a second head", (unsigned long long)s->log_request.operation);
 	s->head_sent = true;
@@ -302,6 +303,7 @@ static size_t stream_admit(struct stream *s, size_t n)
 {
 	if (s->ended)
 		return 0;
+	/* Fatal: the handler breaks the contract of stream.h. */
 	if (!s->head_sent || s->sending_file)
 		fatal("stream %llu: body bytes out of turn",
 		      (unsigned long long)s->log_request.operation);
@@ -339,8 +341,7 @@ enum stream_flow stream_send_bytes(struct stream *s, const void *p, size_t n)
 {
 	n = stream_admit(s, n);
 	if (n) {
-		if (evbuffer_add(s->transport->send_begin(s, n), p, n) < 0)
-			fatal("evbuffer_add failed");
+		evbuffer_add(s->transport->send_begin(s, n), p, n);
 		s->transport->send_end(s);
 	}
 	return stream_flow_now(s);
@@ -352,8 +353,7 @@ enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
 	size_t admitted = stream_admit(s, n);
 
 	if (admitted == n && n > 0) {
-		if (evbuffer_add_reference(s->transport->send_begin(s, n), p, n, release, arg) < 0)
-			fatal("evbuffer_add_reference failed");
+		evbuffer_add_reference(s->transport->send_begin(s, n), p, n, release, arg);
 		s->transport->send_end(s);
 		return stream_flow_now(s);
 	}
@@ -374,6 +374,7 @@ void stream_send_file(struct stream *s, struct workers *workers, int fd, off_t o
 {
 	if (s->ended)
 		return;
+	/* Fatal: the handler breaks the contract of stream.h. */
 	if (!s->head_sent || s->sending_file || s->length_left < 0 ||
 	    length > (uint64_t)s->length_left)
 		fatal("stream %llu: a file out of turn",

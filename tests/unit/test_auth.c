@@ -83,6 +83,7 @@ static void test_token(void **state)
 	token_clear(&t);
 	assert_false(token_is_set(&t));
 	assert_int_equal(t.page[0], 0);
+	token_free(&t);
 }
 
 int main(void)
