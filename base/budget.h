@@ -19,7 +19,7 @@
  * | WATCH           | queued events and their encodings       |  64 MiB |  8 MiB |  4 KiB |     0 |
  * | STDIN           | input that a process has not read       |  64 MiB | 33 MiB |  4 KiB |     0 |
  * | UPLOADS         | file pieces on their way to a worker    |  96 MiB | 16 MiB | 64 KiB |     0 |
- * | PROCESSES       | a process: memory held while it lives   |  64 MiB | 33 MiB | 64 KiB |     0 |
+ * | PROCESSES       | live processes, long tags of ended ones |  64 MiB | 33 MiB | 64 KiB |     0 |
  * | KEPT            | output kept for later readers           | 128 MiB | 97 MiB |  4 KiB |     0 |
  *
  * all, each: the caps of the class and of one share. The caps of all classes add up to more than

@@ -56,6 +56,14 @@ struct timed_exit {
 	struct timer timer;
 };
 
+/* Returns the bytes that are charged for the tag of a retained exit. */
+static size_t tag_charge(const char *tag)
+{
+	size_t n = strlen(tag) + 1;
+
+	return n > PROC_RETAIN_TAG_FREE_BYTES ? n : 0;
+}
+
 static void forget(struct proc_table *t, struct retained_exit *exit)
 {
 	struct retained_exit **at = &t->retained_by_pid[bucket(t, exit->pid)];
@@ -73,10 +81,28 @@ static void forget(struct proc_table *t, struct retained_exit *exit)
 	t->n_retained--;
 	kept_unref(exit->kept);
 	start_key_free(exit->start_key);
-	if (exit->tag)
+	if (exit->tag) {
 		TAILQ_REMOVE(&t->tagged, exit, tag_link);
+		budget_share_give(&t->tags, tag_charge(exit->tag));
+	}
 	free(exit->tag);
 	free(exit);
+}
+
+static void forget_oldest(struct proc_table *t)
+{
+	forget(t, TAILQ_EMPTY(&t->retained) ? TAILQ_FIRST(&t->timed) : TAILQ_FIRST(&t->retained));
+}
+
+/* Charges a tag. Returns false if it does not fit even without the tags of other exits. */
+static bool take_tag(struct proc_table *t, const char *tag)
+{
+	while (!budget_share_take(&t->tags, tag_charge(tag))) {
+		if (t->tags.used == 0)
+			return false;
+		forget_oldest(t);
+	}
+	return true;
 }
 
 static void timed_exit_due(void *arg)
@@ -148,11 +174,10 @@ static struct retained_exit *add_exit(struct proc_table *t, pid_t pid, const cha
 	size_t i = bucket(t, pid);
 
 	if (t->n_retained == PROC_RETAIN_MAX)
-		forget(t, TAILQ_EMPTY(&t->retained) ? TAILQ_FIRST(&t->timed)
-						    : TAILQ_FIRST(&t->retained));
+		forget_oldest(t);
 	exit->pid = pid;
 	exit->exit_status = *exit_status;
-	if (tag) {
+	if (tag && take_tag(t, tag)) {
 		exit->tag = mem_strdup(tag);
 		TAILQ_INSERT_HEAD(&t->tagged, exit, tag_link);
 	}
@@ -229,6 +254,7 @@ void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *bud
 	resize(t, FIRST_BUCKETS);
 	timer_init(&t->expiry, loop, expire, t);
 	defer_init(&t->bury, loop, bury, t);
+	budget_share_init(&t->tags, budget, BUDGET_CLASS_PROCESSES);
 	zombies_init(&t->zombies, loop, budget);
 	discards_init(&t->discards, loop, budget);
 }

@@ -30,6 +30,13 @@ struct proc;
 #define PROC_RETAIN_MS	30000
 #define PROC_RETAIN_MAX 32768
 
+/*
+ * A longer tag of a retained exit is charged to BUDGET_CLASS_PROCESSES. The number of exits bounds
+ * the memory of shorter tags. If the class has no room, the oldest exits are dropped;
+ * if that is not enough, the exit is known by its pid only.
+ */
+#define PROC_RETAIN_TAG_FREE_BYTES 256
+
 TAILQ_HEAD(proc_list, proc);
 TAILQ_HEAD(retained_list, retained_exit);
 
@@ -64,6 +71,7 @@ struct proc_table {
 	struct retained_list timed;    /* those with a time of their own (X-Envd-Keep-For) */
 	struct retained_list tagged;   /* those that have a tag */
 	size_t n_retained;	       /* in both */
+	struct budget_share tags;      /* of retained exits */
 	struct loop *loop;
 	struct timer expiry; /* of the oldest */
 

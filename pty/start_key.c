@@ -72,6 +72,10 @@ int start_key_take(struct start_keys *keys, const struct rpc_call *call,
 	if (*text == '\0' || strlen(text) > START_KEY_MAX_BYTES)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "X-Envd-Start-Key has 1 to %u bytes",
 				 START_KEY_MAX_BYTES);
+	if (protobuf_c_message_get_packed_size(request) > START_KEY_REQUEST_MAX_BYTES)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+				 "a request with X-Envd-Start-Key has at most %d bytes",
+				 START_KEY_REQUEST_MAX_BYTES);
 	digest_request(call, request, digest);
 	LIST_FOREACH (key, bucket(keys, text), link) {
 		if (strcmp(key->text, text) != 0)

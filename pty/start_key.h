@@ -27,8 +27,13 @@ struct proc;
 struct retained_exit;
 
 #define START_KEY_MAX_BYTES 256
-#define START_KEY_BUCKETS   256
-#define START_KEY_DIGEST    32
+/*
+ * The maximum size of a request with a key. The loop computes its digest, 8 ms for each MiB, and
+ * the loop decodes requests up to this size as well (RPC_LOOP_STREAM_BYTES).
+ */
+#define START_KEY_REQUEST_MAX_BYTES (1024 * 1024)
+#define START_KEY_BUCKETS	    256
+#define START_KEY_DIGEST	    32
 
 enum start_key_state {
 	START_KEY_STARTING,

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from client import Connection, Failed, envelope
-from conftest import WORLD, wait_for
+from conftest import WORLD, Daemon, wait_for
 
 KEEP = {"X-Envd-Keep-Output": "1000000"}
 
@@ -182,6 +182,21 @@ def test_keep_for(envd):
     wait_for(is_forgotten)
 
 
+def test_long_tags_of_ended_processes():
+    """A remembered exit kept its tag without a charge: a client that started `true` with tags of 1 MiB,
+    and asked to keep each exit for a day, made the daemon grow by 1 MiB for each start. The oldest exits
+    are dropped when their tags fill the share."""
+    daemon = Daemon()
+    tags = [f"{i}-".ljust(1 << 20, "t") for i in range(40)]
+    for tag in tags:
+        daemon.client.run("true", tag=tag, headers={"X-Envd-Keep-For": "86400"})
+    assert 30 << 20 < daemon.budgets()["bytes"] < 35 << 20
+    # A short tag is not charged, and has room beside them.
+    end = daemon.client.run("sh", "-c", "exit 3", tag="short").end
+    assert daemon.client.connect(tag="short").drain().end == end
+    assert not daemon.terminate()
+
+
 @pytest.mark.parametrize("headers", [
     {"X-Envd-Keep-Output": "0"}, {"X-Envd-Keep-Output": "67108865"}, {"X-Envd-Keep-Output": "1k"},
     {"X-Envd-Keep-For": "-1"}, {"X-Envd-Keep-For": "86401"}, {"X-Envd-Start-Key": ""},
@@ -235,6 +250,17 @@ def test_starts_that_race(envd):
         thread.join()
     assert len(results) == 20 and len(set(results)) == 1
     assert results[0][1:] == (b"x\n", 7)
+
+
+def test_a_large_request_with_a_key(envd):
+    """The loop computes the digest of a request with a key: 12 MB of arguments stopped it for 100 ms, in
+    which not even /health was answered. Larger requests than 1 MiB are refused."""
+    headers = {"X-Envd-Start-Key": "large"}
+    args = ["x" * 100000] * 10
+    assert envd.run("true", *args, headers=headers).end["status"] == "exit status 0"
+    with pytest.raises(Failed) as failed:
+        envd.run("true", *args, "x" * 50000, headers=headers)
+    assert failed.value.code == "invalid_argument" and "1048576" in failed.value.message
 
 
 def test_a_start_that_fails_frees_its_key(envd):
