@@ -19,12 +19,14 @@
 #include "envd/boot/pid1.h"
 #include "envd/control/auth.h"
 #include "envd/control/control.h"
+#include "envd/control/ctl_ports.h"
 #include "envd/control/freezer.h"
 #include "envd/control/log_export.h"
 #include "envd/gate.h"
 #include "envd/options.h"
 #include "envd/relay/port_forward.h"
 #include "envd/relay/port_scan.h"
+#include "envd/relay/port_watch.h"
 #include "envd/upgrade/handover.h"
 #include "envd/upgrade/upgrade.h"
 #include "fs/service.h"
@@ -67,6 +69,7 @@ struct daemon {
 	struct context context;
 	struct gate gate;
 	struct control control;
+	struct port_watch *port_watch;	   /* NULL: the kernel has no sock_diag */
 	struct port_forward *port_forward; /* NULL where it is off */
 	struct router *router;
 	struct workers *codec_workers;
@@ -342,23 +345,28 @@ static const char *read_token(void *arg, size_t *ret_bytes)
 	return token_bytes(arg, ret_bytes);
 }
 
-static int start_port_forward(struct daemon *d)
+/* Without sock_diag in the kernel there is no port forwarding, and GET /ports says so. */
+static int start_ports(struct daemon *d)
 {
 	const char *asked = d->options->forward_ip;
 	uint32_t own[PORT_SCAN_MAX_OWN];
-	struct port_forward_options options = {
-		.address = asked ? asked : PORT_FORWARD_ADDRESS,
+	struct port_watch_options options = {
 		.young_since_ms = pty_service_last_start(d->pty),
 		.own_inodes = own,
+		.n_own_inodes = server_tcp_inodes(d->server, own, ARRAY_LEN(own)),
 	};
+	bool forwards = asked || !d->options->is_not_fc;
 	struct error err;
 
-	if (!asked && d->options->is_not_fc)
-		return 0;
-	options.n_own_inodes = server_tcp_inodes(d->server, own, ARRAY_LEN(own));
-	if (port_forward_new(&d->loop, &options, &d->port_forward, &err) == 0)
-		return 0;
-	log_error("%s", err.message);
+	if (port_watch_new(&d->loop, &options, &d->port_watch, &err) == 0) {
+		ports_set_watch(d->control.ports, d->port_watch);
+		if (!forwards ||
+		    port_forward_new(&d->loop, d->port_watch, asked ? asked : PORT_FORWARD_ADDRESS,
+				     &d->port_forward, &err) == 0)
+			return 0;
+	}
+	if (forwards)
+		log_error("%s", err.message);
 	return asked ? -1 : 0;
 }
 
@@ -565,7 +573,7 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 		freezer_adopt_found(d->freezer);
 		adopt_stored(d);
 	}
-	if (start_port_forward(d) < 0)
+	if (start_ports(d) < 0)
 		return 2;
 	notify_ready(&d->notify, &d->loop);
 	if (options->init)

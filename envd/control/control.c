@@ -7,6 +7,7 @@
 #include "base/work.h"
 #include "envd/control/cpus.h"
 #include "envd/control/ctl_health.h"
+#include "envd/control/ctl_ports.h"
 #include "envd/control/log_export.h"
 #include "envd/control/mmds.h"
 #include "envd/control/mmds_route.h"
@@ -73,4 +74,5 @@ void control_register(struct control *c, struct router *router)
 	ctl_freeze_register(c, router);
 	ctl_fsfreeze_register(c, router);
 	ctl_collapse_register(c, router);
+	c->ports = ports_new(c->context, router);
 }

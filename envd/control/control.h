@@ -24,6 +24,7 @@ struct log_export;
 struct mmds;
 struct mmds_route;
 struct oom_log;
+struct ports;
 struct pty_service;
 struct router;
 struct run_files;
@@ -39,6 +40,7 @@ struct control {
 	struct workers *fsfreeze_workers;
 	struct workers *system_workers; /* for system files: CA bundle, hosts, /run/e2b; in order */
 	struct run_files *run_files;
+	struct ports *ports;
 	struct mmds *mmds; /* this and the next four: NULL outside Firecracker */
 	struct mmds_route *mmds_route;
 	struct log_export *log_export;

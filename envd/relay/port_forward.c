@@ -18,6 +18,7 @@
 #include "envd/relay/address.h"
 #include "envd/relay/dial.h"
 #include "envd/relay/port_scan.h"
+#include "envd/relay/port_watch.h"
 #include "envd/relay/relay.h"
 
 #define BACKLOG	       4096 /* the kernel lowers it to net.core.somaxconn */
@@ -55,15 +56,13 @@ struct forwarder {
 
 struct port_forward {
 	struct loop *loop;
-	int netlink;
+	struct port_watch *watch;
+	struct port_reader reader;
 	struct address address; /* with port 0: each forwarder has a port of its own */
-	const uint64_t *young_since_ms;
-	struct timer timer;
 	struct relay_hub hub;
 	LIST_HEAD(, forwarder) forwarders;
 	LIST_HEAD(, connection) connections;
 	size_t n_forwarders, n_connections;
-	struct port_set found;
 };
 
 /* ---- a port: accepting, or paused ---- */
@@ -334,7 +333,7 @@ static struct forwarder *find_forwarder(struct port_forward *f, uint16_t port)
 }
 
 /* Opens and closes forwarders until there is one for each port that the scan found. */
-static void update_forwarders(struct port_forward *f)
+static void update_forwarders(struct port_forward *f, const struct port_set *set)
 {
 	struct forwarder *w, *next;
 	bool is_new;
@@ -342,14 +341,14 @@ static void update_forwarders(struct port_forward *f)
 
 	LIST_FOREACH (w, &f->forwarders, link)
 		w->seen = false;
-	for (i = 0; i < f->found.n; i++) {
-		w = find_forwarder(f, f->found.ports[i].port);
+	for (i = 0; i < set->n; i++) {
+		w = find_forwarder(f, set->ports[i].port);
 		is_new = !w;
 		if (is_new && f->n_forwarders == PORT_FORWARD_MAX_PORTS)
 			continue;
 		if (is_new)
-			w = forwarder_new(f, &f->found.ports[i]);
-		w->found = f->found.ports[i];
+			w = forwarder_new(f, &set->ports[i]);
+		w->found = set->ports[i];
 		w->seen = true;
 		/*
 		 * A program that serves both families binds "::" for IPv6 only, and then 0.0.0.0.
@@ -366,54 +365,34 @@ static void update_forwarders(struct port_forward *f)
 	}
 }
 
-static void scan(void *arg)
+static void scanned(void *arg, const struct port_set *set)
 {
 	struct port_forward *f = arg;
-	uint64_t now = clock_monotonic_ms(), since = *f->young_since_ms;
-	bool young = since && now - since < PORT_FORWARD_YOUNG_MS;
 
 	resume_ports(f);
-	if (port_scan(f->netlink, &f->found) == 0) {
-		update_forwarders(f);
-	} else {
-		/*
-		 * The rest of a malformed answer must not be read as the beginning of the next one.
-		 */
-		fd_close(&f->netlink);
-		f->netlink = port_scan_open();
-	}
-	timer_set_ms(&f->timer, young ? PORT_FORWARD_POLL_YOUNG_MS : PORT_FORWARD_POLL_MS);
+	update_forwarders(f, set);
 }
 
-int port_forward_new(struct loop *loop, const struct port_forward_options *options,
+int port_forward_new(struct loop *loop, struct port_watch *watch, const char *address,
 		     struct port_forward **ret, struct error *err)
 {
 	struct port_forward *f = mem_zalloc(sizeof(*f));
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&f->address.storage;
 
 	f->loop = loop;
-	f->young_since_ms = options->young_since_ms;
-	f->netlink = -1;
-	if (address_parse_ip(options->address, 0, &f->address) < 0) {
+	f->watch = watch;
+	if (address_parse_ip(address, 0, &f->address) < 0) {
 		free(f);
-		return error_set(err, ERROR_INVALID_ARGUMENT, "'%s' is not an IP address",
-				 options->address);
+		return error_set(err, ERROR_INVALID_ARGUMENT, "'%s' is not an IP address", address);
 	}
-	for (size_t i = 0; i < options->n_own_inodes && i < PORT_SCAN_MAX_OWN; i++)
-		f->found.own[f->found.n_own++] = options->own_inodes[i];
 	if (f->address.storage.ss_family == AF_INET)
-		f->found.own_v4 = v4->sin_addr;
-	f->netlink = port_scan_open();
-	if (f->netlink < 0) {
-		error_set_errno(err, ERROR_UNAVAILABLE, f->netlink, "no port forwarding");
-		free(f);
-		return -1;
-	}
+		port_watch_set_own_address(watch, v4->sin_addr);
 	LIST_INIT(&f->forwarders);
 	LIST_INIT(&f->connections);
 	relay_hub_init(&f->hub, loop);
-	timer_init(&f->timer, loop, scan, f);
-	timer_set_ms(&f->timer, 0);
+	f->reader.scanned = scanned;
+	f->reader.arg = f;
+	port_watch_add(watch, &f->reader);
 	*ret = f;
 	return 0;
 }
@@ -422,13 +401,12 @@ void port_forward_free(struct port_forward *f)
 {
 	if (!f)
 		return;
-	timer_cancel(&f->timer);
+	port_watch_remove(f->watch, &f->reader);
 	while (!LIST_EMPTY(&f->forwarders))
 		forwarder_free(LIST_FIRST(&f->forwarders));
 	while (!LIST_EMPTY(&f->connections))
 		connection_free(LIST_FIRST(&f->connections));
 	relay_hub_clear(&f->hub);
-	fd_close(&f->netlink);
 	free(f);
 }
 

@@ -8,18 +8,9 @@
 #define ENVD_PORT_FORWARD_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "base/error.h"
 #include "base/loop.h"
-
-/*
- * The interval between scans. It is shorter after the start of a process, since programs open ports
- * early.
- */
-#define PORT_FORWARD_POLL_MS	   1000
-#define PORT_FORWARD_POLL_YOUNG_MS 100
-#define PORT_FORWARD_YOUNG_MS	   5000
 
 /* The address to which the platform's proxy connects; -forward-ip replaces it. */
 #define PORT_FORWARD_ADDRESS "169.254.0.21"
@@ -42,21 +33,13 @@
 #define PORT_FORWARD_KEEPALIVE_COUNT	  4
 
 struct port_forward;
-
-struct port_forward_options {
-	const char *address; /* numeric, IPv4 or IPv6 */
-	/* The time of the last process start (clock_monotonic_ms); 0: none. Borrowed. */
-	const uint64_t *young_since_ms;
-	/* The inodes of the daemon's listeners, PORT_SCAN_MAX_OWN at most. Copied. */
-	const uint32_t *own_inodes;
-	size_t n_own_inodes;
-};
+struct port_watch;
 
 /*
- * Starts the scans. Returns 0 and the owned object, or -1 with ERROR_INVALID_ARGUMENT if the
- * address is not numeric, ERROR_UNAVAILABLE if the kernel has no sock_diag.
+ * Forwards to `address`, numeric IPv4 or IPv6. Reads the watch (borrowed). Returns 0 and the owned
+ * object, or -1 with ERROR_INVALID_ARGUMENT if the address is not numeric.
  */
-int port_forward_new(struct loop *loop, const struct port_forward_options *options,
+int port_forward_new(struct loop *loop, struct port_watch *watch, const char *address,
 		     struct port_forward **ret, struct error *err);
 
 /* Closes all forwarded ports and connections. Accepts NULL. */

@@ -89,16 +89,32 @@ static bool is_v6_only(const char *attributes, size_t n)
 	return false;
 }
 
-/* Adds a listener if only the guest can reach its address. */
-static void add_listener(struct port_set *set, const struct inet_diag_msg *message,
-			 const char *attributes, size_t n)
+static void add_listener(struct port_set *set, const struct inet_diag_msg *message)
+{
+	bool v6 = message->idiag_family == AF_INET6;
+	struct port_listener *listener;
+
+	if ((!v6 && message->idiag_family != AF_INET) || set->n_listeners == PORT_SCAN_MAX)
+		return;
+	listener = &set->listeners[set->n_listeners++];
+	*listener = (struct port_listener){
+		.inode = message->idiag_inode,
+		.uid = message->idiag_uid,
+		.port = ntohs(message->id.idiag_sport),
+		.family = message->idiag_family,
+	};
+	memcpy(listener->address, message->id.idiag_src,
+	       v6 ? sizeof(struct in6_addr) : sizeof(struct in_addr));
+}
+
+/* Adds the port of a listener if only the guest can reach its address. */
+static void add_port(struct port_set *set, const struct inet_diag_msg *message,
+		     const char *attributes, size_t n)
 {
 	uint16_t port = ntohs(message->id.idiag_sport);
 	struct in6_addr v6;
 	struct in_addr v4;
 
-	if (is_own(set, message->idiag_inode))
-		return;
 	memcpy(&v6, message->id.idiag_src, sizeof(v6));
 	memcpy(&v4, message->id.idiag_src, sizeof(v4));
 	if (message->idiag_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6))
@@ -142,9 +158,12 @@ int port_scan_parse(const void *p, size_t n, struct port_set *set)
 		}
 		if (head.nlmsg_len >= NLMSG_HDRLEN + sizeof(message)) {
 			memcpy(&message, at + NLMSG_HDRLEN, sizeof(message));
-			add_listener(set, &message,
-				     at + NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(message)),
-				     attribute_bytes(head.nlmsg_len, sizeof(message)));
+			if (!is_own(set, message.idiag_inode)) {
+				add_listener(set, &message);
+				add_port(set, &message,
+					 at + NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(message)),
+					 attribute_bytes(head.nlmsg_len, sizeof(message)));
+			}
 		}
 		if (NLMSG_ALIGN(head.nlmsg_len) >= n)
 			break;
@@ -194,6 +213,7 @@ int port_scan(int netlink, struct port_set *set)
 	int r;
 
 	set->n = 0;
+	set->n_listeners = 0;
 	r = scan_family(netlink, AF_INET, set);
 	if (r < 0)
 		return r;

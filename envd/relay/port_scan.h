@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds the TCP ports that only the guest can reach: ports on a loopback address, or on "::" for
- * IPv6 only, which an IPv4 client can't reach.
+ * Finds the TCP listeners of the guest, and among them the ports that only the guest can reach:
+ * ports on a loopback address, or on "::" for IPv6 only, which an IPv4 client can't reach.
  *
  * The kernel lists the listening sockets by NETLINK_SOCK_DIAG (sock_diag(7)), one dump for each
  * address family. The cost depends on the number of listeners, not of processes.
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Further ports are ignored. */
+/* Further listeners and ports are ignored. */
 #define PORT_SCAN_MAX 1024
 
 /* The maximum number of sockets that a scan excludes. */
@@ -30,9 +30,20 @@ struct port_found {
 	struct in_addr v4; /* if PORT_IPV4: the address to dial; 127.0.0.1 if it is among them */
 };
 
+/* A listening socket. Every byte has a value, so that two can be compared by memcmp. */
+struct port_listener {
+	uint8_t address[16]; /* AF_INET: the first 4, and zeros */
+	uint32_t inode;
+	uint32_t uid; /* of the process that created the socket */
+	uint16_t port;
+	uint16_t family; /* AF_INET or AF_INET6 */
+};
+
 struct port_set {
 	struct port_found ports[PORT_SCAN_MAX]; /* each port once, unordered */
 	size_t n;
+	struct port_listener listeners[PORT_SCAN_MAX]; /* on any address, unordered */
+	size_t n_listeners;
 	/*
 	 * The daemon's own listeners, by the inode that fstat(2) returns for the socket; the scan
 	 * excludes them. A daemon that is bound to loopback on purpose must not become reachable by

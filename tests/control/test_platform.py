@@ -84,7 +84,8 @@ def test_openmetrics(daemon):
         assert re.fullmatch(r'# (TYPE|HELP) \w+ .+|\w+(\{\w+="\w+"\})? [-+.e\d]+', line), line
 
 
-ENDPOINTS = [("GET", "/metrics"), ("GET", "/envs"), ("POST", "/collapse"), ("POST", "/upgrade"),
+ENDPOINTS = [("GET", "/metrics"), ("GET", "/envs"), ("GET", "/ports"), ("POST", "/collapse"),
+             ("POST", "/upgrade"),
              ("POST", "/files/compose"), ("POST", "/process.Process/List"),
              ("POST", "/filesystem.Filesystem/Stat"), ("GET", "/nothing/here"),
              ("POST", "/health"), ("GET", "/init")]

@@ -17,11 +17,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (n)
 		memcpy(dump, data, n);
 	set.n = 0;
+	set.n_listeners = 0;
 	set.own[0] = 1;
 	set.n_own = 1;
 	r = port_scan_parse(dump, n, &set);
 	CHECK(r <= 1);
-	CHECK(set.n <= PORT_SCAN_MAX);
+	CHECK(set.n <= PORT_SCAN_MAX && set.n_listeners <= PORT_SCAN_MAX);
 	for (size_t i = 0; i < set.n; i++) {
 		CHECK(set.ports[i].families & (PORT_IPV4 | PORT_IPV6));
 		CHECK(!seen[set.ports[i].port]++);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The TCP listeners of the guest with their processes, for GET /ports. */
+#ifndef ENVD_PORT_LIST_H
+#define ENVD_PORT_LIST_H
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "envd/relay/port_scan.h"
+
+/* The kernel's TASK_COMM_LEN. */
+#define PORT_COMMAND_BYTES 16
+
+/*
+ * The most descriptors of processes that one listing looks at, and the most time that it takes. The
+ * processes of the remaining listeners are unknown.
+ */
+#define PORT_LIST_MAX_DESCRIPTORS 262144
+#define PORT_LIST_MAX_MS	  2000
+
+struct port_entry {
+	struct port_listener listener;
+	pid_t pid; /* the lowest one that has the socket; 0: unknown */
+	/*
+	 * The name of the program, as in /proc/PID/comm. The arguments are left out: the kernel
+	 * reads them from the memory of the process, which can wait as long as the process likes.
+	 */
+	char command[PORT_COMMAND_BYTES];
+};
+
+/* Sorted by port, family, address and inode. Shared by reference; loop only. */
+struct port_list {
+	unsigned refs;
+	size_t n;
+	struct port_entry entries[];
+};
+
+/*
+ * Lists the listeners, without the n_own ones of these inodes and without those of this process.
+ * Returns the owned list, or NULL and *ret_errno, negative. Takes as long as reading all of /proc:
+ * call it on a worker.
+ */
+struct port_list *port_list_read(const uint32_t *own_inodes, size_t n_own, int *ret_errno);
+struct port_list *port_list_ref(struct port_list *list);
+void port_list_unref(struct port_list *list); /* NULL is fine */
+
+/* The order of the list. */
+int port_entry_compare(const struct port_entry *a, const struct port_entry *b);
+
+/* Writes the address of a listener as text. */
+void port_listener_address(const struct port_listener *listener, char text[INET6_ADDRSTRLEN]);
+
+#endif
