@@ -20,7 +20,7 @@ BUILD   := build/$(VARIANT)$(ARCH:%=-%)
 MODULES := base rpc pty fs watch envd
 # A floor of a module is a folder below it (ARCHITECTURE.md).
 FLOORS  := $(MODULES) rpc/codec rpc/http pty/cgroup pty/seccomp fs/http watch/engine \
-           envd/boot envd/commands envd/control envd/relay envd/upgrade
+           envd/boot envd/client envd/commands envd/control envd/relay envd/upgrade
 PREFIX  ?= /usr
 # What `envd -version` and X-Envd-Version say; a packager may set another (envd/version.h).
 VERSION_REPORTED ?= 0.9.1+c1
@@ -392,7 +392,7 @@ fuzz-programs: $(FUZZ)
 $(FOLDERS): all
 	@scripts/packages test
 	@scripts/toolchain
-	@$(TOOL_ENV) ENVD=$${ENVD:-build/envd} tests/$@/run
+	@$(TOOL_ENV) $(if $(PEER),ENVD_PEER='$(PEER)') ENVD=$${ENVD:-build/envd} tests/$@/run
 
 $(FOLDERS:%=%-asan):
 	@scripts/packages test
@@ -565,8 +565,9 @@ help:
 #H make install      DESTDIR= PREFIX=/usr: binary, systemd unit, proto files, man pages
 #H
 #H make test         every suite, about ten minutes; SUITES="unit sdk" for some
-#H make unit         one suite: unit http process files watch control cgroup cmd loop sdk secure
-#H                   conformance; with -asan or -tsan: on a daemon with that sanitizer
+#H make unit         one suite: unit http process files watch control cgroup cmd client loop sdk
+#H                   secure conformance; with -asan or -tsan: on a daemon with that sanitizer
+#H make client       the commands on the host; PEER=another envd: against that too
 #H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test
 #H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."
 #H make fuzz         SECONDS=60 for each fuzz target

@@ -17,13 +17,11 @@ int main(int argc, char **argv)
 {
 	struct inherited inherited;
 	struct options options;
+	const struct cmd *cmd;
 
-	if (argc > 1 && strcmp(argv[1], "ready") == 0)
-		return cmd_ready(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "bridge") == 0)
-		return cmd_bridge(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "upgrade") == 0)
-		return cmd_upgrade(argc - 1, argv + 1);
+	cmd = argc > 1 ? cmd_find(argv[1]) : NULL;
+	if (cmd)
+		return cmd->run(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "cpu-online") == 0)
 		return cpus_helper(argc - 1, argv + 1);
 	switch (options_parse(&options, argc, argv)) {

@@ -10,6 +10,7 @@
 
 #include "base/decimal.h"
 #include "base/mem.h"
+#include "envd/commands/cmd.h"
 #include "pty/limits.h"
 
 enum flag_kind {
@@ -94,18 +95,16 @@ static const struct flag flags[] = {
 	     "accept vsock peers other than the host"),
 };
 
-/* The other programs in the binary (envd/commands/cmd.h). */
-static const char *const commands[] = {"ready", "bridge", "upgrade"};
-
 static void usage(void)
 {
 	size_t i;
 
-	fputs("Usage: envd [flags]\n"
-	      "       envd ready …     wait until the guest is ready (envd ready --help)\n"
-	      "       envd bridge …    reach a guest over vsock (envd bridge --help)\n"
-	      "       envd upgrade …   replace a running envd (envd upgrade --help)\n",
-	      stdout);
+	puts("Usage: envd [flags]\n"
+	     "       envd COMMAND …   (envd COMMAND --help)\n"
+	     "Commands:");
+	for (const struct cmd *c = cmds; c->name; c++)
+		printf("  %-8s %s\n", c->name, c->summary);
+	puts("Flags:");
 	for (i = 0; i < ARRAY_LEN(flags); i++)
 		printf("  -%s%s%s\n    \t%s\n", flags[i].name, flags[i].value_name ? " " : "",
 		       flags[i].value_name ? flags[i].value_name : "", flags[i].text);
@@ -291,12 +290,12 @@ static size_t word_distance(const char *a, const char *b)
 static enum options_result unknown_word(const char *word)
 {
 	const char *best = NULL;
-	size_t i, distance, best_distance = 3;
+	size_t distance, best_distance = 3;
 
-	for (i = 0; i < ARRAY_LEN(commands); i++) {
-		distance = word_distance(word, commands[i]);
-		if (distance < best_distance) {
-			best = commands[i];
+	for (const struct cmd *c = cmds; c->name; c++) {
+		distance = word_distance(word, c->name);
+		if (distance < best_distance && distance < strlen(c->name)) {
+			best = c->name;
 			best_distance = distance;
 		}
 	}

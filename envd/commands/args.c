@@ -30,7 +30,7 @@ static int unknown(const struct args *a, const char *text)
 	return -1;
 }
 
-/* Sets the option's value: the text, or the next argument if that is NULL. Returns its key or -1. */
+/* Sets the option's value: the text, or the next argument if it is NULL. Its key, or -1. */
 static int take_value(struct args *a, const struct arg *arg, const char *text)
 {
 	a->name = arg->name;

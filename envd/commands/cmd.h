@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The other commands of the binary: `envd ready …`, `envd bridge …` and `envd upgrade …`. Each
- * function gets the arguments from the command's name on (argv[0] is "ready") and returns the exit
- * status. A wrong argument is one line on stderr and status 2; --help prints the usage to stdout.
+ * The other commands of the binary: `envd ready …`, `envd ps …`. Each function gets the arguments
+ * from the command's name on (argv[0] is "ready") and returns the exit status. A wrong argument is
+ * one line on stderr and status 2 (of exec and attach 125); --help prints the usage to stdout.
  */
 #ifndef ENVD_CMD_H
 #define ENVD_CMD_H
+
+struct cmd {
+	const char *name; /* NULL ends the table */
+	int (*run)(int argc, char **argv);
+	const char *summary; /* for envd --help */
+};
+
+extern const struct cmd cmds[];
+
+/* Returns the command of this name, or NULL. */
+const struct cmd *cmd_find(const char *name);
 
 /*
  * Runs in the guest and waits until ports, files or processes exist. Status: 0 ready, 1 timeout, 2
@@ -24,5 +35,14 @@ int cmd_bridge(int argc, char **argv);
  * 2 usage.
  */
 int cmd_upgrade(int argc, char **argv);
+
+/*
+ * These run on the host, against a daemon (--to). Status: 1 the daemon refuses or cannot be
+ * reached, 2 usage; of exec and attach the process's, or 125 for both.
+ */
+int cmd_exec(int argc, char **argv);
+int cmd_attach(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
+int cmd_kill(int argc, char **argv);
 
 #endif

@@ -91,6 +91,10 @@ def remove_cgroups(top):
     print(f"{top}: not removed")
 
 
+def client(world, _stack):
+    users(world)
+
+
 def cmd(_world, _stack):
     pass
 

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envd/client/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/decimal.h"
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "envd/client/show.h"
+
+#define HOST_BYTES 64
+
+/* Parses "ADDR", "ADDR:PORT" or "[ADDR]:PORT". 0 or -EINVAL. */
+static int parse_tcp(const char *text, struct address *ret)
+{
+	char host[HOST_BYTES];
+	uint64_t port = CLIENT_PORT;
+	const char *end;
+	size_t n;
+
+	if (*text == '[') {
+		end = strchr(++text, ']');
+		n = end ? (size_t)(end - text) : HOST_BYTES;
+		end = end ? end + 1 : text;
+	} else {
+		n = strcspn(text, ":");
+		end = text + n;
+	}
+	if (n >= HOST_BYTES || (*end && *end != ':') ||
+	    (*end && (!decimal_parse_text(end + 1, 65535, &port) || port == 0)))
+		return -EINVAL;
+	memcpy(host, text, n);
+	host[n] = '\0';
+	/* RFC 6761 section 6.3. Other names need a resolver, which a static program lacks. */
+	return address_parse_ip(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
+				(in_port_t)port, ret);
+}
+
+/* Parses "CID" or "CID:PORT". 0 or -EINVAL. */
+static int parse_vsock(const char *text, struct address *ret)
+{
+	char cid[HOST_BYTES];
+	uint64_t port = CLIENT_PORT;
+	size_t n = strcspn(text, ":");
+
+	if (n >= sizeof(cid) || (text[n] && !decimal_parse_text(text + n + 1, UINT32_MAX, &port)))
+		return -EINVAL;
+	memcpy(cid, text, n);
+	cid[n] = '\0';
+	return address_parse_vsock(cid, (uint32_t)port, ret);
+}
+
+int client_parse_to(const char *text, struct dial_target *ret)
+{
+	*ret = (struct dial_target){0};
+	if (strncmp(text, "tcp:", 4) == 0)
+		return parse_tcp(text + 4, &ret->address);
+	if (strncmp(text, "vsock:", 6) == 0)
+		return parse_vsock(text + 6, &ret->address);
+	if (strncmp(text, "unix:", 5) == 0)
+		return address_parse_unix(text + 5, &ret->address);
+	if (strncmp(text, "uds:", 4) != 0)
+		return -EINVAL;
+	ret->proxy_port = CLIENT_PORT;
+	return address_parse_unix(text + 4, &ret->address);
+}
+
+/* Replaces the token. Line ends behind it do not belong to it. */
+static int set_token(struct client *c, char *token)
+{
+	size_t n = strlen(token);
+
+	while (n && (token[n - 1] == '\n' || token[n - 1] == '\r'))
+		token[--n] = '\0';
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)token[i] < ' ' || token[i] == 0x7f) {
+			free(token);
+			return -EINVAL;
+		}
+	client_clear(c);
+	c->token = token;
+	return 0;
+}
+
+int client_option(struct client *c, int key, const char *value)
+{
+	char *token;
+	int r;
+
+	switch (key) {
+	case CLIENT_KEY_TO:
+		c->to = value;
+		return client_parse_to(value, &c->target);
+	case CLIENT_KEY_TOKEN:
+		r = fd_read_file(AT_FDCWD, value, CLIENT_TOKEN_BYTES, &token, NULL);
+		return r < 0 ? r : set_token(c, token);
+	case CLIENT_KEY_USER:
+		c->user = value;
+		return *value && !strchr(value, ':') ? 0 : -EINVAL;
+	}
+	return 1;
+}
+
+int client_init(struct client *c, const char *command)
+{
+	const char *to = getenv("ENVD_TO"), *token = getenv("ENVD_TOKEN");
+
+	*c = (struct client){.command = command, .to = to && *to ? to : CLIENT_TO};
+	if (client_parse_to(c->to, &c->target) < 0) {
+		fprintf(stderr, "envd %s: $ENVD_TO is not an address: %s\n", command, c->to);
+		return -1;
+	}
+	if (token && *token && set_token(c, mem_strdup(token)) < 0) {
+		fprintf(stderr, "envd %s: $ENVD_TOKEN contains a control character\n", command);
+		return -1;
+	}
+	return 0;
+}
+
+void client_clear(struct client *c)
+{
+	if (c->token)
+		explicit_bzero(c->token, strlen(c->token));
+	free(c->token);
+	c->token = NULL;
+}
+
+/* ---- connecting ---- */
+
+/* Waits for an event until the deadline. 0 or -errno. */
+static int wait_event(int fd, short events, uint64_t deadline_ms)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	uint64_t now;
+	int n;
+
+	do {
+		now = clock_monotonic_ms();
+		n = poll(&p, 1, now < deadline_ms ? (int)(deadline_ms - now) : 0);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n == 0 ? -ETIMEDOUT : 0;
+}
+
+/* 0 or -errno. */
+static int connect_until(int fd, const struct address *to, uint64_t deadline_ms)
+{
+	socklen_t size = sizeof(int);
+	int r, failure = 0;
+
+	/* A unix socket whose queue is full says EAGAIN, and no event tells when it has room. */
+	while (connect(fd, (const struct sockaddr *)&to->storage, to->bytes) < 0) {
+		if (errno == EINPROGRESS) {
+			r = wait_event(fd, POLLOUT, deadline_ms);
+			if (r == 0)
+				getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size);
+			return r < 0 ? r : -failure;
+		}
+		if (errno != EAGAIN || clock_monotonic_ms() >= deadline_ms)
+			return -errno;
+		poll(NULL, 0, DIAL_RETRY_MS);
+	}
+	return 0;
+}
+
+/* Asks a guest's proxy for the port. Its line is read byte by byte: the guest's bytes follow it. */
+static int ask_proxy(int fd, uint32_t port, uint64_t deadline_ms)
+{
+	char line[DIAL_REPLY_BYTES];
+	int n = snprintf(line, sizeof(line), "CONNECT %u\n", port), r;
+	size_t have = 0;
+	ssize_t got;
+
+	if (send(fd, line, (size_t)n, MSG_NOSIGNAL) != n)
+		return -EPIPE;
+	while ((r = dial_reply_parse(line, have)) == 0) {
+		if (have == sizeof(line))
+			return -EPROTO;
+		r = wait_event(fd, POLLIN, deadline_ms);
+		if (r < 0)
+			return r;
+		got = read(fd, line + have, 1);
+		/* The proxy closes the connection if the guest does not listen. */
+		if (got <= 0)
+			return got < 0 ? -errno : -ECONNREFUSED;
+		have++;
+	}
+	return r < 0 ? r : 0;
+}
+
+int client_dial(const struct client *c, struct error *err)
+{
+	const struct address *to = &c->target.address;
+	uint64_t deadline_ms = clock_monotonic_ms() + CLIENT_CONNECT_MS;
+	FD_AUTO int fd =
+		socket(to->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r = fd < 0 ? -errno : connect_until(fd, to, deadline_ms), on = 1;
+
+	if (r == 0 && c->target.proxy_port)
+		r = ask_proxy(fd, c->target.proxy_port, deadline_ms);
+	if (r < 0)
+		return error_set(err, ERROR_UNAVAILABLE,
+				 "%s: %s: does envd listen there? (--to, $ENVD_TO)", c->to,
+				 error_errno_text(r));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	return fd_take(&fd);
+}
+
+int client_complain(const struct client *c, const struct error *err)
+{
+	fprintf(stderr, "envd %s: ", c->command);
+	show_text(stderr, err->message[0] ? err->message : error_code_name(err->code));
+	if (err->code == ERROR_UNAUTHENTICATED && !c->token)
+		fputs(" (--token-file, $ENVD_TOKEN)", stderr);
+	fputc('\n', stderr);
+	return -1;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the commands on the host share: which daemon to talk to, as whom, and one line on stderr if
+ * that fails. These functions block, because a command has nothing else to do.
+ */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "envd/relay/dial.h"
+
+#define CLIENT_PORT	   49983
+#define CLIENT_TO	   "tcp:127.0.0.1:49983"
+#define CLIENT_TOKEN_BYTES 4096
+#define CLIENT_CONNECT_MS  10000 /* for the connection, and for the proxy of a guest */
+#define CLIENT_SILENCE_MS  60000 /* without a byte of an answer that needs no waiting */
+
+struct client {
+	const char *command; /* for error messages */
+	const char *to;	     /* the address as it was given; borrowed */
+	const char *user;    /* NULL: the default user of the daemon; borrowed */
+	char *token;	     /* NULL: none; owned */
+	struct dial_target target;
+};
+
+/* The keys of the common options, for client_option. */
+#define CLIENT_KEY_TO	 'A'
+#define CLIENT_KEY_TOKEN 'K'
+#define CLIENT_KEY_USER	 'u'
+
+/*
+ * Begins with the addresses and tokens of the environment. 0, or -1 after one line on stderr.
+ * client_clear may be called in both cases.
+ */
+int client_init(struct client *c, const char *command);
+void client_clear(struct client *c);
+
+/* Applies a common option. 0; -errno for a wrong value; 1 if the key is not a common one. */
+int client_option(struct client *c, int key, const char *value);
+
+/*
+ * Parses tcp:ADDR[:PORT] (numeric, or "localhost"; IPv6 in brackets), unix:PATH, vsock:CID[:PORT],
+ * or uds:PATH, the socket of Firecracker's proxy. 0 or -EINVAL.
+ */
+int client_parse_to(const char *text, struct dial_target *ret);
+
+/* Connects. Returns a non-blocking descriptor, or -1 with the error. */
+int client_dial(const struct client *c, struct error *err);
+
+/* Prints "envd COMMAND: message" to stderr, without escape sequences. Returns -1. */
+int client_complain(const struct client *c, const struct error *err);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envd/commands/client_args.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/decimal.h"
+#include "base/error.h"
+
+int client_args_next(struct args *a, struct client *c, const char *usage)
+{
+	int key, r;
+
+	while ((key = args_next(a)) > 0) {
+		if (key == 'h') {
+			fputs(usage, stdout);
+			return CLIENT_HELP;
+		}
+		r = key == ARGS_OPERAND ? 1 : client_option(c, key, a->value);
+		if (r > 0)
+			return key;
+		if (r < 0) {
+			args_refuse(a,
+				    key == CLIENT_KEY_TO ? "not an address" : error_errno_text(r));
+			return -1;
+		}
+	}
+	return key;
+}
+
+int client_usage_error(const struct client *c, const char *why)
+{
+	fprintf(stderr, "envd %s: %s (see envd %s --help)\n", c->command, why, c->command);
+	return -1;
+}
+
+void client_select(const char *text, Process__ProcessSelector *ret)
+{
+	uint64_t pid;
+
+	process__process_selector__init(ret);
+	if (decimal_parse_text(text, UINT32_MAX, &pid)) {
+		ret->selector_case = PROCESS__PROCESS_SELECTOR__SELECTOR_PID;
+		ret->pid = (uint32_t)pid;
+	} else {
+		ret->selector_case = PROCESS__PROCESS_SELECTOR__SELECTOR_TAG;
+		ret->tag = text;
+	}
+}

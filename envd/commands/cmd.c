@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envd/commands/cmd.h"
+
+#include <string.h>
+
+const struct cmd cmds[] = {
+	{"ready", cmd_ready, "wait until the guest is ready"},
+	{"bridge", cmd_bridge, "reach a guest over vsock"},
+	{"upgrade", cmd_upgrade, "replace a running envd"},
+	{"exec", cmd_exec, "run a command in a guest"},
+	{"attach", cmd_attach, "join a process"},
+	{"ps", cmd_ps, "list processes"},
+	{"kill", cmd_kill, "send a signal to a process"},
+	{NULL, NULL, NULL},
+};
+
+const struct cmd *cmd_find(const char *name)
+{
+	for (const struct cmd *c = cmds; c->name; c++)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}

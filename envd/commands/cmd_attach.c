@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* envd attach: joins a process that runs already. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "envd/commands/client_args.h"
+#include "envd/commands/cmd.h"
+#include "envd/commands/session.h"
+
+static const struct arg attach_arguments[] = {{"interactive", 'i', ARG_PLAIN | ARG_BRIEF},
+					      CLIENT_ARGS};
+
+static const char attach_usage[] =
+	"Usage: envd attach [-i] PID|TAG [OPTION…]\n"
+	"Joins a process and shows its output from now on. Exits with its status as envd exec; a\n"
+	"signal ends envd attach alone.\n"
+	"  -i, --interactive    stdin goes to the process; if it has a terminal, this terminal\n"
+	"                       becomes raw\n" CLIENT_USAGE;
+
+/*
+ * Returns true if the process has a terminal: no message says so, but an empty piece of input for a
+ * terminal is refused by a process with pipes.
+ */
+static bool has_terminal(const struct client *c, Process__ProcessSelector *selector)
+{
+	Process__SendInputRequest request = PROCESS__SEND_INPUT_REQUEST__INIT;
+	Process__ProcessInput input;
+	struct arena arena = {0};
+	ProtobufCMessage *answer;
+	struct error err;
+	int r;
+
+	process__process_input__init(&input);
+	input.input_case = PROCESS__PROCESS_INPUT__INPUT_PTY;
+	request.process = selector;
+	request.input = &input;
+	r = call_unary(c, "process.Process/SendInput", &request.base,
+		       &process__send_input_response__descriptor, &arena, &answer, &err);
+	arena_clear(&arena);
+	return r == 0;
+}
+
+/* The exit status. */
+static int run(struct client *c, const char *target, bool interactive)
+{
+	Process__ConnectRequest request = PROCESS__CONNECT_REQUEST__INIT;
+	Process__ProcessSelector selector;
+	struct session *s;
+	int status;
+
+	client_select(target, &selector);
+	request.process = &selector;
+	s = session_new(c);
+	s->interactive = interactive;
+	s->tty = has_terminal(c, &selector);
+	if (s->tty && interactive && !isatty(STDIN_FILENO)) {
+		client_usage_error(c, "the process has a terminal, so -i needs one too");
+		session_free(s);
+		return SESSION_FAILED;
+	}
+	status = session_run(s, "process.Process/Connect", "X-Envd-Explain-End: 1\r\n",
+			     &request.base, &process__connect_response__descriptor);
+	session_free(s);
+	return status;
+}
+
+int cmd_attach(int argc, char **argv)
+{
+	const char *target = NULL;
+	bool interactive = false;
+	struct client c;
+	struct args args;
+	int key = client_init(&c, "attach");
+
+	args_init(&args, "attach", attach_arguments, argv);
+	args.operands = ARGS_OPERANDS;
+	while (key >= 0 && (key = client_args_next(&args, &c, attach_usage)) > 0) {
+		if (key == 'i')
+			interactive = true;
+		else if (target)
+			key = client_usage_error(&c, "one process at a time");
+		else
+			target = args.value;
+	}
+	if (key == 0 && !target)
+		key = client_usage_error(&c, "no process is named");
+	if (key == 0)
+		key = run(&c, target, interactive);
+	else
+		key = key == CLIENT_HELP ? 0 : SESSION_FAILED;
+	client_clear(&c);
+	return key;
+}

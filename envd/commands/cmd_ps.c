@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* envd ps: the processes that a daemon has started and that live. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "envd/client/call.h"
+#include "envd/client/show.h"
+#include "envd/commands/client_args.h"
+#include "envd/commands/cmd.h"
+#include "rpc/codec/codec.h"
+
+static const struct arg arguments[] = {{"json", 'j', ARG_PLAIN}, CLIENT_ARGS};
+
+static const char usage[] =
+	"Usage: envd ps [--json] [OPTION…]\n"
+	"Lists the processes that the daemon has started and that live.\n"
+	"  --json               the answer of process.Process/List\n" CLIENT_USAGE;
+
+static int by_pid(const void *a, const void *b)
+{
+	const Process__ProcessInfo *const *x = a, *const *y = b;
+
+	return (*x)->pid < (*y)->pid ? -1 : (*x)->pid > (*y)->pid;
+}
+
+static void print_process(const Process__ProcessInfo *info)
+{
+	bool tagged = info->opt_tag_case == PROCESS__PROCESS_INFO__OPT_TAG_TAG;
+
+	printf("%7u  ", info->pid);
+	show_text(stdout, tagged && *info->tag ? info->tag : "-");
+	fputs("  ", stdout);
+	if (info->config)
+		show_text(stdout, info->config->cmd);
+	for (size_t i = 0; info->config && i < info->config->n_args; i++) {
+		putchar(' ');
+		show_text(stdout, info->config->args[i]);
+	}
+	putchar('\n');
+}
+
+static void print_table(const Process__ListResponse *list)
+{
+	if (list->n_processes)
+		qsort(list->processes, list->n_processes, sizeof(*list->processes), by_pid);
+	puts("    PID  TAG  COMMAND");
+	for (size_t i = 0; i < list->n_processes; i++)
+		print_process(list->processes[i]);
+}
+
+/* 0, or -1 after one line on stderr. */
+static int list(const struct client *c, bool json)
+{
+	Process__ListRequest request = PROCESS__LIST_REQUEST__INIT;
+	struct arena arena = {0};
+	ProtobufCMessage *answer;
+	struct error err;
+	char *text;
+	size_t n;
+	int r = call_unary(c, "process.Process/List", &request.base,
+			   &process__list_response__descriptor, &arena, &answer, &err);
+
+	if (r == 0 && json)
+		r = codec_encode(RPC_CODEC_JSON, answer, 0, &text, &n, &err);
+	if (r < 0) {
+		client_complain(c, &err);
+	} else if (json) {
+		show_json(stdout, text, n);
+		putchar('\n');
+		free(text);
+	} else {
+		print_table((const Process__ListResponse *)answer);
+	}
+	arena_clear(&arena);
+	return r;
+}
+
+int cmd_ps(int argc, char **argv)
+{
+	struct client c;
+	struct args args;
+	bool json = false;
+	int key = client_init(&c, "ps");
+
+	args_init(&args, "ps", arguments, argv);
+	while (key >= 0 && (key = client_args_next(&args, &c, usage)) > 0)
+		json = true;
+	if (key == 0)
+		key = list(&c, json) < 0 ? 1 : 0;
+	else
+		key = key == CLIENT_HELP ? 0 : 2;
+	client_clear(&c);
+	return key;
+}

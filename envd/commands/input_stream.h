@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sends stdin to a process of a guest, by StreamInput. A piece is read only after the socket has
+ * taken the one before it, so a process that does not read slows down whoever writes to stdin.
+ */
+#ifndef ENVD_INPUT_STREAM_H
+#define ENVD_INPUT_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envd/client/call.h"
+
+#define INPUT_PIECE_BYTES  65536
+#define INPUT_KEEPALIVE_MS 60000 /* the daemon ends a request that is silent for longer */
+
+enum input_state {
+	INPUT_IDLE,   /* no input was asked for, or it has not begun */
+	INPUT_OPEN,   /* pieces are read and sent */
+	INPUT_ENDING, /* stdin is at its end; the response is missing */
+	INPUT_CLOSED,
+};
+
+struct input_stream {
+	const struct client *client;
+	enum input_state state;
+	uint32_t pid;
+	bool pty;
+	uint64_t sent_ms; /* when the last message was queued */
+	struct exchange x;
+	char piece[INPUT_PIECE_BYTES];
+};
+
+/* Begins. 0, or -1 with the error. */
+int input_open(struct input_stream *in, const struct client *c, uint32_t pid, bool pty,
+	       struct error *err);
+void input_close(struct input_stream *in);
+
+/* Returns true if stdin should be read. */
+bool input_wants(const struct input_stream *in);
+
+/* Returns the events to poll for on in->x.fd. */
+short input_events(const struct input_stream *in);
+
+/*
+ * Reads a piece of stdin, and sends it. Returns 1, or 0 at the end of stdin: of a pipe the process
+ * gets it as the end of its own stdin.
+ */
+int input_read(struct input_stream *in);
+
+/* The socket has one of the events. */
+void input_step(struct input_stream *in);
+
+/* Sends a keepalive if it is time for one. */
+void input_tick(struct input_stream *in);
+
+#endif

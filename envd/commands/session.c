@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envd/commands/session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "envd/client/show.h"
+#include "pty/exit_status.h"
+
+#define RESUME_MS	30000 /* how long a session tries to continue a cut stream */
+#define RESUME_RETRY_MS 200
+#define FIELDS_BYTES	256
+
+static void set_state(struct session *s, enum session_state state)
+{
+	static const char *const names[] = {
+		[SESSION_STARTING] = "starting",
+		[SESSION_RUNNING] = "running",
+		[SESSION_DETACHED] = "detached",
+		[SESSION_ENDED] = "ended",
+	};
+
+	if (state != s->state)
+		log_debug("session: %s -> %s", names[s->state], names[state]);
+	s->state = state;
+}
+
+static void end(struct session *s, int status)
+{
+	s->status = status;
+	set_state(s, SESSION_ENDED);
+}
+
+static void fail(struct session *s, const struct error *err)
+{
+	terminal_restore(&s->terminal);
+	client_complain(s->client, err);
+	end(s, SESSION_FAILED);
+}
+
+struct session *session_new(struct client *c)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+	struct session *s = mem_zalloc(sizeof(*s));
+	sigset_t set;
+
+	s->client = c;
+	s->stream.x.fd = -1;
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (s->signal_fd < 0)
+		fatal("signalfd: %s", error_errno_text(errno));
+	return s;
+}
+
+void session_free(struct session *s)
+{
+	terminal_restore(&s->terminal);
+	call_stream_close(&s->stream);
+	input_close(&s->input);
+	fd_close(&s->signal_fd);
+	free(s);
+}
+
+/* ---- signals ---- */
+
+static void select_own(const struct session *s, Process__ProcessSelector *ret)
+{
+	process__process_selector__init(ret);
+	ret->selector_case = PROCESS__PROCESS_SELECTOR__SELECTOR_PID;
+	ret->pid = s->pid;
+}
+
+/* A failure means that the process has ended, or that the stream fails too. */
+static void send_signal(struct session *s, Process__Signal number)
+{
+	Process__SendSignalRequest request = PROCESS__SEND_SIGNAL_REQUEST__INIT;
+	Process__ProcessSelector selector;
+	struct arena arena = {0};
+	ProtobufCMessage *answer;
+	struct error err;
+
+	select_own(s, &selector);
+	request.process = &selector;
+	request.signal = number;
+	request.descendants = true;
+	if (call_unary(s->client, "process.Process/SendSignal", &request.base,
+		       &process__send_signal_response__descriptor, &arena, &answer, &err) < 0)
+		log_debug("session: %s", err.message);
+	arena_clear(&arena);
+}
+
+static void send_size(struct session *s)
+{
+	Process__UpdateRequest request = PROCESS__UPDATE_REQUEST__INIT;
+	Process__PTY pty = PROCESS__PTY__INIT;
+	Process__PTY__Size size;
+	Process__ProcessSelector selector;
+	struct arena arena = {0};
+	ProtobufCMessage *answer;
+	struct error err;
+
+	terminal_size(&size);
+	pty.size = &size;
+	select_own(s, &selector);
+	request.process = &selector;
+	request.pty = &pty;
+	if (call_unary(s->client, "process.Process/Update", &request.base,
+		       &process__update_response__descriptor, &arena, &answer, &err) < 0)
+		log_debug("session: %s", err.message);
+	arena_clear(&arena);
+}
+
+/*
+ * This command should end. The process of another command goes on. An own process gets TERM, and
+ * KILL if that was not enough; KILL at once if its terminal has gone (`hangup`), because shells
+ * ignore TERM there.
+ */
+static void leave(struct session *s, bool hangup)
+{
+	if (!s->owner || s->state == SESSION_STARTING) {
+		s->status = s->state == SESSION_STARTING ? SESSION_FAILED : 0;
+		set_state(s, SESSION_DETACHED);
+		return;
+	}
+	send_signal(s, s->signals || hangup ? PROCESS__SIGNAL__SIGNAL_SIGKILL
+					    : PROCESS__SIGNAL__SIGNAL_SIGTERM);
+	s->signals++;
+}
+
+static void on_signal(struct session *s)
+{
+	struct signalfd_siginfo info;
+
+	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo != SIGWINCH)
+		leave(s, s->tty && info.ssi_signo == SIGHUP);
+	else if (s->tty && s->state == SESSION_RUNNING)
+		send_size(s);
+}
+
+/* ---- output ---- */
+
+/* Writes a part of the waiting piece. */
+static void write_piece(struct session *s)
+{
+	ssize_t n = write(s->to, s->p, s->n < SESSION_PIECE ? s->n : SESSION_PIECE);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n < 0) {
+		/* Nobody reads any more. A local process would get SIGPIPE. */
+		s->discard = true;
+		s->n = 0;
+		leave(s, false);
+		return;
+	}
+	s->p += n;
+	s->n -= (size_t)n;
+}
+
+static void take_data(struct session *s, const Process__ProcessEvent__DataEvent *data)
+{
+	const ProtobufCBinaryData *bytes = &data->stdout;
+	enum session_output output = SESSION_STDOUT;
+
+	switch (data->output_case) {
+	case PROCESS__PROCESS_EVENT__DATA_EVENT__OUTPUT_STDERR:
+		output = SESSION_STDERR;
+		bytes = &data->stderr;
+		break;
+	case PROCESS__PROCESS_EVENT__DATA_EVENT__OUTPUT_PTY:
+		output = SESSION_PTY;
+		bytes = &data->pty;
+		break;
+	case PROCESS__PROCESS_EVENT__DATA_EVENT__OUTPUT_STDOUT:
+		break;
+	default:
+		return;
+	}
+	s->offsets[output] += bytes->len;
+	if (s->discard)
+		return;
+	s->p = bytes->data;
+	s->n = bytes->len;
+	s->to = output == SESSION_STDERR ? STDERR_FILENO : STDOUT_FILENO;
+}
+
+static void take_start(struct session *s, const Process__ProcessEvent__StartEvent *start)
+{
+	struct error err;
+
+	if (s->state != SESSION_STARTING) /* a stream that was resumed */
+		return;
+	s->pid = start->pid;
+	set_state(s, SESSION_RUNNING);
+	if (s->detach) {
+		printf("%u\n", s->pid);
+		set_state(s, SESSION_DETACHED);
+		return;
+	}
+	if (s->interactive && input_open(&s->input, s->client, s->pid, s->tty, &err) < 0)
+		fail(s, &err);
+	else if (s->interactive && s->tty && terminal_make_raw(&s->terminal) == 0)
+		send_size(s); /* it may have changed since the request */
+}
+
+static void take_end(struct session *s, const Process__ProcessEvent__EndEvent *event)
+{
+	struct exit_status status;
+
+	terminal_restore(&s->terminal);
+	if (event->oom_killed)
+		fprintf(stderr, "envd %s: the kernel killed the process for lack of memory\n",
+			s->client->command);
+	if (exit_status_parse(event, &status) == 0) {
+		end(s, event->exited ? status.status : 128 + status.status);
+		return;
+	}
+	fprintf(stderr, "envd %s: the process ended: ", s->client->command);
+	show_text(stderr, event->status);
+	fputc('\n', stderr);
+	end(s, SESSION_FAILED);
+}
+
+static void take_event(struct session *s, const Process__ProcessEvent *event)
+{
+	if (!event)
+		return;
+	switch (event->event_case) {
+	case PROCESS__PROCESS_EVENT__EVENT_START:
+		take_start(s, event->start);
+		break;
+	case PROCESS__PROCESS_EVENT__EVENT_DATA:
+		take_data(s, event->data);
+		break;
+	case PROCESS__PROCESS_EVENT__EVENT_END:
+		take_end(s, event->end);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- a stream that was cut ---- */
+
+/* Joins the process again, at the bytes that are still missing. True if that succeeded. */
+static bool rejoin(struct session *s, struct error *err)
+{
+	Process__ConnectRequest request = PROCESS__CONNECT_REQUEST__INIT;
+	Process__ProcessSelector selector;
+	char fields[FIELDS_BYTES];
+	const uint64_t *at = s->offsets;
+
+	select_own(s, &selector);
+	request.process = &selector;
+	if (s->tty)
+		snprintf(fields, sizeof(fields), "X-Envd-From: pty=%ju\r\n",
+			 (uintmax_t)at[SESSION_PTY]);
+	else
+		snprintf(fields, sizeof(fields), "X-Envd-From: stdout=%ju, stderr=%ju\r\n",
+			 (uintmax_t)at[SESSION_STDOUT], (uintmax_t)at[SESSION_STDERR]);
+	call_stream_close(&s->stream);
+	if (call_stream_open(&s->stream, s->client, "process.Process/Connect", fields,
+			     &request.base, &process__connect_response__descriptor, err) < 0)
+		return false;
+	/* A daemon that keeps no output would go on at the present end, with a gap. */
+	if (reply_field(&s->stream.x.reply, "X-Envd-Offsets"))
+		return true;
+	error_set(err, ERROR_DATA_LOSS, "the connection was cut, and the output is not kept");
+	return false;
+}
+
+/*
+ * The connection was lost. Bytes of stdin that were on their way may be lost too: on a terminal the
+ * operator sees that, in a pipe nobody would.
+ */
+static void resume(struct session *s, struct error *err)
+{
+	uint64_t until = clock_monotonic_ms() + RESUME_MS;
+	bool input = s->input.state == INPUT_OPEN;
+
+	if (s->state != SESSION_RUNNING || !s->resumable || (input && !s->tty)) {
+		if (s->state == SESSION_RUNNING)
+			error_prefix(err, "process %u was left: ", s->pid);
+		fail(s, err);
+		return;
+	}
+	while (!rejoin(s, err)) {
+		if (err->code != ERROR_UNAVAILABLE || clock_monotonic_ms() > until) {
+			fail(s, err);
+			return;
+		}
+		poll(NULL, 0, RESUME_RETRY_MS);
+	}
+	input_close(&s->input);
+	if (input && input_open(&s->input, s->client, s->pid, s->tty, err) < 0)
+		fail(s, err);
+}
+
+/* ---- the loop ---- */
+
+/* The call ended without an end event. */
+static void take_failure(struct session *s, struct error *err)
+{
+	bool timeout = err->code == ERROR_DEADLINE_EXCEEDED;
+
+	if (err->code == ERROR_OK)
+		error_set(err, ERROR_DATA_LOSS, "the stream ended before its end event");
+	if (timeout)
+		error_set(err, ERROR_DEADLINE_EXCEEDED, "the process was killed at its --timeout");
+	fail(s, err);
+	if (timeout)
+		end(s, SESSION_TIMEOUT);
+}
+
+/* Takes what has arrived, up to a piece that waits for its descriptor. */
+static void read_stream(struct session *s)
+{
+	struct error err;
+
+	while (s->n == 0 && s->state <= SESSION_RUNNING)
+		switch (call_stream_next(&s->stream, 0, &err)) {
+		case CALL_WAIT:
+			return;
+		case CALL_MESSAGE: /* a ConnectResponse has the same member */
+			take_event(s, ((Process__StartResponse *)s->stream.message)->event);
+			break;
+		case CALL_END:
+			take_failure(s, &err);
+			break;
+		case CALL_LOST:
+			resume(s, &err);
+			break;
+		}
+}
+
+static void turn(struct session *s)
+{
+	enum { SIGNALS, STREAM, OUTPUT, STDIN, INPUT, N };
+	struct pollfd p[N] = {
+		[SIGNALS] = {.fd = s->signal_fd, .events = POLLIN},
+		[STREAM] = {.fd = s->n ? -1 : s->stream.x.fd, .events = POLLIN},
+		[OUTPUT] = {.fd = s->n ? s->to : -1, .events = POLLOUT},
+		[STDIN] = {.fd = input_wants(&s->input) ? STDIN_FILENO : -1, .events = POLLIN},
+		[INPUT] = {.fd = input_events(&s->input) ? s->input.x.fd : -1,
+			   .events = input_events(&s->input)},
+	};
+
+	if (poll(p, N, INPUT_KEEPALIVE_MS) < 0)
+		return;
+	if (p[SIGNALS].revents)
+		on_signal(s);
+	if (p[OUTPUT].revents)
+		write_piece(s);
+	if (p[INPUT].revents)
+		input_step(&s->input);
+	if (p[STDIN].revents && input_wants(&s->input) && input_read(&s->input) == 0 && s->tty)
+		leave(s, true);
+	input_tick(&s->input);
+	read_stream(s);
+}
+
+int session_run(struct session *s, const char *method, const char *fields,
+		const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type)
+{
+	struct error err;
+
+	if (call_stream_open(&s->stream, s->client, method, fields, request, type, &err) < 0)
+		fail(s, &err);
+	read_stream(s);
+	while (s->state <= SESSION_RUNNING)
+		turn(s);
+	return s->status;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A process of a guest in the hands of this command: the process's outputs go to stdout and stderr,
+ * stdin and signals go to the process.
+ *
+ * One piece of output waits for stdout at a time, and no further one is read meanwhile: a slow
+ * reader of stdout slows the process down.
+ */
+#ifndef ENVD_SESSION_H
+#define ENVD_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envd/client/call.h"
+#include "envd/commands/input_stream.h"
+#include "envd/commands/terminal.h"
+#include "process.pb-c.h"
+
+#define SESSION_FAILED	125 /* exit status: the command itself failed, not the process */
+#define SESSION_TIMEOUT 124 /* exit status: the process was killed at its deadline, as timeout(1) */
+#define SESSION_PIECE	4096 /* bytes of a write that poll(2) has announced room for: PIPE_BUF */
+
+enum session_state {
+	SESSION_STARTING, /* before the start event */
+	SESSION_RUNNING,
+	SESSION_DETACHED, /* this command leaves, the process goes on */
+	SESSION_ENDED,	  /* `status` is the exit status */
+};
+
+/* By the output's place in X-Envd-From. */
+enum session_output {
+	SESSION_STDOUT,
+	SESSION_STDERR,
+	SESSION_PTY,
+	SESSION_OUTPUTS,
+};
+
+struct session {
+	struct client *client;
+	/* The caller sets these. */
+	bool interactive; /* stdin goes to the process */
+	bool tty;	  /* the process has a terminal */
+	bool owner;	  /* signals and a closed stdout end the process, they do not just detach */
+	bool resumable;	  /* its output is kept: a cut stream continues at its offset */
+	bool detach;	  /* leave at the start event, and print the pid */
+
+	/* The fields below are private. */
+	enum session_state state;
+	int status;
+	uint32_t pid;
+	unsigned signals; /* how many asked it to end */
+	bool discard;	  /* stdout is closed */
+	uint64_t offsets[SESSION_OUTPUTS];
+	int signal_fd;
+	struct call_stream stream;
+	struct input_stream input;
+	struct terminal terminal;
+	/* A piece of output that waits for its descriptor. */
+	const uint8_t *p;
+	size_t n;
+	int to;
+};
+
+/*
+ * Makes a session, owned. From here on signals are read by the session. Never NULL.
+ */
+struct session *session_new(struct client *c);
+void session_free(struct session *s);
+
+/*
+ * Runs a call that streams the events of a process (Start or Connect), until the process has ended.
+ * Returns the exit status of this command: the process's (128+n for a signal), SESSION_TIMEOUT, or
+ * SESSION_FAILED after one line on stderr; 0 after it has detached.
+ */
+int session_run(struct session *s, const char *method, const char *fields,
+		const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type);
+
+#endif
