@@ -566,8 +566,9 @@ help:
 #H
 #H make test         every suite, about ten minutes; SUITES="unit sdk" for some
 #H make unit         one suite: unit http process files watch control cgroup cmd client loop sdk
-#H                   secure conformance; with -asan or -tsan: on a daemon with that sanitizer
+#H                   secure versions conformance; with -asan or -tsan: on a daemon with that sanitizer
 #H make client       the commands on the host; PEER=another envd: against that too
+#H make versions     features by versions of E2B's SDKs; WRITE=1 writes docs/compatibility/sdks.md
 #H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test
 #H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."
 #H make fuzz         SECONDS=60 for each fuzz target

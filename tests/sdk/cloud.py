@@ -8,6 +8,7 @@ without the token can't reach the sandbox."""
 
 import http.server
 import json
+import os
 import re
 import secrets
 import socket
@@ -45,7 +46,8 @@ class Cloud:
         request = urllib.request.Request(f"http://127.0.0.1:{self.daemon_port}/init",
                                          json.dumps(fields).encode(), method="POST")
         with urllib.request.urlopen(request, timeout=20) as answer:
-            self.version = answer.headers["X-Envd-Version"]
+            # SDKs look at the version that the control plane names. A test may name another.
+            self.version = os.environ.get("SDK_ENVD_VERSION") or answer.headers["X-Envd-Version"]
 
     def close(self):
         self.api.shutdown()
