@@ -128,9 +128,10 @@ MAIN_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter envd/main.c,$(SRC)))
 
 UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT     := $(patsubst tests/%.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRC)))
-# What qemu's user mode can't do: clone3 and children that share memory, openat2, exact mappings.
+# What qemu's user mode can't do: clone3 and children that share memory, openat2, exact mappings,
+# sock_diag.
 # A guest of that architecture runs these too: make test-vm PARTS=arm64.
-UNEMULATED := $(if $(ARCH),fs_tar proc spawn spawn_hang thread)
+UNEMULATED := $(if $(ARCH),fs_tar port_forward proc spawn spawn_hang thread)
 UNIT_RUN := $(filter-out $(UNEMULATED:%=$(BUILD)/unit/test_%),$(UNIT))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(UNIT_SRC)))
 

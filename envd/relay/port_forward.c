@@ -187,18 +187,27 @@ static void connection_new(struct forwarder *w, int client)
 	c->dial = dial_new(w->owner->loop, &target, 0, on_dialed, c);
 }
 
+/* Accepts a connection. Returns false, with errno, if there was none. */
+static bool accept_one(struct forwarder *w)
+{
+	int client = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (client >= 0)
+		connection_new(w, client);
+	return client >= 0;
+}
+
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
 	struct forwarder *w = arg;
-	int i, client;
+	int i;
 
 	for (i = 0; i < ACCEPTS_A_TURN; i++) {
 		if (!has_share(w)) {
 			forwarder_set_state(w, FORWARDER_PAUSED);
 			return;
 		}
-		client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (client < 0) {
+		if (!accept_one(w)) {
 			/*
 			 * Without a free descriptor accept4 fails again at once, and a
 			 * level-triggered event would spin. The next scan tries again.
@@ -208,7 +217,6 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 				forwarder_set_state(w, FORWARDER_PAUSED);
 			return;
 		}
-		connection_new(w, client);
 	}
 }
 
@@ -293,6 +301,18 @@ static void forwarder_free(struct forwarder *w)
 	free(w);
 }
 
+/*
+ * Ends a port that the scan did not find. Its program may listen again by now, and the listener's
+ * close would reset clients that came since: so the clients in the queue are accepted and dialed
+ * first. If nobody listens, the dial is refused, and they get their reset then.
+ */
+static void forwarder_end(struct forwarder *w)
+{
+	while (w->fd >= 0 && has_share(w) && accept_one(w))
+		continue;
+	forwarder_free(w);
+}
+
 static struct forwarder *forwarder_new(struct port_forward *f, const struct port_found *found)
 {
 	struct forwarder *w = mem_zalloc(sizeof(*w));
@@ -361,7 +381,7 @@ static void update_forwarders(struct port_forward *f, const struct port_set *set
 	for (w = LIST_FIRST(&f->forwarders); w; w = next) {
 		next = LIST_NEXT(w, link);
 		if (!w->seen)
-			forwarder_free(w);
+			forwarder_end(w);
 	}
 }
 

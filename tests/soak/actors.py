@@ -6,6 +6,7 @@ A refusal with the code `unavailable` is right while the workload is frozen (doc
 counted. Any other error ends the actor, and fails the soak."""
 
 import importlib.util
+import itertools
 import json
 import os
 import random
@@ -280,7 +281,20 @@ def sockets_of(port):
 
 
 class Ports(Actor):
-    """Servers on loopback that come and go: what is sent to the forwarded port comes back."""
+    """Servers on loopback that come and go: what is sent to the forwarded port comes back.
+
+    Each server has a port that no other has had for minutes. When the kernel chose the ports, a server
+    could get the port of one that had just gone. The relay then brought it the last clients of that one:
+    they were counted as its own, and its own last client was never accepted (a stall of 60 s). Or the
+    scan had missed the port just before, and closing the forwarded listener reset its first client."""
+
+    def __init__(self, *how):
+        super().__init__(*how)
+        # Below the ports that the kernel gives to clients. The daemon's is 23000.
+        self.ports = itertools.cycle(range(23001, 32768))
+
+    def server(self):
+        return socket.create_server(("127.0.0.1", next(self.ports)))
 
     def actions(self):
         return self.churn, self.churn, self.silent
@@ -306,7 +320,7 @@ class Ports(Actor):
     def churn(self):
         count = self.random.randint(1, 4)
         sent = self.random.randbytes(self.random.choice((1, 4000, 60000)))
-        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(self.random.randint(1, 5))]
+        listeners = [self.server() for _ in range(self.random.randint(1, 5))]
         threads = [self.echo(listener, count) for listener in listeners]
         for listener in listeners:
             for _ in range(count):
@@ -332,7 +346,7 @@ class Ports(Actor):
 
     def silent(self):
         """A server that accepts nobody, and clients that leave it."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with self.server() as listener:
             port = listener.getsockname()[1]
             wait_for(lambda: self.forwarded(port), "the port").close()
             for _ in range(self.random.randint(1, 10)):

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Forwarded ports, over loopback: the forwarded address is 127.0.0.9. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "envd/relay/port_forward.h"
+#include "envd/relay/port_watch.h"
+
+#define FORWARD_ADDRESS "127.0.0.9"
+#define FORWARD_IP	0x7f000009
+/* More than a turn of the loop accepts (ACCEPTS_A_TURN, port_forward.c). */
+#define CLIENTS	    40
+#define PATIENCE_MS 30000
+
+static int new_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
+
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	return fd;
+}
+
+/* Listens on a port of 127.0.0.1; 0: any. Returns the port. */
+static in_port_t listen_on(int fd, in_port_t port)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons(port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(addr);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, CLIENTS), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &size), 0);
+	return ntohs(addr.sin_port);
+}
+
+static uint32_t inode_of(int fd)
+{
+	struct stat status;
+
+	assert_int_equal(fstat(fd, &status), 0);
+	return (uint32_t)status.st_ino;
+}
+
+/* Connects to the forwarded port: a blocking connect, which the kernel's queue accepts. */
+static int connect_to(in_port_t port)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons(port),
+				   .sin_addr.s_addr = htonl(FORWARD_IP)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		fd_close(&fd);
+	return fd;
+}
+
+static void turn(struct loop *loop)
+{
+	event_base_loop(loop->base, EVLOOP_NONBLOCK);
+}
+
+/* Turns the loop until the port is forwarded. */
+static void wait_forwarded(struct loop *loop, in_port_t port)
+{
+	uint64_t until = clock_monotonic_ms() + PATIENCE_MS;
+	int fd;
+
+	while ((fd = connect_to(port)) < 0) {
+		assert_true(clock_monotonic_ms() < until);
+		turn(loop);
+	}
+	close(fd);
+}
+
+/*
+ * A scan missed a port whose program was restarting, and the forwarded listener was closed. Clients in
+ * its queue were reset, although the program listened again and would have served them. Here the second
+ * listener counts as the daemon's own, so that no scan finds it, and the loop has not turned between
+ * the clients' arrival and the scan.
+ */
+static void test_waiting_clients_of_a_port_that_ends(void **state)
+{
+	struct loop loop;
+	struct port_forward *forward;
+	int first = new_socket(), second = new_socket(), clients[CLIENTS], served = 0, i, fd;
+	in_port_t port = listen_on(first, 0);
+	uint32_t own = inode_of(second);
+	uint64_t started_ms = 0, until;
+	struct port_watch_options options = {
+		.young_since_ms = &started_ms, .own_inodes = &own, .n_own_inodes = 1};
+	struct port_watch *watch;
+	struct error err;
+
+	loop_init(&loop);
+	assert_int_equal(port_watch_new(&loop, &options, &watch, &err), 0);
+	assert_int_equal(port_forward_new(&loop, watch, FORWARD_ADDRESS, &forward, &err), 0);
+	wait_forwarded(&loop, port);
+	for (i = 0; i < CLIENTS; i++)
+		assert_true((clients[i] = connect_to(port)) >= 0);
+	close(first);
+	listen_on(second, port);
+	/* The next scan is due when the loop turns. */
+	until = clock_monotonic_ms() + PORT_WATCH_POLL_MS;
+	while (clock_monotonic_ms() <= until)
+		poll(NULL, 0, 10);
+	until += PATIENCE_MS;
+	while (served < CLIENTS && clock_monotonic_ms() < until) {
+		turn(&loop);
+		while ((fd = accept(second, NULL, NULL)) >= 0) {
+			close(fd);
+			served++;
+		}
+	}
+	assert_true(served >= CLIENTS);
+	assert_int_equal(port_forward_ports(forward), 0);
+	for (i = 0; i < CLIENTS; i++)
+		close(clients[i]);
+	close(second);
+	port_forward_free(forward);
+	port_watch_free(watch);
+	loop_clear(&loop);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_waiting_clients_of_a_port_that_ends),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
