@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/loop.h"
 
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -28,26 +29,64 @@ static void retry_later(struct loop *loop)
 	event_add(&loop->retry, &delay); /* a timer: does not fail (base/loop_memory.h) */
 }
 
+/* The only writer of the state. */
+static void fd_event_set_state(struct fd_event *e, enum fd_event_state state)
+{
+	static const char *const names[] = {
+		[FD_EVENT_IDLE] = "idle",
+		[FD_EVENT_REFUSED] = "refused",
+		[FD_EVENT_READY] = "always ready",
+	};
+	struct loop *loop = e->loop;
+
+	if (e->state == state)
+		return;
+	log_debug("event of descriptor %d: %s -> %s", event_get_fd(&e->event), names[e->state],
+		  names[state]);
+	if (e->state != FD_EVENT_IDLE)
+		TAILQ_REMOVE(&loop->unregistered, e, link);
+	e->state = state;
+	if (state == FD_EVENT_IDLE)
+		return;
+	TAILQ_INSERT_TAIL(&loop->unregistered, e, link);
+	if (!evtimer_pending(&loop->retry, NULL))
+		retry_later(loop);
+}
+
+/* Calls the callback of an event whose descriptor is always ready. */
+static void fd_event_report(struct fd_event *e)
+{
+	short events = event_get_events(&e->event);
+
+	if (!(events & EV_PERSIST))
+		fd_event_set_state(e, FD_EVENT_IDLE);
+	event_active(&e->event, events & (EV_READ | EV_WRITE), 1);
+}
+
 /*
- * Registers the refused events. Stops at the first one that is refused again, and moves it to the
- * end.
+ * Registers the refused events until one is refused again; that one moves to the end. Reports those
+ * that are always ready.
  */
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *loop = arg;
-	struct fd_event *e;
-	int r = 0;
+	struct fd_event *e, *next, *last = TAILQ_LAST(&loop->unregistered, fd_event_list);
+	bool refused = false;
 
 	is_retrying = true;
-	while (r == 0 && (e = TAILQ_FIRST(&loop->refused))) {
-		TAILQ_REMOVE(&loop->refused, e, refused_link);
-		r = event_add(&e->event, NULL);
-		e->is_refused = r < 0;
-		if (e->is_refused)
-			TAILQ_INSERT_TAIL(&loop->refused, e, refused_link);
+	for (e = TAILQ_FIRST(&loop->unregistered); e; e = e == last ? NULL : next) {
+		next = TAILQ_NEXT(e, link);
+		if (e->state == FD_EVENT_READY) {
+			fd_event_report(e);
+		} else if (!refused) {
+			refused = event_add(&e->event, NULL) < 0;
+			fd_event_set_state(e, FD_EVENT_IDLE);
+			if (refused)
+				fd_event_set_state(e, FD_EVENT_REFUSED);
+		}
 	}
 	is_retrying = false;
-	if (!TAILQ_EMPTY(&loop->refused))
+	if (!TAILQ_EMPTY(&loop->unregistered) && !evtimer_pending(&loop->retry, NULL))
 		retry_later(loop);
 }
 
@@ -65,7 +104,7 @@ void loop_init(struct loop *loop)
 	/* Fatal: at the start (no epoll instance). */
 	if (!loop->base)
 		fatal("event_base_new failed");
-	TAILQ_INIT(&loop->refused);
+	TAILQ_INIT(&loop->unregistered);
 	evtimer_assign(&loop->retry, loop->base, on_retry, loop);
 }
 
@@ -90,7 +129,7 @@ void fd_event_init(struct fd_event *e, struct loop *loop, int fd, short what, ev
 		   void *arg)
 {
 	e->loop = loop;
-	e->is_refused = false;
+	e->state = FD_EVENT_IDLE;
 	/* Fatal: the caller's fault, because only a signal combined with a descriptor fails. */
 	if (event_assign(&e->event, loop->base, fd, what, run, arg) < 0)
 		fatal("event_assign failed");
@@ -98,19 +137,21 @@ void fd_event_init(struct fd_event *e, struct loop *loop, int fd, short what, ev
 
 void fd_event_add(struct fd_event *e)
 {
-	if (e->is_refused || event_add(&e->event, NULL) == 0)
+	struct stat status;
+
+	if (e->state != FD_EVENT_IDLE || event_add(&e->event, NULL) == 0)
 		return;
-	e->is_refused = true;
-	TAILQ_INSERT_TAIL(&e->loop->refused, e, refused_link);
-	if (!evtimer_pending(&e->loop->retry, NULL))
-		retry_later(e->loop);
+	/* The library's log may have changed errno. */
+	if (fstat(event_get_fd(&e->event), &status) == 0 &&
+	    (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)))
+		fd_event_set_state(e, FD_EVENT_READY);
+	else
+		fd_event_set_state(e, FD_EVENT_REFUSED);
 }
 
 void fd_event_del(struct fd_event *e)
 {
-	if (e->is_refused)
-		TAILQ_REMOVE(&e->loop->refused, e, refused_link);
-	e->is_refused = false;
+	fd_event_set_state(e, FD_EVENT_IDLE);
 	event_del(&e->event);
 }
 

@@ -17,7 +17,8 @@
 
 struct loop {
 	struct event_base *base;
-	TAILQ_HEAD(, fd_event) refused; /* events that the kernel did not register */
+	TAILQ_HEAD(fd_event_list, fd_event)
+	unregistered; /* events that are not in the kernel's list */
 	struct event retry;
 };
 
@@ -34,15 +35,22 @@ void loop_stop(struct loop *loop);
  *
  * Adding does not fail for the caller. epoll_ctl(2) fails with ENOSPC if the user has too many
  * watches (/proc/sys/fs/epoll/max_user_watches), and with ENOMEM; the loop then tries again every
- * LOOP_RETRY_MS until the event is registered or deleted. Adding a pending event does nothing, and
- * neither does deleting an event that is not pending. Delete it before the descriptor is closed,
+ * LOOP_RETRY_MS until the event is registered or deleted. It fails with EPERM for a regular file and
+ * for a directory. As in poll(2) these are always ready: the loop calls the callback every
+ * LOOP_RETRY_MS. Adding a pending event does nothing, and neither does deleting an event that is not pending. Delete it before the descriptor is closed,
  * before fd_event_init is called again, and before the memory is freed.
  */
+enum fd_event_state {
+	FD_EVENT_IDLE,	  /* registered, or not added */
+	FD_EVENT_REFUSED, /* the kernel lacks something */
+	FD_EVENT_READY,	  /* a file that is always ready */
+};
+
 struct fd_event {
 	struct event event;
 	struct loop *loop;
-	bool is_refused;
-	TAILQ_ENTRY(fd_event) refused_link;
+	enum fd_event_state state;
+	TAILQ_ENTRY(fd_event) link; /* in `unregistered`, unless IDLE */
 };
 
 #define LOOP_RETRY_MS 20

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The leaf: errors, arenas, UTF-8, and what is left when memory is short. */
+/* The leaf: errors, arenas, UTF-8, the loop, and what is left when memory is short. */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 #include "base/decimal.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/loop.h"
 #include "base/loop_memory.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -200,6 +201,54 @@ static void test_arena_adopt(void **state)
 	arena_clear(&a);
 }
 
+/* ---- the loop ---- */
+
+struct reports {
+	struct loop loop;
+	struct fd_event event;
+	int n;
+};
+
+static void on_report(evutil_socket_t fd, short what, void *arg)
+{
+	struct reports *r = arg;
+
+	assert_int_equal(what, EV_READ);
+	if (++r->n == 3) {
+		fd_event_del(&r->event);
+		loop_stop(&r->loop);
+	}
+}
+
+static void on_patience(void *arg)
+{
+	loop_stop(arg);
+}
+
+/*
+ * epoll_ctl refuses a regular file with EPERM. The loop tried again every 20 ms for ever, and the
+ * callback never came. As in poll(2) such a file is always ready.
+ */
+static void test_a_file_is_always_ready(void **state)
+{
+	struct reports r = {.n = 0};
+	struct timer patience;
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	loop_init(&r.loop);
+	timer_init(&patience, &r.loop, on_patience, &r.loop);
+	timer_set_ms(&patience, 30000);
+	fd_event_init(&r.event, &r.loop, fd, EV_READ | EV_PERSIST, on_report, &r);
+	fd_event_add(&r.event);
+	loop_run(&r.loop);
+	assert_int_equal(r.n, 3);
+	assert_true(TAILQ_EMPTY(&r.loop.unregistered));
+	timer_cancel(&patience);
+	loop_clear(&r.loop);
+	close(fd);
+}
+
 /* ---- no memory ---- */
 
 #ifndef __has_feature
@@ -310,6 +359,7 @@ int main(void)
 		cmocka_unit_test(test_utf8_sanitize),
 		cmocka_unit_test(test_arena_limit),
 		cmocka_unit_test(test_arena_adopt),
+		cmocka_unit_test(test_a_file_is_always_ready),
 #ifdef RESERVE_TEST
 		cmocka_unit_test(test_the_reserve_is_used_before_the_end),
 		cmocka_unit_test(test_the_reserve_is_for_libraries_too),
