@@ -12,7 +12,8 @@
 
 struct arena_chunk {
 	struct arena_chunk *next;
-	size_t bytes; /* of the chunk, with this header */
+	size_t bytes : 63; /* of the chunk, with this header */
+	size_t is_secret : 1;
 	alignas(max_align_t) char data[];
 };
 
@@ -22,11 +23,21 @@ void arena_clear(struct arena *a)
 
 	for (chunk = a->chunks; chunk; chunk = next) {
 		next = chunk->next;
+		if (chunk->is_secret)
+			explicit_bzero(chunk->data, chunk->bytes - sizeof(*chunk));
 		free(chunk);
 	}
 	a->chunks = NULL;
 	a->free = a->end = NULL;
 	a->total_bytes = 0;
+}
+
+void arena_mark_secret(struct arena *a)
+{
+	struct arena_chunk *chunk;
+
+	for (chunk = a->chunks; chunk; chunk = chunk->next)
+		chunk->is_secret = true;
 }
 
 void arena_adopt(struct arena *a, struct arena *from)
@@ -69,6 +80,7 @@ static bool arena_grow(struct arena *a, size_t n, bool limited)
 	chunk = mem_alloc(bytes);
 	chunk->next = a->chunks;
 	chunk->bytes = bytes;
+	chunk->is_secret = false;
 	a->chunks = chunk;
 	a->total_bytes += bytes;
 	a->free = chunk->data;

@@ -32,6 +32,12 @@ struct arena {
 /* Frees every piece. The arena can be used again; its limit stays. */
 void arena_clear(struct arena *a);
 
+/*
+ * arena_clear will wipe the chunks that the arena has now, with the pieces that they get later. For
+ * pieces that may contain a token.
+ */
+void arena_mark_secret(struct arena *a);
+
 /* Moves all pieces of `from` into `a`, where they stay valid. `from` is empty afterwards. */
 void arena_adopt(struct arena *a, struct arena *from);
 

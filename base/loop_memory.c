@@ -2,6 +2,7 @@
 #include "base/loop_memory.h"
 
 #include <event2/event.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -49,7 +50,12 @@ static void *loop_malloc(size_t bytes)
 
 static void loop_free(void *p)
 {
+	size_t bytes;
+
 	if (!is_record(p)) {
+		bytes = p ? malloc_usable_size(p) : 0;
+		if (bytes && bytes <= LOOP_WIPED_BYTES)
+			explicit_bzero(p, bytes);
 		free(p);
 		return;
 	}

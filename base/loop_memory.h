@@ -3,6 +3,10 @@
  * An allocator for libevent that does not fail (base/mem.h), and that keeps libevent's permanent
  * records out of the heap.
  *
+ * It wipes memory that libevent frees, up to LOOP_WIPED_BYTES: the input of a connection contains
+ * tokens, and an evbuffer copies and frees its chains as it likes. Longer chains have no head of a
+ * request (HTTP_HEAD_MAX_BYTES).
+ *
  * Functions of libevent that only allocate therefore do not fail either: evbuffer_new, evbuffer_add,
  * evbuffer_add_buffer, evbuffer_add_reference, evbuffer_reserve_space, event_config_new, and
  * event_add of a timer. Their callers do not check. An evbuffer_add that failed unnoticed would be a
@@ -17,7 +21,8 @@
 #ifndef BASE_LOOP_MEMORY_H
 #define BASE_LOOP_MEMORY_H
 
-#define LOOP_RECORD_BYTES 16	     /* struct evmap_io of libevent 2.1 */
+#define LOOP_RECORD_BYTES 16 /* struct evmap_io of libevent 2.1 */
+#define LOOP_WIPED_BYTES  (128u * 1024)
 #define LOOP_RECORDS	  (1u << 20) /* reserved address space; further records use malloc */
 
 /* Call it before any function of libevent. A second call does nothing. */

@@ -166,6 +166,9 @@ static int conn_read(struct conn *c)
 		n = read(c->fd, c->server->scratch, SERVER_SCRATCH_BYTES);
 		if (n > 0 && !drop)
 			evbuffer_add(c->http.in, c->server->scratch, (size_t)n);
+		/* A head may contain a token. */
+		if (n > 0)
+			explicit_bzero(c->server->scratch, (size_t)n);
 	}
 	c->moved |= n > 0;
 	if (n > 0)
@@ -177,14 +180,6 @@ static int conn_read(struct conn *c)
 	else
 		http1_eof(&c->http);
 	return -1;
-}
-
-/* Wipes the buffer through which a secret body was read. */
-static void conn_wipe(struct conn *c)
-{
-	if (c->http.secret)
-		explicit_bzero(c->server->scratch, SERVER_SCRATCH_BYTES);
-	c->http.secret = false;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -476,7 +471,6 @@ static void conn_update(struct conn *c)
 	c->updating = true;
 	do {
 		http1_process(&c->http);
-		conn_wipe(c);
 		if (!conn_has_output(c) || c->full || conn_write(c) <= 0)
 			break;
 		c->moved = true;

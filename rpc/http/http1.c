@@ -393,6 +393,7 @@ static bool http1_take_head(struct http1 *h)
 	}
 	s = stream_new(h->loop, h->budget, &http1_transport, h);
 	r = http1_parse_head(&h->scan, p, (size_t)head_bytes, &s->arena, &s->head, &why);
+	arena_mark_secret(&s->arena);
 	memset(&h->scan, 0, sizeof(h->scan));
 	if (r < 0) {
 		stream_unref(s);
@@ -436,7 +437,6 @@ static void http1_pass(struct http1 *h, size_t n)
 		evbuffer_drain(h->in, n);
 		return;
 	}
-	h->secret |= h->stream->secret;
 	if (n == evbuffer_get_length(h->in)) {
 		stream_deliver_body(h->stream, h->in);
 		return;

@@ -109,7 +109,6 @@ struct http1 {
 	bool response_done;
 	bool expects_continue; /* 100 was not sent yet */
 	bool eof;	       /* the client's sending side has ended */
-	bool secret;	       /* a secret body was read: conn wipes its buffers */
 };
 
 /* Initialises the engine. Borrows all pointers. */

@@ -156,8 +156,8 @@ void stream_set_handler(struct stream *s, const struct stream_handler *handler, 
 void *stream_data(const struct stream *s);
 
 /*
- * Marks the body as secret: the connection wipes its own buffers after use. The handler wipes the
- * bytes that it received.
+ * Marks the body as secret: it is read through buffers that are wiped after use, as those of heads
+ * are. The handler wipes the bytes that it received.
  */
 void stream_set_secret(struct stream *s);
 

@@ -15,6 +15,7 @@ import time
 import pytest
 
 from conftest import PORT, wait_until
+from wire import Wire, request
 
 HOSTS = "/etc/hosts"
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -414,6 +415,50 @@ def test_old_tokens_are_wiped(sandbox):
     sandbox.mmds.hash_of("")
     assert sandbox.init().status == 204
     assert sandbox.memory_has(tokens[-1].encode()) == 0
+
+
+def test_tokens_of_requests_are_wiped(sandbox):
+    """The heads of requests stayed in freed memory, with their tokens: in the buffer of reads, in the
+    connection's input, and in the request's own memory. Each token here is of one request alone."""
+    right = secrets.token_hex(24)
+    sandbox.mmds.hash_of(right)
+    assert sandbox.init(accessToken=right).status == 204
+    pad = "X-Pad: " + "x" * 6000
+    tokens = []
+
+    def head(*fields, path="/envs"):
+        tokens.append(secrets.token_hex(24))
+        return request("GET", path, f"X-Access-Token: {tokens[-1]}", *fields)
+
+    def wiped():
+        wait_until(lambda: not any(sandbox.memory_has(token.encode()) for token in tokens),
+                   "the wiping of " + str([sandbox.memory_has(token.encode()) for token in tokens]))
+
+    def answered(*pieces, statuses=(401,)):
+        with Wire(sandbox.address) as wire:
+            for piece in pieces:
+                wire.send(piece)
+                time.sleep(0.01)  # the pieces should come apart; the test is right if they do not
+            for status in statuses:
+                assert wire.answer().status == status
+            wiped()  # also while the connection stays open
+
+    answered(head())
+    answered(head(pad))
+    whole = head()
+    answered(whole[:70], whole[70:])
+    answered(*(bytes([byte]) for byte in head()))
+    answered(head() + head(pad) + head(), statuses=(401, 401, 401))
+    first, second = head(), head(pad)
+    answered(first + second[:900], second[900:3000], second[3000:], statuses=(401, 401))
+    answered(head(path="/%zz"), statuses=(400,))
+    answered(head("no colon"), statuses=(400,))
+    answered(head(*(f"X-{i}: y" for i in range(1001))), statuses=(431,))
+    with Wire(sandbox.address) as wire:
+        wire.send(head()[:-2])
+    assert sandbox.request("GET", "/envs", token=right).status == 200
+    wiped()
+    assert sandbox.memory_has(right.encode()) == 1
 
 
 def test_bodies_without_a_token_have_a_bound(daemon):
