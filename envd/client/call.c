@@ -17,7 +17,7 @@ static char *encode(const ProtobufCMessage *message, size_t headroom, size_t *re
 	struct error err;
 	char *p;
 
-	/* The binary codec has no errors. */
+	/* Fatal: the binary codec has no errors. */
 	if (codec_encode(RPC_CODEC_PROTO, message, headroom, &p, ret_bytes, &err) < 0)
 		fatal("codec_encode: %s", err.message);
 	return p;

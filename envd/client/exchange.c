@@ -35,8 +35,6 @@ int exchange_open(struct exchange *x, const struct client *c, const char *method
 	x->eof = false;
 	x->n = 0;
 	x->out = evbuffer_new();
-	if (!x->out)
-		fatal("evbuffer_new failed");
 	reply_init(&x->reply);
 	x->reply.no_body = strcmp(method, "HEAD") == 0;
 	evbuffer_add_printf(x->out,
@@ -172,8 +170,6 @@ int exchange_body(struct exchange *x, size_t max_bytes, char **ret, size_t *ret_
 	struct evbuffer *body = evbuffer_new();
 	enum reply_event event;
 
-	if (!body)
-		fatal("evbuffer_new failed");
 	while ((event = exchange_next(x, CLIENT_SILENCE_MS, err)) == REPLY_DATA) {
 		evbuffer_add(body, x->reply.data, x->reply.data_bytes);
 		if (evbuffer_get_length(body) <= max_bytes)

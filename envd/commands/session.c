@@ -62,6 +62,7 @@ struct session *session_new(struct client *c)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	/* Fatal: at the start of the command. */
 	if (s->signal_fd < 0)
 		fatal("signalfd: %s", error_errno_text(errno));
 	return s;
