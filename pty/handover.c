@@ -323,6 +323,18 @@ static struct kept *restore_kept(struct pty_service *svc, const Handover__Kept *
 	return kept;
 }
 
+/*
+ * After an upgrade: replaces the descriptors that the parent keeps under these names, if it keeps
+ * any. After a crash it keeps them already. To replace them then would lose the process if the
+ * daemon is killed between the two messages.
+ */
+static void put_again(const struct proc *p)
+{
+	pty_store_drop_stdin(p);
+	pty_store_drop(p);
+	pty_store_put(p);
+}
+
 int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, int pidfd)
 {
 	struct budget *budget = &svc->context->budget;
@@ -371,10 +383,8 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 	start_key_run(p->start_key, p);
 	p->readopted = true;
 	proc_log_readopted(p);
-	/* Replaces the descriptors that the parent kept under these names. */
-	pty_store_drop_stdin(p);
-	pty_store_drop(p);
-	pty_store_put(p);
+	if (pidfd < 0)
+		put_again(p);
 	proc_pump(p);
 	return 0;
 }

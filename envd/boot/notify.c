@@ -14,11 +14,22 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "envd/boot/inherited.h"
 #include "envd/boot/manager.h"
 
 #define NOTIFY_MAX_FDS	  8
 #define NOTIFY_TEXT_BYTES 128
+
+struct notify_message {
+	TAILQ_ENTRY(notify_message) link;
+	int fds[NOTIFY_MAX_FDS]; /* duplicates */
+	size_t n_fds;
+	char text[NOTIFY_TEXT_BYTES];
+};
+
+static void on_retry(void *arg);
+static void on_watchdog(void *arg);
 
 /* Parses the address in NOTIFY_SOCKET: a path, or '@' and an abstract name. 0 or -EINVAL. */
 static int read_address(struct notify *n, const char *text)
@@ -42,6 +53,7 @@ void notify_init(struct notify *n)
 	uint64_t watchdog_pid = manager_take_number("WATCHDOG_PID");
 
 	*n = (struct notify){.fd = -1};
+	TAILQ_INIT(&n->waiting);
 	if (!text)
 		return;
 	if (read_address(n, text) == 0)
@@ -54,16 +66,14 @@ void notify_init(struct notify *n)
 		n->watchdog_ms = watchdog_us / 1000;
 }
 
-/* Sends one datagram with descriptors. Ignores failures. */
-static void send_with(struct notify *n, const char *text, const int *fds, size_t n_fds)
+/* Sends one datagram with descriptors. 0 or -errno; -EAGAIN if the manager's queue is full. */
+static int send_now(struct notify *n, const char *text, const int *fds, size_t n_fds)
 {
 	char control[CMSG_SPACE(sizeof(int) * NOTIFY_MAX_FDS)] = {0};
 	struct iovec data = {.iov_base = (char *)(uintptr_t)text, .iov_len = strlen(text)};
 	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
 	struct cmsghdr *head;
 
-	if (n->fd < 0 || n_fds > NOTIFY_MAX_FDS)
-		return;
 	if (!n->is_connected) {
 		message.msg_name = &n->addr;
 		message.msg_namelen = n->addr_bytes;
@@ -77,8 +87,74 @@ static void send_with(struct notify *n, const char *text, const int *fds, size_t
 		head->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
 		memcpy(CMSG_DATA(head), fds, sizeof(int) * n_fds);
 	}
-	if (sendmsg(n->fd, &message, MSG_NOSIGNAL) < 0)
-		log_warn("sending %.20s to the service manager: %s", text, error_errno_text(errno));
+	return sendmsg(n->fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void message_free(struct notify_message *m)
+{
+	while (m->n_fds > 0)
+		fd_close(&m->fds[--m->n_fds]);
+	free(m);
+}
+
+static void retry_later(struct notify *n)
+{
+	if (n->loop && !TAILQ_EMPTY(&n->waiting) && !timer_pending(&n->retry))
+		timer_set_ms(&n->retry, NOTIFY_RETRY_MS);
+}
+
+/* Lets a message wait, with duplicates of its descriptors. */
+static void enqueue(struct notify *n, const char *text, const int *fds, size_t n_fds)
+{
+	struct notify_message *m = mem_zalloc(sizeof(*m));
+
+	snprintf(m->text, sizeof(m->text), "%s", text);
+	while (m->n_fds < n_fds) {
+		m->fds[m->n_fds] = fcntl(fds[m->n_fds], F_DUPFD_CLOEXEC, 0);
+		if (m->fds[m->n_fds++] >= 0)
+			continue;
+		log_warn("%.20s for the service manager is lost: %s", text,
+			 error_errno_text(errno));
+		message_free(m);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&n->waiting, m, link);
+	retry_later(n);
+}
+
+/* Sends a message, or lets it wait behind others. A manager that refuses it does not get it. */
+static void send_with(struct notify *n, const char *text, const int *fds, size_t n_fds)
+{
+	int r = -EAGAIN;
+
+	if (n->fd < 0 || n_fds > NOTIFY_MAX_FDS)
+		return;
+	if (TAILQ_EMPTY(&n->waiting))
+		r = send_now(n, text, fds, n_fds);
+	if (r == -EAGAIN)
+		enqueue(n, text, fds, n_fds);
+	else if (r < 0)
+		log_warn("sending %.20s to the service manager: %s", text, error_errno_text(r));
+}
+
+/* Sends the messages that wait, until the manager's queue is full again. */
+static void on_retry(void *arg)
+{
+	struct notify *n = arg;
+	struct notify_message *m;
+	int r = 0;
+
+	while (r != -EAGAIN && (m = TAILQ_FIRST(&n->waiting))) {
+		r = send_now(n, m->text, m->fds, m->n_fds);
+		if (r == -EAGAIN)
+			break;
+		if (r < 0)
+			log_warn("sending %.20s to the service manager: %s", m->text,
+				 error_errno_text(r));
+		TAILQ_REMOVE(&n->waiting, m, link);
+		message_free(m);
+	}
+	retry_later(n);
 }
 
 static void send_state(struct notify *n, const char *text)
@@ -89,6 +165,7 @@ static void send_state(struct notify *n, const char *text)
 void notify_init_connected(struct notify *n, int fd)
 {
 	*n = (struct notify){.fd = fd, .is_connected = true};
+	TAILQ_INIT(&n->waiting);
 }
 
 void notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds)
@@ -122,12 +199,13 @@ static void on_watchdog(void *arg)
 
 void notify_ready(struct notify *n, struct loop *loop)
 {
-	send_state(n, "READY=1");
-	if (n->watchdog_ms < 2)
-		return;
+	n->loop = loop;
+	timer_init(&n->retry, loop, on_retry, n);
 	timer_init(&n->timer, loop, on_watchdog, n);
-	n->timer_set_up = true;
-	timer_set_ms(&n->timer, n->watchdog_ms / 2);
+	send_state(n, "READY=1");
+	retry_later(n);
+	if (n->watchdog_ms >= 2)
+		timer_set_ms(&n->timer, n->watchdog_ms / 2);
 }
 
 void notify_restore_environment(const struct notify *n)
@@ -170,14 +248,22 @@ void notify_stop_watchdog(struct notify *n)
 
 void notify_stopping(struct notify *n)
 {
-	if (n->timer_set_up)
+	if (n->loop)
 		timer_cancel(&n->timer);
 	send_state(n, "STOPPING=1");
 }
 
 void notify_clear(struct notify *n)
 {
-	if (n->timer_set_up)
+	struct notify_message *m;
+
+	if (n->loop) {
 		timer_cancel(&n->timer);
+		timer_cancel(&n->retry);
+	}
+	while ((m = TAILQ_FIRST(&n->waiting))) {
+		TAILQ_REMOVE(&n->waiting, m, link);
+		message_free(m);
+	}
 	fd_close(&n->fd);
 }

@@ -8,9 +8,17 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 #include <sys/un.h>
 
 #include "base/loop.h"
+
+struct notify_message;
+
+/* The kernel queues few datagrams for a receiver (net.unix.max_dgram_qlen): further ones wait here. */
+TAILQ_HEAD(notify_queue, notify_message);
+
+#define NOTIFY_RETRY_MS 5
 
 struct notify {
 	int fd;		   /* -1: there is no service manager */
@@ -18,8 +26,10 @@ struct notify {
 	struct sockaddr_un addr;
 	socklen_t addr_bytes;
 	uint64_t watchdog_ms; /* 0: the manager requested no watchdog */
-	bool timer_set_up;
 	struct timer timer;
+	struct loop *loop;	     /* NULL before notify_ready */
+	struct notify_queue waiting; /* in the order in which they were sent */
+	struct timer retry;
 };
 
 /*
@@ -37,7 +47,7 @@ void notify_init_connected(struct notify *n, int fd);
 /*
  * Sends duplicates of the descriptors to the manager, which keeps them (FDSTORE in sd_notify(3)).
  * After a crash the next daemon receives them (envd/boot/inherited.h). `name` must not contain a
- * colon. Does not block; descriptors that the manager does not accept are lost.
+ * colon. Does not block: if the manager is busy, the message waits in the daemon.
  */
 void notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a service manager hears, and how the machine of PID 1 mode is told to end. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,6 +52,25 @@ static void assert_told(int manager, const char *expected)
 	assert_string_equal(text, expected);
 }
 
+/* Like assert_told; meanwhile the timers of the loop send what waits. */
+static void assert_told_by(struct loop *loop, int manager, const char *expected)
+{
+	while (recv(manager, (char[1]){0}, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
+		event_base_loop(loop->base, EVLOOP_ONCE);
+	assert_told(manager, expected);
+}
+
+static int count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
 static void assert_silent(int manager)
 {
 	char text[256];
@@ -79,7 +100,7 @@ static void test_ready_and_stopping(void **state)
 		notify_ready(&n, &loop);
 		assert_told(manager, "READY=1");
 		/* Nobody asked for a watchdog: there is no timer. */
-		assert_false(n.timer_set_up);
+		assert_false(timer_pending(&n.timer));
 		notify_stopping(&n);
 		assert_told(manager, "STOPPING=1");
 		notify_clear(&n);
@@ -120,6 +141,48 @@ static void test_watchdog(void **state)
 	notify_clear(&n);
 	loop_clear(&loop);
 	close(manager);
+}
+
+/*
+ * A manager that is busy. The kernel queues few datagrams for it (ten, unless net.unix.max_dgram_qlen
+ * is raised), and descriptors beyond these were lost: a burst of starts, and processes were not in
+ * the store when the daemon crashed.
+ */
+static void test_a_busy_manager(void **state)
+{
+	enum { MESSAGES = 1000 };
+	char expected[64];
+	struct notify n;
+	struct loop loop;
+	int ends[2], pipes[2], files = count_descriptors();
+	struct timeval patience = {.tv_sec = 5};
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, ends), 0);
+	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	assert_int_equal(pipe(pipes), 0);
+	loop_init(&loop);
+	notify_init_connected(&n, ends[0]);
+	/* A daemon that adopts processes sends before it is ready. */
+	for (int i = 0; i < MESSAGES; i++) {
+		if (i == MESSAGES / 2)
+			notify_ready(&n, &loop);
+		snprintf(expected, sizeof(expected), "proc.%d", i);
+		notify_store(&n, expected, pipes, 2);
+	}
+	close(pipes[0]);
+	close(pipes[1]);
+	fcntl(ends[1], F_SETFL, 0);
+	for (int i = 0; i < MESSAGES; i++) {
+		if (i == MESSAGES / 2)
+			assert_told_by(&loop, ends[1], "READY=1");
+		snprintf(expected, sizeof(expected), "FDSTORE=1\nFDPOLL=0\nFDNAME=proc.%d", i);
+		assert_told_by(&loop, ends[1], expected);
+	}
+	assert_true(TAILQ_EMPTY(&n.waiting));
+	notify_clear(&n);
+	loop_clear(&loop);
+	close(ends[1]);
+	assert_int_equal(count_descriptors(), files);
 }
 
 /* A period meant for another process, and names that lead nowhere. */
@@ -171,9 +234,8 @@ static void test_halt_parse(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ready_and_stopping),
-		cmocka_unit_test(test_watchdog),
-		cmocka_unit_test(test_not_for_us),
+		cmocka_unit_test(test_ready_and_stopping), cmocka_unit_test(test_watchdog),
+		cmocka_unit_test(test_a_busy_manager),	   cmocka_unit_test(test_not_for_us),
 		cmocka_unit_test(test_halt_parse),
 	};
 
