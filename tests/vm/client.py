@@ -40,12 +40,16 @@ class Client:
     """Calls envd over streams that `connect` opens, one for each call."""
 
     def __init__(self, connect, user="root"):
-        self._connect = connect
+        self.connect = connect
         self._headers = {"Authorization": "Basic " + base64.b64encode(f"{user}:".encode()).decode()}
+
+    def use_token(self, token):
+        """Every call from now on presents the token."""
+        self._headers["X-Access-Token"] = token
 
     def request(self, method, path, body=None, headers=None):
         """(status, headers, body) of a plain request."""
-        connection = Connection(self._connect())
+        connection = Connection(self.connect())
         connection.request(method, path, body, {**self._headers, **(headers or {})})
         response = connection.getresponse()
         data = response.read()
@@ -62,7 +66,7 @@ class Client:
 
     def stream(self, method, message, timeout_ms=None, headers=None):
         """The messages of a server stream; a stream that ends in an error is an exception."""
-        connection = Connection(self._connect())
+        connection = Connection(self.connect())
         body = json.dumps(message).encode()
         headers = {**self._headers, **(headers or {}), "Content-Type": "application/connect+json"}
         if timeout_ms is not None:
@@ -86,7 +90,7 @@ class Client:
         finally:
             connection.close()
 
-    def start(self, *argv, envs=None, cwd=None, tag=None, pty=None):
+    def start(self, *argv, envs=None, cwd=None, tag=None, pty=None, headers=None):
         """The events of a process."""
         message = {"process": {"cmd": argv[0], "args": list(argv[1:]), "envs": envs or {}}}
         if cwd:
@@ -95,7 +99,7 @@ class Client:
             message["tag"] = tag
         if pty:
             message["pty"] = {"size": {"cols": pty[0], "rows": pty[1]}}
-        for answer in self.stream("process.Process/Start", message):
+        for answer in self.stream("process.Process/Start", message, headers=headers):
             yield answer["event"]
 
     def start_detached(self, *argv, **kwargs):

@@ -11,6 +11,7 @@ import e2b
 
 import assets
 import client
+import crashes
 import guest
 import rootfs
 from container import Container
@@ -69,7 +70,7 @@ def build(context):
                        ("etc/systemd/system/trivial.service", TRIVIAL)):
         with open(os.path.join(root, path), "w") as out:
             out.write(text)
-    for name in ("notify", "quota"):
+    for name in ("notify", "quota", "ticker"):
         shutil.copy(assets.guest_program(name), os.path.join(root, "usr/local/bin", name))
     os.mkdir(os.path.join(root, "export"))
     # Without udev the terminal of the console would be waited for.
@@ -304,8 +305,12 @@ def run(context):
         checks.equal("GET /health over vsock", client.health(stream), 204)
         shell = Shell(client.Client(lambda: guest.wait_for("vsock", lambda: vm.connect(PORT))),
                       checks)
-        for check in (check_boot, check_cgroups, check_kill, check_memory, check_freeze, check_nfs,
-                      check_quota, check_ready):
-            checks.run(check.__name__, check, checks, shell)
+        with open(context.envd, "rb") as file:
+            program = file.read()
+        for check, *more in ((check_boot,), (check_cgroups,), (check_kill,),
+                             (crashes.check_upgrade, program), (check_memory,), (check_freeze,),
+                             (check_nfs,), (check_quota,), (check_ready,), (crashes.check_restart,),
+                             (crashes.check_crashes,)):
+            checks.run(check.__name__, check, checks, shell, *more)
         shell.envd.start_detached("/bin/systemctl", "poweroff")
         checks.equal("poweroff", vm.wait_end(), "guest-shutdown")
