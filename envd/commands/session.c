@@ -128,8 +128,8 @@ static void send_size(struct session *s)
 
 /*
  * This command should end. The process of another command goes on. An own process gets TERM, and
- * KILL if that was not enough; KILL at once if its terminal has gone (`hangup`), because shells
- * ignore TERM there.
+ * KILL if that was not enough; KILL at once if its terminal goes away (`hangup`), because shells
+ * ignore TERM on a terminal.
  */
 static void leave(struct session *s, bool hangup)
 {
@@ -150,7 +150,7 @@ static void on_signal(struct session *s)
 	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo != SIGWINCH)
-		leave(s, s->tty && info.ssi_signo == SIGHUP);
+		leave(s, s->tty);
 	else if (s->tty && s->state == SESSION_RUNNING)
 		send_size(s);
 }

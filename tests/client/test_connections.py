@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways to a guest, and connections that break."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from conftest import Host
+from wait import SECONDS, wait_for
+
+
+class Proxy:
+    """Stands between the command and the daemon on a unix socket: as Firecracker's vsock proxy does with
+    `ask`, else it just passes bytes on. `limit`: the connection that has passed this many bytes to the
+    command is cut."""
+
+    def __init__(self, path, daemon, ask=False):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen()
+        self.daemon, self.ask = daemon, ask
+        self.limit = None
+        self.asked, self.cuts, self.refused = [], 0, 0
+        self.refusing = False
+        self.clients = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                if self.refusing:
+                    self.refused += 1
+                    client.close()
+                    continue
+                self.clients.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        with client, socket.socket(socket.AF_UNIX) as guest, contextlib.suppress(OSError):
+            if self.ask:
+                line = b""
+                while not line.endswith(b"\n"):
+                    line += client.recv(1)
+                self.asked.append(line)
+                client.sendall(b"OK 1073741824\n")
+            guest.connect(self.daemon)
+            threading.Thread(target=self._pass, args=(client, guest), daemon=True).start()
+            self._answer(guest, client)
+
+    @staticmethod
+    def _pass(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def _answer(self, guest, client):
+        passed = 0
+        while data := guest.recv(4096):
+            client.sendall(data)
+            passed += len(data)
+            if self.limit and passed > self.limit:
+                self.cuts += 1
+                client.shutdown(socket.SHUT_RDWR)
+                return
+
+    def cut(self):
+        for client in self.clients:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+@pytest.fixture
+def proxy(daemon, tmp_path):
+    opened = []
+
+    def start(**how):
+        opened.append(Proxy(tmp_path / "proxy", daemon.to["unix"].removeprefix("unix:"), **how))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def test_the_proxy_of_a_guests_vsock(proxy, tmp_path):
+    between = proxy(ask=True)
+    host = Host(f"uds:{tmp_path}/proxy")
+    assert host.run("exec", "-i", "cat", stdin=b"through").stdout == b"through"
+    assert set(between.asked) == {b"CONNECT 49983\n"}
+
+
+def test_a_guest_that_does_not_listen(tmp_path):
+    """Firecracker closes the connection if nothing listens on the port."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "proxy"))
+        listener.listen()
+        host = Host(f"uds:{tmp_path}/proxy")
+        with host.start("ps") as process:
+            connection, _ = listener.accept()
+            connection.recv(64)
+            connection.close()
+            assert process.wait(SECONDS) == 1
+            assert b"connection refused" in process.stderr.read()
+
+
+SCRIPT = "i=0; while [ $i -lt 20000 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; exit 5"
+
+
+def test_a_cut_stream_goes_on_where_it_was_cut(proxy, tmp_path):
+    """Every connection breaks after some bytes: not one is lost or comes twice, and the status is the
+    command's."""
+    between = proxy()
+    between.limit = 40000
+    host = Host(f"unix:{tmp_path}/proxy")
+    done = host.run("exec", "--keep", "8388608", "--keep-for", "10", "--", "sh", "-c", SCRIPT)
+    assert (done.returncode, between.cuts > 3) == (5, True)
+    assert done.stdout == b"".join(b"out %d\n" % i for i in range(20000))
+    assert done.stderr == b"".join(b"err %d\n" % i for i in range(20000))
+
+
+def test_a_guest_that_is_away_for_a_moment(proxy, tmp_path):
+    between = proxy()
+    host = Host(f"unix:{tmp_path}/proxy")
+    more = tmp_path / "more"
+    script = f"echo ready; until [ -e {more} ]; do sleep 0.05; done; seq 5000; exit 4"
+    with host.start("exec", "--keep", "1048576", "--keep-for", "10", "--", "sh", "-c",
+                    script) as process:
+        assert process.stdout.readline() == b"ready\n"
+        between.refusing = True
+        between.cut()
+        more.touch()
+        wait_for(lambda: between.refused > 1, "attempts to join again")
+        between.refusing = False
+        assert process.stdout.read() == b"".join(b"%d\n" % i for i in range(1, 5001))
+        assert process.wait(SECONDS) == 4
+
+
+def test_without_kept_output_a_cut_is_an_error(proxy, tmp_path):
+    """The rest would have a gap. The message says which process goes on without a reader."""
+    between = proxy()
+    between.limit = 40000
+    host = Host(f"unix:{tmp_path}/proxy")
+    done = host.run("exec", "--", "sh", "-c", SCRIPT)
+    assert done.returncode == 125
+    line = done.stderr.splitlines()[-1].decode()
+    assert line.startswith("envd exec: process ") and "was left" in line
