@@ -62,10 +62,7 @@ struct ports {
 	struct port_watch *watch; /* NULL: the kernel has no sock_diag */
 	struct port_reader reader;
 	struct call_queue queues[CALL_OVER];
-	bool has_fingerprint;
-	uint64_t fingerprint; /* of the listeners at the last scan */
-	bool changed;	      /* since the last listing began */
-	struct port_list *current;
+	struct port_list *current; /* NULL: nothing was listed yet */
 
 	/* The listing. */
 	struct work work;
@@ -75,6 +72,7 @@ struct ports {
 };
 
 static void ports(struct stream *s, void *arg);
+static void submit_listing(struct ports *p);
 static void start_listing(struct ports *p);
 static void list_run(struct work *work);
 static void list_done(struct work *work);
@@ -122,12 +120,10 @@ static void call_set_state(struct ports_call *call, enum call_state state)
 	call->state = state;
 	if (state != CALL_OVER)
 		TAILQ_INSERT_TAIL(&p->queues[state], call, link);
-	if (watched && TAILQ_EMPTY(streams)) {
+	if (watched && TAILQ_EMPTY(streams))
 		port_watch_remove(p->watch, &p->reader);
-	} else if (!watched && !TAILQ_EMPTY(streams)) {
-		p->has_fingerprint = false;
+	else if (!watched && !TAILQ_EMPTY(streams))
 		port_watch_add(p->watch, &p->reader);
-	}
 }
 
 /* ---- the request ---- */
@@ -189,17 +185,21 @@ static void call_end(struct ports_call *call)
 
 /* ---- the listing ---- */
 
-static void start_listing(struct ports *p)
+/* Submits a listing, also for the requests that wait. */
+static void submit_listing(struct ports *p)
 {
 	struct ports_call *call;
 
-	if (p->listing || (TAILQ_EMPTY(&p->queues[CALL_WAITING]) && !p->changed))
-		return;
 	while ((call = TAILQ_FIRST(&p->queues[CALL_WAITING])))
 		call_set_state(call, CALL_LISTING);
 	p->listing = true;
-	p->changed = false;
 	work_submit(p->workers, &p->work);
+}
+
+static void start_listing(struct ports *p)
+{
+	if (!p->listing && !TAILQ_EMPTY(&p->queues[CALL_WAITING]))
+		submit_listing(p);
 }
 
 static void list_run(struct work *work)
@@ -315,34 +315,17 @@ static void list_done(struct work *work)
 
 /* ---- streams ---- */
 
-/* The order of listeners does not count, because the kernel's order changes. */
-static uint64_t fingerprint_of(const struct port_set *set)
-{
-	uint64_t sum = set->n_listeners, hash;
-	const unsigned char *p;
-	size_t i, k;
-
-	for (i = 0; i < set->n_listeners; i++) {
-		p = (const unsigned char *)&set->listeners[i];
-		hash = 14695981039346656037u; /* FNV-1a */
-		for (k = 0; k < sizeof(set->listeners[i]); k++)
-			hash = (hash ^ p[k]) * 1099511628211u;
-		sum += hash;
-	}
-	return sum;
-}
-
+/*
+ * Compares with what was listed, not with the scan before: a listing for another request may have
+ * seen a listener that came and went between two scans. A scan during a listing may be older or
+ * newer than the listing; the next scan is newer.
+ */
 static void scanned(void *arg, const struct port_set *set)
 {
-	uint64_t fingerprint = fingerprint_of(set);
 	struct ports *p = arg;
 
-	if (p->has_fingerprint && fingerprint == p->fingerprint)
-		return;
-	p->has_fingerprint = true;
-	p->fingerprint = fingerprint;
-	p->changed = true;
-	start_listing(p);
+	if (!p->listing && port_set_fingerprint(set) != p->current->fingerprint)
+		submit_listing(p);
 }
 
 static void put_line(struct json_writer *out, const struct port_entry *entry, const char *event,

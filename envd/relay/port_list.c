@@ -156,6 +156,23 @@ static void find_processes(struct port_list *list)
 
 /* ---- the list ---- */
 
+/* The order does not count, because the kernel's order changes. */
+uint64_t port_set_fingerprint(const struct port_set *set)
+{
+	uint64_t sum = set->n_listeners, hash;
+	const unsigned char *p;
+	size_t i, k;
+
+	for (i = 0; i < set->n_listeners; i++) {
+		p = (const unsigned char *)&set->listeners[i];
+		hash = 14695981039346656037u; /* FNV-1a */
+		for (k = 0; k < sizeof(set->listeners[i]); k++)
+			hash = (hash ^ p[k]) * 1099511628211u;
+		sum += hash;
+	}
+	return sum;
+}
+
 /* A dump during which listeners come and go may have one twice. The list is sorted by inode. */
 static void remove_doubles(struct port_list *list)
 {
@@ -185,6 +202,7 @@ static struct port_list *make_list(const struct port_set *set)
 	size_t i;
 
 	list->refs = 1;
+	list->fingerprint = port_set_fingerprint(set);
 	list->n = set->n_listeners;
 	for (i = 0; i < list->n; i++)
 		list->entries[i].listener = set->listeners[i];

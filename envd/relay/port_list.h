@@ -33,6 +33,7 @@ struct port_entry {
 /* Sorted by port, family, address and inode. Shared by reference; loop only. */
 struct port_list {
 	unsigned refs;
+	uint64_t fingerprint; /* of the scan from which it was made */
 	size_t n;
 	struct port_entry entries[];
 };
@@ -45,6 +46,9 @@ struct port_list {
 struct port_list *port_list_read(const uint32_t *own_inodes, size_t n_own, int *ret_errno);
 struct port_list *port_list_ref(struct port_list *list);
 void port_list_unref(struct port_list *list); /* NULL is fine */
+
+/* Two scans with the same listeners, in any order, have the same fingerprint. */
+uint64_t port_set_fingerprint(const struct port_set *set);
 
 /* The order of the list. */
 int port_entry_compare(const struct port_entry *a, const struct port_entry *b);

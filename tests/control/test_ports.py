@@ -164,6 +164,18 @@ def test_a_port_that_changes_hands(guest, stream):
                      (["open", "close", "open"],))
 
 
+def test_listener_that_only_a_listing_saw(guest, stream):
+    """A stream was told of a listener that came and went between two scans, because a listing for
+    another request saw it. Its end was not reported: a scan was compared with the scan before, and the
+    two were equal."""
+    for _ in range(5):
+        with listener() as s:
+            port = port_of(s)
+            assert port in [entry["port"] for entry in listed(guest)]
+            stream.until(lambda port=port: port in stream.ports())
+        stream.until(lambda port=port: port not in stream.ports())
+
+
 def test_stream_without_forwarding():
     """The scan belongs to the streams then, and begins and ends with them."""
     d = Daemon("-isnotfc")
