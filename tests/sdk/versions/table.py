@@ -33,6 +33,10 @@ writes it. **yes**: it works; **-**: this version of the SDK does not have it.
 The columns are the first versions of the SDKs' generations 1 and 2, and the newest. SDKs before 1.0 speak
 another protocol. An older SDK may need more than envd: what the cloud's control plane accepts is not tested here.
 
+`make packages` tests what builds on the newest SDKs: `e2b-code-interpreter`, `e2b-desktop`,
+`@e2b/code-interpreter`, `@e2b/desktop`, and `e2b sandbox exec` and `connect` of `@e2b/cli`. The programs of
+E2B's templates behind them (the Jupyter server, the X server and its tools) are stand-ins.
+
 """
 VERSIONS = """
 ## By the version that envd reports
