@@ -49,7 +49,8 @@ int main(int argc, char **argv)
 		pid1_run(&options.pid1, &inherited);
 		if (!options.state_dir)
 			options.state_dir = token_find_directory();
-	} else if (getpid() == 1) {
+	} else if (getpid() == 1 && !options.resume_handover) {
+		/* After a handover, the processes are children of this process: no fork. */
 		pid1_reap_for_daemon();
 	}
 	return daemon_serve(&options, &inherited);

@@ -45,6 +45,8 @@ static const char *const signal_names[] = {
 	[SIGSYS] = "bad system call",
 };
 
+static const char unknown_text[] = "unknown: the daemon was restarted";
+
 /* By the bit of enum exit_limit. */
 static const char *const limit_names[EXIT_LIMITS] = {"memory", "pids", "cpu"};
 
@@ -83,7 +85,7 @@ void exit_status_event(const struct exit_status *exit_status, bool explain,
 	if (ret->exited)
 		snprintf(status, EXIT_STATUS_TEXT_BYTES, "exit status %d", exit_status->status);
 	else if (exit_status->code == 0)
-		snprintf(status, EXIT_STATUS_TEXT_BYTES, "unknown: the daemon was restarted");
+		snprintf(status, EXIT_STATUS_TEXT_BYTES, "%s", unknown_text);
 	else
 		signal_text(exit_status->status, exit_status->code == CLD_DUMPED, status);
 	ret->exit_code = ret->exited ? exit_status->status : -1;
@@ -97,8 +99,8 @@ void exit_status_event(const struct exit_status *exit_status, bool explain,
 }
 
 /*
- * Returns the signal whose name begins at `text`; 0 if there is none. *ret_dumped: a core was
- * dumped.
+ * Returns the signal whose name begins at `text`; -1 if there is none. "signal 0" is an unknown
+ * signal. *ret_dumped: a core was dumped.
  */
 static int parse_signal(const char *text, bool *ret_dumped)
 {
@@ -119,7 +121,7 @@ static int parse_signal(const char *text, bool *ret_dumped)
 			return (int)i;
 	if (strncmp(text, numbered, sizeof(numbered) - 1) == 0)
 		return (int)strtol(text + sizeof(numbered) - 1, NULL, 10);
-	return 0;
+	return -1;
 }
 
 /* Reads the usage from an end event of an earlier envd. */
@@ -147,8 +149,10 @@ int exit_status_parse(const Process__ProcessEvent__EndEvent *event, struct exit_
 		ret->status = event->exit_code & 0xff;
 		return 0;
 	}
+	if (strcmp(event->status, unknown_text) == 0)
+		return 0;
 	number = parse_signal(event->status, &dumped);
-	if (number < 1 || number > SIGRTMAX)
+	if (number < 0 || number > SIGRTMAX)
 		return -EINVAL;
 	ret->code = dumped ? CLD_DUMPED : CLD_KILLED;
 	ret->status = number;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -30,6 +31,9 @@
 #define FIRST_FD 3
 
 #define STATE_MAX_MS INT64_C(9999999999)
+
+/* More than the pids of four million children, the kernel's maximum. */
+#define CHILDREN_MAX_BYTES (32u * 1024 * 1024)
 
 void pty_handover_pause(struct pty_service *svc, bool pause)
 {
@@ -153,8 +157,15 @@ Handover__HandoverProc *pty_handover_describe(const struct proc *p, struct arena
 	out->pty_bytes = output_bytes(p, OUTPUT_PTY);
 	out->age_ms = now - p->started_ms;
 	out->operation = p->request.operation;
+	if (p->request.traceparent)
+		out->traceparent = p->request.traceparent;
+	if (p->request.tracestate)
+		out->tracestate = p->request.tracestate;
 	out->keep_for_ms = p->keep_for_ms;
 	out->not_child = p->not_child;
+	out->ends_with_leader = p->ends_with_leader;
+	out->explains_end = p->explains_end;
+	out->killed = p->killed;
 	out->kept = export_kept(p->kept, arena);
 	out->start_key = export_start_key(p->start_key, &out->start_key_request);
 	return out;
@@ -288,6 +299,11 @@ static uint64_t bounded_ms(int64_t ms)
 
 static void restore_counts(struct proc *p, const Handover__HandoverProc *in)
 {
+	const struct log_request request = {
+		.operation = in->operation,
+		.traceparent = *in->traceparent ? in->traceparent : NULL,
+		.tracestate = *in->traceparent && *in->tracestate ? in->tracestate : NULL,
+	};
 	unsigned i;
 
 	for (i = 0; i < p->n_outputs; i++)
@@ -296,7 +312,7 @@ static void restore_counts(struct proc *p, const Handover__HandoverProc *in)
 						    ? in->stdout_bytes
 						    : in->stderr_bytes;
 	p->started_ms -= in->age_ms < p->started_ms ? in->age_ms : p->started_ms;
-	p->request.operation = in->operation;
+	proc_set_request(p, &request);
 	p->adopted_deadline_ms = bounded_ms(in->timeout_ms);
 }
 
@@ -308,9 +324,11 @@ static struct kept *restore_kept(struct pty_service *svc, const Handover__Kept *
 	struct kept *kept;
 	size_t i;
 
-	if (!in || in->max_bytes == 0 || in->max_bytes > KEPT_MAX_BYTES)
+	if (!in || in->max_bytes == 0)
 		return NULL;
-	kept = kept_new(&svc->context->budget, in->max_bytes);
+	/* A later version may allow more. */
+	kept = kept_new(&svc->context->budget,
+			in->max_bytes < KEPT_MAX_BYTES ? in->max_bytes : KEPT_MAX_BYTES);
 	for (i = 0; i < in->n_first_offset && i < OUTPUT_KINDS; i++)
 		offsets[i] = in->first_offset[i];
 	kept_set_offsets(kept, offsets);
@@ -351,6 +369,8 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 	r = take_descriptors(in, &s);
 	if (r == 0 && pidfd < 0 && !in->not_child && !is_child(s.pid))
 		r = -ECHILD;
+	if (r == 0 && proc_table_find(&svc->table, s.pid))
+		r = -EEXIST;
 	if (r < 0 || s.pid < 2 || s.pid == getpid() || !budget_take(budget, BUDGET_PROCESSES, 1)) {
 		log_error("handover: process %u is not adopted: %s", in->pid,
 			  error_errno_text(r < 0 ? r : EAGAIN));
@@ -367,8 +387,9 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 	budget_share_init(&share, budget, BUDGET_CLASS_PROCESSES);
 	if (!budget_share_take(
 		    &share,
-		    sizeof(*p) + (in->config ? protobuf_c_message_get_packed_size(&in->config->base)
-					     : 0)))
+		    sizeof(*p) + strlen(in->traceparent) + strlen(in->tracestate) +
+			    (in->config ? protobuf_c_message_get_packed_size(&in->config->base)
+					: 0)))
 		log_warn("handover: the memory of process %u is not charged", in->pid);
 	if (*in->cgroup)
 		cgroup = cgroup_adopt(svc->cgroups, s.pty ? CGROUP_PTYS : CGROUP_USER, in->cgroup);
@@ -378,6 +399,9 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 	p->kept = restore_kept(svc, in->kept);
 	p->keep_for_ms = bounded_ms((int64_t)in->keep_for_ms);
 	p->not_child = pidfd >= 0 || in->not_child;
+	p->ends_with_leader = in->ends_with_leader;
+	p->explains_end = in->explains_end;
+	p->killed = in->killed;
 	p->start_key = start_key_restore(&svc->start_keys, in->start_key,
 					 in->start_key_request.data, in->start_key_request.len);
 	start_key_run(p->start_key, p);
@@ -412,16 +436,34 @@ static int adopt_exit(struct pty_service *svc, const Handover__HandoverExit *in)
 }
 
 /* Takes over a child of the previous daemon that must only be reaped. */
-static void adopt_helper(struct pty_service *svc, int32_t pid)
+static void adopt_helper(struct pty_service *svc, pid_t pid)
 {
-	int pidfd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	int pidfd = -1;
 
+	if (pid > 1 && is_child(pid) && !proc_table_find(&svc->table, pid) &&
+	    !zombies_have(&svc->table.zombies, pid))
+		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0)
 		return;
 	if (budget_take(&svc->context->budget, BUDGET_PROCESSES, 1))
-		zombies_add(&svc->table.zombies, pid, pidfd);
+		zombies_await(&svc->table.zombies, pid, pidfd);
 	else
 		close(pidfd);
+}
+
+void pty_handover_reap_others(struct pty_service *svc)
+{
+	char path[64], *text = NULL, *at, *end;
+	size_t n;
+	long pid;
+
+	/* After an execve(2), all children are those of the only thread (proc_pid_children(5)). */
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	if (fd_read_file(AT_FDCWD, path, CHILDREN_MAX_BYTES, &text, &n) < 0)
+		return;
+	for (at = text; (pid = strtol(at, &end, 10)) > 0 && end != at; at = end)
+		adopt_helper(svc, (pid_t)pid);
+	free(text);
 }
 
 void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *state,

@@ -52,6 +52,13 @@ struct pty_adopted {
 void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *state,
 			struct pty_adopted *ret);
 
+/*
+ * Reaps every other child of the daemon when it exits. The previous daemon had left it: a helper,
+ * or a process that this daemon could not adopt. Call it after pty_handover_adopt, before the
+ * daemon starts a thread or a process of its own.
+ */
+void pty_handover_reap_others(struct pty_service *svc);
+
 /* Starts the deadlines of adopted processes. Call it when the workload was thawed. */
 void pty_handover_start_deadlines(struct pty_service *svc);
 

@@ -26,9 +26,17 @@
 #define PIDFD_GET_INFO_64    _IOC(_IOC_READ | _IOC_WRITE, 0xff, 11, 64)
 #define PIDFD_INFO_EXIT_MASK (UINT64_C(1) << 3)
 
+enum zombie_state {
+	ZOMBIE_RUNNING, /* its pidfd becomes readable */
+	ZOMBIE_HELD,	/* by a tracer: the timer tries again */
+};
+
 struct zombie {
+	struct zombies *all;
 	pid_t pid;
 	int pidfd; /* owned */
+	enum zombie_state state;
+	struct fd_event exited;
 	TAILQ_ENTRY(zombie) link;
 };
 
@@ -127,6 +135,8 @@ static bool reap(const struct zombie *zombie)
 
 static void zombie_free(struct zombies *z, struct zombie *zombie)
 {
+	if (zombie->state == ZOMBIE_RUNNING)
+		fd_event_del(&zombie->exited);
 	fd_close(&zombie->pidfd);
 	free(zombie);
 	if (z->budget)
@@ -137,21 +147,22 @@ static void retry(void *arg)
 {
 	struct zombies *z = arg;
 	struct zombie *zombie, *next;
-	size_t before = z->n;
+	size_t before = z->n_held;
 
 	for (zombie = TAILQ_FIRST(&z->list); zombie; zombie = next) {
 		next = TAILQ_NEXT(zombie, link);
-		if (!reap(zombie))
+		if (zombie->state != ZOMBIE_HELD || !reap(zombie))
 			continue;
 		log_debug("process %d: reaped at last", (int)zombie->pid);
 		TAILQ_REMOVE(&z->list, zombie, link);
 		z->n--;
+		z->n_held--;
 		zombie_free(z, zombie);
 	}
-	z->retry_ms = z->n < before ? ZOMBIE_RETRY_MIN_MS : z->retry_ms * 2;
+	z->retry_ms = z->n_held < before ? ZOMBIE_RETRY_MIN_MS : z->retry_ms * 2;
 	if (z->retry_ms > ZOMBIE_RETRY_MAX_MS)
 		z->retry_ms = ZOMBIE_RETRY_MAX_MS;
-	if (z->n)
+	if (z->n_held)
 		timer_set_ms(&z->retry, z->retry_ms);
 }
 
@@ -167,6 +178,7 @@ void zombies_init(struct zombies *z, struct loop *loop, struct budget *budget)
 {
 	memset(z, 0, sizeof(*z));
 	z->budget = budget;
+	z->loop = loop;
 	TAILQ_INIT(&z->list);
 	timer_init(&z->retry, loop, retry, z);
 }
@@ -180,15 +192,57 @@ void zombies_clear(struct zombies *z)
 		TAILQ_REMOVE(&z->list, zombie, link);
 		zombie_free(z, zombie);
 	}
-	z->n = 0;
+	z->n = z->n_held = 0;
+}
+
+bool zombies_have(const struct zombies *z, pid_t pid)
+{
+	const struct zombie *zombie;
+
+	TAILQ_FOREACH (zombie, &z->list, link)
+		if (zombie->pid == pid)
+			return true;
+	return false;
+}
+
+static struct zombie *zombie_new(struct zombies *z, pid_t pid, int pidfd, enum zombie_state state)
+{
+	struct zombie *zombie = mem_zalloc(sizeof(*zombie));
+
+	zombie->all = z;
+	zombie->pid = pid;
+	zombie->pidfd = pidfd;
+	zombie->state = state;
+	return zombie;
+}
+
+static void awaited_exited(evutil_socket_t fd, short what, void *arg)
+{
+	struct zombie *zombie = arg;
+	struct zombies *z = zombie->all;
+
+	TAILQ_REMOVE(&z->list, zombie, link);
+	z->n--;
+	fd_event_del(&zombie->exited);
+	zombies_add(z, zombie->pid, zombie->pidfd);
+	free(zombie);
+}
+
+void zombies_await(struct zombies *z, pid_t pid, int pidfd)
+{
+	struct zombie *zombie = zombie_new(z, pid, pidfd, ZOMBIE_RUNNING);
+
+	TAILQ_INSERT_TAIL(&z->list, zombie, link);
+	z->n++;
+	fd_event_init(&zombie->exited, z->loop, pidfd, EV_READ | EV_PERSIST, awaited_exited,
+		      zombie);
+	fd_event_add(&zombie->exited);
 }
 
 void zombies_add(struct zombies *z, pid_t pid, int pidfd)
 {
-	struct zombie *zombie = mem_zalloc(sizeof(*zombie));
+	struct zombie *zombie = zombie_new(z, pid, pidfd, ZOMBIE_HELD);
 
-	zombie->pid = pid;
-	zombie->pidfd = pidfd;
 	if (reap(zombie)) {
 		zombie_free(z, zombie);
 		return;
@@ -196,6 +250,7 @@ void zombies_add(struct zombies *z, pid_t pid, int pidfd)
 	log_info("process %d has ended, but cannot be reaped yet: a tracer holds it", (int)pid);
 	TAILQ_INSERT_TAIL(&z->list, zombie, link);
 	z->n++;
+	z->n_held++;
 	z->retry_ms = ZOMBIE_RETRY_MIN_MS;
 	timer_set_ms(&z->retry, z->retry_ms);
 }

@@ -34,8 +34,9 @@ TAILQ_HEAD(zombie_list, zombie);
 /* The children that must still be reaped, and the timer of the retries. */
 struct zombies {
 	struct budget *budget;
+	struct loop *loop;
 	struct zombie_list list;
-	size_t n;
+	size_t n, n_held;
 	struct timer retry;
 	unsigned retry_ms;
 };
@@ -62,5 +63,11 @@ void zombies_clear(struct zombies *z);
  * as processes.
  */
 void zombies_add(struct zombies *z, pid_t pid, int pidfd);
+
+/* As zombies_add, for a child that may run for any time. */
+void zombies_await(struct zombies *z, pid_t pid, int pidfd);
+
+/* Returns true if the child is one of those that must still be reaped. */
+bool zombies_have(const struct zombies *z, pid_t pid);
 
 #endif

@@ -300,6 +300,7 @@ void handover_adopt(struct handover *h, struct loop *loop, struct control *contr
 	} else {
 		thaw_now(h);
 	}
+	pty_handover_reap_others(pty);
 	snprintf(h->report, sizeof(h->report),
 		 "{\"failed\":%s,\"procs\":%u,\"procs_failed\":%u,\"retained\":%u,"
 		 "\"retained_failed\":%u,\"watchers\":%u,\"watchers_failed\":%u}",

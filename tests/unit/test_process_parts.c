@@ -100,6 +100,30 @@ static void test_explained_ending(void **state)
 	}
 }
 
+/* An exit that was passed on twice was lost if its status was not known. */
+static void test_end_that_is_unknown(void **state)
+{
+	static const struct exit_status cases[] = {
+		{.code = 0},
+		{.code = CLD_KILLED, .status = 0},
+		{.code = CLD_DUMPED, .status = SIGSEGV},
+		{.code = CLD_EXITED, .status = 255},
+	};
+	Process__ProcessEvent__EndEvent end;
+	struct exit_status_text text = {0};
+	struct exit_status parsed;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		exit_status_event(&cases[i], true, &text, &end);
+		assert_int_equal(exit_status_parse(&end, &parsed), 0);
+		assert_int_equal(parsed.code, cases[i].code);
+		assert_int_equal(parsed.status, cases[i].status);
+	}
+	end.exited = false;
+	end.status = "signal: of a later version";
+	assert_int_equal(exit_status_parse(&end, &parsed), -EINVAL);
+}
+
 static void test_environment(void **state)
 {
 	static const char *const expected[] = {
@@ -381,6 +405,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ending),
 		cmocka_unit_test(test_explained_ending),
+		cmocka_unit_test(test_end_that_is_unknown),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_environment_of_a_traced_request),
 		cmocka_unit_test_setup_teardown(test_input_fits, setup, teardown),

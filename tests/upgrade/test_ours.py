@@ -169,6 +169,18 @@ def test_a_kill_reaches_as_far_as_before(daemon, scope):
     wait_for(lambda: not alive())
 
 
+def test_an_end_with_the_leader(daemon):
+    """X-Envd-End: leader was forgotten: the end waited for a background child, which has the output."""
+    stream = daemon.client.start("sh", "-c", "setsid sleep 1000 & echo $!; read x; exit 3", tag="leader",
+                                 headers={"X-Envd-End": "leader"}).until("stdout", b"\n")
+    child = int(stream.out["stdout"])
+    assert daemon.replace()["procs"] == 1
+    again = daemon.client.connect(tag="leader")
+    daemon.client.send_input(stream.pid, b"\n")
+    assert again.drain().end["exitCode"] == 3
+    os.kill(child, signal.SIGKILL)
+
+
 def test_a_poller_misses_nothing(daemon, tmp_path):
     watcher = daemon.watch("CreateWatcher", path=str(tmp_path), recursive=True,
                            includeEntry=True)["watcherId"]

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""States of other versions of this daemon, and states that are wrong.
+
+blobs/first.pb is the state of the first version that had /upgrade, and kept.pb that of one which carries
+kept output and start keys. Both name a reader, a terminal with a deadline, and a poller; the second one
+an exit too. launch.py plays the daemon that wrote them."""
+
+import json
+import os
+import signal
+import sys
+
+import protobuf
+import pytest
+from client import Failed
+from conftest import ENVD, FIRST_FD, NONE, Daemon, wait_for
+from protobuf import BYTES, FIXED32, FIXED64, VARINT
+from test_crash import is_free
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+WHOLE = {**NONE, "procs": 2, "retained": 1, "watchers": 1}
+
+SCHEMA, PROCESSES, TERMINATED, WATCHERS = 1, 3, 4, 5
+PID, CONFIG, STDOUT, STDERR, STDIN, TTY = 1, 5, 6, 7, 8, 9
+KEPT = 1010
+
+# The messages in a state, by the numbers of their fields.
+MESSAGES = {PROCESSES: {CONFIG: {}, KEPT: {3: {}}}, TERMINATED: {4: {}, KEPT: {3: {}}}, WATCHERS: {5: {}},
+            9: {}, 1000: {}}
+
+
+def stored(name):
+    with open(os.path.join(HERE, "blobs", name), "rb") as file:
+        return file.read()
+
+
+def of_a_later_version(data, messages=MESSAGES):
+    """Every message has fields of every wire type that no version knows, first and last."""
+    fields = protobuf.decode(data)
+    for field in fields:
+        if field[0] in messages and field[1] == BYTES:
+            field[2] = of_a_later_version(field[2], messages[field[0]])
+    unknown = [[1900, VARINT, 1 << 63], [1901, FIXED64, bytes(8)], [1902, BYTES, b"\xff later"],
+               [1903, FIXED32, bytes(4)], [123456, BYTES, b""]]
+    return protobuf.encode(unknown + fields + unknown)
+
+
+def each(state, number):
+    """Lets a loop change the messages of one field."""
+    for field in state:
+        if field[0] == number:
+            message = protobuf.decode(field[2])
+            yield message
+            field[2] = protobuf.encode(message)
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Starts a daemon that takes over from launch.py."""
+    daemons = []
+
+    def start(blob, wrap=(), **more):
+        state = protobuf.decode(blob)
+        (tmp_path / "watched").mkdir(exist_ok=True)
+        for watcher in each(state, WATCHERS):
+            protobuf.put(watcher, 2, str(tmp_path / "watched").encode())
+        path = tmp_path / "state"
+        path.write_bytes(protobuf.encode(state))
+        (tmp_path / "state.json").write_text(json.dumps(more))
+        launcher = os.path.join(HERE, "launch.py")
+        daemon = Daemon(command=[sys.executable, launcher, str(path), ENVD], wrap=wrap)
+        daemon.keeps_output = True
+        daemons.append(daemon)
+        return daemon
+
+    yield start
+    for daemon in daemons:
+        if daemon.process.poll() is None:
+            daemon.stop()
+
+
+def report(daemon):
+    return json.loads(daemon.init().headers["X-Envd-Handover"])
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["as stored", "with unknown fields"])
+@pytest.mark.parametrize("name", ["first.pb", "kept.pb"])
+def test_a_state_of_another_version(launch, tmp_path, name, later):
+    """An older version leaves fields out; a later one adds some, also where a fleet goes back to this
+    version. Neither loses a process."""
+    blob = stored(name)
+    daemon = launch(of_a_later_version(blob) if later else blob)
+    assert report(daemon) == {**WHOLE, "retained": name == "kept.pb"}
+    client = daemon.client
+    assert {p["tag"] for p in client.list()} == {"reader", "terminal"}
+    reader, terminal = client.connect(tag="reader"), client.connect(tag="terminal")
+    client.send_input(reader.pid, b"two\n")
+    reader.until("stdout", b"got two\n")
+    client.close_stdin(reader.pid)
+    assert reader.drain().end == {"exitCode": 7, "exited": True, "status": "exit status 7",
+                                  "error": "exit status 7"}
+    client.send_input(terminal.pid, b"tty; exit 5\n", "pty")
+    assert terminal.drain().end["exitCode"] == 5
+    assert b"/dev/pts/" in terminal.out["pty"]
+    if name == "kept.pb":
+        assert client.connect(tag="ended").drain().end["exitCode"] == 9
+    (watcher,) = [protobuf.get(protobuf.decode(value), 1).decode()
+                  for n, _, value in protobuf.decode(blob) if n == WATCHERS]
+    (tmp_path / "watched" / "after").mkdir()
+    names = []
+
+    def seen():
+        names.extend(e["name"] for e in
+                     daemon.watch("GetWatcherEvents", watcherId=watcher).get("events", []))
+        return names[-1:] == ["after"]
+
+    wait_for(seen)
+    assert names[0] == "before"
+    daemon.watch("RemoveWatcher", watcherId=watcher)
+    assert client.start("sh", "-c", "echo $KEPT; pwd; id -un").drain().out["stdout"] == \
+        b"yes\n/usr\nnobody\n"
+    assert daemon.children() == []
+
+
+def test_what_a_version_has_kept(launch):
+    """Output that was kept, and the key of the start, are those of the version before. More bytes than
+    this version keeps are no reason to keep none."""
+    state = protobuf.decode(stored("kept.pb"))
+    for process in each(state, PROCESSES):
+        kept = protobuf.get(process, KEPT)
+        if kept:
+            kept = protobuf.decode(kept)
+            protobuf.put(kept, 1, 1 << 40)
+            protobuf.put(process, KEPT, protobuf.encode(kept))
+    daemon = launch(protobuf.encode(state))
+    assert report(daemon) == WHOLE
+    again = daemon.client.stream("Connect", {"process": {"tag": "reader"}},
+                                 headers={"X-Envd-From": "stdout=0"})
+    pid = again.next()["start"]["pid"]
+    again.until("stdout", b"got one\n")
+    with pytest.raises(Failed, match="already_exists"):
+        daemon.client.start("true", headers={"X-Envd-Start-Key": "key"})
+    daemon.client.close_stdin(pid)
+    again.drain()
+
+
+# ---- states that are wrong ----
+
+def test_a_state_that_is_refused(launch):
+    """What could not be adopted is not held: its descriptors are closed, so a reader of stdin ends; and it
+    is reaped when it ends. It stayed a zombie for as long as the daemon lived."""
+    daemon = launch(stored("kept.pb"), tail="\x1a\x05\x08")
+    assert max(daemon.numbers()) < FIRST_FD
+    assert report(daemon) == {**NONE, "failed": True}
+    wait_for(lambda: not daemon.children(), lambda: f"an end of {daemon.children()}")
+    daemon.client.start("true").drain()
+
+
+def descriptor(blob, number):
+    """The number of a descriptor of the process with pipes."""
+    for process in each(protobuf.decode(blob), PROCESSES):
+        if protobuf.signed(protobuf.get(process, TTY)) < 0:
+            return protobuf.get(process, number)
+    return None
+
+
+@pytest.mark.parametrize("lost", [STDOUT, STDERR, STDIN])
+def test_a_descriptor_that_is_missing(launch, lost):
+    blob = stored("kept.pb")
+    daemon = launch(blob, close=[descriptor(blob, lost)])
+    assert report(daemon) == {**WHOLE, "procs_failed": 1}
+    assert [p["tag"] for p in daemon.client.list()] == ["terminal"]
+    daemon.client.kill(daemon.client.list()[0]["pid"])
+    # The other process reads the end of its input, and is reaped.
+    for pid in daemon.children():
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not daemon.children(), lambda: f"an end of {daemon.children()}")
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/", "/dev/null"])
+@pytest.mark.parametrize("taken", [STDOUT, STDIN])
+def test_a_descriptor_that_is_no_pipe(launch, taken, path):
+    """epoll(7) does not take a regular file or a directory."""
+    blob = stored("kept.pb")
+    daemon = launch(blob, open={str(descriptor(blob, taken)): path})
+    assert report(daemon)["procs"] == 2
+    daemon.client.start("true").drain()
+    for pid in daemon.children():
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not daemon.children(), lambda: f"an end of {daemon.children()}")
+
+
+def test_a_process_that_is_named_twice(launch):
+    state = protobuf.decode(stored("kept.pb"))
+    twin = next(value for n, _, value in state if n == PROCESSES)
+    twin = protobuf.decode(twin)
+    for field in (STDOUT, STDERR, STDIN, TTY):
+        protobuf.put(twin, field, -1)
+    state.append([PROCESSES, BYTES, protobuf.encode(twin)])
+    daemon = launch(protobuf.encode(state))
+    assert report(daemon) == {**WHOLE, "procs": 3, "procs_failed": 1}
+    assert len(daemon.client.list()) == 2
+
+
+def test_children_that_the_state_does_not_name(launch):
+    """A mount(8) or iptables(8) that the old daemon was waiting for stayed a zombie."""
+    daemon = launch(stored("kept.pb"), extra=3)
+    assert report(daemon) == WHOLE
+    strangers = set(daemon.children()) - {p["pid"] for p in daemon.client.list()}
+    assert len(strangers) == 3
+    assert daemon.replace()["procs"] == 2
+    for pid in strangers:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not strangers & set(daemon.children()))
+
+
+EXITS = 10000
+
+
+def test_ten_thousand_exits(launch):
+    """A sandbox that has run a command every three milliseconds for half a minute."""
+    state = protobuf.decode(stored("kept.pb"))
+    (exit_,) = (protobuf.decode(value) for n, _, value in state if n == TERMINATED)
+    state = [field for field in state if field[0] != TERMINATED]
+    protobuf.put(exit_, 5, 600000)
+    exit_ = [field for field in exit_ if field[0] < 1000]
+    for i in range(EXITS):
+        protobuf.put(exit_, PID, 100000 + i)
+        protobuf.put(exit_, 2, b"exit-%d" % i)
+        state.append([TERMINATED, BYTES, protobuf.encode(exit_)])
+    daemon = launch(protobuf.encode(state))
+    assert report(daemon) == {**WHOLE, "retained": EXITS}
+    assert daemon.replace() == {**WHOLE, "retained": EXITS}
+    for i in (0, EXITS - 1):
+        assert daemon.client.connect(tag=f"exit-{i}").drain().end["exitCode"] == 9
+
+
+def test_process_1_takes_over(launch):
+    """E2B's envd as the entry point of a container is process 1. Ours forks in that place, so that
+    process 1 can reap orphans: then the processes were no children of the daemon, and all were lost."""
+    daemon = launch(stored("kept.pb"), wrap=("unshare", "--pid", "--mount", "--fork", "--kill-child",
+                                             "--mount-proc"))
+    assert report(daemon) == WHOLE
+    reader = daemon.client.connect(tag="reader")
+    daemon.client.close_stdin(reader.pid)
+    assert reader.drain().end["exitCode"] == 7
+    daemon.process.kill()
+    daemon.process.wait()
+    wait_for(is_free)  # its namespace ends a moment later
