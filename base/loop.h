@@ -20,6 +20,7 @@ struct loop {
 	TAILQ_HEAD(fd_event_list, fd_event)
 	unregistered; /* events that are not in the kernel's list */
 	struct event retry;
+	unsigned works; /* pieces of work that a pool has, and whose `done` is still to come */
 };
 
 void loop_init(struct loop *loop);

@@ -28,6 +28,7 @@ TAILQ_HEAD(worker_list, worker);
 
 struct workers {
 	const char *name;
+	struct loop *loop;
 	unsigned max_threads;
 	unsigned patience_us;
 	bool obeys_quotas;
@@ -158,6 +159,12 @@ static void free_workers(struct worker_list *over)
 	}
 }
 
+static void count_busy(struct workers *w, int n)
+{
+	w->busy += (unsigned)n;
+	w->loop->works += (unsigned)n;
+}
+
 /* On the loop: calls `done` of finished work, and joins the threads that have ended. */
 static void workers_collect(evutil_socket_t fd, short what, void *arg)
 {
@@ -176,7 +183,7 @@ static void workers_collect(evutil_socket_t fd, short what, void *arg)
 	free_workers(&over);
 	while ((work = TAILQ_FIRST(&done))) {
 		TAILQ_REMOVE(&done, work, link);
-		w->busy--;
+		count_busy(w, -1);
 		work->done(work);
 	}
 }
@@ -285,6 +292,7 @@ struct workers *workers_new(struct loop *loop, const char *name, unsigned max_th
 	struct workers *w = mem_zalloc(sizeof(*w));
 
 	w->name = name;
+	w->loop = loop;
 	w->max_threads = max_threads;
 	TAILQ_INIT(&w->queue);
 	TAILQ_INIT(&w->finished);
@@ -331,7 +339,7 @@ void work_submit(struct workers *w, struct work *work)
 	uint64_t now_us = w->patience_us ? clock_monotonic_us() : 0;
 	bool patient, wake = false, refused;
 
-	w->busy++;
+	count_busy(w, 1);
 	work->queued_us = now_us;
 	pthread_mutex_lock(&w->lock);
 	TAILQ_INSERT_TAIL(&w->queue, work, link);
@@ -357,7 +365,7 @@ bool work_cancel(struct workers *w, struct work *work)
 		TAILQ_REMOVE(&w->queue, work, link);
 	pthread_mutex_unlock(&w->lock);
 	if (queued)
-		w->busy--;
+		count_busy(w, -1);
 	return queued != NULL;
 }
 
@@ -381,6 +389,7 @@ void workers_free(struct workers *w)
 		pthread_cond_wait(&w->ended, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 	free_workers(&w->over);
+	w->loop->works -= w->busy;
 	fd_event_del(&w->event);
 	timer_cancel(&w->overdue);
 	timer_cancel(&w->retry);

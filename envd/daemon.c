@@ -6,17 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/user.h"
 #include "base/work.h"
 #include "envd/boot/inherited.h"
 #include "envd/boot/notify.h"
 #include "envd/boot/pid1.h"
+#include "envd/boot/process.h"
 #include "envd/control/auth.h"
 #include "envd/control/control.h"
 #include "envd/control/ctl_ports.h"
@@ -63,6 +62,20 @@
 /* After SIGTERM, the remaining connections are closed after this time. */
 #define SHUTDOWN_MS 5000
 
+/*
+ * Sanitizer builds free all parts before they exit, so that the leak check reports every block that
+ * no part frees. A release build leaves that to the kernel: a worker that hangs on a dead mount
+ * would delay the exit.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#define FREES_AT_EXIT true
+#else
+#define FREES_AT_EXIT false
+#endif
+
+#define END_MAX_MS  2000
+#define END_STEP_MS 10
+
 struct daemon {
 	const struct options *options;
 	struct loop loop;
@@ -91,44 +104,6 @@ struct daemon {
 	struct upgrade *upgrade;
 	bool ending;
 };
-
-/* ---- limits and users ---- */
-
-/*
- * Raises the daemon's limit of descriptors to the maximum (children get the original limit). Each
- * connection uses one and each process about four; a sixteenth stays in reserve.
- */
-static void share_descriptors(struct budget *budget)
-{
-	struct rlimit limit;
-	size_t all;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		log_warn("RLIMIT_NOFILE can't be raised: %s", error_errno_text(errno));
-	getrlimit(RLIMIT_NOFILE, &limit);
-	all = limit.rlim_cur > 1u << 20 ? 1u << 20 : (size_t)limit.rlim_cur;
-	if (budget->limit[BUDGET_CONNECTIONS] > all / 2)
-		budget->limit[BUDGET_CONNECTIONS] = all / 2;
-	if (budget->limit[BUDGET_PROCESSES] > all * 7 / 16 / 4)
-		budget->limit[BUDGET_PROCESSES] = all * 7 / 16 / 4;
-}
-
-/* Without root, the only user is the one who started the daemon. */
-static void serve_invoking_user(struct daemon *d)
-{
-	struct arena arena = {0};
-	struct user user;
-	struct error err;
-
-	user_db_restrict(d->context.users, geteuid(), getegid(), getenv("HOME"));
-	if (user_find_uid(d->context.users, geteuid(), &arena, &user, &err) == 0)
-		context_set_fallback_user(&d->context, user.name);
-	log_info("not root: serving user '%s' alone", d->context.default_user);
-	arena_clear(&arena);
-}
 
 /* ---- listening ---- */
 
@@ -268,25 +243,6 @@ static void on_state_signal(evutil_socket_t signal_number, short what, void *arg
 	watch_service_dump(d->watch);
 }
 
-/*
- * A root process of the guest, or a service manager, may send any signal. Signals whose default
- * action ends the process are ignored, except SIGTERM, SIGINT, SIGQUIT (with a core dump), SIGKILL
- * and the faults. SIGXFSZ comes from a file size limit that another program set: the write then
- * fails with EFBIG.
- */
-static void ignore_signals(void)
-{
-	static const int ignored[] = {SIGHUP,  SIGUSR2,	  SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF,
-				      SIGPOLL, SIGSTKFLT, SIGPWR,  SIGXCPU, SIGXFSZ};
-	size_t i;
-	int number;
-
-	for (i = 0; i < ARRAY_LEN(ignored); i++)
-		signal(ignored[i], SIG_IGN);
-	for (number = SIGRTMIN; number <= SIGRTMAX; number++)
-		signal(number, SIG_IGN);
-}
-
 /* ---- the parts ---- */
 
 static void build(struct daemon *d)
@@ -297,7 +253,7 @@ static void build(struct daemon *d)
 	mem_trim_init(&d->context.trim, &d->loop);
 	budget_init(&d->context.budget);
 	d->context.budget.trim = &d->context.trim;
-	share_descriptors(&d->context.budget);
+	process_raise_descriptors(&d->context.budget);
 	d->context.file_workers = workers_new(&d->loop, "files", FILE_WORKERS);
 	workers_set_patience(d->context.file_workers, FILE_PATIENCE_US);
 	workers_obey_quotas(d->context.file_workers);
@@ -531,6 +487,64 @@ static int load_profiles(struct daemon *d)
 	return d->options->resume_handover ? 0 : -1;
 }
 
+/* ---- the end ---- */
+
+/* Runs the loop until no pool has work, for END_MAX_MS at most. Returns true if none has any. */
+static bool finish_works(struct daemon *d)
+{
+	uint64_t end_ms = clock_monotonic_ms() + END_MAX_MS;
+
+	do {
+		timer_set_ms(&d->shutdown_timer, END_STEP_MS);
+		loop_run(&d->loop);
+	} while (d->loop.works > 0 && clock_monotonic_ms() < end_ms);
+	return d->loop.works == 0;
+}
+
+static void free_parts(struct daemon *d)
+{
+	struct context *context = &d->context;
+
+	log_set_sink(NULL, NULL);
+	upgrade_free(d->upgrade);
+	port_forward_free(d->port_forward);
+	port_watch_free(d->port_watch);
+	watch_service_free(d->watch);
+	pty_service_free(d->pty);
+	fs_service_free(d->fs);
+	control_clear(&d->control);
+	freezer_free(d->freezer);
+	cgroups_free(d->cgroups);
+	seccomp_profiles_free(d->profiles);
+	router_free(d->router);
+	workers_free(d->codec_workers);
+	workers_free(context->kill_workers);
+	workers_free(context->process_workers);
+	workers_free(context->file_workers);
+	user_db_free(context->users);
+	context_clear(context);
+	handover_clear(&d->handover);
+	notify_clear(&d->notify);
+	event_del(&d->on_term);
+	event_del(&d->on_int);
+	event_del(&d->on_usr1);
+	timer_cancel(&d->shutdown_timer);
+	timer_cancel(&d->vsock_timer);
+	loop_clear(&d->loop);
+	free(d);
+}
+
+/* After the loop. The exit is orderly if all connections and all work have ended. */
+static void daemon_end(struct daemon *d)
+{
+	bool orderly = FREES_AT_EXIT && server_connections(d->server) == 0 && finish_works(d);
+
+	server_free(d->server); /* removes unix sockets */
+	token_free(&d->control.token);
+	if (orderly)
+		free_parts(d);
+}
+
 int daemon_serve(const struct options *options, const struct inherited *inherited)
 {
 	struct daemon *d = mem_zalloc(sizeof(*d));
@@ -549,7 +563,7 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 		notify_init_connected(&d->notify, inherited->notify_fd);
 	else
 		notify_init(&d->notify);
-	ignore_signals();
+	process_ignore_signals();
 	if (options->verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
 	build(d);
@@ -563,7 +577,7 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	if (!options->resume_handover && listen_all(d, inherited) < 0)
 		return 1;
 	if (geteuid() != 0)
-		serve_invoking_user(d);
+		context_serve_invoker(&d->context);
 	start_services(d);
 	if (options->resume_handover) {
 		handover_adopt(&d->handover, &d->loop, &d->control, d->pty, d->watch);
@@ -579,8 +593,6 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	if (options->init)
 		pid1_listening();
 	loop_run(&d->loop);
-	server_free(d->server); /* removes unix sockets */
-	token_free(&d->control.token);
-	/* All else goes with the process. */
+	daemon_end(d);
 	return 0;
 }

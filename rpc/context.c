@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 /* Returns the index of `name`, or the index at which to insert it. */
@@ -99,4 +101,31 @@ void context_set_default_workdir(struct context *context, const char *path)
 
 	free(context->default_workdir);
 	context->default_workdir = copy;
+}
+
+void context_serve_invoker(struct context *context)
+{
+	struct arena arena = {0};
+	struct user user;
+	struct error err;
+
+	user_db_restrict(context->users, geteuid(), getegid(), getenv("HOME"));
+	if (user_find_uid(context->users, geteuid(), &arena, &user, &err) == 0)
+		context_set_fallback_user(context, user.name);
+	log_info("not root: serving user '%s' alone", context->default_user);
+	arena_clear(&arena);
+}
+
+void context_clear(struct context *context)
+{
+	size_t i;
+
+	for (i = 0; i < context->n_env; i++) {
+		free(context->env[i].name);
+		free(context->env[i].value);
+	}
+	free(context->env);
+	free(context->default_user);
+	free(context->default_workdir);
+	timer_cancel(&context->trim.timer);
 }

@@ -47,6 +47,9 @@ struct context {
  */
 void context_env_set(struct context *context, const char *name, const char *value, bool internal);
 
+/* Frees the settings. The pools and the users are the caller's. */
+void context_clear(struct context *context);
+
 /* Removes all variables except internal ones. */
 void context_env_clear_user(struct context *context);
 
@@ -56,6 +59,9 @@ int context_find_user(struct context *context, const char *name, struct arena *a
 
 /* Sets the default user that holds until /init or a handover sets one. Copies. */
 void context_set_fallback_user(struct context *context, const char *name);
+
+/* Without root: the only user is the one who started the daemon. */
+void context_serve_invoker(struct context *context);
 
 /* Set the default user and directory from /init or a handover. Copy the strings. */
 void context_set_default_user(struct context *context, const char *name);

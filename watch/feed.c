@@ -269,17 +269,13 @@ static void close_done(struct work *work)
 	free(feed);
 }
 
-/* Closes a feed without watchers: a worker frees the source. */
-static void feed_close(struct watch_feed *feed)
+/* Frees the roots. The trees that were added belong to the source. */
+static void feed_free_roots(struct watch_feed *feed)
 {
-	struct watch_feeds *feeds = feed->feeds;
 	struct watch_root *root;
 
-	feed_set_state(feed, FEED_CLOSING);
-	feed_stop_waiting(feed);
 	while ((root = TAILQ_FIRST(&feed->roots))) {
 		TAILQ_REMOVE(&feed->roots, root, link);
-		/* A tree that was added belongs to the source. */
 		if (root->added)
 			root->tree->ignored = NULL;
 		else
@@ -287,6 +283,16 @@ static void feed_close(struct watch_feed *feed)
 		watch_patterns_free(root->ignored);
 		free(root);
 	}
+}
+
+/* Closes a feed without watchers: a worker frees the source. */
+static void feed_close(struct watch_feed *feed)
+{
+	struct watch_feeds *feeds = feed->feeds;
+
+	feed_set_state(feed, FEED_CLOSING);
+	feed_stop_waiting(feed);
+	feed_free_roots(feed);
 	TAILQ_REMOVE(&feeds->list, feed, link);
 	feeds->n--;
 	feed->work.run = close_run;
@@ -422,6 +428,7 @@ void watch_feeds_clear(struct watch_feeds *feeds)
 	while ((feed = TAILQ_FIRST(&feeds->list))) {
 		TAILQ_REMOVE(&feeds->list, feed, link);
 		feed_stop_waiting(feed);
+		feed_free_roots(feed);
 		watch_source_free(feed->source);
 		watch_entry_reader_clear(&feed->entries);
 		free(feed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/control/control.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -42,6 +43,23 @@ void control_init(struct control *c, struct context *context, struct server *ser
 		c->mmds = mmds_new(loop, mmds_known, c);
 		mmds_poll(c->mmds, 0);
 	}
+}
+
+void control_clear(struct control *c)
+{
+	mmds_free(c->mmds);
+	mmds_route_free(c->mmds_route);
+	oom_log_free(c->oom_log);
+	cpus_free(c->cpus);
+	log_export_free(c->log_export);
+	workers_free(c->system_workers);
+	workers_free(c->fsfreeze_workers);
+	workers_free(c->collapse_workers);
+	ports_free(c->ports);
+	run_files_free(c->run_files);
+	volumes_free(c->volumes);
+	free(c->lifecycle);
+	free(c->ca_bundle);
 }
 
 void control_set_cgroups(struct control *c, int root_fd)

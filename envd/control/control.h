@@ -90,6 +90,9 @@ struct control {
 void control_init(struct control *c, struct context *context, struct server *server,
 		  bool is_not_fc);
 
+/* Frees what control_init created. Precondition: no request and no work of the pools is left. */
+void control_clear(struct control *c);
+
 /* Registers all endpoints with the router. */
 void control_register(struct control *c, struct router *router);
 

@@ -17,6 +17,7 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
@@ -99,6 +100,15 @@ struct ports *ports_new(struct context *context, struct router *router)
 		TAILQ_INIT(&p->queues[i]);
 	router_add(router, "GET", "/ports", ports, p);
 	return p;
+}
+
+void ports_free(struct ports *p)
+{
+	if (!p)
+		return;
+	workers_free(p->workers);
+	port_list_unref(p->current);
+	free(p);
 }
 
 void ports_set_watch(struct ports *p, struct port_watch *watch)

@@ -11,6 +11,9 @@ struct router;
 /* Registers the endpoint. Borrows the context and the router. */
 struct ports *ports_new(struct context *context, struct router *router);
 
+/* Frees what ports_new created. Precondition: no request is left. Accepts NULL. */
+void ports_free(struct ports *ports);
+
 /* Borrows the watch. Until it is set, the endpoint answers 501: the kernel has no sock_diag. */
 void ports_set_watch(struct ports *ports, struct port_watch *watch);
 

@@ -325,3 +325,10 @@ void handover_adopt(struct handover *h, struct loop *loop, struct control *contr
 	h->state = NULL;
 	arena_clear(&h->arena);
 }
+
+void handover_clear(struct handover *h)
+{
+	if (h->loop)
+		timer_cancel(&h->thaw);
+	arena_clear(&h->arena);
+}

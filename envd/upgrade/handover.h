@@ -58,6 +58,9 @@ struct handover {
  */
 void handover_read(struct handover *h, const char *blob_path, const struct inherited *inherited);
 
+/* Cancels the thaw, and frees what was read. */
+void handover_clear(struct handover *h);
+
 /*
  * Adopts what was read, before the daemon listens. The control API must have its freezer and
  * services. Runs the loop until the watchers are set up, for HANDOVER_WATCH_MS at most.
