@@ -54,13 +54,6 @@ char *path_clean(struct arena *arena, const char *path)
 	return out;
 }
 
-const char *path_base(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 /*
  * Joins the path to the home directory and cleans it. A home that is not absolute counts from "/".
  */

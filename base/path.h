@@ -21,7 +21,4 @@ int path_resolve(const char *path, const struct user *user, const char *default_
 /* Lexical cleaning as Go's filepath.Clean: no `.`, `..`, double or trailing slashes. */
 char *path_clean(struct arena *arena, const char *path);
 
-/* Returns the part of a cleaned path after its last slash ("/" for the root). Borrowed. */
-const char *path_base(const char *path);
-
 #endif

@@ -288,22 +288,6 @@ static struct kept_type *find_kept(const char *extension)
 	return NULL;
 }
 
-bool fs_type_by_extension_cached(const char *path, struct arena *arena, const char **ret)
-{
-	const char *extension = extension_of(path);
-	struct kept_type *kept;
-
-	*ret = NULL;
-	if (!extension)
-		return true;
-	pthread_mutex_lock(&known.lock);
-	kept = find_kept(extension);
-	if (kept && kept->type[0])
-		*ret = arena_strdup(arena, kept->type);
-	pthread_mutex_unlock(&known.lock);
-	return kept != NULL;
-}
-
 const char *fs_type_by_extension(const char *path, struct arena *arena)
 {
 	const char *extension = extension_of(path), *type = NULL;

@@ -20,12 +20,6 @@
  */
 const char *fs_type_by_extension(const char *path, struct arena *arena);
 
-/*
- * Does the same without reading a file, for the loop. Returns true and sets *ret (NULL: unknown
- * type), or returns false if fs_type_by_extension must be called on a worker.
- */
-bool fs_type_by_extension_cached(const char *path, struct arena *arena, const char **ret);
-
 /* Finds the type by content (mimesniff.spec.whatwg.org). Static text, never NULL. No I/O. */
 const char *fs_type_by_content(const void *data, size_t n);
 

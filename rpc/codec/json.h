@@ -117,9 +117,7 @@ void json_skip(struct json_lexer *in);
  * integer may be written as a whole float (1e3, 2.0).
  */
 int json_get_string(struct json_lexer *in, struct arena *arena, char **ret, size_t *ret_bytes);
-int json_get_bool(struct json_lexer *in, bool *ret);
 int json_get_int64(struct json_lexer *in, int64_t *ret);
-int json_get_double(struct json_lexer *in, double *ret);
 
 /* Sets the error of the current value to `what`, static text ("must not be empty"). Returns -1. */
 int json_fail(struct json_lexer *in, const char *what);

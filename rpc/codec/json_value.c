@@ -81,14 +81,6 @@ int json_get_string(struct json_lexer *in, struct arena *arena, char **ret, size
 	return 0;
 }
 
-int json_get_bool(struct json_lexer *in, bool *ret)
-{
-	if (in->token != JSON_TRUE && in->token != JSON_FALSE)
-		return json_fail(in, "true or false was expected");
-	*ret = in->token == JSON_TRUE;
-	return 0;
-}
-
 /* The error of a number that does not fit what is asked for. */
 static int number_fail(struct json_lexer *in, int r)
 {
@@ -100,13 +92,6 @@ int json_get_int64(struct json_lexer *in, int64_t *ret)
 	int r = in->token == JSON_NUMBER ? json_number_int64(in->text.p, in->text.n, ret) : -EINVAL;
 
 	return r < 0 ? number_fail(in, r) : 0;
-}
-
-int json_get_double(struct json_lexer *in, double *ret)
-{
-	if (in->token != JSON_NUMBER)
-		return json_fail(in, "a number was expected");
-	return json_number_double(in->text.p, in->text.n, ret) < 0 ? number_fail(in, -ERANGE) : 0;
 }
 
 int json_finish(struct json_lexer *in, struct error *err)

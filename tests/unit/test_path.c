@@ -48,13 +48,6 @@ static void test_clean(void **state)
 	arena_clear(&arena);
 }
 
-static void test_base(void **state)
-{
-	assert_string_equal(path_base("/a/b"), "b");
-	assert_string_equal(path_base("/"), "/");
-	assert_string_equal(path_base("a"), "a");
-}
-
 static void test_resolve(void **state)
 {
 	static const struct {
@@ -101,7 +94,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clean),
-		cmocka_unit_test(test_base),
+
 		cmocka_unit_test(test_resolve),
 	};
 
