@@ -34,6 +34,26 @@ struct collapse_call {
 	uint64_t elapsed_us;
 };
 
+static void collapse_open(struct stream *s, void *arg);
+static void collapse_run(struct work *work);
+static void collapse_done(struct work *work);
+
+void ctl_collapse_register(struct control *c, struct router *router)
+{
+	router_add(router, "POST", "/collapse", collapse_open, c);
+}
+
+static void collapse_open(struct stream *s, void *arg)
+{
+	struct collapse_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
+	struct control *c = arg;
+
+	call->stream = stream_ref(s);
+	call->work.run = collapse_run;
+	call->work.done = collapse_done;
+	work_submit(c->collapse_workers, &call->work);
+}
+
 /* Returns AnonHugePages of the daemon, in bytes. */
 static uint64_t huge_bytes(void)
 {
@@ -130,20 +150,4 @@ static void collapse_done(struct work *work)
 	stream_reply(call->stream, 200, "application/json", out.data, out.n);
 	json_writer_clear(&out);
 	stream_unref(call->stream);
-}
-
-static void collapse(struct stream *s, void *arg)
-{
-	struct collapse_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
-	struct control *c = arg;
-
-	call->stream = stream_ref(s);
-	call->work.run = collapse_run;
-	call->work.done = collapse_done;
-	work_submit(c->collapse_workers, &call->work);
-}
-
-void ctl_collapse_register(struct control *c, struct router *router)
-{
-	router_add(router, "POST", "/collapse", collapse, c);
 }

@@ -8,6 +8,13 @@
 #include "rpc/http/router.h"
 #include "rpc/http/stream.h"
 
+static void envs(struct stream *s, void *arg);
+
+void ctl_envs_register(struct control *c, struct router *router)
+{
+	router_add(router, "GET", "/envs", envs, c);
+}
+
 static void envs(struct stream *s, void *arg)
 {
 	const struct control *c = arg;
@@ -27,9 +34,4 @@ static void envs(struct stream *s, void *arg)
 	stream_header(s, "Cache-Control", "no-store");
 	stream_reply(s, 200, "application/json", out.data, out.n);
 	json_writer_clear(&out);
-}
-
-void ctl_envs_register(struct control *c, struct router *router)
-{
-	router_add(router, "GET", "/envs", envs, c);
 }

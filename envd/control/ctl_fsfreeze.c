@@ -27,6 +27,39 @@ struct fsfreeze_call {
 	int result; /* -errno */
 };
 
+static void fsfreeze(struct stream *s, void *arg);
+static void fsthaw(struct stream *s, void *arg);
+static void fsfreeze_open(struct stream *s, struct control *c, bool thaw);
+static void fsfreeze_run(struct work *work);
+static void fsfreeze_done(struct work *work);
+
+void ctl_fsfreeze_register(struct control *c, struct router *router)
+{
+	router_add(router, "POST", "/fsfreeze", fsfreeze, c);
+	router_add(router, "POST", "/fsthaw", fsthaw, c);
+}
+
+static void fsfreeze(struct stream *s, void *arg)
+{
+	fsfreeze_open(s, arg, false);
+}
+
+static void fsthaw(struct stream *s, void *arg)
+{
+	fsfreeze_open(s, arg, true);
+}
+
+static void fsfreeze_open(struct stream *s, struct control *c, bool thaw)
+{
+	struct fsfreeze_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
+
+	call->stream = stream_ref(s);
+	call->thaw = thaw;
+	call->work.run = fsfreeze_run;
+	call->work.done = fsfreeze_done;
+	work_submit(c->fsfreeze_workers, &call->work);
+}
+
 /*
  * If the file system is already in that state, the call succeeds: EBUSY when freezing, EINVAL when
  * thawing.
@@ -59,31 +92,4 @@ static void fsfreeze_done(struct work *work)
 		stream_reply(call->stream, 204, NULL, NULL, 0);
 	}
 	stream_unref(call->stream);
-}
-
-static void begin(struct stream *s, struct control *c, bool thaw)
-{
-	struct fsfreeze_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
-
-	call->stream = stream_ref(s);
-	call->thaw = thaw;
-	call->work.run = fsfreeze_run;
-	call->work.done = fsfreeze_done;
-	work_submit(c->fsfreeze_workers, &call->work);
-}
-
-static void fsfreeze(struct stream *s, void *arg)
-{
-	begin(s, arg, false);
-}
-
-static void fsthaw(struct stream *s, void *arg)
-{
-	begin(s, arg, true);
-}
-
-void ctl_fsfreeze_register(struct control *c, struct router *router)
-{
-	router_add(router, "POST", "/fsfreeze", fsfreeze, c);
-	router_add(router, "POST", "/fsthaw", fsthaw, c);
 }

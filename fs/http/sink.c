@@ -4,6 +4,7 @@
 #include <event2/buffer.h>
 
 #include "base/buffer.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "rpc/http/read_pool.h"
 #include "rpc/http/stream.h"
@@ -22,6 +23,27 @@
  * next piece. Otherwise a slow client would occupy a thread.
  */
 #define LOAN_READ_BYTES (32 * 1024)
+
+static void sink_body(struct stream *s, struct evbuffer *data);
+static void sink_body_end(struct stream *s);
+static void sink_gone(struct stream *s);
+
+static const struct stream_handler sink_handler = {
+	.body = sink_body,
+	.body_end = sink_body_end,
+	.gone = sink_gone,
+};
+
+static void sink_set_state(struct fs_sink *sink, enum fs_sink_state state)
+{
+	static const char *const names[] = {"gathering", "taking", "lent"};
+
+	log_debug("upload %ju: %s -> %s", (uintmax_t)stream_id(sink->stream), names[sink->state],
+		  names[state]);
+	sink->state = state;
+}
+
+/* ---- on a worker ---- */
 
 static void take_piece(struct fs_sink *sink)
 {
@@ -53,9 +75,11 @@ static void sink_run(struct work *work)
 
 	sink->flows = false;
 	take_piece(sink);
-	if (sink->lent)
+	if (sink->state == FS_SINK_LENT)
 		take_loan(sink);
 }
+
+/* ---- on the loop ---- */
 
 /*
  * Charges the gathered bytes and the bytes that the worker holds. If the budget has no room,
@@ -95,9 +119,8 @@ static void submit(struct fs_sink *sink)
 	sink->piece = sink->gathered;
 	sink->gathered = swap;
 	sink->last = sink->ended;
-	sink->busy = true;
 	sink->submitted_bytes = evbuffer_get_length(sink->piece);
-	sink->lent = lend(sink);
+	sink_set_state(sink, lend(sink) ? FS_SINK_LENT : FS_SINK_TAKING);
 	work_submit(sink->workers, &sink->work);
 }
 
@@ -107,7 +130,7 @@ static void sink_update(struct fs_sink *sink)
 	size_t waiting = evbuffer_get_length(sink->gathered);
 	bool full = waiting >= FS_SINK_PIECE_BYTES || (waiting && sink->short_of_room);
 
-	if (sink->busy) {
+	if (sink->state != FS_SINK_GATHERING) {
 		if (full)
 			stream_hold(sink->stream);
 	} else if (!stream_live(sink->stream)) {
@@ -128,10 +151,9 @@ static void sink_done(struct work *work)
 {
 	struct fs_sink *sink = container_of(work, struct fs_sink, work);
 
-	sink->busy = false;
-	if (sink->lent)
+	if (sink->state == FS_SINK_LENT)
 		stream_return(sink->stream, &sink->loan);
-	sink->lent = false;
+	sink_set_state(sink, FS_SINK_GATHERING);
 	sink->submitted_bytes = 0;
 	charge(sink);
 	sink_update(sink);
@@ -142,7 +164,7 @@ static void sink_body(struct stream *s, struct evbuffer *data)
 	struct fs_sink *sink = stream_data(s);
 
 	buffer_gather(sink->gathered, data);
-	if (!sink->lent)
+	if (sink->state != FS_SINK_LENT)
 		charge(sink);
 	sink_update(sink);
 }
@@ -159,12 +181,6 @@ static void sink_gone(struct stream *s)
 {
 	sink_update(stream_data(s));
 }
-
-static const struct stream_handler sink_handler = {
-	.body = sink_body,
-	.body_end = sink_body_end,
-	.gone = sink_gone,
-};
 
 void fs_sink_start(struct fs_sink *sink, struct stream *s, struct workers *workers,
 		   struct budget *budget)

@@ -22,6 +22,12 @@ struct stream;
 
 #define FS_SINK_PIECE_BYTES (256 * 1024)
 
+enum fs_sink_state {
+	FS_SINK_GATHERING, /* the loop gathers a piece, and no worker is busy */
+	FS_SINK_TAKING,	   /* a worker takes a piece, and the loop gathers the next one */
+	FS_SINK_LENT,	   /* a worker takes a piece, and then reads the body from the socket */
+};
+
 struct fs_sink {
 	/*
 	 * Takes all of the piece; on a worker. `last`: the body ends with it. 0, or -1 if the rest
@@ -42,17 +48,16 @@ struct fs_sink {
 	struct stream *stream;
 	struct workers *workers;
 	struct evbuffer *gathered;
-	struct evbuffer *piece;	   /* belongs to the worker while `busy` */
-	struct body_loan loan;	   /* belongs to the worker while `busy` */
+	struct evbuffer *piece; /* this and `loan`: the worker's, unless GATHERING */
+	struct body_loan loan;
 	struct budget_share share; /* charges the pieces and the worker's own reads */
 	size_t submitted_bytes;
-	bool short_of_room; /* the budget refused the last charge */
-	int result;
-	bool busy;
-	bool ended; /* the body is complete */
-	bool last;  /* the worker has the end of the body */
-	bool lent;  /* the worker reads the body itself */
-	bool flows; /* the last read of the worker was a large one */
+	enum fs_sink_state state; /* written by sink_set_state */
+	int result;		  /* of the last `take` */
+	bool short_of_room;	  /* the budget refused the last charge */
+	bool ended;		  /* the loop has the end of the body */
+	bool last;		  /* the piece has the end of the body */
+	bool flows;		  /* the last read of the worker was a large one */
 };
 
 /*
