@@ -2,7 +2,7 @@
 /*
  * libevent parses addresses with sscanf(3) in functions that the daemon never calls. The C
  * library's sscanf supports all number formats. Defining the function here, under the names that
- * glibc's stdio.h uses for C99 and C23, keeps 70 KB out of the static binary.
+ * glibc's stdio.h uses for C99 and C23, keeps 72 KiB out of the static binary.
  *
  * The project's own code must not call it: a call aborts with a message.
  */

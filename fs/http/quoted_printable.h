@@ -3,7 +3,7 @@
  * Decodes quoted-printable (RFC 2045 section 6.7) in pieces, for parts of a form with
  * `Content-Transfer-Encoding: quoted-printable`: the reference decodes them (compatibility/details
  * 44). The rules are the reference's: LF ends a line, a '=' without two hexadecimal digits stands
- * for itself, and bytes from 0x80 on are copied.
+ * for itself, and bytes from 0x80 on are copied. The cost is 1 KiB of code.
  */
 #ifndef FS_HTTP_QUOTED_PRINTABLE_H
 #define FS_HTTP_QUOTED_PRINTABLE_H
