@@ -308,6 +308,8 @@ static int make_node(struct fs_untar *u, const char *name, const struct tar_entr
 	mode_t type = S_IFIFO;
 	int r;
 
+	if (u->no_nodes)
+		return refuse(u, "devices and FIFOs are not made");
 	if (e->type != TAR_FIFO && u->uid != 0)
 		return refuse(u, "devices are made for root alone");
 	if (e->type != TAR_FIFO)

@@ -33,6 +33,7 @@ struct fs_untar {
 	int parent;	    /* the last entry's directory, or -1 */
 	char *parent_path;  /* the cleaned path of `parent`, "" for the top */
 	bool parent_real;   /* parent_path contains no link */
+	bool no_nodes;	    /* the caller sets it: devices and FIFOs are refused, also to root */
 	int fd;		    /* the file that is written, or -1 */
 };
 

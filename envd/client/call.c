@@ -37,7 +37,7 @@ int call_unary(const struct client *c, const char *method, const ProtobufCMessag
 	       struct error *err)
 {
 	struct exchange *x = mem_zalloc(sizeof(*x));
-	char target[METHOD_BYTES], *body, *answer;
+	char target[METHOD_BYTES], *body, *answer = NULL;
 	size_t n;
 	int r;
 

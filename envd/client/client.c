@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,8 @@ int client_init(struct client *c, const char *command)
 	const char *to = getenv("ENVD_TO"), *token = getenv("ENVD_TOKEN");
 
 	*c = (struct client){.command = command, .to = to && *to ? to : CLIENT_TO};
+	/* A peer that closes the connection is an error like others. */
+	signal(SIGPIPE, SIG_IGN);
 	if (client_parse_to(c->to, &c->target) < 0) {
 		fprintf(stderr, "envd %s: $ENVD_TO is not an address: %s\n", command, c->to);
 		return -1;

@@ -11,6 +11,10 @@ const struct cmd cmds[] = {
 	{"attach", cmd_attach, "join a process"},
 	{"ps", cmd_ps, "list processes"},
 	{"kill", cmd_kill, "send a signal to a process"},
+	{"cp", cmd_cp, "copy files to or from a guest"},
+	{"cat", cmd_cat, "write a file of a guest to stdout"},
+	{"ls", cmd_ls, "list files of a guest"},
+	{"rm", cmd_rm, "remove files of a guest"},
 	{NULL, NULL, NULL},
 };
 

@@ -60,7 +60,6 @@ struct session *session_new(struct client *c)
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		sigaddset(&set, signals[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
 	/* Fatal: at the start of the command. */
 	if (s->signal_fd < 0)

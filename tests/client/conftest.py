@@ -8,11 +8,13 @@ import itertools
 import os
 import socket
 import subprocess
+import threading
 
 import pytest
 
 import daemon as base
 from daemon import ENVD
+from proxy import Proxy
 from wait import SECONDS, wait_for
 
 WORLD = os.environ["WORLD"]
@@ -105,3 +107,44 @@ def host(request, daemon):
     for pid in shell.pids():
         shell.run("kill", "-s", "KILL", "--tree", str(pid))
     wait_for(lambda: not shell.pids(), "the end of all processes")
+
+
+@pytest.fixture
+def proxy(daemon, tmp_path):
+    opened = []
+
+    def start(**how):
+        opened.append(Proxy(tmp_path / "proxy", daemon.to["unix"].removeprefix("unix:"), **how))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def rogue(tmp_path):
+    """Answers one connection after the other with these bytes, whatever it is asked."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "rogue"))
+    listener.listen()
+    listener.settimeout(SECONDS)
+    threads = []
+
+    def serve(*answers):
+        def run():
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(SECONDS)
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        return Host(f"unix:{tmp_path}/rogue")
+
+    yield serve
+    for thread in threads:
+        thread.join()
+    listener.close()

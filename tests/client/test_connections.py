@@ -1,94 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways to a guest, and connections that break."""
 
-import contextlib
 import socket
-import threading
-
-import pytest
 
 from conftest import Host
 from wait import SECONDS, wait_for
-
-
-class Proxy:
-    """Stands between the command and the daemon on a unix socket: as Firecracker's vsock proxy does with
-    `ask`, else it just passes bytes on. `limit`: the connection that has passed this many bytes to the
-    command is cut."""
-
-    def __init__(self, path, daemon, ask=False):
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen()
-        self.daemon, self.ask = daemon, ask
-        self.limit = None
-        self.asked, self.cuts, self.refused = [], 0, 0
-        self.refusing = False
-        self.clients = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                if self.refusing:
-                    self.refused += 1
-                    client.close()
-                    continue
-                self.clients.append(client)
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
-        with client, socket.socket(socket.AF_UNIX) as guest, contextlib.suppress(OSError):
-            if self.ask:
-                line = b""
-                while not line.endswith(b"\n"):
-                    line += client.recv(1)
-                self.asked.append(line)
-                client.sendall(b"OK 1073741824\n")
-            guest.connect(self.daemon)
-            threading.Thread(target=self._pass, args=(client, guest), daemon=True).start()
-            self._answer(guest, client)
-
-    @staticmethod
-    def _pass(source, target):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-    def _answer(self, guest, client):
-        passed = 0
-        while data := guest.recv(4096):
-            client.sendall(data)
-            passed += len(data)
-            if self.limit and passed > self.limit:
-                self.cuts += 1
-                client.shutdown(socket.SHUT_RDWR)
-                return
-
-    def cut(self):
-        for client in self.clients:
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-
-@pytest.fixture
-def proxy(daemon, tmp_path):
-    opened = []
-
-    def start(**how):
-        opened.append(Proxy(tmp_path / "proxy", daemon.to["unix"].removeprefix("unix:"), **how))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
 
 
 def test_the_proxy_of_a_guests_vsock(proxy, tmp_path):

@@ -3,9 +3,7 @@
 
 import json
 import signal
-import socket
 import subprocess
-import threading
 
 import pytest
 
@@ -97,7 +95,7 @@ def test_wrong_arguments(host, args):
     assert line.startswith(f"envd {args[0]}: ") and line.endswith(f"(see envd {args[0]} --help)")
 
 
-@pytest.mark.parametrize("command", ["exec", "attach", "ps", "kill"])
+@pytest.mark.parametrize("command", ["exec", "attach", "ps", "kill", "cp", "cat", "ls", "rm"])
 def test_help(host, command):
     assert f"Usage: envd {command} " in host.ok(command, "--help")
 
@@ -130,34 +128,6 @@ def test_the_token(guarded, tmp_path):
 
 
 # ---- peers that do not behave ----
-
-@pytest.fixture
-def rogue(tmp_path):
-    """Answers one connection after the other with these bytes, whatever it is asked."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(tmp_path / "rogue"))
-    listener.listen()
-    listener.settimeout(SECONDS)
-    threads = []
-
-    def serve(*answers):
-        def run():
-            for answer in answers:
-                connection, _ = listener.accept()
-                with connection:
-                    connection.settimeout(SECONDS)
-                    connection.recv(65536)
-                    connection.sendall(answer)
-
-        threads.append(threading.Thread(target=run))
-        threads[-1].start()
-        return Host(f"unix:{tmp_path}/rogue")
-
-    yield serve
-    for thread in threads:
-        thread.join()
-    listener.close()
-
 
 @pytest.mark.parametrize("answer,text", [
     (b"", "ended too early"),

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files of a guest, by GET and POST /files: single files over any envd, trees as tar archives over
+ * this one.
+ */
+#ifndef ENVD_TRANSFER_H
+#define ENVD_TRANSFER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envd/client/client.h"
+
+#define TRANSFER_PIECE_BYTES  65536
+#define TRANSFER_RESUME_BYTES (1 << 20) /* smaller uploads are made in one piece */
+#define TRANSFER_RESUME_MS    30000	/* how long a broken transfer waits for the guest */
+#define TRANSFER_RETRY_MS     200
+
+/* The progress on a terminal: a line on stderr that is written over and over. */
+struct progress {
+	bool shown;	      /* the caller sets it */
+	uint64_t done, total; /* bytes; total 0: unknown */
+	uint64_t printed_ms;
+};
+
+/* Removes the line. */
+void progress_clear(struct progress *p);
+
+/*
+ * Writes a file of the guest to a descriptor. A broken connection is made again, and the download
+ * continues at its offset, unless the file has changed meanwhile. 0, or -1 with the error; the
+ * error of a write to fd has the code ERROR_ABORTED.
+ */
+int transfer_get(const struct client *c, const char *path, int fd, struct progress *p,
+		 struct error *err);
+
+/* Unpacks a directory of the guest into the open directory `top`, whose ownership passes. */
+int transfer_get_tree(const struct client *c, const char *path, int top, struct progress *p,
+		      struct error *err);
+
+/*
+ * Writes all bytes of a descriptor to a file of the guest. `size`: of a regular file, whose upload
+ * continues after a broken connection if the daemon can do that; -1: not known.
+ */
+int transfer_put(const struct client *c, const char *path, int fd, int64_t size, struct progress *p,
+		 struct error *err);
+
+/*
+ * Sends the open directory `top`, whose ownership passes, to the directory `path` of the guest. The
+ * modes and times of its files come along; the user owns them.
+ */
+int transfer_put_tree(const struct client *c, const char *path, int top, struct progress *p,
+		      struct error *err);
+
+/* As transfer_put, with the mode and time of the file, under the name `name` in `directory`. */
+int transfer_put_entry(const struct client *c, const char *directory, const char *name, int fd,
+		       struct progress *p, struct error *err);
+
+#endif

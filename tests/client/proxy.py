@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands between the host and the guest, and breaks connections."""
+
+import contextlib
+import socket
+import threading
+
+
+class Proxy:
+    """Stands between the command and the daemon on a unix socket: as Firecracker's vsock proxy does with
+    `ask`, else it just passes bytes on. `limit` and `limit_up`: the connection that has passed this many
+    bytes to the command, or from it, is cut."""
+
+    def __init__(self, path, daemon, ask=False):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen()
+        self.daemon, self.ask = daemon, ask
+        self.limit = self.limit_up = None
+        self.asked, self.cuts, self.refused = [], 0, 0
+        self.refusing = False
+        self.clients = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                if self.refusing:
+                    self.refused += 1
+                    client.close()
+                    continue
+                self.clients.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        with client, socket.socket(socket.AF_UNIX) as guest, contextlib.suppress(OSError):
+            if self.ask:
+                line = b""
+                while not line.endswith(b"\n"):
+                    line += client.recv(1)
+                self.asked.append(line)
+                client.sendall(b"OK 1073741824\n")
+            guest.connect(self.daemon)
+            threading.Thread(target=self._pass, args=(client, guest), daemon=True).start()
+            self._answer(guest, client)
+
+    def _pass(self, client, guest):
+        passed = 0
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                guest.sendall(data)
+                passed += len(data)
+                if self.limit_up and passed > self.limit_up:
+                    self.cuts += 1
+                    client.shutdown(socket.SHUT_RDWR)
+                    break
+            guest.shutdown(socket.SHUT_WR)
+
+    def _answer(self, guest, client):
+        passed = 0
+        while data := guest.recv(4096):
+            client.sendall(data)
+            passed += len(data)
+            if self.limit and passed > self.limit:
+                self.cuts += 1
+                client.shutdown(socket.SHUT_RDWR)
+                return
+
+    def cut(self):
+        for client in self.clients:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
