@@ -20,6 +20,7 @@
 #include "envd/control/control.h"
 #include "envd/control/ctl_ports.h"
 #include "envd/control/freezer.h"
+#include "envd/control/lifecycle.h"
 #include "envd/control/log_export.h"
 #include "envd/gate.h"
 #include "envd/options.h"
@@ -342,6 +343,20 @@ static bool is_starting(void *arg)
 	return pty_service_starting(d->pty);
 }
 
+static void freeze_prepared(void *arg, uint64_t number)
+{
+	struct daemon *d = arg;
+
+	freezer_prepared(d->freezer, number);
+}
+
+static void prepare_freeze(void *arg, uint64_t number)
+{
+	struct daemon *d = arg;
+
+	lifecycle_before_freeze(d->control.resume, number, freeze_prepared, d);
+}
+
 /* Sets up cgroups if they are available; else logs the reason. */
 static void start_cgroups(struct daemon *d)
 {
@@ -352,9 +367,12 @@ static void start_cgroups(struct daemon *d)
 	else
 		d->cgroups = cgroups_new(&d->loop, d->context.kill_workers, o->cgroup_root,
 					 o->process_accounting);
-	d->freezer = freezer_new(
-		&d->loop, d->cgroups ? d->cgroups->root_fd : -1, FREEZER_WATCHDOG_MS,
-		&(struct freezer_hooks){.hold = hold_starts, .starting = is_starting, .arg = d});
+	d->freezer =
+		freezer_new(&d->loop, d->cgroups ? d->cgroups->root_fd : -1, FREEZER_WATCHDOG_MS,
+			    &(struct freezer_hooks){.hold = hold_starts,
+						    .starting = is_starting,
+						    .prepare = prepare_freeze,
+						    .arg = d});
 	d->control.freezer = d->freezer;
 	control_set_cgroups(&d->control, d->cgroups ? d->cgroups->root_fd : -1);
 }
@@ -438,6 +456,8 @@ static void start_services(struct daemon *d)
 
 	control_init(&d->control, &d->context, d->server, d->options->is_not_fc);
 	open_state_dir(d);
+	lifecycle_set_hooks(d->control.resume, d->options->hooks_dir,
+			    d->options->hook_timeout_s * 1000);
 	d->gate.token_allows = auth_allows;
 	d->gate.token_arg = &d->control.token;
 	if (d->options->verbose || d->control.log_export)

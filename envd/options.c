@@ -11,6 +11,7 @@
 #include "base/decimal.h"
 #include "base/mem.h"
 #include "envd/commands/cmd.h"
+#include "envd/control/lifecycle.h"
 #include "pty/limits.h"
 
 enum flag_kind {
@@ -48,6 +49,11 @@ static const struct flag flags[] = {
 	     "answer cross-origin requests; off refuses whatever has an Origin (default on)"),
 	FLAG("forward-ip", FLAG_STRING, forward_ip, "address",
 	     "forward ports of loopback to this address (default 169.254.0.21, off with -isnotfc)"),
+	FLAG("hook-timeout", FLAG_SECONDS, hook_timeout_s, "seconds",
+	     "how long each hook may take (default 1)"),
+	FLAG("hooks-dir", FLAG_STRING, hooks_dir, "directory",
+	     "executables to run: in post-thaw/ after a resume, in pre-freeze/ before a freeze\n"
+	     "    \t(default /etc/envd/hooks.d)"),
 	FLAG("init", FLAG_BOOL, init, NULL, "be process 1: mount, reap, end the machine in order"),
 	FLAG("init-exec", FLAG_STRING, pid1.exec, "command",
 	     "with -init: start this, split at blanks, once envd listens"),
@@ -316,6 +322,8 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		.port = OPTIONS_DEFAULT_PORT,
 		.cgroup_root = "/sys/fs/cgroup",
 		.kill_scope = "session",
+		.hooks_dir = LIFECYCLE_HOOKS_DIR,
+		.hook_timeout_s = LIFECYCLE_HOOK_TIMEOUT_S,
 		.cors = true,
 		.argv = argv,
 	};

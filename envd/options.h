@@ -41,7 +41,9 @@ struct options {
 	bool any_vsock_peer;
 	const char *forward_ip; /* NULL: the default, which depends on is_not_fc */
 	bool keep_owner;
-	unsigned keepalive_s;	/* 0: the default */
+	unsigned keepalive_s; /* 0: the default */
+	const char *hooks_dir;
+	unsigned hook_timeout_s;
 	const char *kill_scope; /* "leader", "session", "tree" */
 	const char *limits;	/* checked; NULL: none */
 	struct seccomp_options seccomp;

@@ -9,6 +9,7 @@
 #include "envd/control/cpus.h"
 #include "envd/control/ctl_health.h"
 #include "envd/control/ctl_ports.h"
+#include "envd/control/lifecycle.h"
 #include "envd/control/log_export.h"
 #include "envd/control/mmds.h"
 #include "envd/control/mmds_route.h"
@@ -32,6 +33,7 @@ void control_init(struct control *c, struct context *context, struct server *ser
 	c->fsfreeze_workers = workers_new(loop, "fsfreeze", 1);
 	c->system_workers = workers_new(loop, "system", 1);
 	c->run_files = run_files_new(c->system_workers);
+	c->resume = lifecycle_new(loop);
 	memory_report_read(-1, "", c->memory_report);
 	context_env_set(context, "E2B_SANDBOX", is_not_fc ? "false" : "true", true);
 	run_files_set(c->run_files, ".E2B_SANDBOX", is_not_fc ? "false" : "true", 0444);

@@ -20,6 +20,7 @@ struct cpus;
 struct freezer;
 struct init_call;
 struct init_tidy;
+struct lifecycle;
 struct log_export;
 struct mmds;
 struct mmds_route;
@@ -41,7 +42,8 @@ struct control {
 	struct workers *system_workers; /* for system files: CA bundle, hosts, /run/e2b; in order */
 	struct run_files *run_files;
 	struct ports *ports;
-	struct mmds *mmds; /* this and the next four: NULL outside Firecracker */
+	struct lifecycle *resume; /* generations and hooks */
+	struct mmds *mmds;	  /* this and the next four: NULL outside Firecracker */
 	struct mmds_route *mmds_route;
 	struct log_export *log_export;
 	struct cpus *cpus;

@@ -3,7 +3,7 @@
  * POST /freeze freezes the workload before a snapshot. POST /unfreeze thaws it if the snapshot was
  * abandoned; after a resume, /init thaws it.
  *
- *	freeze:   read_request → freezer (drain, sweep, wait) → frozen: flush the log → answer
+ *	freeze:   read_request → freezer (pre-freeze hooks, drain, sweep, wait) → frozen: flush the log → answer
  *	unfreeze: freezer → thawed: answer
  *
  * After the freeze, the log's queue is flushed for the rest of maxWaitMs and then emptied: a clone
@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
+#include "envd/control/lifecycle.h"
 #include "envd/control/log_export.h"
 #include "rpc/codec/json.h"
 #include "rpc/http/router.h"
@@ -106,7 +107,7 @@ static bool read_request(struct stream *s, struct freeze_request *ret)
 {
 	const char *mode;
 
-	*ret = (struct freeze_request){0};
+	*ret = (struct freeze_request){.prepares = true};
 	if (!get_number(s, "maxWaitMs", &ret->max_wait_ms) || !get_parameter(s, "mode", &mode) ||
 	    !get_number(s, "maxCgroups", &ret->max_cgroups))
 		return false;
@@ -228,18 +229,29 @@ static void freeze_gone(struct stream *s)
 
 static void thawed(void *arg, const struct thaw_result *result);
 
+struct unfreeze_call {
+	struct control *control;
+	struct stream *stream; /* a reference */
+};
+
 /* The thaw is completed even if the client disconnects. */
 static void unfreeze(struct stream *s, void *arg)
 {
 	struct control *c = arg;
 
-	freezer_thaw(c->freezer, &(struct thaw_request){0}, thawed, stream_ref(s));
+	struct unfreeze_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
+
+	call->stream = stream_ref(s);
+	call->control = c;
+	freezer_thaw(c->freezer, &(struct thaw_request){0}, thawed, call);
 }
 
 static void thawed(void *arg, const struct thaw_result *result)
 {
-	struct stream *s = arg;
+	struct unfreeze_call *call = arg;
+	struct stream *s = call->stream;
 
+	lifecycle_thawed(call->control->resume);
 	if (result->complete) {
 		stream_header(s, "Cache-Control", "no-store");
 		stream_reply(s, 204, NULL, NULL, 0);

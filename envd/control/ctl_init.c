@@ -28,6 +28,7 @@
 #include "envd/control/freezer.h"
 #include "envd/control/init_apply.h"
 #include "envd/control/init_request.h"
+#include "envd/control/lifecycle.h"
 #include "envd/control/mmds.h"
 #include "envd/control/mmds_route.h"
 #include "envd/version.h"
@@ -404,6 +405,8 @@ static void thawed(void *arg, const struct thaw_result *result)
 		c->unobserved_generation = generation;
 		c->unobserved++;
 	}
+	if (!result->withheld)
+		lifecycle_thawed(c->resume);
 	answer(call);
 }
 

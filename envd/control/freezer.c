@@ -32,10 +32,11 @@ enum freeze_mode {
 };
 
 enum job_state {
-	JOB_QUEUED,   /* behind another job */
-	JOB_DRAINING, /* a freeze: waits for starts to end */
-	JOB_RUNNING,  /* on the worker */
-	JOB_OVER,     /* its `done` will be called */
+	JOB_QUEUED,    /* behind another job */
+	JOB_PREPARING, /* a freeze: waits for freezer_prepared */
+	JOB_DRAINING,  /* a freeze: waits for starts to end */
+	JOB_RUNNING,   /* on the worker */
+	JOB_OVER,      /* its `done` will be called */
 };
 
 struct freeze_job {
@@ -48,6 +49,8 @@ struct freeze_job {
 	/* A freeze; `frozen` is not NULL. */
 	struct freeze_request request;
 	freezer_frozen_fn *frozen;
+	uint64_t preparation; /* the number that `prepare` got */
+	bool prepared;
 	struct freeze_result freeze;
 	atomic_bool given_up;
 	bool wrote; /* a cgroup took the freeze */
@@ -77,7 +80,8 @@ struct freezer {
 	struct timer drain;
 	uint64_t generation;
 	unsigned freezes_pending; /* requested, not done yet */
-	bool groups_frozen;	  /* this daemon froze user and ptys */
+	uint64_t preparations;
+	bool groups_frozen; /* this daemon froze user and ptys */
 	bool holding;
 	uint64_t watchdog_ms;
 	struct timer watchdog;
@@ -97,7 +101,7 @@ static void job_next(void *arg);
 
 static const char *job_state_name(enum job_state state)
 {
-	static const char *const names[] = {"queued", "draining", "running", "over"};
+	static const char *const names[] = {"queued", "preparing", "draining", "running", "over"};
 
 	return names[state];
 }
@@ -460,14 +464,43 @@ static void on_drain(void *arg)
 	job_drain(TAILQ_FIRST(&f->jobs));
 }
 
+static void job_begin_drain(struct freeze_job *job)
+{
+	job_set_state(job, JOB_DRAINING);
+	job->drain_until_ms = clock_monotonic_ms() + FREEZER_DRAIN_MS;
+	job_drain(job);
+}
+
+/* Returns true if a thaw was requested behind the first job. */
+static bool thaw_waits(const struct freezer *f)
+{
+	const struct freeze_job *job;
+
+	TAILQ_FOREACH (job, &f->jobs, link)
+		if (!job->frozen && !job->thaw.withheld)
+			return true;
+	return false;
+}
+
+/* Ends the wait of the first job for its preparation. */
+static void end_preparation(struct freezer *f)
+{
+	TAILQ_FIRST(&f->jobs)->prepared = true;
+	defer_schedule(&f->next);
+}
+
 static void job_begin(struct freeze_job *job)
 {
 	struct freezer *f = job->freezer;
 
-	if (job->frozen) {
-		job_set_state(job, JOB_DRAINING);
-		job->drain_until_ms = clock_monotonic_ms() + FREEZER_DRAIN_MS;
-		job_drain(job);
+	if (job->frozen && job->request.prepares && f->hooks.prepare) {
+		job_set_state(job, JOB_PREPARING);
+		job->preparation = ++f->preparations;
+		f->hooks.prepare(f->hooks.arg, job->preparation);
+		if (thaw_waits(f))
+			end_preparation(f);
+	} else if (job->frozen) {
+		job_begin_drain(job);
 	} else if (job->thaw.withheld) {
 		job_over(job);
 	} else if (f->root_fd < 0 || (!job->by_watchdog && nothing_frozen(f))) {
@@ -485,6 +518,8 @@ static void job_next(void *arg)
 
 	if (job && job->state == JOB_QUEUED)
 		job_begin(job);
+	else if (job && job->state == JOB_PREPARING && job->prepared)
+		job_begin_drain(job);
 }
 
 /* ---- calls ---- */
@@ -513,6 +548,14 @@ struct freeze_job *freezer_freeze(struct freezer *f, const struct freeze_request
 	return job;
 }
 
+void freezer_prepared(struct freezer *f, uint64_t number)
+{
+	const struct freeze_job *job = TAILQ_FIRST(&f->jobs);
+
+	if (job && job->state == JOB_PREPARING && job->preparation == number)
+		end_preparation(f);
+}
+
 void freezer_give_up(struct freeze_job *job)
 {
 	struct freezer *f = job->freezer;
@@ -536,6 +579,8 @@ void freezer_thaw(struct freezer *f, const struct thaw_request *request, freezer
 	job->thawed = done;
 	job->wants_audit = request->audit;
 	job->thaw.withheld = request->generation && request->generation != f->generation;
+	if (!job->thaw.withheld && TAILQ_FIRST(&f->jobs)->state == JOB_PREPARING)
+		end_preparation(f);
 }
 
 static void watchdog_fired(void *arg)

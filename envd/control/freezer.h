@@ -6,6 +6,8 @@
  * thaw that was requested after a freeze therefore leaves the workload running. A caller can cancel
  * a freeze that has not begun; a thaw can't be cancelled.
  *
+ * A freeze first waits for the hooks of the operator, if the request wants them (`prepare`).
+ *
  * Before a freeze writes to a cgroup, it refuses new process starts and waits up to
  * FREEZER_DRAIN_MS for starts that are between fork and exec: a child that is frozen there would
  * keep a worker of the daemon blocked. If such starts remain, nothing is frozen.
@@ -34,10 +36,16 @@ struct freezer_hooks {
 	void (*hold)(void *arg, bool hold);
 	/* Returns true if a start is between fork and exec. The pointer may be NULL: never. */
 	bool (*starting)(void *arg);
+	/*
+	 * A freeze is about to begin: call freezer_prepared with this number when it may. The
+	 * freezer does not wait longer if a thaw is requested behind the freeze. NULL: nothing to do.
+	 */
+	void (*prepare)(void *arg, uint64_t number);
 	void *arg;
 };
 
 struct freeze_request {
+	bool prepares;	     /* freezer_hooks.prepare before it */
 	bool hierarchy;	     /* all cgroups that a resume does not need; else only user and ptys */
 	int64_t max_cgroups; /* 0 or less: FREEZE_DEFAULT_CGROUPS */
 	int64_t max_wait_ms; /* maximum wait until all are frozen; 0 or less: do not wait */
@@ -96,6 +104,9 @@ void freezer_free(struct freezer *f);
  */
 struct freeze_job *freezer_freeze(struct freezer *f, const struct freeze_request *request,
 				  freezer_frozen_fn *done, void *arg);
+
+/* The freeze of this number, the argument of `prepare`, may begin. Later calls do nothing. */
+void freezer_prepared(struct freezer *f, uint64_t number);
 
 /*
  * Cancels a freeze: `done` will not be called. A queued job is removed; a running job stops waiting

@@ -16,6 +16,8 @@
 #include "envd/control/cpus.h"
 #include "envd/control/hosts.h"
 #include "envd/control/init_request.h"
+#include "envd/control/lifecycle.h"
+#include "envd/control/token.h"
 #include "envd/control/volumes.h"
 #include "rpc/http/server.h"
 
@@ -43,7 +45,8 @@ struct ca_job {
 	struct error err;
 };
 
-static void apply_ca(struct init_apply *a);
+static void apply_generation(struct init_apply *a);
+static void apply_ca(void *arg);
 static void on_ca_deadline(void *arg);
 static void apply_volumes(struct init_apply *a);
 static void apply_cpus(struct init_apply *a);
@@ -149,7 +152,22 @@ void init_apply(struct control *c, const struct init_request *request, init_appl
 	apply_token(c, request);
 	apply_defaults(c, request);
 	apply_lifecycle(c, request);
-	apply_ca(a);
+	apply_generation(a);
+}
+
+/* Before the thaw: the workload of a clone must not draw the numbers of its parent. */
+static void apply_generation(struct init_apply *a)
+{
+	struct control *c = a->control;
+	char secret[TOKEN_HASH_BYTES] = "";
+	const char *token;
+	size_t n;
+
+	token = token_bytes(&c->token, &n);
+	if (token)
+		token_hash(token, n, secret);
+	lifecycle_begin(c->resume, a->request->lifecycle_id, secret, apply_ca, a);
+	explicit_bzero(secret, sizeof(secret));
 }
 
 /* ---- the CA bundle ---- */
@@ -214,8 +232,9 @@ static void on_ca_deadline(void *arg)
 	ca_in_progress(a);
 }
 
-static void apply_ca(struct init_apply *a)
+static void apply_ca(void *arg)
 {
+	struct init_apply *a = arg;
 	const char *wanted = a->request->ca_bundle;
 	struct control *c = a->control;
 	struct ca_job *job;

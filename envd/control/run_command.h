@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* Room for the program's output. Output that does not fit is dropped. */
-#define RUN_OUTPUT_BYTES 512
+#define RUN_OUTPUT_BYTES 4096
 
 struct run_result {
 	int status;		       /* as returned by waitpid(2) */

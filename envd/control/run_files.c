@@ -35,27 +35,34 @@ struct run_files {
 
 static void file_start(struct run_file *file);
 
-static void file_run(struct work *work)
+int run_files_write(const char *name, const char *value, mode_t mode)
 {
-	const struct run_file *file = container_of(work, struct run_file, work);
 	FD_AUTO int directory = -1;
 	FD_AUTO int fd = -1;
 	char beside[NAME_MAX + 1];
 	int r = 0;
 
-	snprintf(beside, sizeof(beside), "%s.tmp", file->name);
+	snprintf(beside, sizeof(beside), "%s.tmp", name);
 	mkdir(RUN_FILES_DIRECTORY, 0755);
 	directory = open(RUN_FILES_DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (directory >= 0)
 		fd = openat(directory, beside,
 			    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-			    file->mode);
+			    mode);
 	if (fd < 0)
 		r = -errno;
 	else
-		r = fd_write_all(fd, file->writing, strlen(file->writing));
-	if (r == 0 && renameat(directory, beside, directory, file->name) < 0)
+		r = fd_write_all(fd, value, strlen(value));
+	if (r == 0 && renameat(directory, beside, directory, name) < 0)
 		r = -errno;
+	return r;
+}
+
+static void file_run(struct work *work)
+{
+	const struct run_file *file = container_of(work, struct run_file, work);
+	int r = run_files_write(file->name, file->writing, file->mode);
+
 	if (r < 0)
 		log_debug("%s/%s can't be written: %s", RUN_FILES_DIRECTORY, file->name,
 			  error_errno_text(r));

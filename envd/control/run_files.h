@@ -25,6 +25,12 @@ struct run_files *run_files_new(struct workers *workers);
 void run_files_free(struct run_files *r);
 
 /*
+ * Replaces the file at once: a reader sees either the old or the new content. 0 or -errno. Blocks:
+ * call it on a worker.
+ */
+int run_files_write(const char *name, const char *value, mode_t mode);
+
+/*
  * Writes the file later. `name` is a static string; at most four different names are allowed.
  * Copies the value. Logs failures.
  */

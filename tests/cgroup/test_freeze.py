@@ -288,6 +288,19 @@ def test_a_cgroup_that_the_guest_froze(daemon, envd, tree):
     assert envd.run("true").end["status"] == "exit status 0"
 
 
+def test_hooks_run_before_anything_is_frozen(start, tmp_path):
+    """A hook of pre-freeze finds the workload running, so it can wait for a process of it."""
+    hook = tmp_path / "pre-freeze" / "10-look"
+    hook.parent.mkdir(mode=0o755)
+    d = start("-hooks-dir", str(tmp_path))
+    hook.write_text(f"#!/bin/sh\ncat {d.tree.path}/user/cgroup.freeze >{tmp_path}/seen\n")
+    hook.chmod(0o755)
+    assert d.freeze(maxWaitMs=20000).json()["frozen"] == 2
+    assert (tmp_path / "seen").read_text() == "0\n"
+    assert d.tree.frozen("user")
+    assert d.unfreeze().status == 204
+
+
 def test_frozen_processes_can_be_killed(daemon, envd):
     stream = envd.start("sleep", "1000")
     daemon.freeze(maxWaitMs=20000)

@@ -101,13 +101,17 @@ def cmd(_world, _stack):
 
 def control(world, _stack):
     """The addresses of the platform: 169.254.169.254 for the metadata service, 169.254.0.21 for
-    forwarded ports. The files that /init changes are copies. The clock is the machine's: no test may
+    forwarded ports. The files that /init changes are copies, and so is /dev/urandom. The clock is the machine's: no test may
     move it."""
     for address in "169.254.169.254", "169.254.0.21":
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
     mount("-t", "tmpfs", "-o", "mode=755", "none", "/run")
     shutil.copy("/etc/hosts", f"{world}/hosts")
     bind(f"{world}/hosts", "/etc/hosts")
+    # What a resume mixes into the random generator goes to a file: no test reseeds the machine's.
+    with open(f"{world}/urandom", "wb"):
+        pass
+    bind(f"{world}/urandom", "/dev/urandom")
     # The daemon looks for mount and iptables in /usr/local/sbin first: the stand-ins go there.
     for name, target in (("certs", "/etc/ssl/certs"), ("sbin", "/usr/local/sbin"),
                          ("local", "/usr/local/share/ca-certificates")):

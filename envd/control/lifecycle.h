@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a resume and a freeze mean for the guest.
+ *
+ * An authorised /init with another lifecycleID than before begins a generation: the sandbox was
+ * resumed, or is a clone. Before the workload is thawed, the kernel's random generator is reseeded
+ * and /run/e2b/generation is replaced; after the thaw the hooks in post-thaw/ run. Before a freeze
+ * the hooks in pre-freeze/ run.
+ *
+ * All of it runs on workers. A failure is a line in the log. Loop only.
+ */
+#ifndef ENVD_LIFECYCLE_H
+#define ENVD_LIFECYCLE_H
+
+#include <stdint.h>
+
+#include "base/loop.h"
+
+struct lifecycle;
+
+#define LIFECYCLE_HOOKS_DIR	  "/etc/envd/hooks.d"
+#define LIFECYCLE_HOOK_TIMEOUT_S  1
+#define LIFECYCLE_GENERATION_FILE "generation" /* in RUN_FILES_DIRECTORY */
+
+/* The most that an /init waits for the reseed and the file. */
+#define LIFECYCLE_BEGIN_MS 1000
+
+/* The most hooks of one kind. All of them together have as long as this many time-outs. */
+#define LIFECYCLE_MAX_HOOKS	32
+#define LIFECYCLE_HOOK_TIMEOUTS 8
+
+/* A longer lifecycleID is cut. Characters other than visible ASCII become '_'. */
+#define LIFECYCLE_ID_BYTES 256
+
+struct lifecycle *lifecycle_new(struct loop *loop);
+
+/* Sets the directory of hooks (borrowed) and the time that each may take. */
+void lifecycle_set_hooks(struct lifecycle *l, const char *directory, unsigned timeout_ms);
+
+/*
+ * An /init named a lifecycle (NULL or "": none). Calls `done` once, in LIFECYCLE_BEGIN_MS at the
+ * latest, perhaps before it returns. `secret` is mixed into the random generator. Copies the texts.
+ */
+void lifecycle_begin(struct lifecycle *l, const char *id, const char *secret,
+		     void (*done)(void *arg), void *arg);
+
+/* The workload was thawed: runs the post-thaw hooks, once for each generation. */
+void lifecycle_thawed(struct lifecycle *l);
+
+/*
+ * Runs the pre-freeze hooks, then calls `done` with the same number; after LIFECYCLE_HOOK_TIMEOUTS
+ * time-outs at the latest, and perhaps before it returns.
+ */
+void lifecycle_before_freeze(struct lifecycle *l, uint64_t number,
+			     void (*done)(void *arg, uint64_t number), void *arg);
+
+#endif
