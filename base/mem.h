@@ -17,12 +17,12 @@
 /* The reserve is never written to, so it uses no memory, but it counts towards the commit limit. */
 #define MEM_RESERVE_BYTES (2u * 1024 * 1024)
 
-void *mem_alloc(size_t n);
-void *mem_zalloc(size_t n);
-void *mem_realloc(void *old, size_t n);
-void *mem_dup(const void *p, size_t n);
-char *mem_strdup(const char *s);
-char *mem_strndup(const char *p, size_t n);
+void *mem_alloc(size_t n) __attribute__((returns_nonnull));
+void *mem_zalloc(size_t n) __attribute__((returns_nonnull));
+void *mem_realloc(void *old, size_t n) __attribute__((returns_nonnull));
+void *mem_dup(const void *p, size_t n) __attribute__((returns_nonnull));
+char *mem_strdup(const char *s) __attribute__((returns_nonnull));
+char *mem_strndup(const char *p, size_t n) __attribute__((returns_nonnull));
 
 /*
  * Returns true if the n bytes at p are the secret. The time depends on n alone, so it tells a

@@ -46,8 +46,9 @@ static int call(const struct creation *c)
 {
 	if (S_ISDIR(c->mode))
 		return make_directory(c);
+	if (S_ISLNK(c->mode) && !c->target)
+		return -EINVAL;
 	if (S_ISLNK(c->mode))
-		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a link has a target */
 		return symlinkat(c->target, c->dirfd, c->name) < 0 ? -errno : 0;
 	return mknodat(c->dirfd, c->name, c->mode, c->dev) < 0 ? -errno : 0;
 }

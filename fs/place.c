@@ -38,13 +38,11 @@ static int open_parent(const char *path, struct fs_place *place)
 		return -EINVAL;
 	if (!slash[1])
 		return -EISDIR;
+	place->name = mem_strdup(slash + 1);
 	dir = mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
 	place->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	free(dir);
-	if (place->dirfd < 0)
-		return -errno;
-	place->name = mem_strdup(slash + 1);
-	return 0;
+	return place->dirfd < 0 ? -errno : 0;
 }
 
 /*
@@ -53,7 +51,6 @@ static int open_parent(const char *path, struct fs_place *place)
  */
 static int read_link(const struct fs_place *place, const char *path, char **ret)
 {
-	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): open sets errno */
 	FD_AUTO int fd = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	char target[PATH_MAX];
 	size_t dir_bytes;
@@ -88,8 +85,9 @@ int fs_place_find(const char *path, struct fs_place *ret)
 	*ret = (struct fs_place){.dirfd = -1};
 	for (i = 0; i < LINKS_MAX; i++) {
 		r = open_parent(current, ret);
-		if (r == 0)
-			r = read_link(ret, current, &next);
+		if (r < 0)
+			break;
+		r = read_link(ret, current, &next);
 		if (r < 0 || !next)
 			break;
 		free(current);

@@ -48,7 +48,7 @@ int proc_stat_read(int proc_fd, pid_t pid, struct proc_stat *ret)
 	state = find_field(text, FIELD_STATE);
 	session = find_field(text, FIELD_SESSION);
 	exit_code = find_field(text, FIELD_EXIT_CODE);
-	if (!exit_code)
+	if (!state || !session || !exit_code)
 		return -EPROTO;
 	ret->state = *state;
 	ret->session = (pid_t)strtol(session, NULL, 10);

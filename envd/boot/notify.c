@@ -69,23 +69,24 @@ void notify_init(struct notify *n)
 /* Sends one datagram with descriptors. 0 or -errno; -EAGAIN if the manager's queue is full. */
 static int send_now(struct notify *n, const char *text, const int *fds, size_t n_fds)
 {
-	char control[CMSG_SPACE(sizeof(int) * NOTIFY_MAX_FDS)] = {0};
+	union {
+		struct cmsghdr head; /* aligns the bytes (cmsg(3)) */
+		char bytes[CMSG_SPACE(sizeof(int) * NOTIFY_MAX_FDS)];
+	} control = {.bytes = {0}};
 	struct iovec data = {.iov_base = (char *)(uintptr_t)text, .iov_len = strlen(text)};
 	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
-	struct cmsghdr *head;
 
 	if (!n->is_connected) {
 		message.msg_name = &n->addr;
 		message.msg_namelen = n->addr_bytes;
 	}
 	if (n_fds) {
-		message.msg_control = control;
+		message.msg_control = control.bytes;
 		message.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-		head = CMSG_FIRSTHDR(&message);
-		head->cmsg_level = SOL_SOCKET;
-		head->cmsg_type = SCM_RIGHTS;
-		head->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-		memcpy(CMSG_DATA(head), fds, sizeof(int) * n_fds);
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+		memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * n_fds);
 	}
 	return sendmsg(n->fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }

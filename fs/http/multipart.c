@@ -321,8 +321,8 @@ char *multipart_field(const struct multipart *m, const char *name, struct arena 
 	const char *line, *value, *end;
 	size_t length = strlen(name);
 
-	for (line = m->head; line && *line; line = end + 1) {
-		end = strchr(line, '\n');
+	for (line = m->head; line && *line; line = *end ? end + 1 : NULL) {
+		end = strchrnul(line, '\n');
 		if (strncasecmp(line, name, length) != 0 || line[length] != ':')
 			continue;
 		value = line + length + 1;
