@@ -24,9 +24,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/http/body_loan.h"
+#include "rpc/http/conn_impl.h"
 #include "rpc/http/file_send.h"
 #include "rpc/http/file_warm.h"
-#include "rpc/http/http1.h"
 #include "rpc/http/listen.h"
 #include "rpc/http/read_pool.h"
 #include "rpc/http/server_impl.h"
@@ -44,48 +44,6 @@
 #define FILE_LENT_BYTES	  (1024 * 1024)
 #define FILE_LENT_WAIT_MS 5
 
-enum conn_phase {
-	CONN_OPEN,
-	CONN_LINGERING, /* the sending side is shut down; input is dropped until its end */
-};
-
-/* The reason for the current deadline: see server.h. */
-enum conn_wait {
-	WAIT_NONE,
-	WAIT_HEAD,
-	WAIT_BODY, /* of a client without a token */
-	WAIT_IDLE,
-	WAIT_PROGRESS,
-	WAIT_LINGER,
-	WAIT_RESERVE,
-};
-
-struct conn {
-	struct server *server;
-	int fd;
-	struct http1 http;
-	struct fd_event readable;
-	struct fd_event writable;
-	struct defer update;
-	struct timer timer;
-	enum conn_phase phase;
-	enum conn_wait wait;
-	unsigned long long wait_request; /* the number of the request that the deadline is for */
-	uint64_t deadline_ms;
-	struct file_send *sending; /* a worker sends the file, and no one else may write; or NULL */
-	bool moved;		   /* bytes were read or written since the deadline was set */
-	bool reserve;		   /* one of SERVER_RESERVE_CONNECTIONS */
-	bool restricted;	   /* its listener is: see stream_is_restricted */
-	bool large;		   /* a large body is being read: the pool keeps its memory */
-	bool reading;		   /* the event `readable` is added */
-	bool writing;		   /* the event `writable` is added */
-	bool updating;		   /* inside a call of the engine: its `wake` needs no action */
-	bool slow;		   /* the client did not take what a worker sent last */
-	bool full;    /* a worker found the socket full: nothing is written until it is writable */
-	bool suspect; /* its TCP options were set by conn_suspect_all */
-	TAILQ_ENTRY(conn) link;
-};
-
 static void conn_update(struct conn *c);
 
 /* Notifies the pool when a large body begins and ends. */
@@ -101,10 +59,10 @@ static void conn_set_large(struct conn *c, bool large)
 }
 
 /*
- * Frees the connection. After an aborted response, SO_LINGER with 0 s makes close(2) send a reset,
- * so that the client does not see EOF.
+ * After an aborted response, SO_LINGER with 0 s makes close(2) send a reset, so that the client does
+ * not see EOF.
  */
-static void conn_free(struct conn *c)
+void conn_free(struct conn *c)
 {
 	static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 	struct server *server = c->server;
@@ -293,12 +251,6 @@ static int conn_write(struct conn *c)
 	return 0;
 }
 
-static bool conn_has_output(const struct conn *c)
-{
-	return c->phase == CONN_OPEN && c->http.state != HTTP1_BROKEN && !c->sending &&
-	       (evbuffer_get_length(c->http.out) || c->http.file.left);
-}
-
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
@@ -308,101 +260,6 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- what to wait for ---- */
-
-/*
- * Returns the action of the client that the connection waits for now. Only these have a deadline.
- */
-static enum conn_wait conn_wait_now(const struct conn *c)
-{
-	if (c->phase == CONN_LINGERING)
-		return WAIT_LINGER;
-	if (c->reserve)
-		return WAIT_RESERVE;
-	if (c->http.state == HTTP1_HEAD)
-		return WAIT_HEAD;
-	if (conn_has_output(c))
-		return WAIT_PROGRESS;
-	if (c->http.state == HTTP1_IDLE)
-		return WAIT_IDLE;
-	switch (http1_pace(&c->http)) {
-	case HTTP1_PACE_BOUNDED:
-		return WAIT_BODY;
-	case HTTP1_PACE_STEADY:
-		return WAIT_PROGRESS;
-	default:
-		return WAIT_NONE;
-	}
-}
-
-static unsigned conn_timeout_ms(const struct conn *c, enum conn_wait wait)
-{
-	const struct server_timeouts *t = &c->server->timeouts;
-	const unsigned delays_ms[] = {
-		[WAIT_HEAD] = t->head_ms,     [WAIT_BODY] = t->head_ms,
-		[WAIT_IDLE] = t->idle_ms,     [WAIT_PROGRESS] = t->progress_ms,
-		[WAIT_LINGER] = t->linger_ms, [WAIT_RESERVE] = t->reserve_ms,
-	};
-
-	return delays_ms[wait];
-}
-
-/* Returns true if the current deadline does not belong to this wait. */
-static bool conn_deadline_is_new(const struct conn *c, enum conn_wait wait)
-{
-	if (wait != c->wait)
-		return true;
-	if (wait == WAIT_IDLE || wait == WAIT_PROGRESS)
-		return c->moved;
-	return wait != WAIT_RESERVE && wait != WAIT_LINGER && c->wait_request != c->http.n_requests;
-}
-
-/*
- * Sets the deadline. The timer is reset only to an earlier time. If it fires too early, it is set
- * again: the deadline of a busy connection moves with each request, and resetting the timer each
- * time would cost more.
- */
-static void conn_set_deadline(struct conn *c)
-{
-	enum conn_wait wait = conn_wait_now(c);
-	uint64_t previous = c->deadline_ms;
-	unsigned delay_ms;
-
-	if (!conn_deadline_is_new(c, wait))
-		return;
-	c->wait = wait;
-	c->wait_request = c->http.n_requests;
-	c->moved = false;
-	if (wait == WAIT_NONE)
-		return;
-	delay_ms = conn_timeout_ms(c, wait);
-	c->deadline_ms = clock_monotonic_ms() + delay_ms;
-	if (!timer_pending(&c->timer) || c->deadline_ms < previous)
-		timer_set_ms(&c->timer, delay_ms);
-}
-
-static void on_timer(void *arg)
-{
-	static const char *const names[] = {
-		[WAIT_HEAD] = "for a request's head",	[WAIT_BODY] = "for a body without a token",
-		[WAIT_IDLE] = "for a request",		[WAIT_PROGRESS] = "for the client to move",
-		[WAIT_LINGER] = "for the client's end", [WAIT_RESERVE] = "on a reserve connection",
-	};
-	struct conn *c = arg;
-	uint64_t now = clock_monotonic_ms();
-
-	if (c->wait == WAIT_NONE)
-		return;
-	if (now < c->deadline_ms) {
-		timer_set_ms(&c->timer, c->deadline_ms - now);
-		return;
-	}
-	log_debug("connection %llu: waited too long %s", (unsigned long long)c->http.id,
-		  names[c->wait]);
-	c->updating = true;
-	if (c->http.stream)
-		http1_abort(&c->http);
-	conn_free(c);
-}
 
 /*
  * Returns true if the pool should keep memory for the current body: from its first large part on.
@@ -551,7 +408,7 @@ void conn_new(struct server *server, int fd, bool reserve, bool restricted)
 	fd_event_init(&c->readable, server->loop, fd, EV_READ | EV_PERSIST, on_readable, c);
 	fd_event_init(&c->writable, server->loop, fd, EV_WRITE, on_writable, c);
 	defer_init(&c->update, server->loop, conn_update_deferred, c);
-	timer_init(&c->timer, server->loop, on_timer, c);
+	conn_init_deadline(c);
 	TAILQ_INSERT_TAIL(&server->conns, c, link);
 	conn_set_interest(c);
 }

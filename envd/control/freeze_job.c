@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a job of the freezer does on the worker. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "envd/control/freezer_impl.h"
+
+/* The intervals for checking if everything is frozen: 0.1, 0.2, 0.4, … ms, up to 2 ms. */
+#define POLL_FIRST_US 100
+#define POLL_MAX_US   2000
+
+/*
+ * Returns true if a freeze of the daemon is in effect. Memory alone does not tell: an earlier
+ * daemon may have left the tree frozen. Every freeze writes to user and ptys first, so their state
+ * shows it.
+ */
+static bool in_effect(const struct freezer *f)
+{
+	return f->active || freeze_tree_is_frozen(f->root_fd, "user") == 1 ||
+	       freeze_tree_is_frozen(f->root_fd, "ptys") == 1;
+}
+
+/* Removes the cgroups that are frozen, vanished or failed from the list, and counts them. */
+static void look(const struct freezer *f, struct path_list *targets, struct freeze_result *result)
+{
+	size_t i, kept = 0;
+	int r;
+
+	for (i = 0; i < targets->n; i++) {
+		r = freeze_tree_is_frozen(f->root_fd, targets->paths[i]);
+		if (r == 0) {
+			targets->paths[kept++] = targets->paths[i];
+			continue;
+		}
+		if (r == 1)
+			result->frozen++;
+		else if (freeze_tree_has_vanished(targets->paths[i], r))
+			result->vanished++;
+		else
+			result->failed++;
+		free(targets->paths[i]);
+	}
+	targets->n = kept;
+}
+
+static void await(struct freeze_job *job, struct path_list *targets, uint64_t begun_us)
+{
+	uint64_t until_us, now, pause_us = POLL_FIRST_US;
+	struct timespec pause = {0};
+	int64_t max_ms = job->request.max_wait_ms;
+
+	/* The limit of a day keeps the sum below from overflowing. */
+	if (max_ms > 24 * 60 * 60 * 1000)
+		max_ms = 24 * 60 * 60 * 1000;
+	until_us = begun_us + (uint64_t)max_ms * 1000;
+	for (;;) {
+		look(job->freezer, targets, &job->freeze);
+		now = clock_monotonic_us();
+		if (targets->n == 0 || now >= until_us || atomic_load(&job->given_up))
+			return;
+		if (pause_us > until_us - now)
+			pause_us = until_us - now;
+		pause.tv_nsec = (long)pause_us * 1000;
+		nanosleep(&pause, NULL);
+		pause_us = pause_us * 2 < POLL_MAX_US ? pause_us * 2 : POLL_MAX_US;
+	}
+}
+
+/* A freeze visits at most as many cgroups as a thaw; otherwise a thaw would leave some frozen. */
+static unsigned max_visits(const struct freeze_request *request)
+{
+	if (request->max_cgroups <= 0)
+		return FREEZE_DEFAULT_CGROUPS;
+	return request->max_cgroups < FREEZE_MAX_CGROUPS ? (unsigned)request->max_cgroups
+							 : FREEZE_MAX_CGROUPS;
+}
+
+void freeze_run(struct work *work)
+{
+	struct freeze_job *job = container_of(work, struct freeze_job, work);
+	struct freeze_result *result = &job->freeze;
+	struct freezer *f = job->freezer;
+	struct freeze_sweep sweep = {
+		.hierarchy = job->request.hierarchy,
+		.max_visits = max_visits(&job->request),
+		.guest = &f->guest,
+	};
+	struct freeze_tree tree;
+	uint64_t begun = clock_monotonic_us(), swept;
+	bool truncated = false;
+
+	freeze_tree_init(&tree, f->root_fd, "/proc/self/cgroup");
+	/* While a freeze is in effect, it is not visible who froze a cgroup. */
+	if (!in_effect(f)) {
+		path_list_clear(&f->guest);
+		result->scan_failed = freeze_tree_scan(&tree, &f->guest, &truncated);
+		sweep.adopt = true;
+	}
+	freeze_tree_sweep(&tree, &sweep);
+	freeze_tree_clear(&tree);
+	swept = clock_monotonic_us();
+	result->hierarchy = sweep.hierarchy;
+	result->visited = sweep.visited;
+	result->allowlisted = sweep.allowlisted;
+	result->failed = sweep.failed;
+	result->vanished = sweep.vanished;
+	result->truncated = sweep.truncated || truncated;
+	result->requested = (unsigned)sweep.targets.n;
+	result->pre_frozen = (unsigned)f->guest.n;
+	job->wrote = sweep.targets.n > 0;
+	if (job->request.max_wait_ms > 0)
+		await(job, &sweep.targets, swept);
+	result->not_frozen = (unsigned)sweep.targets.n;
+	result->sweep_ms = (unsigned)((swept - begun) / 1000);
+	result->wait_ms = (unsigned)((clock_monotonic_us() - swept) / 1000);
+	f->unthawed = sweep.hierarchy ? FREEZE_MODE_HIERARCHY : FREEZE_MODE_LEGACY;
+	f->active = f->active || job->wrote;
+	job->number = ++f->n_freezes;
+	path_list_clear(&sweep.targets);
+}
+
+/* Audits the freeze. The guest chooses the names, so they go to the log and not to a header. */
+static void audit(struct freeze_job *job, const struct freeze_tree *tree)
+{
+	struct freeze_audit result;
+
+	if (!job->wants_audit || job->freezer->unthawed != FREEZE_MODE_HIERARCHY)
+		return;
+	freeze_tree_audit(tree, &result);
+	snprintf(job->thaw.audit, sizeof(job->thaw.audit),
+		 "{\"visited\":%u,\"frozen\":%u,\"escaped\":%u,\"violations\":%u,\"truncated\":%s}",
+		 result.visited, result.frozen, result.escaped, result.violations,
+		 result.truncated ? "true" : "false");
+	if (result.violations)
+		log_event(
+			&(struct log_line){.level = LOG_LEVEL_ERROR,
+					   LOG_FIELDS(LOG_NUMBER("violations", result.violations),
+						      LOG_NUMBER("frozen", result.frozen),
+						      LOG_NUMBER("visited", result.visited),
+						      LOG_TEXT("paths", result.violation_sample))},
+			"%u cgroups that a resume needs were frozen: %s", result.violations,
+			result.violation_sample);
+	if (result.escaped)
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+					     LOG_FIELDS(LOG_NUMBER("escaped", result.escaped),
+							LOG_NUMBER("frozen", result.frozen),
+							LOG_TEXT("paths", result.escaped_sample))},
+			  "%u cgroups were not frozen (created later, or not visited): %s",
+			  result.escaped, result.escaped_sample);
+	if (result.truncated)
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+					     LOG_FIELDS(LOG_NUMBER("visited", result.visited))},
+			  "the audit of the freeze stopped after %u cgroups, its limit",
+			  result.visited);
+}
+
+void thaw_run(struct work *work)
+{
+	struct freeze_job *job = container_of(work, struct freeze_job, work);
+	struct freezer *f = job->freezer;
+	struct freeze_thaw thaw = {.guest = &f->guest};
+	struct freeze_tree tree;
+
+	/* A thaw, or a freeze that has its own watchdog, ran in the meantime. */
+	job->stale = job->by_watchdog && job->number != f->n_freezes;
+	if (job->stale)
+		return;
+	freeze_tree_init(&tree, f->root_fd, "/proc/self/cgroup");
+	audit(job, &tree);
+	f->unthawed = FREEZE_MODE_NONE;
+	/* If no freeze of the daemon is in effect, the guest froze every frozen cgroup itself. */
+	thaw.discover = in_effect(f);
+	freeze_tree_thaw(&tree, &thaw);
+	freeze_tree_clear(&tree);
+	job->groups_failed = thaw.groups_failed;
+	job->done = thaw.failed == 0 && !thaw.truncated;
+	job->thaw.complete = job->done && thaw.missing == 0;
+	if (job->done) {
+		f->active = false;
+		f->n_freezes++;
+	}
+	if (!job->thaw.complete)
+		error_set(&job->thaw.err, ERROR_INTERNAL, "%u cgroups could not be thawed%s",
+			  thaw.failed + thaw.missing,
+			  thaw.truncated ? ", and the limit of cgroups was reached" : "");
+	if (thaw.preserved)
+		log_info("%u cgroups stay frozen: the guest had frozen them", thaw.preserved);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared by the files of the freezer: freezer.c has the queue of jobs, on the loop; freeze_job.c
+ * runs one job, on the worker.
+ */
+#ifndef ENVD_FREEZER_IMPL_H
+#define ENVD_FREEZER_IMPL_H
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "base/loop.h"
+#include "base/work.h"
+#include "envd/control/freeze_tree.h"
+#include "envd/control/freezer.h"
+
+enum freeze_mode {
+	FREEZE_MODE_NONE,
+	FREEZE_MODE_LEGACY,
+	FREEZE_MODE_HIERARCHY,
+};
+
+enum job_state {
+	JOB_QUEUED,    /* behind another job */
+	JOB_PREPARING, /* a freeze: waits for freezer_prepared */
+	JOB_DRAINING,  /* a freeze: waits for starts to end */
+	JOB_RUNNING,   /* on the worker */
+	JOB_OVER,      /* its `done` will be called */
+};
+
+struct freeze_job {
+	struct work work;
+	TAILQ_ENTRY(freeze_job) link; /* in the freezer's queue */
+	struct freezer *freezer;
+	enum job_state state;
+	void *arg;
+
+	/* A freeze; `frozen` is not NULL. */
+	struct freeze_request request;
+	freezer_frozen_fn *frozen;
+	uint64_t preparation; /* the number that `prepare` got */
+	bool prepared;
+	struct freeze_result freeze;
+	atomic_bool given_up;
+	bool wrote; /* a cgroup took the freeze */
+	uint64_t drain_until_ms;
+
+	/* A thaw. */
+	freezer_thawed_fn *thawed;
+	bool wants_audit;
+	bool by_watchdog;
+	bool stale;	    /* by_watchdog: another job ran in the meantime */
+	uint64_t number;    /* of the freeze; by_watchdog: of the freeze to undo */
+	bool groups_failed; /* user or ptys may still be frozen */
+	bool done;	    /* no cgroup that could be thawed is still frozen */
+	struct thaw_result thaw;
+};
+
+TAILQ_HEAD(freeze_jobs, freeze_job);
+
+struct freezer {
+	struct workers *workers; /* one thread */
+	int root_fd;		 /* -1: no cgroups */
+	struct freezer_hooks hooks;
+
+	/* Loop only. */
+	struct freeze_jobs jobs; /* the first one is in progress */
+	struct defer next;	 /* starts the first job */
+	struct timer drain;
+	uint64_t generation;
+	unsigned freezes_pending; /* requested, not done yet */
+	uint64_t preparations;
+	bool groups_frozen; /* this daemon froze user and ptys */
+	bool holding;
+	uint64_t watchdog_ms;
+	struct timer watchdog;
+	uint64_t watchdog_freeze; /* the number of the freeze that it will undo */
+	struct freezer_stats stats;
+
+	/* Used by the job on the worker; the loop uses them while no job runs. */
+	enum freeze_mode unthawed; /* mode of the last freeze, until the next thaw */
+	bool active;		   /* a freeze is in effect */
+	uint64_t n_freezes;	   /* incremented by each freeze and by each complete thaw */
+	struct path_list guest;	   /* frozen by the guest before the freeze */
+};
+
+/* `run` of a freeze and of a thaw. */
+void freeze_run(struct work *work);
+void thaw_run(struct work *work);
+
+#endif
