@@ -496,14 +496,14 @@ lock:
 FORMATTED := $(shell find $(wildcard $(MODULES) tests) -name '*.[ch]' -not -path '*/gen/*')
 TIDIED    := $(SRC) $(UNIT_SRC) $(FUZZ_SRC) tests/fuzz/replay/replay.c
 
-.PHONY: lint lint-all lint-format lint-includes lint-fatal lint-compile lint-analyze lint-tidy \
-        lint-cppcheck lint-shell lint-docs lint-man lint-license
+.PHONY: lint lint-all lint-format lint-includes lint-fatal lint-mutants lint-compile lint-analyze \
+        lint-tidy lint-cppcheck lint-shell lint-docs lint-man lint-license
 lint:
 	@scripts/packages lint
 	$(SUBMAKE) -k -Otarget lint-all
 	@echo 'lint: clean'
 
-lint-all: lint-format lint-includes lint-fatal lint-shell lint-docs lint-man lint-license lint-cppcheck lint-tidy
+lint-all: lint-format lint-includes lint-fatal lint-mutants lint-shell lint-docs lint-man lint-license lint-cppcheck lint-tidy
 	$(SUBMAKE) VARIANT=lint-gcc lint-compile
 	$(SUBMAKE) VARIANT=lint-analyzer lint-analyze
 
@@ -520,6 +520,10 @@ lint-includes:
 # Each fatal() says why nothing from outside reaches it.
 lint-fatal:
 	@scripts/fatal-check
+
+# The text that a mutant replaces is there.
+lint-mutants:
+	@tests/mutants/run --check
 
 lint-compile: $(TIDIED:%.c=$(BUILD)/%.o)
 

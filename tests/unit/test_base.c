@@ -85,6 +85,25 @@ static void test_decimal_signed(void **state)
 	assert_int_equal(n, 0);
 }
 
+/* A secret is equal to itself alone: not to its beginning, and not to itself repeated. */
+static void test_constant_time(void **state)
+{
+	static const struct {
+		const char *secret, *given;
+		bool equal;
+	} cases[] = {
+		{"abc", "abc", true},	  {"abc", "abd", false}, {"abc", "ab", false},
+		{"abc", "abcabc", false}, {"abc", "", false},	 {"", "abc", false},
+		{"", "", true},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (mem_equal_constant_time(cases[i].secret, strlen(cases[i].secret),
+					    cases[i].given,
+					    strlen(cases[i].given)) != cases[i].equal)
+			fail_msg("'%s' and '%s'", cases[i].secret, cases[i].given);
+}
+
 /* A file of max_bytes is read, a longer one is refused, however long the first read was. */
 static void test_file_limits(void **state)
 {
@@ -354,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_error_texts),
 		cmocka_unit_test(test_decimal),
 		cmocka_unit_test(test_decimal_signed),
+		cmocka_unit_test(test_constant_time),
 		cmocka_unit_test(test_file_limits),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_utf8_sanitize),
