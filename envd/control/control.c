@@ -58,6 +58,7 @@ void control_clear(struct control *c)
 	workers_free(c->fsfreeze_workers);
 	workers_free(c->collapse_workers);
 	ports_free(c->ports);
+	lifecycle_free(c->resume);
 	run_files_free(c->run_files);
 	volumes_free(c->volumes);
 	free(c->lifecycle);

@@ -90,6 +90,16 @@ struct lifecycle *lifecycle_new(struct loop *loop)
 	return l;
 }
 
+void lifecycle_free(struct lifecycle *l)
+{
+	if (!l)
+		return;
+	workers_free(l->workers);
+	workers_free(l->hook_workers);
+	timer_cancel(&l->freeze_deadline);
+	free(l);
+}
+
 void lifecycle_set_hooks(struct lifecycle *l, const char *directory, unsigned timeout_ms)
 {
 	l->hooks_directory = directory;

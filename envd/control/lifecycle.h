@@ -34,6 +34,9 @@ struct lifecycle;
 
 struct lifecycle *lifecycle_new(struct loop *loop);
 
+/* Waits for running work and frees it. Precondition: no freeze and no /init waits. Accepts NULL. */
+void lifecycle_free(struct lifecycle *l);
+
 /* Sets the directory of hooks (borrowed) and the time that each may take. */
 void lifecycle_set_hooks(struct lifecycle *l, const char *directory, unsigned timeout_ms);
 
