@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -12,6 +14,12 @@
 #define LENGTH_MASK  ((1u << KIND_SHIFT) - 1)
 
 #define RING_MIN_BYTES 512
+
+/*
+ * Only a smaller ring is copied to give its unused memory back. Copying the 60 MB of one process
+ * stopped the loop for 100 ms.
+ */
+#define TRIM_COPY_BYTES (64 * 1024)
 
 /* Small alternating outputs make many records: extra room for their headers. */
 #define RING_SLACK_BYTES 64
@@ -48,9 +56,19 @@ static size_t min_size(size_t a, size_t b)
 
 /* ---- bytes of the ring ---- */
 
+static size_t used(const struct kept *kept)
+{
+	return (size_t)(kept->next - kept->first);
+}
+
+static size_t ring_index(const struct kept *kept, uint64_t at)
+{
+	return (size_t)((at - kept->origin) % kept->capacity);
+}
+
 static void ring_write(struct kept *kept, uint64_t at, const void *data, size_t n)
 {
-	size_t place = at % kept->capacity, first = min_size(n, kept->capacity - place);
+	size_t place = ring_index(kept, at), first = min_size(n, kept->capacity - place);
 
 	memcpy(kept->ring + place, data, first);
 	memcpy(kept->ring, (const uint8_t *)data + first, n - first);
@@ -58,7 +76,7 @@ static void ring_write(struct kept *kept, uint64_t at, const void *data, size_t 
 
 static void ring_read(const struct kept *kept, uint64_t at, void *data, size_t n)
 {
-	size_t place = at % kept->capacity, first = min_size(n, kept->capacity - place);
+	size_t place = ring_index(kept, at), first = min_size(n, kept->capacity - place);
 
 	memcpy(data, kept->ring + place, first);
 	memcpy((uint8_t *)data + first, kept->ring, n - first);
@@ -79,21 +97,69 @@ static void write_header(struct kept *kept, uint64_t at, enum output_kind kind, 
 	ring_write(kept, at, &header, sizeof(header));
 }
 
-/* Moves the content to a ring of another size. */
-static void ring_resize(struct kept *kept, size_t capacity)
+/* Copies the content to a ring of another size. */
+static void ring_copy(struct kept *kept, size_t capacity)
 {
 	struct kept old = *kept;
-	size_t n = (size_t)(kept->next - kept->first), place, piece;
+	size_t n = used(kept), place, piece;
 	uint64_t at;
 
 	kept->ring = mem_alloc(capacity);
 	kept->capacity = capacity;
 	for (at = old.first; n > 0; at += piece, n -= piece) {
-		place = at % old.capacity;
+		place = ring_index(&old, at);
 		piece = min_size(n, old.capacity - place);
 		ring_write(kept, at, old.ring + place, piece);
 	}
 	free(old.ring);
+}
+
+/* Enlarges a ring whose content does not wrap. realloc(3) moves the pages of a large one. */
+static bool ring_extend(struct kept *kept, size_t capacity)
+{
+	size_t begin = kept->capacity ? ring_index(kept, kept->first) : 0;
+
+	if (begin + used(kept) > kept->capacity)
+		return false;
+	if (!budget_share_set(&kept->share, capacity))
+		return false;
+	kept->ring = mem_realloc(kept->ring, capacity);
+	kept->capacity = capacity;
+	kept->origin = kept->first - begin;
+	return true;
+}
+
+/* Makes the ring larger. Returns false if the budget has no room. */
+static bool ring_grow(struct kept *kept, size_t capacity)
+{
+	if (ring_extend(kept, capacity))
+		return true;
+	/* Both rings are charged while one is copied to the other. */
+	if (!budget_share_take(&kept->share, capacity))
+		return false;
+	ring_copy(kept, capacity);
+	budget_share_set(&kept->share, capacity);
+	return true;
+}
+
+/* Gives the pages that lie entirely in a part of the ring back to the kernel. */
+static void release_pages(const struct kept *kept, size_t begin, size_t end)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), ring = (uintptr_t)kept->ring;
+	uintptr_t from = (ring + begin + page - 1) & ~(page - 1), to = (ring + end) & ~(page - 1);
+
+	if (from < to)
+		madvise(kept->ring + (from - ring), to - from, MADV_DONTNEED);
+}
+
+/* The unused part begins at `next`, and may wrap. */
+static void release_unused(const struct kept *kept)
+{
+	size_t begin = ring_index(kept, kept->next), end = begin + kept->capacity - used(kept);
+
+	release_pages(kept, begin, min_size(end, kept->capacity));
+	if (end > kept->capacity)
+		release_pages(kept, 0, end - kept->capacity);
 }
 
 /* ---- adding ---- */
@@ -119,11 +185,6 @@ static void drop_oldest(struct kept *kept, size_t n)
 		kept->last = kept->first;
 }
 
-static size_t used(const struct kept *kept)
-{
-	return (size_t)(kept->next - kept->first);
-}
-
 /*
  * Returns a capacity for `need` bytes. It doubles up to the capacity for max_bytes, and then grows
  * by an eighth.
@@ -147,12 +208,8 @@ static bool make_room(struct kept *kept, size_t n)
 	if (need <= kept->capacity)
 		return true;
 	capacity = choose_capacity(kept, need);
-	/* Both rings are charged while one is copied to the other. */
-	if (budget_share_take(&kept->share, capacity)) {
-		ring_resize(kept, capacity);
-		budget_share_set(&kept->share, capacity);
+	if (ring_grow(kept, capacity))
 		return true;
-	}
 	if (n > kept->capacity)
 		return false;
 	while (kept->first < kept->next && used(kept) + n > kept->capacity)
@@ -211,7 +268,10 @@ void kept_trim(struct kept *kept)
 
 	if (n == 0 || n == kept->capacity)
 		return;
-	ring_resize(kept, n);
+	if (n <= TRIM_COPY_BYTES)
+		ring_copy(kept, n);
+	else
+		release_unused(kept);
 	budget_share_set(&kept->share, n);
 }
 
@@ -262,7 +322,7 @@ int kept_next(const struct kept *kept, struct kept_cursor *cursor, size_t max_by
 	}
 	if (cursor->at >= kept->next)
 		return 0;
-	place = (cursor->at + HEADER_BYTES + cursor->done) % kept->capacity;
+	place = ring_index(kept, cursor->at + HEADER_BYTES + cursor->done);
 	*ret_kind = kind;
 	*ret_data = kept->ring + place;
 	*ret_n = min_size(min_size(rest, max_bytes), kept->capacity - place);

@@ -11,8 +11,8 @@
  *
  * The ring is in memory and not in a file: copying a chunk of 32 KiB into it takes 0.9 µs; writing
  * the chunk to an unlinked file and punching a hole behind the window takes 14 to 24 µs on tmpfs
- * and 11 to 28 µs on ext4 (a two-core virtual machine under load). The ring grows with its content,
- * and is charged to BUDGET_CLASS_KEPT before it grows. If the budget has no room, older bytes are
+ * and 11 to 28 µs on ext4 (a two-core virtual machine under load). The ring grows with its content, a
+ * large one without copying (mremap(2), by realloc), and is charged to BUDGET_CLASS_KEPT before it grows. If the budget has no room, older bytes are
  * dropped earlier; a reader recognises this from its offsets. Loop only.
  */
 #ifndef PTY_KEPT_H
@@ -36,8 +36,9 @@ struct kept {
 	size_t capacity;
 	/*
 	 * Positions count all bytes ever added to the ring; the index in the ring is the position
-	 * modulo `capacity`.
+	 * minus `origin`, modulo `capacity`.
 	 */
+	uint64_t origin;
 	uint64_t first, next; /* positions of the first record, and of the end of the last */
 	uint64_t last;	      /* position of the last record's header; valid if first < next */
 	size_t data_bytes;
@@ -72,7 +73,10 @@ void kept_add(struct kept *kept, enum output_kind kind, const uint8_t *data, siz
  */
 void kept_set_offsets(struct kept *kept, const uint64_t first_offset[OUTPUT_KINDS]);
 
-/* Frees unused memory. Call it when no more bytes will be added. */
+/*
+ * Gives unused memory back, of a large ring by pages, without copying. Call it when no more bytes
+ * will be added.
+ */
 void kept_trim(struct kept *kept);
 
 /* Sets a cursor to from[kind] of each output, or to the first byte that is still kept. */
