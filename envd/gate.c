@@ -23,6 +23,12 @@ static bool check_origin(const struct gate *gate, struct stream *s);
 static bool passes_closed_gate(const struct stream *s);
 static bool check_user(const struct gate *gate, struct stream *s);
 
+static void refuse(struct stream *s, enum log_level level, const char *text)
+{
+	stream_set_log_members(s, &(struct stream_log_members){.failure = level});
+	stream_reply_error(s, 401, text);
+}
+
 bool gate_check(struct stream *s, void *arg)
 {
 	const struct gate *gate = arg;
@@ -30,13 +36,13 @@ bool gate_check(struct stream *s, void *arg)
 	if (!check_origin(gate, s))
 		return false;
 	if (gate->is_closed && gate->is_closed(gate->closed_arg) && !passes_closed_gate(s)) {
-		stream_reply_error(s, 401, "envd not initialized");
+		refuse(s, LOG_LEVEL_WARN, "envd not initialized");
 		return false;
 	}
 	if (gate->token_allows && !gate->token_allows(s, gate->token_arg)) {
-		stream_reply_error(s, 401,
-				   "unauthorized access, please provide a valid access "
-				   "token or method signing if supported");
+		refuse(s, LOG_LEVEL_ERROR,
+		       "unauthorized access, please provide a valid access "
+		       "token or method signing if supported");
 		return false;
 	}
 	/* /init needs no token, so its body stays charged to the class UNAUTHENTICATED. */

@@ -130,7 +130,7 @@ bool watch_handover_adopt(struct watch_service *svc, const Handover__HandoverSta
 	return svc->adoption.waiting > 0;
 }
 
-void watch_adopted_one(struct watch_service *svc, bool succeeded)
+static void adopted_one(struct watch_service *svc, bool succeeded)
 {
 	if (svc->adoption.waiting == 0)
 		return;
@@ -139,10 +139,21 @@ void watch_adopted_one(struct watch_service *svc, bool succeeded)
 		svc->adoption.done(svc->adoption.arg);
 }
 
+void watch_adopted_live(struct watcher *w)
+{
+	log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
+				     .logger = "filesystem",
+				     .event_type = "watcher_readopted",
+				     LOG_FIELDS(LOG_TEXT("watcher_id", w->id),
+						LOG_NUMBER("pending_events", w->queue.n))},
+		  "polled watcher of %s is taken over", w->path);
+	adopted_one(w->service, true);
+}
+
 void watch_adopted_failed(struct watcher *w, const struct error *err)
 {
 	log_warn("handover: watcher of %s: %s", w->path, err->message);
-	watch_adopted_one(w->service, false);
+	adopted_one(w->service, false);
 }
 
 void watch_handover_finish(struct watch_service *svc, struct watch_adopted *ret)

@@ -66,11 +66,8 @@ void watch_open(struct rpc_call *call, const struct watch_request *request, bool
 void watch_open_adopted(struct watcher *w, const struct watch_request *request,
 			const char *options);
 
-/*
- * watch_adopted_one counts an adopted watcher that became live or failed. watch_adopted_failed logs
- * the error of a failed one.
- */
-void watch_adopted_one(struct watch_service *svc, bool succeeded);
+/* Log and count an adopted watcher that became live or failed. */
+void watch_adopted_live(struct watcher *w);
 void watch_adopted_failed(struct watcher *w, const struct error *err);
 
 /* `cancel` of WatchDir and CreateWatcher. */

@@ -224,7 +224,7 @@ static void answer_create(struct watcher *w)
 	int r;
 
 	if (!call) {
-		watch_adopted_one(w->service, true);
+		watch_adopted_live(w);
 		return;
 	}
 	r = make_id(w->id);

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/work.h"
 #include "envd/control/control.h"
@@ -116,6 +117,19 @@ static void collapse_run(struct work *work)
 	call->elapsed_us = clock_monotonic_us() - began;
 }
 
+static void log_collapse(const struct collapse_call *call, unsigned collapsed)
+{
+	log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
+				     .request = stream_log_request(call->stream),
+				     LOG_FIELDS(LOG_NUMBER("regions", call->regions),
+						LOG_NUMBER("chunks", call->chunks),
+						LOG_NUMBER("collapsed", collapsed),
+						LOG_NUMBER("already_huge", call->done - collapsed),
+						LOG_NUMBER("skipped", call->skipped),
+						LOG_NUMBER("elapsed_ms", call->elapsed_us / 1000))},
+		  "collapse: %u of %u chunks are huge pages now", call->done, call->chunks);
+}
+
 static void collapse_done(struct work *work)
 {
 	struct collapse_call *call = container_of(work, struct collapse_call, work);
@@ -146,6 +160,8 @@ static void collapse_done(struct work *work)
 	json_put_uint(&out, call->skipped);
 	json_put_object_end(&out);
 	json_append(&out, "\n", 1);
+	log_collapse(call, collapsed);
+	stream_set_quiet(call->stream);
 	stream_header(call->stream, "Cache-Control", "no-store");
 	stream_reply(call->stream, 200, "application/json", out.data, out.n);
 	json_writer_clear(&out);

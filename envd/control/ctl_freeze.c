@@ -135,6 +135,7 @@ static void freeze(struct stream *s, void *arg)
 	call->began_ms = clock_monotonic_ms();
 	call->max_wait_ms = request.max_wait_ms;
 	stream_set_handler(s, &handler, call);
+	request.operation = stream_log_request(s).operation;
 	call->job = freezer_freeze(call->control->freezer, &request, frozen, call);
 }
 

@@ -195,7 +195,7 @@ static void init_body_end(struct stream *s)
 	call->read_ms = clock_monotonic_ms();
 	if (init_request_parse(call->body, call->body_bytes, stream_arena(s), &call->request,
 			       &err) < 0) {
-		log_init(call, LOG_LEVEL_WARN, err.message);
+		log_init(call, LOG_LEVEL_ERROR, err.message);
 		stream_reply(s, 400, NULL, NULL, 0);
 		call_end(call);
 		return;
@@ -436,6 +436,13 @@ static void put_defaults(struct init_call *call)
 	json_put_bool(&out, !context->user_delivered);
 	json_put_object_end(&out);
 	put_json_header(call, "X-Envd-Defaults", &out);
+	/* A daemon before this one may have had a default user, of which its state said nothing. */
+	if (call->control->handover && !context->user_delivered)
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+					     .request = stream_log_request(call->stream),
+					     LOG_FIELDS(LOG_TEXT("user", context->default_user))},
+			  "init: no default user was delivered since the upgrade: it is %s",
+			  context->default_user);
 }
 
 static void put_cpus(struct init_call *call)

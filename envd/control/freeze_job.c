@@ -25,23 +25,26 @@ static bool in_effect(const struct freezer *f)
 }
 
 /* Removes the cgroups that are frozen, vanished or failed from the list, and counts them. */
-static void look(const struct freezer *f, struct path_list *targets, struct freeze_result *result)
+static void look(struct freeze_job *job, struct path_list *targets)
 {
+	struct freeze_result *result = &job->freeze;
 	size_t i, kept = 0;
 	int r;
 
 	for (i = 0; i < targets->n; i++) {
-		r = freeze_tree_is_frozen(f->root_fd, targets->paths[i]);
+		r = freeze_tree_is_frozen(job->freezer->root_fd, targets->paths[i]);
 		if (r == 0) {
 			targets->paths[kept++] = targets->paths[i];
 			continue;
 		}
-		if (r == 1)
+		if (r == 1) {
 			result->frozen++;
-		else if (freeze_tree_has_vanished(targets->paths[i], r))
+		} else if (freeze_tree_has_vanished(targets->paths[i], r)) {
 			result->vanished++;
-		else
+			freeze_tree_sample(&job->vanished, targets->paths[i]);
+		} else {
 			result->failed++;
+		}
 		free(targets->paths[i]);
 	}
 	targets->n = kept;
@@ -58,7 +61,7 @@ static void await(struct freeze_job *job, struct path_list *targets, uint64_t be
 		max_ms = 24 * 60 * 60 * 1000;
 	until_us = begun_us + (uint64_t)max_ms * 1000;
 	for (;;) {
-		look(job->freezer, targets, &job->freeze);
+		look(job, targets);
 		now = clock_monotonic_us();
 		if (targets->n == 0 || now >= until_us || atomic_load(&job->given_up))
 			return;
@@ -88,6 +91,7 @@ void freeze_run(struct work *work)
 		.hierarchy = job->request.hierarchy,
 		.max_visits = max_visits(&job->request),
 		.guest = &f->guest,
+		.vanished_paths = &job->vanished,
 	};
 	struct freeze_tree tree;
 	uint64_t begun = clock_monotonic_us(), swept;
@@ -135,27 +139,7 @@ static void audit(struct freeze_job *job, const struct freeze_tree *tree)
 		 "{\"visited\":%u,\"frozen\":%u,\"escaped\":%u,\"violations\":%u,\"truncated\":%s}",
 		 result.visited, result.frozen, result.escaped, result.violations,
 		 result.truncated ? "true" : "false");
-	if (result.violations)
-		log_event(
-			&(struct log_line){.level = LOG_LEVEL_ERROR,
-					   LOG_FIELDS(LOG_NUMBER("violations", result.violations),
-						      LOG_NUMBER("frozen", result.frozen),
-						      LOG_NUMBER("visited", result.visited),
-						      LOG_TEXT("paths", result.violation_sample))},
-			"%u cgroups that a resume needs were frozen: %s", result.violations,
-			result.violation_sample);
-	if (result.escaped)
-		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
-					     LOG_FIELDS(LOG_NUMBER("escaped", result.escaped),
-							LOG_NUMBER("frozen", result.frozen),
-							LOG_TEXT("paths", result.escaped_sample))},
-			  "%u cgroups were not frozen (created later, or not visited): %s",
-			  result.escaped, result.escaped_sample);
-	if (result.truncated)
-		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
-					     LOG_FIELDS(LOG_NUMBER("visited", result.visited))},
-			  "the audit of the freeze stopped after %u cgroups, its limit",
-			  result.visited);
+	freeze_log_audit(&result);
 }
 
 void thaw_run(struct work *work)
@@ -177,6 +161,8 @@ void thaw_run(struct work *work)
 	freeze_tree_thaw(&tree, &thaw);
 	freeze_tree_clear(&tree);
 	job->groups_failed = thaw.groups_failed;
+	job->counts =
+		(struct freeze_thaw_counts){thaw.visited, thaw.thawed, thaw.failed, thaw.truncated};
 	job->done = thaw.failed == 0 && !thaw.truncated;
 	job->thaw.complete = job->done && thaw.missing == 0;
 	if (job->done) {

@@ -323,6 +323,18 @@ unsigned freeze_tree_scan(const struct freeze_tree *tree, struct path_list *gues
 
 /* ---- freezing ---- */
 
+void freeze_tree_sample(struct path_list *list, const char *path)
+{
+	if (list && list->n < FREEZE_SAMPLE_PATHS)
+		path_list_add(list, path);
+}
+
+static void count_vanished(struct freeze_sweep *sweep, const char *path)
+{
+	sweep->vanished++;
+	freeze_tree_sample(sweep->vanished_paths, path);
+}
+
 static void freeze(const struct freeze_tree *tree, struct freeze_sweep *sweep, const char *path)
 {
 	int r = write_freeze(tree->root_fd, path, "1");
@@ -330,7 +342,7 @@ static void freeze(const struct freeze_tree *tree, struct freeze_sweep *sweep, c
 	if (r == 0)
 		path_list_add(&sweep->targets, path);
 	else if (freeze_tree_has_vanished(path, r))
-		sweep->vanished++;
+		count_vanished(sweep, path);
 	else
 		sweep->failed++;
 }
@@ -356,7 +368,7 @@ static void sweep_child(const struct freeze_tree *tree, struct freeze_sweep *swe
 		return;
 	}
 	if (freeze_tree_has_vanished(path, r)) {
-		sweep->vanished++;
+		count_vanished(sweep, path);
 		return;
 	}
 	freeze(tree, sweep, path);

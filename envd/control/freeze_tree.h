@@ -61,6 +61,12 @@ bool freeze_tree_has_vanished(const char *path, int r);
 unsigned freeze_tree_scan(const struct freeze_tree *tree, struct path_list *guest,
 			  bool *ret_truncated);
 
+/* The maximum number of vanished cgroups that the log names. */
+#define FREEZE_SAMPLE_PATHS 8
+
+/* Adds the path, unless the list is full. `list` may be NULL. */
+void freeze_tree_sample(struct path_list *list, const char *path);
+
 struct freeze_sweep {
 	bool hierarchy;		  /* false: only user and ptys */
 	unsigned max_visits;	  /* maximum number of visited cgroups */
@@ -68,7 +74,8 @@ struct freeze_sweep {
 	struct path_list *guest;  /* frozen by the guest: not written to; found ones are added */
 	struct path_list targets; /* cgroups that were frozen now */
 	unsigned visited, allowlisted, failed;
-	unsigned vanished; /* removed after the walk had listed them */
+	unsigned vanished;		  /* removed after the walk had listed them */
+	struct path_list *vanished_paths; /* NULL, or gets the first FREEZE_SAMPLE_PATHS of them */
 	bool truncated;
 };
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/work.h"
+#include "envd/control/freeze_log.h"
 #include "envd/control/freezer_impl.h"
 
 /* The interval for checking if starts have ended. */
@@ -21,6 +22,12 @@
 #define FIRST_GENERATION_MAX (UINT64_C(1) << 52)
 
 static void job_next(void *arg);
+
+static void job_free(struct freeze_job *job)
+{
+	path_list_clear(&job->vanished);
+	free(job);
+}
 
 /* ---- states ---- */
 
@@ -50,43 +57,6 @@ static void update_hold(struct freezer *f)
 	f->hooks.hold(f->hooks.arg, hold);
 }
 
-static void log_freeze(const struct freeze_job *job)
-{
-	const struct freeze_result *r = &job->freeze;
-
-	log_info("frozen (%s): %u cgroups requested, %u frozen, %u not frozen, %u failed, "
-		 "%u vanished, %u frozen by the guest",
-		 r->hierarchy ? "hierarchy" : "legacy", r->requested, r->frozen, r->not_frozen,
-		 r->failed, r->vanished, r->pre_frozen);
-	if (job->request.max_wait_ms > 0 && r->not_frozen)
-		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
-					     LOG_FIELDS(LOG_NUMBER("requested", r->requested),
-							LOG_NUMBER("frozen", r->frozen),
-							LOG_NUMBER("not_frozen", r->not_frozen),
-							LOG_NUMBER("failed", r->failed),
-							LOG_NUMBER("vanished", r->vanished),
-							LOG_NUMBER("wait_duration", r->wait_ms))},
-			  "%u of %u cgroups were not frozen after %u ms", r->not_frozen,
-			  r->requested, r->wait_ms);
-	if (r->vanished)
-		log_event(&(struct log_line){.level = LOG_LEVEL_DEBUG,
-					     LOG_FIELDS(LOG_NUMBER("vanished", r->vanished),
-							LOG_NUMBER("requested", r->requested),
-							LOG_NUMBER("frozen", r->frozen))},
-			  "%u cgroups were removed during the freeze", r->vanished);
-	if (r->scan_failed)
-		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
-					     LOG_FIELDS(LOG_NUMBER("scan_failed", r->scan_failed),
-							LOG_NUMBER("pre_frozen", r->pre_frozen))},
-			  "%u cgroups could not be read before the freeze: a thaw will thaw them",
-			  r->scan_failed);
-	if (r->truncated)
-		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
-					     LOG_FIELDS(LOG_NUMBER("visited", r->visited),
-							LOG_NUMBER("requested", r->requested))},
-			  "there are more cgroups than the freeze may visit (%u)", r->visited);
-}
-
 static void freeze_over(struct freeze_job *job)
 {
 	struct freezer *f = job->freezer;
@@ -98,7 +68,7 @@ static void freeze_over(struct freeze_job *job)
 		f->watchdog_freeze = job->number;
 		timer_set_ms(&f->watchdog, f->watchdog_ms);
 	}
-	log_freeze(job);
+	freeze_log_result(&job->request, &job->freeze, f->root_fd, &job->vanished);
 	update_hold(f);
 	if (!atomic_load(&job->given_up))
 		job->frozen(job->arg, &job->freeze);
@@ -116,8 +86,8 @@ static void thaw_over(struct freeze_job *job)
 		log_error("thaw: %s", job->thaw.err.message);
 	if (job->by_watchdog) {
 		f->stats.rescues++;
-		log_error("frozen for %ju s without a thaw: thawed",
-			  (uintmax_t)f->watchdog_ms / 1000);
+		freeze_log_rescue(&job->counts, job->thaw.complete ? NULL : &job->thaw.err,
+				  f->watchdog_ms);
 		if (!job->done)
 			timer_set_ms(&f->watchdog, f->watchdog_ms);
 	}
@@ -140,7 +110,7 @@ static void job_over(struct freeze_job *job)
 		job->thawed(job->arg, &job->thaw);
 	else if (!job->stale && !job->thaw.withheld)
 		thaw_over(job);
-	free(job);
+	job_free(job);
 }
 
 static void job_done(struct work *work)
@@ -176,6 +146,7 @@ static void freeze_without_cgroups(struct freeze_job *job)
 	job->wrote = true;
 	job->number = ++job->freezer->n_freezes;
 	log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+				     .request = {.operation = job->request.operation},
 				     LOG_FIELDS(LOG_NUMBER("unobservable", 2))},
 		  "there are no cgroups: a freeze only stops process starts");
 	job_over(job);
@@ -313,7 +284,7 @@ void freezer_give_up(struct freeze_job *job)
 	defer_schedule(&f->next);
 	f->freezes_pending--;
 	update_hold(f);
-	free(job);
+	job_free(job);
 }
 
 void freezer_thaw(struct freezer *f, const struct thaw_request *request, freezer_thawed_fn *done,
@@ -415,7 +386,7 @@ void freezer_free(struct freezer *f)
 	defer_cancel(&f->next);
 	while ((job = TAILQ_FIRST(&f->jobs))) {
 		TAILQ_REMOVE(&f->jobs, job, link);
-		free(job);
+		job_free(job);
 	}
 	path_list_clear(&f->guest);
 	free(f);

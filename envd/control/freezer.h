@@ -49,6 +49,7 @@ struct freeze_request {
 	bool hierarchy;	     /* all cgroups that a resume does not need; else only user and ptys */
 	int64_t max_cgroups; /* 0 or less: FREEZE_DEFAULT_CGROUPS */
 	int64_t max_wait_ms; /* maximum wait until all are frozen; 0 or less: do not wait */
+	uint64_t operation;  /* number of the HTTP request, for the log; 0: none */
 };
 
 /*

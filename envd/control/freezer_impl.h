@@ -11,6 +11,7 @@
 
 #include "base/loop.h"
 #include "base/work.h"
+#include "envd/control/freeze_log.h"
 #include "envd/control/freeze_tree.h"
 #include "envd/control/freezer.h"
 
@@ -42,7 +43,8 @@ struct freeze_job {
 	bool prepared;
 	struct freeze_result freeze;
 	atomic_bool given_up;
-	bool wrote; /* a cgroup took the freeze */
+	bool wrote;		   /* a cgroup took the freeze */
+	struct path_list vanished; /* the first of them, for the log */
 	uint64_t drain_until_ms;
 
 	/* A thaw. */
@@ -53,6 +55,7 @@ struct freeze_job {
 	uint64_t number;    /* of the freeze; by_watchdog: of the freeze to undo */
 	bool groups_failed; /* user or ptys may still be frozen */
 	bool done;	    /* no cgroup that could be thawed is still frozen */
+	struct freeze_thaw_counts counts;
 	struct thaw_result thaw;
 };
 

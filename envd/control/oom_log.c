@@ -37,6 +37,7 @@ struct oom_log {
 	struct fd_event event;
 	struct timer reopen;
 	unsigned failures; /* in a row */
+	bool given_up;	   /* until the log can be opened again */
 	uint64_t opened_ms;
 	struct oom_kill kills[OOM_LOG_KILLS]; /* oldest first */
 	size_t n;
@@ -183,8 +184,15 @@ static void fail(struct oom_log *o, int errnum)
 			o->failures = 0;
 	}
 	log_set_state(o, OOM_LOG_CLOSED);
-	if (++o->failures >= MAX_FAILURES) {
+	if (++o->failures < MAX_FAILURES) {
+		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
+					     .sink_only = true,
+					     LOG_FIELDS(LOG_TEXT("error", error_errno_text(errnum)),
+							LOG_TEXT("path", o->path))},
+			  "the kernel log is opened again");
+	} else {
 		o->failures = 0;
+		o->given_up = true;
 		retry_ms = GIVE_UP_MS;
 		log_event(&(struct log_line){.level = LOG_LEVEL_ERROR,
 					     LOG_FIELDS(LOG_TEXT("error", error_errno_text(errnum)),
@@ -235,6 +243,11 @@ static void open_log(void *arg)
 		return;
 	}
 	o->opened_ms = clock_monotonic_ms();
+	if (o->given_up)
+		log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
+					     LOG_FIELDS(LOG_TEXT("path", o->path))},
+			  "the kernel log can be read again");
+	o->given_up = false;
 	log_set_state(o, OOM_LOG_CATCHING);
 	fd_event_init(&o->event, o->loop, o->fd, EV_READ | EV_PERSIST, on_readable, o);
 	fd_event_add(&o->event);

@@ -71,7 +71,8 @@ void fs_compose_open(struct stream *s, void *arg)
 	c->context = svc->context;
 	budget_share_init(&c->share, &svc->context->budget, BUDGET_CLASS_UPLOADS);
 	c->body = evbuffer_new();
-	stream_set_log_members(s, &(struct stream_log_members){.message = "File compose"});
+	stream_set_log_members(s, &(struct stream_log_members){.message = "File compose",
+							       .failure = LOG_LEVEL_ERROR});
 	stream_set_handler(s, &compose_handler, c);
 }
 

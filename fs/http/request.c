@@ -54,6 +54,7 @@ void fs_log_file(struct stream *s, const char *message, const char *path, const 
 					  .message = message,
 					  .path = path ? arena_strdup(arena, path) : NULL,
 					  .username = arena_strdup(arena, username),
+					  .failure = LOG_LEVEL_ERROR,
 				  });
 }
 

@@ -73,7 +73,7 @@ static void stream_log(struct stream *s)
 	fields[n++] = LOG_TEXT("error", failed ? error : NULL);
 	if (s->status >= 400)
 		fields[n++] = LOG_NUMBER("error_code", s->status);
-	log_event(&(struct log_line){.level = failed && s->log.message ? LOG_LEVEL_ERROR
+	log_event(&(struct log_line){.level = failed && s->log.failure ? s->log.failure
 								       : LOG_LEVEL_INFO,
 				     .request = s->log_request,
 				     .sink_only = true,

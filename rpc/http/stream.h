@@ -131,13 +131,14 @@ void stream_set_outcome(struct stream *s, const char *outcome);
 void stream_set_quiet(struct stream *s);
 
 /*
- * What a request below /files adds to its line: another message, the file's path, and the user.
- * Strings are static or in the arena; NULL members are left out.
+ * What a request, such as one below /files, adds to its line: another message, the file's path, the
+ * user, and the level of a failure. Strings are static or in the arena; NULL members are left out.
  */
 struct stream_log_members {
 	const char *message;
 	const char *path;
 	const char *username;
+	enum log_level failure; /* level of the line if the request fails; 0: INFO */
 };
 void stream_set_log_members(struct stream *s, const struct stream_log_members *members);
 

@@ -168,7 +168,7 @@ def test_trace_context_of_a_request(sandbox, collected, tmp_path):
         line = collected(path=path, **members)
         assert (line["traceparent"], line["tracestate"]) == (parent, "a=1")
     assert sandbox.request("POST", "/init", b"{", headers=trace).status == 400
-    assert collected(level="warn", traceparent=parent)["message"].startswith("init: ")
+    assert collected(level="error", traceparent=parent)["message"].startswith("init: ")
     call(sandbox, "filesystem.Filesystem/Stat", {"path": "/other"},
          {"traceparent": parent.upper(), "tracestate": "a=1"})
     assert "traceparent" not in collected(request={"path": "/other"})
@@ -229,6 +229,45 @@ def test_init_and_envs(sandbox, collected):
     assert collected(message="init: default workdir /tmp")["operation_id"]
     assert collected(message="Getting env vars")["level"] == "debug"
     assert "value-of-the-test" not in str(sandbox.mmds.lines)
+
+
+def test_init_that_is_no_json(sandbox, collected):
+    assert sandbox.request("POST", "/init", b"{").status == 400
+    assert collected(level="error")["message"].startswith("init: ")
+
+
+def test_refused_requests(sandbox, collected):
+    """A platform alarms on requests without the token, so they are told from other failures."""
+    assert sandbox.request("GET", "/no/such/path").status == 404
+    assert collected(method="GET /no/such/path")["level"] == "info"
+    assert sandbox.init(accessToken="token").status == 204
+    try:
+        assert sandbox.request("GET", "/no/such/path", token="wrong").status == 401
+        line = collected(level="error", method="GET /no/such/path")
+        assert line["error_code"] == 401 and line["error"].startswith("unauthorized access")
+    finally:
+        # Only the metadata service can allow that a token goes.
+        sandbox.mmds.hash_of("")
+        assert sandbox.init().status == 204
+        sandbox.mmds.data["accessTokenHash"] = ""
+
+
+def test_collapse(sandbox, collected):
+    answer = sandbox.request("POST", "/collapse")
+    assert answer.status == 200
+    line = collected(level="info", regions=answer.json()["regions"])
+    for member, name in (("chunks", "chunks"), ("collapsed", "collapsed"), ("skipped", "skipped"),
+                         ("already_huge", "alreadyHuge"), ("elapsed_ms", "elapsedMs")):
+        assert line[member] == answer.json()[name]
+
+
+def test_freeze(sandbox, collected):
+    """The lines of a freeze belong to its request. They arrive although the queue is emptied."""
+    assert sandbox.request("POST", "/freeze?maxWaitMs=5000").status == 200
+    assert sandbox.request("POST", "/unfreeze").status == 204
+    line = collected(unobservable=2)
+    freeze = collected(method="POST /freeze")
+    assert (line["level"], line["operation_id"]) == ("warn", freeze["operation_id"])
 
 
 def test_forwarded_port(sandbox, collected):

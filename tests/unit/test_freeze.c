@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "envd/control/freeze_tree.h"
@@ -647,16 +648,30 @@ static void test_a_missing_group(void **state)
 	finish(f);
 }
 
+static void keep_vanished_paths(const struct log_line *line, void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < line->n_fields; i++)
+		if (strcmp(line->fields[i].name, "vanished_paths") == 0)
+			snprintf(arg, 1024, "%s", line->fields[i].text);
+}
+
 /* Cgroups come and go during a freeze; one that is gone needs no freeze and is no failure. */
 static void test_cgroups_that_vanish(void **state)
 {
 	struct freezer *f = start(FREEZER_WATCHDOG_MS);
+	char line[1024] = "", paths[512];
 
 	make("docker");
 	make("gone");
 	assert_int_equal(unlinkat(root_fd, "gone/cgroup.freeze", 0), 0);
 	assert_int_equal(unlinkat(root_fd, "docker/cgroup.events", 0), 0);
+	log_set_sink(keep_vanished_paths, line);
 	freeze(f, true, 20);
+	log_set_sink(NULL, NULL);
+	snprintf(paths, sizeof(paths), "[\"%s/gone\",\"%s/docker\"]", top, top);
+	assert_string_equal(line, paths);
 	assert_int_equal(frozen_result.vanished, 2); /* before the write, and while waited for */
 	assert_int_equal(frozen_result.requested, 3);
 	assert_int_equal(frozen_result.failed, 0);

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from client import Failed
-from conftest import BLOB, ENVD, NONE, wait_for
+from conftest import BLOB, ENVD, NONE, Daemon, wait_for
 
 
 @pytest.mark.parametrize("program", [b"", ENVD], ids=["itself", "body"])
@@ -197,6 +197,34 @@ def test_a_poller_misses_nothing(daemon, tmp_path):
     assert events[0]["name"] == "before" and events[0]["type"] == "EVENT_TYPE_CREATE"
     assert events[0]["entry"]["path"] == str(tmp_path / "before")
     daemon.watch("RemoveWatcher", watcherId=watcher)
+
+
+def test_the_log_tells_what_was_taken_over(tmp_path):
+    """A platform's store of lines shows what became of each process and watcher."""
+    daemon = Daemon("-verbose")
+    daemon.init()
+    process = daemon.client.start("sleep", "1000", tag="sleeper")
+    watcher = daemon.watch("CreateWatcher", path=str(tmp_path))["watcherId"]
+    (tmp_path / "f").mkdir()
+    daemon.replace()
+
+    def line(event, **members):
+        lines = [json.loads(text) for text in daemon.log().splitlines() if text.startswith("{")]
+        return next((found for found in lines if found.get("event_type") == event
+                     and all(found[name] == value for name, value in members.items())), None)
+
+    assert wait_for(lambda: line("process_readopted", pid=process.pid))["logger"] == "process"
+    found = wait_for(lambda: line("watcher_readopted", watcher_id=watcher))
+    assert (found["logger"], found["level"]) == ("filesystem", "info")
+    assert found["pending_events"] in (0, 1)
+    assert wait_for(lambda: line("watchers_rearmed"))["rearmed"] == 1
+    assert wait_for(lambda: line("handover_resumed"))["watchers"] == 1
+    warning = "no default user was delivered"
+    wait_for(lambda: warning in daemon.log())
+    daemon.client.call("SendSignal", {"process": {"tag": "sleeper"}, "signal": "SIGNAL_SIGKILL"})
+    assert wait_for(lambda: line("process_end_readopted", pid=process.pid))["process_result"]
+    daemon.watch("RemoveWatcher", watcherId=watcher)
+    daemon.stop()
 
 
 def test_variables_and_defaults(daemon):
