@@ -19,7 +19,7 @@
  * on the loop.
  *
  * Each rule has a unit test that drives the HTTP/1.1 engine without a socket
- * (tests/unit/test_stream.c).
+ * (tests/unit/test_stream_*.c).
  */
 #ifndef RPC_HTTP_STREAM_H
 #define RPC_HTTP_STREAM_H
