@@ -16,6 +16,7 @@
 #include "envd/boot/notify.h"
 #include "envd/boot/pid1.h"
 #include "envd/boot/process.h"
+#include "envd/control/audit.h"
 #include "envd/control/auth.h"
 #include "envd/control/control.h"
 #include "envd/control/ctl_ports.h"
@@ -60,6 +61,9 @@
  */
 #define VSOCK_RETRY_LAST_S 60
 
+/* The most that the end waits for the audit stream's last lines. */
+#define AUDIT_END_MS 1000
+
 /* After SIGTERM, the remaining connections are closed after this time. */
 #define SHUTDOWN_MS 5000
 
@@ -96,6 +100,8 @@ struct daemon {
 	struct watch_service *watch;
 
 	struct event on_term, on_int, on_usr1;
+	struct event on_usr2; /* if there is an audit stream */
+	struct audit *audit;  /* NULL: none */
 	struct timer shutdown_timer;
 	struct timer vsock_timer;
 	unsigned vsock_waited_s;
@@ -198,11 +204,26 @@ static int listen_all(struct daemon *d, const struct inherited *inherited)
 
 /* ---- signals ---- */
 
-static void stop_loop(void *arg)
+static void audit_written(void *arg)
 {
 	struct daemon *d = arg;
 
 	loop_stop(&d->loop);
+}
+
+static void stop_loop(void *arg)
+{
+	struct daemon *d = arg;
+
+	audit_drain(d->audit, AUDIT_END_MS, audit_written, d);
+}
+
+/* SIGUSR2: log rotation has moved the audit stream's file. */
+static void on_reopen_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	audit_reopen(d->audit);
 }
 
 /* SIGTERM: accept no new connections; streams end with `unavailable`; processes keep running. */
@@ -486,6 +507,7 @@ static void start_services(struct daemon *d)
 			.watch = d->watch,
 			.notify = &d->notify,
 			.options = d->options,
+			.audit = d->audit,
 			.sockets_are_held = d->inherited->held,
 		},
 		d->router);
@@ -548,6 +570,9 @@ static void free_parts(struct daemon *d)
 	event_del(&d->on_term);
 	event_del(&d->on_int);
 	event_del(&d->on_usr1);
+	if (d->audit)
+		event_del(&d->on_usr2);
+	audit_free(d->audit);
 	timer_cancel(&d->shutdown_timer);
 	timer_cancel(&d->vsock_timer);
 	loop_clear(&d->loop);
@@ -563,6 +588,22 @@ static void daemon_end(struct daemon *d)
 	token_free(&d->control.token);
 	if (orderly)
 		free_parts(d);
+}
+
+/* 0, or -1 with one line on stderr. */
+static int start_audit(struct daemon *d)
+{
+	struct error err;
+
+	if (d->options->audit) {
+		if (audit_new(&d->loop, d->options->audit, &d->audit, &err) < 0) {
+			fprintf(stderr, "envd: %s\n", err.message);
+			return -1;
+		}
+		signal_event_add(&d->on_usr2, &d->loop, SIGUSR2, on_reopen_signal, d);
+	}
+	ctl_audit_register(d->audit, d->router);
+	return 0;
 }
 
 int daemon_serve(const struct options *options, const struct inherited *inherited)
@@ -587,6 +628,8 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	if (options->verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
 	build(d);
+	if (start_audit(d) < 0)
+		return 2;
 	signal_event_add(&d->on_term, &d->loop, SIGTERM, on_end_signal, d);
 	signal_event_add(&d->on_int, &d->loop, SIGINT, on_end_signal, d);
 	signal_event_add(&d->on_usr1, &d->loop, SIGUSR1, on_state_signal, d);

@@ -41,6 +41,8 @@ struct flag {
 	}
 
 static const struct flag flags[] = {
+	FLAG("audit", FLAG_STRING, audit, "target",
+	     "write a line for each start, signal, change of files, ...: a file, or unix:PATH"),
 	FLAG("build", FLAG_BOOL, build, NULL, "print how this binary was built"),
 	FLAG("cgroup-root", FLAG_STRING, cgroup_root, "directory",
 	     "cgroup2 hierarchy (default /sys/fs/cgroup)"),

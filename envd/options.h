@@ -42,6 +42,7 @@ struct options {
 	const char *forward_ip; /* NULL: the default, which depends on is_not_fc */
 	bool keep_owner;
 	unsigned keepalive_s; /* 0: the default */
+	const char *audit;    /* NULL: no audit stream */
 	const char *hooks_dir;
 	unsigned hook_timeout_s;
 	const char *kill_scope; /* "leader", "session", "tree" */

@@ -270,6 +270,7 @@ static void move_done(struct fs_rpc *rpc)
 		return;
 	}
 	budget_share_clear(&c->share);
+	fs_rpc_audit(rpc, "file_moved", (const char *[2]){c->source, c->destination});
 	response.entry = &c->entry.info;
 	fs_rpc_end(rpc, &response.base, &c->entry.info);
 }

@@ -65,5 +65,6 @@ static void remove_done(struct fs_rpc *rpc)
 				"error removing file or directory: %s",
 				fs_text(c->path, &rpc->arena));
 	fs_remove_clear(&c->remove);
+	fs_rpc_audit(rpc, "file_removed", (const char *[2]){c->path});
 	fs_rpc_end(rpc, &response.base, NULL);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/audit.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "fs/service_impl.h"
@@ -56,6 +57,17 @@ void fs_rpc_submit(struct fs_rpc *rpc, void (*run)(struct fs_rpc *), void (*done
 	rpc->work.run = work_run;
 	rpc->work.done = work_done;
 	work_submit(rpc->context->file_workers, &rpc->work);
+}
+
+void fs_rpc_audit(const struct fs_rpc *rpc, const char *event, const char *const paths[2])
+{
+	audit_event(&(struct audit_event){
+		.name = event,
+		.request = rpc_call_log_request(rpc->call),
+		.asked_by = rpc_call_user(rpc->call),
+		LOG_FIELDS(LOG_TEXT("path", paths[0]), LOG_TEXT("destination", paths[1]),
+			   LOG_TEXT("user", rpc->user.name),
+			   LOG_TEXT("error", rpc->err.code ? rpc->err.message : NULL))});
 }
 
 bool fs_rpc_is_legacy(struct rpc_call *call)

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "pty/cgroup/cgroup.h"
 #include "pty/output.h"
+#include "pty/proc_audit.h"
 #include "pty/proc_log.h"
 #include "pty/proc_table.h"
 #include "pty/start_key.h"
@@ -112,6 +113,7 @@ static void proc_end(struct proc *p)
 	zombie_read_status(p->pid, p->pidfd, &p->exit_status);
 	proc_explain(p);
 	proc_log_end(p);
+	proc_audit_end(p);
 	timer_cancel(&p->deadline);
 	timer_cancel(&p->grace);
 	taps_end(p);

@@ -9,6 +9,7 @@
  */
 #include <signal.h>
 
+#include "base/audit.h"
 #include "pty/rpc.h"
 
 static void send_signal_open(struct rpc_call *call, const ProtobufCMessage *message);
@@ -33,6 +34,17 @@ static enum kill_scope scope_of(const struct proc *p, const Process__SendSignalR
 	return p->scope;
 }
 
+static void audit_signal(const struct rpc_call *call, const Process__SendSignalRequest *request,
+			 const struct proc *p)
+{
+	audit_event(&(struct audit_event){
+		.name = "signal",
+		.request = rpc_call_log_request(call),
+		.asked_by = rpc_call_user(call),
+		LOG_FIELDS(LOG_NUMBER("pid", p->pid), LOG_NUMBER("signal", request->signal),
+			   LOG_BOOL("descendants", request->descendants))});
+}
+
 static void send_signal_open(struct rpc_call *call, const ProtobufCMessage *message)
 {
 	const Process__SendSignalRequest *request = (const Process__SendSignalRequest *)message;
@@ -45,6 +57,7 @@ static void send_signal_open(struct rpc_call *call, const ProtobufCMessage *mess
 		rpc_fail(call, &err);
 		return;
 	}
+	audit_signal(call, request, p);
 	switch (request->signal) {
 	case PROCESS__SIGNAL__SIGNAL_SIGTERM:
 		r = proc_terminate(p, request->descendants);

@@ -21,6 +21,7 @@
 #include "pty/cgroup/cgroup.h"
 #include "pty/environment.h"
 #include "pty/keep.h"
+#include "pty/proc_audit.h"
 #include "pty/proc_log.h"
 #include "pty/rpc.h"
 #include "pty/seccomp/profiles.h"
@@ -432,6 +433,23 @@ static void leave_starting(struct start *start)
 		TAILQ_REMOVE(&start->svc->starting, start, link);
 }
 
+/* Reports the start, or its failure, to the audit stream. `p` is NULL after a failure. */
+static void audit_start(const struct start *start, const struct proc *p)
+{
+	proc_audit_start(&(struct proc_audit_start){
+		.request = rpc_call_log_request(start->call),
+		.asked_by = rpc_call_user(start->call),
+		.config = start->request->process,
+		.proc = p,
+		.error = p ? NULL : start->err.message,
+		.user = start->user.name,
+		.cwd = start->spawn.cwd,
+		.limits = &start->limits,
+		.seccomp = start->seccomp,
+		.tag = has_tag(start->request) ? start->request->tag : NULL,
+	});
+}
+
 /* Creates the process, from now on listed and read, with its deadline. */
 static void begin(struct start *start)
 {
@@ -458,6 +476,7 @@ static void begin(struct start *start)
 	svc->stats.started++;
 	proc_set_request(p, &request);
 	proc_log_start(p, start->request->process, rpc_call_connect_timeout_ms(start->call));
+	audit_start(start, p);
 	if (start->spawn.cwd_replaced)
 		log_event(&(struct log_line){.level = LOG_LEVEL_WARN, .request = request},
 			  "process %d: the home directory '%s' cannot be entered: it began in /",
@@ -483,6 +502,7 @@ static void give_up(struct start *start)
 	struct tap *waiting;
 
 	svc->stats.failed++;
+	audit_start(start, NULL);
 	/* A traced zombie still counts as a process. */
 	if (s->pidfd >= 0)
 		zombies_add(&svc->table.zombies, s->pid, fd_take(&s->pidfd));

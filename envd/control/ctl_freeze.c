@@ -3,7 +3,8 @@
  * POST /freeze freezes the workload before a snapshot. POST /unfreeze thaws it if the snapshot was
  * abandoned; after a resume, /init thaws it.
  *
- *	freeze:   read_request → freezer (pre-freeze hooks, drain, sweep, wait) → frozen: flush the log → answer
+ *	freeze:   read_request → freezer (pre-freeze hooks, drain, sweep, wait)
+ *	          → frozen: flush the log → answer
  *	unfreeze: freezer → thawed: answer
  *
  * After the freeze, the log's queue is flushed for the rest of maxWaitMs and then emptied: a clone
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/audit.h"
 #include "base/decimal.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -156,6 +158,13 @@ static void frozen(void *arg, const struct freeze_result *result)
 	struct freeze_call *call = arg;
 
 	call->result = *result;
+	audit_event(&(struct audit_event){
+		.name = "freeze",
+		.request = stream_log_request(call->stream),
+		.asked_by = stream_user(call->stream),
+		LOG_FIELDS(LOG_TEXT("mode", result->hierarchy ? "hierarchy" : "legacy"),
+			   LOG_NUMBER("frozen", result->frozen),
+			   LOG_NUMBER("failed", result->failed))});
 	freeze_set_state(call, FREEZE_FLUSHING);
 	if (call->control->log_export)
 		log_export_flush(call->control->log_export, flush_ms(call), flushed, call);
@@ -253,6 +262,11 @@ static void thawed(void *arg, const struct thaw_result *result)
 	struct stream *s = call->stream;
 
 	lifecycle_thawed(call->control->resume);
+	audit_event(&(struct audit_event){
+		.name = "unfreeze",
+		.request = stream_log_request(s),
+		.asked_by = stream_user(s),
+		LOG_FIELDS(LOG_TEXT("error", result->complete ? NULL : result->err.message))});
 	if (result->complete) {
 		stream_header(s, "Cache-Control", "no-store");
 		stream_reply(s, 204, NULL, NULL, 0);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/audit.h"
 #include "base/budget.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -129,6 +130,19 @@ static void log_init(const struct init_call *call, enum log_level level, const c
 {
 	log_event(&(struct log_line){.level = level, .request = stream_log_request(call->stream)},
 		  "init: %s", text);
+}
+
+/* `error` is NULL after a success. */
+static void audit_init(const struct init_call *call, const char *error)
+{
+	audit_event(&(struct audit_event){
+		.name = "init",
+		.request = stream_log_request(call->stream),
+		.asked_by = stream_user(call->stream),
+		LOG_FIELDS(LOG_TEXT("lifecycle_id", call->request.lifecycle_id),
+			   LOG_BOOL("sets_token", call->request.token != NULL),
+			   LOG_TEXT("default_user", call->request.default_user),
+			   LOG_TEXT("error", error))});
 }
 
 static void refuse(struct init_call *call, unsigned status, const char *text)
@@ -306,6 +320,7 @@ static void decide(struct init_call *call, enum auth_sent sent, enum auth_mmds m
 		return;
 	}
 	log_init(call, LOG_LEVEL_WARN, auth_verdict_text(verdict));
+	audit_init(call, auth_verdict_text(verdict));
 	refuse(call, 401, auth_verdict_text(verdict));
 	finish(call);
 }
@@ -487,6 +502,7 @@ static void answer(struct init_call *call)
 {
 	struct control *c = call->control;
 
+	audit_init(call, call->applied.status == 204 ? NULL : call->applied.err.message);
 	if (call->applied.status != 204) {
 		log_init(call, LOG_LEVEL_ERROR, call->applied.err.message);
 		refuse(call, call->applied.status, call->applied.err.message);

@@ -38,7 +38,8 @@ struct freezer_hooks {
 	bool (*starting)(void *arg);
 	/*
 	 * A freeze is about to begin: call freezer_prepared with this number when it may. The
-	 * freezer does not wait longer if a thaw is requested behind the freeze. NULL: nothing to do.
+	 * freezer does not wait longer if a thaw is requested behind the freeze. NULL: nothing to
+	 * do.
 	 */
 	void (*prepare)(void *arg, uint64_t number);
 	void *arg;

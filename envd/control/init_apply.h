@@ -2,7 +2,8 @@
 /*
  * Applies an authorised /init whose timestamp is not stale. The order is the one of
  * compatibility/details 20: clock, variables, token, defaults, lifecycle; then the steps that can
- * block (the generation of envd/control/lifecycle.h, CA bundle, volumes); then the number of CPUs. The first error ends the sequence.
+ * block (the generation of envd/control/lifecycle.h, CA bundle, volumes); then the number of CPUs.
+ * The first error ends the sequence.
  */
 #ifndef ENVD_INIT_APPLY_H
 #define ENVD_INIT_APPLY_H

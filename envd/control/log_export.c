@@ -89,12 +89,17 @@ static void put_field(struct json_writer *out, const struct log_field *field)
 	}
 }
 
+void log_export_put_fields(struct json_writer *out, const struct log_field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		put_field(out, &fields[i]);
+}
+
 /* Writes the object without its closing brace. */
 static void put_line(struct json_writer *out, const struct log_line *line)
 {
 	char number[24], timestamp[RFC3339_BYTES];
 	struct timespec now;
-	size_t i;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	rfc3339_format(now.tv_sec, (int32_t)now.tv_nsec, timestamp);
@@ -114,8 +119,7 @@ static void put_line(struct json_writer *out, const struct log_line *line)
 	}
 	put_field(out, &LOG_TEXT("traceparent", line->request.traceparent));
 	put_field(out, &LOG_TEXT("tracestate", line->request.tracestate));
-	for (i = 0; i < line->n_fields; i++)
-		put_field(out, &line->fields[i]);
+	log_export_put_fields(out, line->fields, line->n_fields);
 	json_put_name(out, "timestamp");
 	json_put_string(out, timestamp);
 	json_put_name(out, "message");

@@ -52,4 +52,8 @@ unsigned long long log_export_dropped(const struct log_export *x);
  */
 char *log_export_format(const struct log_line *line);
 
+/* Writes members of a line into an object. */
+struct json_writer;
+void log_export_put_fields(struct json_writer *out, const struct log_field *fields, size_t n);
+
 #endif

@@ -74,10 +74,10 @@ static void digest(const char *text, const char *secret, unsigned char ret[SHA51
 int reseed_random(const char *device, const char *text, const char *secret)
 {
 	FD_AUTO int fd = open(device, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	struct {
-		struct rand_pool_info head;
+	struct { /* as rand_pool_info of <linux/random.h> */
+		int entropy_count, buf_size;
 		unsigned char bytes[SHA512_DIGEST_LENGTH];
-	} pool = {.head = {.entropy_count = 0, .buf_size = sizeof(pool.bytes)}};
+	} pool = {.entropy_count = 0, .buf_size = sizeof(pool.bytes)};
 	int r = RESEED_DONE;
 
 	if (fd < 0)

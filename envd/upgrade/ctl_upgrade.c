@@ -21,11 +21,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/audit.h"
 #include "base/buffer.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/work.h"
+#include "envd/control/audit.h"
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
 #include "envd/control/run_command.h"
@@ -47,6 +49,7 @@ static void upgrade_gone(struct fs_sink *sink);
 static void upgrade_check(struct work *work);
 static void upgrade_checked(struct work *work);
 static void upgrade_frozen(void *arg, const struct freeze_result *result);
+static void upgrade_execute(void *arg);
 static void upgrade_discard(struct work *work);
 static void upgrade_discarded(struct work *work);
 
@@ -136,9 +139,20 @@ static void reply_text(struct stream *s, unsigned status, const char *text)
 }
 
 /* The upgrade failed for the reason in u->err. upgrade_discarded tells the caller. */
+/* `error` is NULL when the program was checked, before it replaces this one. */
+static void audit_upgrade(const struct upgrade *u, const char *error)
+{
+	audit_event(&(struct audit_event){
+		.name = "upgrade",
+		.request = stream_log_request(u->stream),
+		.asked_by = stream_user(u->stream),
+		LOG_FIELDS(LOG_BOOL("with_program", u->has_body), LOG_TEXT("error", error))});
+}
+
 static void give_up(struct upgrade *u, unsigned status)
 {
 	log_error("upgrade: %s", u->err.message);
+	audit_upgrade(u, u->err.message);
 	u->status = status;
 	set_state(u, UPGRADE_DISCARDING);
 	work_submit(u->workers, &u->discard);
@@ -398,6 +412,7 @@ static void upgrade_checked(struct work *work)
 		give_up(u, u->status);
 		return;
 	}
+	audit_upgrade(u, NULL);
 	set_state(u, UPGRADE_FREEZING);
 	pty_handover_pause(u->parts.pty, true);
 	freezer_freeze(u->parts.control->freezer, &request, upgrade_frozen, u);
@@ -421,9 +436,18 @@ static void upgrade_frozen(void *arg, const struct freeze_result *result)
 		error_set(&u->err, ERROR_INTERNAL,
 			  "handover aborted: freeze workload: %u cgroups failed, %u did not stop",
 			  result->failed, result->not_frozen);
-	} else {
-		image_execute(&u->parts, &u->image, &u->err);
+		undo(u);
+		return;
 	}
+	/* What waits in the queue of the audit stream would be lost with this program. */
+	audit_drain(u->parts.audit, UPGRADE_AUDIT_MS, upgrade_execute, u);
+}
+
+static void upgrade_execute(void *arg)
+{
+	struct upgrade *u = arg;
+
+	image_execute(&u->parts, &u->image, &u->err);
 	undo(u);
 }
 

@@ -20,6 +20,7 @@
 
 struct control;
 struct notify;
+struct audit;
 struct options;
 struct pty_service;
 struct router;
@@ -41,6 +42,9 @@ struct watch_service;
 /* How long the kernel may take to stop the workload. */
 #define UPGRADE_FREEZE_MS 2000
 
+/* How long the upgrade waits for the last lines of the audit stream. */
+#define UPGRADE_AUDIT_MS 1000
+
 /* The numbers of the descriptors that are handed over begin here, as the reference's do. */
 #define UPGRADE_FIRST_FD 200
 
@@ -49,6 +53,7 @@ struct upgrade_parts {
 	struct pty_service *pty;
 	struct watch_service *watch;
 	struct notify *notify;
+	struct audit *audit; /* NULL: none */
 	const struct options *options;
 	bool sockets_are_held; /* a parent holds the sockets, so the reference can't bind */
 };

@@ -263,6 +263,9 @@ static void compose_done(struct work *work)
 	if (c->err.code) {
 		fs_reply_error(c->stream, &c->err);
 	} else {
+		fs_audit_file(c->stream, "file_written", c->path, c->user.name, NULL);
+		for (size_t i = 0; i < c->n_sources; i++)
+			fs_audit_file(c->stream, "file_removed", c->sources[i], c->user.name, NULL);
 		log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
 					     .request = stream_log_request(c->stream),
 					     LOG_FIELDS(LOG_TEXT("path", c->path),

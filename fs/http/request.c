@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/audit.h"
 #include "base/decimal.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -42,6 +43,16 @@ unsigned fs_error_status(enum error_code code)
 void fs_reply_error(struct stream *s, const struct error *err)
 {
 	stream_reply_error(s, fs_error_status(err->code), err->message);
+}
+
+void fs_audit_file(struct stream *s, const char *event, const char *path, const char *user,
+		   const char *error)
+{
+	audit_event(&(struct audit_event){.name = event,
+					  .request = stream_log_request(s),
+					  .asked_by = stream_user(s),
+					  LOG_FIELDS(LOG_TEXT("path", path), LOG_TEXT("user", user),
+						     LOG_TEXT("error", error))});
 }
 
 void fs_log_file(struct stream *s, const char *message, const char *path, const char *username)

@@ -46,6 +46,13 @@ struct fs_request {
 };
 
 /*
+ * Reports a change of a file to the audit stream: "file_written" or "file_removed". `path` is NULL
+ * if the request names none; `error` is NULL after a success.
+ */
+void fs_audit_file(struct stream *s, const char *event, const char *path, const char *user,
+		   const char *error);
+
+/*
  * Names what the line of the request in the log says: "File read" or "File write", the resolved
  * path, and the user. Copies.
  */

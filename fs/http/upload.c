@@ -394,10 +394,22 @@ static void log_files(const struct upload *u)
 		fs_log_file(s, "File write", u->files[0].path, u->user.name);
 }
 
+/* A failed upload may have changed the file: the error says so. */
+static void audit_files(struct upload *u, const char *error)
+{
+	struct stream *s = u->sink.stream;
+
+	for (size_t i = 0; i < u->n_files; i++)
+		fs_audit_file(s, "file_written", u->files[i].path, u->user.name, NULL);
+	if (error)
+		fs_audit_file(s, "file_written", u->path, u->user.name, error);
+}
+
 static void upload_done(struct fs_sink *sink)
 {
 	struct upload *u = (struct upload *)sink;
 
+	audit_files(u, u->err.code ? u->err.message : NULL);
 	if (u->err.code) {
 		if (u->err.code == ERROR_OUT_OF_RANGE)
 			stream_headerf(sink->stream, "Content-Range", "bytes */%lld",
@@ -430,5 +442,8 @@ static void abandon_run(struct work *work)
 
 static void abandon_done(struct work *work)
 {
-	upload_free(container_of(work, struct upload, sink.work));
+	struct upload *u = container_of(work, struct upload, sink.work);
+
+	audit_files(u, "the client has gone");
+	upload_free(u);
 }

@@ -18,6 +18,27 @@ def test_nothing_to_carry(daemon, program):
     assert not os.path.exists(BLOB)
 
 
+def test_audit_stream_goes_on(tmp_path):
+    """The event of the upgrade is the last one of the old daemon. The new one appends, and reports the
+    end of a process that it took over."""
+    d = Daemon("-audit", str(tmp_path / "audit"))
+    d.init()
+    try:
+        stream = d.client.start("sleep", "1000")
+        d.replace()
+        d.client.call("SendSignal", {"process": {"pid": stream.pid}, "signal": "SIGNAL_SIGKILL"})
+
+        def events():
+            return [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+
+        wait_for(lambda: events()[-1]["event"] == "end", "the end")
+        assert [e["event"] for e in events()] == ["init", "start", "upgrade", "init", "signal", "end"]
+        assert {e["pid"] for e in events() if "pid" in e} == {stream.pid}
+        stream.close()
+    finally:
+        d.stop()
+
+
 def test_a_process_goes_on(daemon):
     stream = daemon.client.start("sh", "-c", "while read line; do echo got $line; done; exit 7",
                                  tag="reader")
