@@ -369,6 +369,16 @@ bool work_cancel(struct workers *w, struct work *work)
 	return queued != NULL;
 }
 
+bool workers_starve(struct workers *w)
+{
+	bool refused;
+
+	pthread_mutex_lock(&w->lock);
+	refused = w->refused;
+	pthread_mutex_unlock(&w->lock);
+	return refused;
+}
+
 unsigned workers_busy(const struct workers *w)
 {
 	return w->busy;

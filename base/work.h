@@ -67,6 +67,12 @@ void work_submit(struct workers *w, struct work *work);
  */
 bool work_cancel(struct workers *w, struct work *work);
 
+/*
+ * Returns true if the kernel refused the last thread that the pool needed. Queued work then waits
+ * until a thread of the pool is idle, or a later try succeeds.
+ */
+bool workers_starve(struct workers *w);
+
 /* Returns the number of pieces of work that are queued, running, or waiting for `done`. */
 unsigned workers_busy(const struct workers *w);
 

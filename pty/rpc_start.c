@@ -34,6 +34,8 @@ static void start_run(struct work *work);
 static void start_done(struct work *work);
 static void start_deadline(void *arg);
 static void start_overdue(void *arg);
+static void leave_starting(struct start *start);
+static void give_up(struct start *start);
 static void start_cancel(struct rpc_call *call, enum rpc_cancel why);
 
 const struct rpc_method pty_rpc_start_method = {
@@ -415,10 +417,33 @@ static void start_deadline(void *arg)
 	spawn_kill(&start->spawn);
 }
 
+/* Ends a start that no worker has begun, with the error in start->err. */
+static void refuse_queued(struct start *start)
+{
+	leave_starting(start);
+	if (start->tap)
+		start->tap->start = NULL;
+	give_up(start);
+	start_free(start);
+}
+
+/*
+ * The start takes long. If the kernel refuses threads, as when a fork bomb has used up all pids, it
+ * may do so for ever: the client learns it, as it does when the clone itself is refused.
+ */
 static void start_overdue(void *arg)
 {
 	struct start *start = arg;
+	struct workers *workers = start->svc->context->process_workers;
 
+	if (workers_starve(workers) && work_cancel(workers, &start->work)) {
+		error_set(&start->err, ERROR_RESOURCE_EXHAUSTED,
+			  "error starting process '%s': there are too many processes, the kernel "
+			  "refuses a thread for it",
+			  start->spawn.argv[0]);
+		refuse_queued(start);
+		return;
+	}
 	if (spawn_kill_stopped(&start->spawn))
 		start->was_stopped = true;
 	timer_set_ms(&start->overdue, START_OVERDUE_MS);
@@ -560,10 +585,8 @@ static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 	if (why == RPC_CANCEL_GONE ||
 	    !work_cancel(start->svc->context->process_workers, &start->work))
 		return;
-	leave_starting(start);
 	error_set(&start->err, ERROR_UNAVAILABLE, "the start with this key was taken back");
-	give_up(start);
-	start_free(start);
+	refuse_queued(start);
 }
 
 /* ---- freezes ---- */
@@ -578,12 +601,8 @@ void pty_service_refuse_starts(struct pty_service *svc, bool refuse)
 		next = TAILQ_NEXT(start, link);
 		if (!work_cancel(svc->context->process_workers, &start->work))
 			continue;
-		leave_starting(start);
-		if (start->tap)
-			start->tap->start = NULL;
 		refuse_while_frozen(start, &start->err);
-		give_up(start);
-		start_free(start);
+		refuse_queued(start);
 	}
 }
 

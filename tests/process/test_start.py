@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import stat
+import subprocess
 import threading
 
 import pytest
@@ -294,6 +295,29 @@ def test_a_limit_is_resource_exhausted():
         for holder in holders:
             daemon.client.kill(holder.pid)
             holder.close()
+        daemon.stop()
+
+
+def limit_processes(pid, soft):
+    """Sets RLIMIT_NPROC of a process of the user's, as the user: root may lack CAP_SYS_RESOURCE."""
+    soft = "unlimited" if soft == resource.RLIM_INFINITY else soft
+    subprocess.run(["prlimit", "--pid", str(pid), f"--nproc={soft}:"], user=1000, group=1000,
+                   extra_groups=[], check=True)
+
+
+def test_no_thread_for_a_start():
+    """When a fork bomb had used up all pids, no thread could be created for a start: it waited in the queue,
+    and its client for as long as the bomb lived. A start whose clone was refused got an error at once."""
+    daemon = Daemon(uid=1000)
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]  # the daemon has inherited it
+    try:
+        limit_processes(daemon.pid, 1)
+        with pytest.raises(Failed) as failed:
+            daemon.client.run("true")
+        assert failed.value.code == "resource_exhausted" and "too many processes" in failed.value.message
+        limit_processes(daemon.pid, hard)
+        assert daemon.client.run("true").end["status"] == "exit status 0"
+    finally:
         daemon.stop()
 
 
