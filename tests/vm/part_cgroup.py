@@ -5,6 +5,7 @@ platform's groups, OOM kills told from others, the accounting of processes."""
 import assets
 import client
 import guest
+import hostile
 
 PORT = 49983
 MEMORY_MIB = 256
@@ -12,9 +13,11 @@ ENVD = "console=ttyS0 quiet panic=-1 -- /envd -init -isnotfc"
 
 
 def build(context):
-    archive = assets.initramfs(context.kernel)
+    archive = assets.initramfs(context.kernel, (*assets.VIRTIO_MODULES, "fuse"))
+    hostile.add_files(archive)
     archive.copy("envd", context.envd)
-    archive.copy("hunger", assets.guest_program("hunger"))
+    for name in "hunger", "hostile":
+        archive.copy(name, assets.guest_program(name))
     path = assets.build_path("cgroup.cpio")
     archive.write(path)
     return path
@@ -146,3 +149,7 @@ def run(context):
             envd = client.Client(lambda: vm.connect(PORT))
             for look in looks:
                 checks.run(look.__name__, look, checks, envd)
+    with context.guest("hostile", initrd, ENVD, memory_mib=MEMORY_MIB) as vm:
+        checks.section("hostile guest")
+        client.health(vm.first_connect(PORT, "listening on .*vsock"))
+        hostile.run(checks, vm)
