@@ -7,7 +7,10 @@
 
 #include "base/fd.h"
 
-#define MAX_BYTES (16u * 1024 * 1024)
+int mountinfo_read(char **ret)
+{
+	return fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX_BYTES, ret, NULL);
+}
 
 void mountinfo_unescape(char *text)
 {
@@ -56,7 +59,7 @@ bool mountinfo_has(const char *path)
 	char *text, *line, *rest;
 	bool found = false;
 
-	if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MAX_BYTES, &text, NULL) < 0)
+	if (mountinfo_read(&text) < 0)
 		return false;
 	for (rest = text; !found && (line = strsep(&rest, "\n")) != NULL;)
 		found = mountinfo_parse(line, &mount) && strcmp(mount.path, path) == 0;

@@ -14,6 +14,12 @@ struct mountinfo {
 	const char *type; /* "ext4", "nfs", "fuse.sshfs" */
 };
 
+/* The maximum size of the table that is read. The kernel's default is 100,000 mounts at most. */
+#define MOUNTINFO_MAX_BYTES (16u * 1024 * 1024)
+
+/* Reads the table. Returns 0 and memory in *ret that the caller frees, or -errno. */
+int mountinfo_read(char **ret);
+
 /* Undoes the table's escapes in place: space, tab, newline and backslash are "\ooo" in octal. */
 void mountinfo_unescape(char *text);
 

@@ -112,7 +112,7 @@ static void take_outputs(struct run *run)
 	for (i = 0; i < source->n_outputs; i++) {
 		output = &source->outputs[i];
 		if (run->trace)
-			printf("  %s %s%s\n", watch_event_type_name(output->event->type),
+			printf("  %s %s%s\n", event_type_name(output->event->type),
 			       output->event->name, output->event->is_dir ? "/" : "");
 		picture_apply(&run->picture, output);
 	}

@@ -17,6 +17,7 @@
 #include "base/budget.h"
 #include "base/mem.h"
 #include "tests/unit/guard.h"
+#include "tests/unit/watch_model.h"
 #include "watch/engine/event.h"
 #include "watch/engine/glob.h"
 #include "watch/engine/inotify.h"
@@ -224,11 +225,9 @@ static const char *contents(const struct watch_queue *queue)
 
 	text[0] = '\0';
 	for (i = 0; i < queue->n; i++)
-		n += (size_t)snprintf(
-			text + n, sizeof(text) - n, "%s%s %s", i ? ", " : "",
-			watch_event_type_name(
-				(enum watch_event_type)watch_queue_at(queue, i)->type),
-			watch_queue_at(queue, i)->name);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s", i ? ", " : "",
+				      event_type_name(watch_queue_at(queue, i)->type),
+				      watch_queue_at(queue, i)->name);
 	return text;
 }
 
@@ -480,7 +479,7 @@ static void test_mount_kind(void **state)
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(cases); i++)
-		if (watch_mount_kind(cases[i].type, strlen(cases[i].type)) != cases[i].kind)
+		if (watch_mount_kind(cases[i].type) != cases[i].kind)
 			fail_msg("%s", cases[i].type);
 }
 

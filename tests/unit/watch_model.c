@@ -14,6 +14,16 @@
 #include "base/mem.h"
 #include "watch/engine/source.h"
 
+const char *event_type_name(unsigned type)
+{
+	static const char *const names[] = {
+		[WATCH_CREATE] = "CREATE", [WATCH_WRITE] = "WRITE", [WATCH_REMOVE] = "REMOVE",
+		[WATCH_RENAME] = "RENAME", [WATCH_CHMOD] = "CHMOD",
+	};
+
+	return names[type];
+}
+
 /* ---- the client ---- */
 
 void picture_init(struct picture *p, const char *root, bool recursive)
@@ -185,8 +195,7 @@ static void apply(struct picture *p, const struct watch_output *output)
 	 * nothing.
 	 */
 	if (!entry && !p->ahead && (event->type == WATCH_WRITE || event->type == WATCH_CHMOD)) {
-		wrong(p, "%s %s: it was not there", watch_event_type_name(event->type),
-		      event->name);
+		wrong(p, "%s %s: it was not there", event_type_name(event->type), event->name);
 		return;
 	}
 	if (event->type == WATCH_REMOVE || event->type == WATCH_RENAME)

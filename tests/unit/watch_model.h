@@ -13,6 +13,9 @@
 
 struct watch_output;
 
+/* Returns the name of an enum watch_event_type: "CREATE", … */
+const char *event_type_name(unsigned type);
+
 /* One name, and what the client saw when it last looked there. */
 struct picture_entry {
 	char *path; /* below the watched directory */

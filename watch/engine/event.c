@@ -46,13 +46,3 @@ size_t watch_event_bytes(const struct watch_event *event)
 	return sizeof(*event) + event->name_bytes + 1 + (event->entry ? event->entry->bytes : 0) +
 	       (event->encoded ? event->encoded->bytes : 0);
 }
-
-const char *watch_event_type_name(enum watch_event_type type)
-{
-	static const char *const names[] = {
-		[WATCH_CREATE] = "CREATE", [WATCH_WRITE] = "WRITE", [WATCH_REMOVE] = "REMOVE",
-		[WATCH_RENAME] = "RENAME", [WATCH_CHMOD] = "CHMOD",
-	};
-
-	return names[type];
-}

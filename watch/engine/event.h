@@ -49,7 +49,4 @@ void watch_event_unref(struct watch_event *event); /* NULL is fine */
 /* Returns the memory of an event with its attachments, in bytes. */
 size_t watch_event_bytes(const struct watch_event *event);
 
-/* Returns "CREATE", … for logs and tests. */
-const char *watch_event_type_name(enum watch_event_type type);
-
 #endif

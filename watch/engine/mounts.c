@@ -26,15 +26,11 @@ struct watch_mounts {
 	size_t n;
 };
 
-static bool type_is(const char *type, size_t n, const char *name)
-{
-	return strlen(name) == n && memcmp(type, name, n) == 0;
-}
-
-enum watch_mount_kind watch_mount_kind(const char *type, size_t n)
+enum watch_mount_kind watch_mount_kind(const char *type)
 {
 	/* The types of fs/netmount.h, by name. */
-	static const char *const network[] = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse"};
+	static const char *const network[] = {"nfs",   "nfs4", "cifs",	 "smb3",
+					      "smbfs", "fuse", "fuseblk"};
 	static const char *const kernel[] = {
 		"proc",	   "sysfs",	"cgroup",      "cgroup2",    "debugfs",
 		"tracefs", "bpf",	"devpts",      "securityfs", "configfs",
@@ -44,15 +40,12 @@ enum watch_mount_kind watch_mount_kind(const char *type, size_t n)
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(network); i++)
-		if (type_is(type, n, network[i]))
+		if (strcmp(type, network[i]) == 0)
 			return WATCH_MOUNT_NETWORK;
-	/* "fuse.sshfs", "fuseblk". */
-	if (n > 5 && memcmp(type, "fuse.", 5) == 0)
-		return WATCH_MOUNT_NETWORK;
-	if (type_is(type, n, "fuseblk"))
+	if (strncmp(type, "fuse.", 5) == 0 && type[5])
 		return WATCH_MOUNT_NETWORK;
 	for (i = 0; i < ARRAY_LEN(kernel); i++)
-		if (type_is(type, n, kernel[i]))
+		if (strcmp(type, kernel[i]) == 0)
 			return WATCH_MOUNT_KERNEL;
 	return WATCH_MOUNT_LOCAL;
 }
@@ -96,7 +89,7 @@ static void add_line(struct watch_mounts *mounts, char *line)
 	mounts->mounts[mounts->n] = (struct mount){
 		.path = mem_strdup(mount.path),
 		.line = mounts->n,
-		.kind = watch_mount_kind(mount.type, strlen(mount.type)),
+		.kind = watch_mount_kind(mount.type),
 	};
 	mounts->n++;
 }
@@ -138,32 +131,18 @@ static bool has_changed(struct watch_mounts *mounts)
 
 static void read_table(struct watch_mounts *mounts)
 {
-	char *text, *line, *next;
-	size_t lines = 0, bytes = 0, capacity = 4096;
-	ssize_t n;
+	char *text, *line, *rest;
+	size_t lines = 1;
 
 	forget(mounts);
 	mounts->read = true;
-	if (lseek(mounts->fd, 0, SEEK_SET) < 0)
+	if (mountinfo_read(&text) < 0)
 		return;
-	text = mem_alloc(capacity + 1);
-	while ((n = read(mounts->fd, text + bytes, capacity - bytes)) > 0) {
-		bytes += (size_t)n;
-		if (bytes < capacity)
-			continue;
-		if (capacity >= WATCH_MOUNTS_MAX_BYTES)
-			break;
-		capacity *= 2;
-		text = mem_realloc(text, capacity + 1);
-	}
-	text[bytes] = '\0';
 	for (line = text; (line = strchr(line, '\n')); line++)
 		lines++;
-	mounts->mounts = mem_alloc((lines + 1) * sizeof(*mounts->mounts));
-	for (line = text; (next = strchr(line, '\n')); line = next + 1) {
-		*next = '\0';
+	mounts->mounts = mem_alloc(lines * sizeof(*mounts->mounts));
+	for (rest = text; (line = strsep(&rest, "\n")) != NULL;)
 		add_line(mounts, line);
-	}
 	free(text);
 	qsort(mounts->mounts, mounts->n, sizeof(*mounts->mounts), mount_order);
 	drop_hidden(mounts);

@@ -6,7 +6,7 @@
  *	the kernel's own (proc, sysfs, cgroup, …): their directories come and go without events.
  *
  * The types come from /proc/self/mountinfo (proc(5)), because asking a hung file system for its
- * type would hang as well.
+ * type would hang as well. If the table can't be read, all file systems count as local.
  *
  * Safe on any thread.
  */
@@ -24,11 +24,6 @@ enum watch_mount_kind {
 	WATCH_MOUNT_NETWORK,
 	WATCH_MOUNT_KERNEL,
 };
-
-/*
- * The maximum size of the table that is read. File systems after it are unknown, and are entered.
- */
-#define WATCH_MOUNTS_MAX_BYTES (4u * 1024 * 1024)
 
 struct watch_mounts *watch_mounts_new(void);
 void watch_mounts_free(struct watch_mounts *mounts);
@@ -52,6 +47,6 @@ enum watch_mount_kind watch_mounts_of(struct watch_mounts *mounts, const char *p
 enum watch_mount_kind watch_mounts_at(struct watch_mounts *mounts, const char *path);
 
 /* Returns the kind of a file system type ("ext4", "fuse.sshfs"). */
-enum watch_mount_kind watch_mount_kind(const char *type, size_t n);
+enum watch_mount_kind watch_mount_kind(const char *type);
 
 #endif

@@ -82,7 +82,11 @@ static bool is_barred(struct watch_node *parent, const char *name, size_t n)
 	       (kind == WATCH_MOUNT_NETWORK && !parent->tree->network);
 }
 
-void watch_see_open(int inotify_fd, int fd, struct watch_seen *ret)
+/*
+ * Watches and examines an open directory. Takes ownership of the descriptor, which may also be the
+ * -errno of a failed open.
+ */
+static void see_open(int inotify_fd, int fd, struct watch_seen *ret)
 {
 	ret->fd = fd;
 	if (fd < 0)
@@ -96,22 +100,17 @@ void watch_see_open(int inotify_fd, int fd, struct watch_seen *ret)
 		ret->wd = -ENOSPC;
 }
 
-void watch_see(int inotify_fd, int dirfd, const char *name, struct watch_seen *ret)
-{
-	int fd = openat(dirfd, name, DIR_FLAGS | O_NOFOLLOW);
-
-	watch_see_open(inotify_fd, fd < 0 ? -errno : fd, ret);
-}
-
 void watch_see_child(struct watch_node *parent, int dirfd, uint32_t place, bool mounts_below,
 		     struct watch_seen *ret)
 {
 	const char *name = watch_names_text(&parent->names, place);
+	int fd = -EXDEV;
 
-	if (mounts_below && is_barred(parent, name, watch_names_bytes(&parent->names, place)))
-		ret->fd = -EXDEV;
-	else
-		watch_see(parent->tree->source->fd, dirfd, name, ret);
+	if (!mounts_below || !is_barred(parent, name, watch_names_bytes(&parent->names, place))) {
+		fd = openat(dirfd, name, DIR_FLAGS | O_NOFOLLOW);
+		fd = fd < 0 ? -errno : fd;
+	}
+	see_open(parent->tree->source->fd, fd, ret);
 }
 
 void watch_see_below(struct watch_node *node, bool mounts_below, struct watch_seen *ret)
@@ -144,5 +143,5 @@ void watch_see_top(struct watch_tree *tree, struct watch_seen *ret)
 		fd_close(&fd);
 		fd = r;
 	}
-	watch_see_open(tree->source->fd, fd, ret);
+	see_open(tree->source->fd, fd, ret);
 }

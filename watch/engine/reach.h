@@ -34,14 +34,8 @@ bool watch_node_is(const struct watch_node *node, const struct stat *st);
 int watch_open_node(struct watch_node *node);
 
 /*
- * watch_see opens the directory `name` in `dirfd` without following a symbolic link. watch_see_open
- * takes ownership of an open descriptor; `fd` may also be the -errno of a failed open.
- */
-void watch_see(int inotify_fd, int dirfd, const char *name, struct watch_seen *ret);
-void watch_see_open(int inotify_fd, int fd, struct watch_seen *ret);
-
-/*
- * Opens the child directory whose name is at `place`. `dirfd` is the open parent. With
+ * Opens the child directory whose name is at `place`, without following a symbolic link. `dirfd`
+ * is the open parent. With
  * mounts_below, the result is -EXDEV for the root of a file system that a watch does not enter.
  */
 void watch_see_child(struct watch_node *parent, int dirfd, uint32_t place, bool mounts_below,
