@@ -266,6 +266,19 @@ def test_health_when_all_connections_are_taken():
         assert process.wait(10) == 0
 
 
+def test_reserve_connections_are_few(connect, other_daemon):
+    """Beyond the limit of 64, which 128 descriptors leave, 16 connections are accepted. Without that limit
+    they took the descriptors that requests need."""
+    daemon = other_daemon(nofile=(128, 128))
+    for _ in range(64):
+        wire = connect(daemon.address)
+        wire.send(HEALTH)
+        assert wire.answer().status == 204
+    for _ in range(20):
+        connect(daemon.address)
+    wait_for(lambda: "connections are not accepted for now: 80 are open" in daemon.log())
+
+
 class TestSlowHeads:
     """A head has thirty seconds from its first byte. All of it is waited for at once."""
 

@@ -308,6 +308,26 @@ static void test_queue_bounded(void **state)
 	assert_int_equal(budget.used[BUDGET_BYTES], 0);
 }
 
+/* The bytes of one queue have a limit of their own: here long names reach it before the class's. */
+static void test_queue_bounded_in_bytes(void **state)
+{
+	struct budget budget;
+	struct watch_queue queue = {0};
+	char name[1024];
+	unsigned i;
+
+	budget_init(&budget);
+	watch_queue_init(&queue, &budget);
+	for (i = 0; !queue.dropped; i++) {
+		snprintf(name, sizeof(name), "%01000u", i);
+		push(&queue, WATCH_CREATE, name);
+	}
+	assert_in_range(queue.bytes, WATCH_QUEUE_MAX_BYTES - 2 * sizeof(name),
+			WATCH_QUEUE_MAX_BYTES);
+	watch_queue_clear(&queue);
+	assert_int_equal(budget.used[BUDGET_BYTES], 0);
+}
+
 /*
  * Two hundred pollers that nobody asked held all the memory for events, and nobody else was told
  * anything. An event in several queues is charged once, and a queue that comes late has a little.
@@ -507,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_wdmap),
 		cmocka_unit_test(test_queue_repeats),
 		cmocka_unit_test(test_queue_bounded),
+		cmocka_unit_test(test_queue_bounded_in_bytes),
 		cmocka_unit_test(test_queue_beside_full_ones),
 		cmocka_unit_test(test_glob),
 		cmocka_unit_test(test_options),
