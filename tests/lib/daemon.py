@@ -31,6 +31,27 @@ PR_CAPBSET_DROP, CAP_SYS_TIME = 24, 25
 ports = itertools.count(23000)
 
 
+# Names of files that an unfinished write, or a move across file systems, has beside its target.
+TEMPORARY = re.compile(r"\.envd-(move-)?[0-9a-f]{16}(\.tmp)?")
+# A server of these may not answer.
+REMOTE = re.compile(r"fuse|nfs|cifs|9p")
+
+
+def remote_mounts():
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        lines = [line.split() for line in mounts]
+    return {line[4] for line in lines if REMOTE.match(line[line.index("-") + 1])}
+
+
+def temporary_files():
+    """Returns the paths below WORLD that have the name of a temporary file."""
+    found, remote = set(), remote_mounts()
+    for path, below, names in os.walk(os.environ.get("WORLD", "")):
+        below[:] = [name for name in below if os.path.join(path, name) not in remote]
+        found.update(os.path.join(path, name) for name in (*below, *names) if TEMPORARY.fullmatch(name))
+    return found
+
+
 @functools.cache
 def public_program():
     """Returns a copy of the daemon that every user can execute. Another user, and root of another user
@@ -88,6 +109,7 @@ class Daemon:
         # The loop, the thread that the kill pool keeps, and with TSan a thread of the sanitizer.
         self.threads_at_rest = 3 if "tsan" in ENVD else 2
         self.held = self.descriptors()
+        self.temporary = temporary_files()
 
     # ---- requests ----
 
@@ -142,6 +164,16 @@ class Daemon:
                 pass
         return sorted(re.sub(r":\[\d+\]", "", name) for name in found
                       if not name.startswith("socket:"))
+
+    def inheritable(self):
+        """Returns the targets of its descriptors without O_CLOEXEC, apart from stdin, stdout and stderr."""
+        found = []
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            with contextlib.suppress(OSError):  # a descriptor that is closed meanwhile
+                flags = re.search(r"^flags:\s+(\d+)$", self.proc(f"fdinfo/{fd}"), re.M)
+                if int(fd) > 2 and not int(flags[1], 8) & os.O_CLOEXEC:
+                    found.append(f"{fd}: {os.readlink(f'/proc/{self.pid}/fd/{fd}')}")
+        return found
 
     def children(self):
         """Returns the pids of its children, including zombies."""
@@ -203,6 +235,10 @@ class Daemon:
             found.append(f"threads: {self.threads()}")
         if pids := self.children():
             found.append(f"children: {pids}")
+        if fds := self.inheritable():
+            found.append(f"descriptors without O_CLOEXEC: {fds}")
+        if not found and (files := temporary_files() - self.temporary):
+            found.append(f"temporary files: {sorted(files)}")
         return "; ".join(found)
 
     def kill_started(self):
