@@ -141,11 +141,12 @@ class Guest:
     append   words for the kernel's command line; behind "--", the program that the loader becomes
     extra    more arguments for QEMU
     vsock    whether it has the device from the start
+    cpus     processors; with maxcpus=1 in `append` all but the first are offline
     uds      the device's socket on the host, as Firecracker has it; one of the guest's own if None
     """
 
     def __init__(self, name, initrd, append, kernel, memory_mib=256, extra=(), vsock=True,
-                 uds=None, accel="tcg", machine=PC):
+                 uds=None, accel="tcg", machine=PC, cpus=1):
         self.name = name
         # Paths of sockets are short, wherever the project lies.
         self._dir = tempfile.mkdtemp(prefix="envd-vm-")
@@ -156,7 +157,7 @@ class Guest:
         self._device = self._qemu = self.qmp = self.console = None
         self._argv = [
             *machine, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-machine", "memory-backend=memory", "-accel", accel, "-smp", "1", "-m", str(memory_mib),
+            "-machine", "memory-backend=memory", "-accel", accel, "-smp", str(cpus), "-m", str(memory_mib),
             "-object", f"memory-backend-memfd,id=memory,size={memory_mib}M,share=on",
             "-serial", "stdio", "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
             "-kernel", kernel.image, "-initrd", initrd, "-append", append, *extra]

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest whose only hierarchy is cgroup2, with the memory controller: the properties of the
-platform's groups, OOM kills told from others, the accounting of processes."""
+platform's groups, OOM kills told from others, the accounting of processes; CPUs that are offline; and a
+guest that is hostile to its agent."""
+
+import json
 
 import assets
 import client
@@ -135,6 +138,57 @@ def check_command(checks, envd):
     checks.ok("the command of -init-exec is below user", True)
 
 
+def json_metrics(envd):
+    return json.loads(envd.request("GET", "/metrics")[2])
+
+
+def check_cpus(checks, envd):
+    """`cpuCount` of /init brings CPUs online that the kernel has found and not started, and takes them
+    away again."""
+    def init(**members):
+        status, headers, _ = envd.request("POST", "/init", json.dumps(members).encode())
+        return status, json.loads(headers["X-Envd-Cpus"])
+
+    def wait_online(text):
+        guest.wait_for(f"CPUs {text} online", lambda: envd.request(
+            "GET", "/files?path=/sys/devices/system/cpu/online")[2].decode().strip() == text)
+
+    def figures():
+        found = json_metrics(envd)
+        return tuple(found[f"cpu_{name}"] for name in ("count", "possible", "target",
+                                                       "write_pending_ms"))
+    checks.equal("one of two CPUs is online", figures(), (1, 2, 0, 0))
+    status, cpus = init(cpuCount=2)
+    checks.equal("/init with cpuCount 2", (status, cpus["possible"], cpus["target"]), (204, 2, 2))
+    wait_online("0-1")
+    checks.ok("the second is online", guest.wait_for("the figures", lambda: figures() == (2, 2, 2, 0)))
+    code, out, _ = envd.command("/hostile", "cpus")
+    checks.equal("a command sees both", (code, out), (0, "2\n"))
+    status, cpus = init(cpuCount=3)
+    checks.ok("a third does not exist", status == 204 and cpus["rejected"] and cpus["target"] == 2, cpus)
+    init(cpuCount=1)
+    wait_online("0")
+    checks.ok("and back to one", guest.wait_for("the figures", lambda: figures() == (1, 2, 1, 0)))
+
+
+def check_oom_log(checks, envd):
+    """The kernel's own lines in /dev/kmsg tell of OOM kills; what a program writes there does not."""
+    def kills():
+        return json_metrics(envd)["oom_kills"]
+    guest.wait_for("the kernel's log", lambda: "oom_kills" in json_metrics(envd))
+    checks.equal("no OOM kill", kills(), [])
+    forged = "<6>Out of memory: Killed process 1 (forged) total-vm:1kB"
+    checks.equal("a forged line", envd.command("/hostile", "kmsg", forged)[0], 0)
+    end_of(envd, "/hunger")
+    found = guest.wait_for("the kill", kills)
+    checks.equal("one kill, and not the forged one", [kill["process"] for kill in found], ["hunger"])
+    end_of(envd, "/hunger", "child")
+    guest.wait_for("a second kill", lambda: len(kills()) == 2)
+    found = kills()
+    checks.ok("the second one is the newer", found[0]["seq"] < found[1]["seq"], found)
+    checks.equal("reading them does not consume them", kills(), found)
+
+
 def run(context):
     checks = context.checks
     checks.section("cgroup guest: the memory controller, OOM kills, accounting")
@@ -149,6 +203,13 @@ def run(context):
             envd = client.Client(lambda: vm.connect(PORT))
             for look in looks:
                 checks.run(look.__name__, look, checks, envd)
+    # CPUs and the kernel's log are looked at in Firecracker only, or where nobody says otherwise.
+    append = ENVD.replace("panic=-1", "panic=-1 maxcpus=1").replace(" -isnotfc", "")
+    with context.guest("cpus", initrd, append, memory_mib=MEMORY_MIB, cpus=2) as vm:
+        client.health(vm.first_connect(PORT, "listening on .*vsock"))
+        envd = client.Client(lambda: vm.connect(PORT))
+        for look in check_cpus, check_oom_log:
+            checks.run(look.__name__, look, checks, envd)
     with context.guest("hostile", initrd, ENVD, memory_mib=MEMORY_MIB) as vm:
         checks.section("hostile guest")
         client.health(vm.first_connect(PORT, "listening on .*vsock"))

@@ -216,6 +216,21 @@ static void do_kill(char **argv)
 		die("kill");
 }
 
+/* Writes a record of its own into the kernel's log. */
+static void do_kmsg(char **argv)
+{
+	int fd = open("/dev/kmsg", O_WRONLY);
+
+	if (fd < 0 || write(fd, argv[0], strlen(argv[0])) < 0)
+		die("/dev/kmsg");
+}
+
+static void do_cpus(char **argv)
+{
+	(void)argv;
+	dprintf(STDOUT_FILENO, "%ld\n", sysconf(_SC_NPROCESSORS_ONLN));
+}
+
 static void do_umount(char **argv)
 {
 	if (umount2(argv[0], MNT_DETACH) < 0)
@@ -233,7 +248,8 @@ int main(int argc, char **argv)
 		{"trace", do_trace, 1},	  {"stop", do_stop, 0}, {"connect", do_connect, 1},
 		{"squat", do_squat, 1},	  {"fill", do_fill, 1}, {"inotify", do_inotify, 1},
 		{"fuse", do_fuse, 1},	  {"swap", do_swap, 3}, {"mount", do_mount, 2},
-		{"umount", do_umount, 1}, {"kill", do_kill, 1},
+		{"umount", do_umount, 1}, {"kill", do_kill, 1}, {"kmsg", do_kmsg, 1},
+		{"cpus", do_cpus, 0},
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(modes) / sizeof(modes[0]); i++) {
