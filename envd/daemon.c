@@ -24,6 +24,7 @@
 #include "envd/control/lifecycle.h"
 #include "envd/control/log_export.h"
 #include "envd/gate.h"
+#include "envd/listeners.h"
 #include "envd/options.h"
 #include "envd/relay/port_forward.h"
 #include "envd/relay/port_scan.h"
@@ -55,11 +56,6 @@
 
 /* For decoding large messages and compressing responses: CPU work, which does not block. */
 #define CODEC_WORKERS 2
-
-/*
- * The vsock device may appear later, when its module is loaded: try again after 1, 3, 7, … seconds.
- */
-#define VSOCK_RETRY_LAST_S 60
 
 /* The most that the end waits for the audit stream's last lines. */
 #define AUDIT_END_MS 1000
@@ -103,104 +99,13 @@ struct daemon {
 	struct event on_usr2; /* if there is an audit stream */
 	struct audit *audit;  /* NULL: none */
 	struct timer shutdown_timer;
-	struct timer vsock_timer;
-	unsigned vsock_waited_s;
+	struct listeners listeners;
 	struct notify notify;
 	const struct inherited *inherited;
 	struct handover handover; /* with -resume-handover */
 	struct upgrade *upgrade;
 	bool ending;
 };
-
-/* ---- listening ---- */
-
-static const struct listen_spec *default_vsock(const struct options *o)
-{
-	return &o->listen[1];
-}
-
-/* server_listen with the rights that the flags give to the clients of this listener. */
-static int open_listener(struct daemon *d, const struct listen_spec *spec, struct error *err)
-{
-	struct listen_spec copy = *spec;
-
-	copy.restricted = options_restrict_listener(d->options, spec);
-	return server_listen(d->server, &copy, err);
-}
-
-/*
- * The default set includes vsock as soon as its device exists, even if the module is loaded later.
- */
-static void retry_vsock(void *arg)
-{
-	struct daemon *d = arg;
-	const struct listen_spec *spec = default_vsock(d->options);
-	struct error err;
-
-	if (open_listener(d, spec, &err) == 0) {
-		log_info("listening on %s", spec->text);
-	} else if (d->vsock_waited_s < VSOCK_RETRY_LAST_S) {
-		timer_set_ms(&d->vsock_timer, (d->vsock_waited_s + 1) * 1000);
-		d->vsock_waited_s = d->vsock_waited_s * 2 + 1;
-	} else {
-		log_info("no vsock: %s", err.message);
-	}
-}
-
-/* Opens one listener. 1, 0 if vsock does not exist yet, or -1 with the reason on stderr. */
-static int listen_one(struct daemon *d, const struct listen_spec *spec)
-{
-	struct error err = {0};
-
-	if (d->options->default_listen && spec == default_vsock(d->options)) {
-		if (access("/dev/vsock", F_OK) == 0 && open_listener(d, spec, &err) == 0)
-			return 1;
-		d->vsock_waited_s = 1;
-		timer_set_ms(&d->vsock_timer, 1000);
-		return 0;
-	}
-	if (open_listener(d, spec, &err) == 0)
-		return 1;
-	fprintf(stderr, "envd: %s\n", err.message);
-	return -1;
-}
-
-static void add_name(char *names, size_t names_bytes, const struct listen_spec *spec)
-{
-	size_t n = strlen(names);
-
-	snprintf(names + n, names_bytes - n, "%s%s", n ? ", " : "", spec->text);
-}
-
-/*
- * Serves the inherited sockets, and opens the missing ones. Prints one line with the addresses, or
- * with the error.
- */
-static int listen_all(struct daemon *d, const struct inherited *inherited)
-{
-	char names[(OPTIONS_MAX_LISTEN + INHERITED_MAX) * 64] = "";
-	struct listen_spec spec;
-	unsigned i;
-	int r;
-
-	for (i = 0; i < inherited->n; i++) {
-		spec = inherited->specs[i];
-		spec.restricted = options_restrict_listener(d->options, &spec);
-		server_listen_adopted(d->server, inherited->fds[i], &spec);
-		add_name(names, sizeof(names), &inherited->specs[i]);
-	}
-	for (i = 0; i < d->options->n_listen; i++) {
-		if (inherited_covers(inherited, &d->options->listen[i]))
-			continue;
-		r = listen_one(d, &d->options->listen[i]);
-		if (r < 0)
-			return -1;
-		if (r > 0)
-			add_name(names, sizeof(names), &d->options->listen[i]);
-	}
-	log_info("listening on %s", names);
-	return 0;
-}
 
 /* ---- signals ---- */
 
@@ -299,7 +204,7 @@ static void build(struct daemon *d)
 	if (d->options->any_vsock_peer)
 		server_allow_any_vsock_peer(d->server);
 	timer_init(&d->shutdown_timer, &d->loop, stop_loop, d);
-	timer_init(&d->vsock_timer, &d->loop, retry_vsock, d);
+	listeners_init(&d->listeners, &d->loop, d->server, d->options);
 }
 
 /* Handles every line of the log: to stdout as JSON with -verbose, and to the platform. */
@@ -574,7 +479,7 @@ static void free_parts(struct daemon *d)
 		event_del(&d->on_usr2);
 	audit_free(d->audit);
 	timer_cancel(&d->shutdown_timer);
-	timer_cancel(&d->vsock_timer);
+	listeners_clear(&d->listeners);
 	loop_clear(&d->loop);
 	free(d);
 }
@@ -637,14 +542,14 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	 * Listen first: a client that connects during the start waits in the kernel's queue. After
 	 * a handover, listen last, so that no request comes before the adoption.
 	 */
-	if (!options->resume_handover && listen_all(d, inherited) < 0)
+	if (!options->resume_handover && listeners_open(&d->listeners, inherited) < 0)
 		return 1;
 	if (geteuid() != 0)
 		context_serve_invoker(&d->context);
 	start_services(d);
 	if (options->resume_handover) {
 		handover_adopt(&d->handover, &d->loop, &d->control, d->pty, d->watch);
-		if (listen_all(d, inherited) < 0)
+		if (listeners_open(&d->listeners, inherited) < 0)
 			return 1;
 	} else {
 		freezer_adopt_found(d->freezer);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The addresses on which the daemon listens: inherited sockets, the addresses of the flags, or the
+ * default set. The default set includes vsock as soon as its device exists, even if the module is
+ * loaded later.
+ */
+#ifndef ENVD_LISTENERS_H
+#define ENVD_LISTENERS_H
+
+#include "base/loop.h"
+
+struct inherited;
+struct options;
+struct server;
+
+struct listeners {
+	struct server *server;
+	const struct options *options;
+	struct timer vsock_timer; /* tries vsock again */
+	unsigned vsock_waited_s;
+};
+
+/* Borrows all pointers. */
+void listeners_init(struct listeners *l, struct loop *loop, struct server *server,
+		    const struct options *options);
+
+/*
+ * Serves the inherited sockets, and opens the missing ones. Prints one line with the addresses, or
+ * with the error. 0, or -1 if an address can't be opened.
+ */
+int listeners_open(struct listeners *l, const struct inherited *inherited);
+
+void listeners_clear(struct listeners *l);
+
+#endif
