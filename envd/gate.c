@@ -21,6 +21,7 @@
 
 static bool check_origin(const struct gate *gate, struct stream *s);
 static bool passes_closed_gate(const struct stream *s);
+static bool check_extensions(struct stream *s);
 static bool check_user(const struct gate *gate, struct stream *s);
 
 static void refuse(struct stream *s, enum log_level level, const char *text)
@@ -48,7 +49,7 @@ bool gate_check(struct stream *s, void *arg)
 	/* /init needs no token, so its body stays charged to the class UNAUTHENTICATED. */
 	if (strcmp(stream_head_in(s)->path, "/init") != 0)
 		stream_set_admitted(s);
-	return check_user(gate, s);
+	return check_extensions(s) && check_user(gate, s);
 }
 
 static bool passes_closed_gate(const struct stream *s)
@@ -111,6 +112,29 @@ static bool check_origin(const struct gate *gate, struct stream *s)
 	if (origin && cors_allows_method(method)) {
 		stream_header(s, "Access-Control-Allow-Origin", "*");
 		stream_header(s, "Access-Control-Expose-Headers", EXPOSED_HEADERS);
+	}
+	return true;
+}
+
+/*
+ * A header of an extension that comes twice is an error: its handler would read the first one and
+ * drop the other in silence, such as a limit of a process. False: the request was answered.
+ */
+static bool check_extensions(struct stream *s)
+{
+	static const char prefix[] = "x-envd-";
+	const struct http_head *head = stream_head_in(s);
+	struct error err;
+	unsigned i;
+
+	for (i = 0; i < head->n_fields; i++) {
+		if (strncmp(head->fields[i].name, prefix, sizeof(prefix) - 1) != 0 ||
+		    http_head_count(head, head->fields[i].name) == 1)
+			continue;
+		error_set(&err, ERROR_INVALID_ARGUMENT, "the header %s is there twice",
+			  head->fields[i].name);
+		rpc_refuse(s, &err);
+		return false;
 	}
 	return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The gate: the checks of every request before the router, in this order (compatibility/details 1):
- * cross-origin rules and preflights, the access token, the user of HTTP Basic.
+ * cross-origin rules and preflights, the access token, headers of extensions that come twice, the
+ * user of HTTP Basic.
  */
 #ifndef ENVD_GATE_H
 #define ENVD_GATE_H

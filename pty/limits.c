@@ -17,6 +17,7 @@
 enum value_kind {
 	VALUE_BYTES,
 	VALUE_NUMBER,
+	VALUE_COUNT, /* from 1: a cgroup with pids.max 0 could not even have its first process */
 	VALUE_WEIGHT,
 	VALUE_CPUS,
 	VALUE_NICE,
@@ -30,7 +31,7 @@ static const struct {
 } names[LIMIT_NAMES] = {
 	[LIMIT_MEMORY] = {"memory", VALUE_BYTES, "memory", "memory.max", -1},
 	[LIMIT_MEMORY_HIGH] = {"memory-high", VALUE_BYTES, "memory", "memory.high", -1},
-	[LIMIT_PIDS] = {"pids", VALUE_NUMBER, "pids", "pids.max", -1},
+	[LIMIT_PIDS] = {"pids", VALUE_COUNT, "pids", "pids.max", -1},
 	[LIMIT_CPU] = {"cpu", VALUE_CPUS, "cpu", "cpu.max", -1},
 	[LIMIT_CPU_WEIGHT] = {"cpu-weight", VALUE_WEIGHT, "cpu", "cpu.weight", -1},
 	[LIMIT_IO_WEIGHT] = {"io-weight", VALUE_WEIGHT, "io", "io.weight", -1},
@@ -123,7 +124,8 @@ static int parse_value(const char *text, enum value_kind kind, struct limit *lim
 		return 0;
 	default:
 		end = parse_digits(text, &n);
-		if (!end || *end || (kind == VALUE_WEIGHT && (n < 1 || n > 10000)))
+		if (!end || *end || (kind != VALUE_NUMBER && n < 1) ||
+		    (kind == VALUE_WEIGHT && n > 10000))
 			return -1;
 		break;
 	}

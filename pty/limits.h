@@ -6,7 +6,7 @@
  * | name                        | value              | set by                                     |
  * |-----------------------------|--------------------|--------------------------------------------|
  * | memory, memory-high         | bytes, K, M, G     | memory.max, memory.high of its cgroup      |
- * | pids                        | a number           | pids.max                                   |
+ * | pids                        | a number from 1    | pids.max                                   |
  * | cpu                         | CPUs, as 1.5       | cpu.max with a period of 100 ms            |
  * | cpu-weight, io-weight       | 1 … 10000          | cpu.weight, io.weight                      |
  * | nofile                      | a number           | RLIMIT_NOFILE                              |

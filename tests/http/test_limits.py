@@ -204,6 +204,25 @@ def test_thousands_of_connections(crowd, other_daemon):
         wait_for(lambda: private_kib(daemon.pid) - memory[0] < 512)
 
 
+def test_memory_of_unfinished_messages(crowd, other_daemon):
+    """docs/limits.md named 256 MiB for all clients together, and thousands of clients with an unfinished
+    message made the daemon hold 430. What the account does not count is bounded for each connection."""
+    daemon = other_daemon()
+    before = private_kib(daemon.pid)
+    head = request("POST", "/process.Process/Start", "Content-Type: application/connect+json",
+                   "Content-Length: 100000")
+    other = Wire(daemon.address)
+    wires = [Wire(daemon.address) for _ in range(crowd)]
+    for wire in wires:
+        wire.send(head + struct.pack(">BI", 0, 99_995) + b" " * 28_000)
+    wait_for(lambda: budget_used(other, "requests") >= crowd * (28_000 - 4096))
+    if MEMORY_COUNTS:
+        charged_kib = budget_used(other, "requests") // 1024
+        assert private_kib(daemon.pid) - before < charged_kib + crowd * 16 + 1024
+    for wire in (other, *wires):
+        wire.close()
+
+
 def test_without_descriptors():
     """At its limit of descriptors, the daemon serves the existing connections, does not spin, and
     recovers."""

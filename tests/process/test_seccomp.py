@@ -62,6 +62,13 @@ def unfiltered(world):
     d.stop()
 
 
+@pytest.fixture
+def unprivileged():
+    d = Daemon("-seccomp", "default", "-no-new-privs")
+    yield d.client
+    d.stop()
+
+
 def fails(code, text, call, *arguments, **how):
     with pytest.raises(Failed) as failed:
         call(*arguments, **how)
@@ -110,6 +117,35 @@ def test_doors_of_other_architectures(filtered):
     script = ("import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
               "print(libc.syscall(0x40000000 | 39), ctypes.get_errno())")
     assert filtered.run("python3", "-c", script, user="root").out["stdout"] == b"-1 38\n"
+
+
+@pytest.mark.skipif(ARM, reason="the instruction exists on x86-64 only")
+def test_the_door_of_32_bit_programs(filtered):
+    """A 64-bit process can make 32-bit calls by int 0x80. Their numbers are others, so a filter of 64-bit
+    calls alone would let them pass: here getpid, bpf and socketcall."""
+    script = """
+import ctypes, mmap
+for number in (20, 357, 102):
+    code = b"\\x53\\x31\\xdb\\x31\\xc9\\x31\\xd2\\xb8" + number.to_bytes(4, "little") + b"\\xcd\\x80\\x5b\\xc3"
+    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(code)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    print(ctypes.CFUNCTYPE(ctypes.c_int)(address)())
+"""
+    stream = filtered.run("python3", "-c", script, user="root")
+    assert stream.out["stdout"] == b"-38\n" * 3, stream.out
+
+
+def test_set_user_id_programs(filtered, unprivileged):
+    """su is root as soon as it runs, although a filter is installed; with -no-new-privs it is not."""
+    for client, uid in ((filtered, "0"), (unprivileged, None)):
+        stream = client.start("su", "-c", "true", user="user", stdin=True,
+                              envs={"PATH": "/usr/bin:/bin"})
+        with open(f"/proc/{stream.pid}/status", encoding="ascii") as f:
+            ids = next(line for line in f if line.startswith("Uid:")).split()[1:]
+        assert ids[1] == (uid or ids[0]) and ids[0] != "0", ids
+        client.kill(stream.pid)
+        stream.drain()
 
 
 def test_privileges_stay(filtered):

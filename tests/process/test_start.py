@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from client import Failed
+from client import Connection, Failed, envelope
 from conftest import NOFILE, WORLD, Daemon
 from wait import wait_for
 
@@ -387,6 +387,21 @@ def test_limits(envd):
     assert envd.output("ulimit -n; nice") == [str(NOFILE), "0"]
 
 
+def test_headers_that_come_twice(envd):
+    """Of two X-Envd-Limits the second one was dropped in silence, so a process ran without a limit that
+    its client had asked for. An extension's header that comes twice is refused."""
+    connection = Connection(envd.address)
+    message = envelope({"process": {"cmd": "true"}})
+    connection.putrequest("POST", "/process.Process/Start")
+    for name, value in (("Content-Type", "application/connect+json"), ("Content-Length", len(message)),
+                        ("X-Envd-Limits", "nofile=64"), ("x-envd-limits", "nice=5")):
+        connection.putheader(name, value)
+    connection.endheaders(message)
+    answer = connection.getresponse().read().decode()
+    connection.close()
+    assert '"invalid_argument"' in answer and "x-envd-limits is there twice" in answer
+
+
 def test_few_descriptors(envd):
     """A limit of descriptors below the number that the daemon had open failed the Start with `internal:
     bad file descriptor`: it was applied while the child still had the daemon's descriptors."""
@@ -404,7 +419,7 @@ def test_few_descriptors(envd):
     ("nofile=1000000000000", "failed_precondition", "nofile"),
     ("memory=1X", "invalid_argument", "memory"), ("cpu=0", "invalid_argument", "cpu"),
     ("cpu=1.", "invalid_argument", "cpu"), ("nice=20", "invalid_argument", "nice"),
-    ("cpu-weight=0", "invalid_argument", "cpu-weight"), ("nofile", "invalid_argument", "nofile"),
+    ("cpu-weight=0", "invalid_argument", "cpu-weight"), ("pids=0", "invalid_argument", "pids"), ("nofile", "invalid_argument", "nofile"),
     ("core=0,core=1", "invalid_argument", "core"), ("speed=9", "invalid_argument", "speed"),
     ("", "invalid_argument", "''"), ("memory=512 M", "invalid_argument", "'512 M'"),
     ("nofile=64 nice=5", "invalid_argument", "'64 nice=5'"), ("nofile =64", "invalid_argument", "'nofile '"),
