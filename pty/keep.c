@@ -104,19 +104,30 @@ int keep_parse_from(const struct rpc_call *call, bool is_pty, const uint64_t tot
 	return 0;
 }
 
-void keep_tell_offsets(struct rpc_call *call, bool is_pty, const struct kept *kept,
-		       const uint64_t total[OUTPUT_KINDS], const struct keep_from *from)
+/* Adds a header with a number for each output: "stdout=N, stderr=N" or "pty=N". */
+static void tell(struct rpc_call *call, const char *name, bool is_pty,
+		 const uint64_t numbers[OUTPUT_KINDS])
 {
 	char text[96];
 	size_t i, n = 0;
-	uint64_t first;
+
+	for (i = 0; i < OUTPUT_KINDS; i++)
+		if (kinds[i].pty == is_pty)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s=%" PRIu64,
+					      n ? ", " : "", kinds[i].name, numbers[i]);
+	rpc_header(call, name, text);
+}
+
+void keep_tell_offsets(struct rpc_call *call, bool is_pty, const struct kept *kept,
+		       const uint64_t total[OUTPUT_KINDS], const struct keep_from *from)
+{
+	uint64_t begin[OUTPUT_KINDS], first;
+	size_t i;
 
 	for (i = 0; i < OUTPUT_KINDS; i++) {
-		if (kinds[i].pty != is_pty)
-			continue;
 		first = kept ? kept->first_offset[i] : total[i];
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s=%" PRIu64, n ? ", " : "",
-				      kinds[i].name, first > from->from[i] ? first : from->from[i]);
+		begin[i] = first > from->from[i] ? first : from->from[i];
 	}
-	rpc_header(call, "X-Envd-Offsets", text);
+	tell(call, "X-Envd-Offsets", is_pty, begin);
+	tell(call, "X-Envd-Written", is_pty, total);
 }

@@ -6,7 +6,8 @@
  *	           X-Envd-Keep-For: SECONDS      keep exit and output for this time after the end
  *	Connect    X-Envd-From: stdout=N, stderr=N | pty=N | start
  *
- * and the response header X-Envd-Offsets, the offset at which each output of the stream begins.
+ * and two response headers: X-Envd-Offsets, the offset at which each output of the stream begins,
+ * and X-Envd-Written, the number of bytes that the process has written to each output so far.
  * Stock clients send none of the request headers.
  */
 #ifndef PTY_KEEP_H
@@ -40,7 +41,7 @@ struct keep_from {
 int keep_parse_from(const struct rpc_call *call, bool is_pty, const uint64_t total[OUTPUT_KINDS],
 		    struct keep_from *ret, struct error *err);
 
-/* Adds X-Envd-Offsets to the response. `kept` is NULL if the process keeps no output. */
+/* Adds the two headers to the response. `kept` is NULL if the process keeps no output. */
 void keep_tell_offsets(struct rpc_call *call, bool is_pty, const struct kept *kept,
 		       const uint64_t total[OUTPUT_KINDS], const struct keep_from *from);
 

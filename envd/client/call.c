@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "envd/client/show.h"
 #include "rpc/codec/codec.h"
 #include "rpc/codec/json.h"
 
@@ -60,6 +61,19 @@ int call_unary(const struct client *c, const char *method, const ProtobufCMessag
 	exchange_close(x);
 	free(x);
 	return r;
+}
+
+int call_show_json(FILE *to, const ProtobufCMessage *message, struct error *err)
+{
+	char *text;
+	size_t n;
+
+	if (codec_encode(RPC_CODEC_JSON, message, 0, &text, &n, err) < 0)
+		return -1;
+	show_json(to, text, n);
+	fputc('\n', to);
+	free(text);
+	return 0;
 }
 
 void call_put(struct exchange *x, const ProtobufCMessage *message)

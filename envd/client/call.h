@@ -6,6 +6,7 @@
 #define CLIENT_CALL_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdio.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -23,6 +24,9 @@
 int call_unary(const struct client *c, const char *method, const ProtobufCMessage *request,
 	       const ProtobufCMessageDescriptor *type, struct arena *arena, ProtobufCMessage **ret,
 	       struct error *err);
+
+/* Prints a message as JSON and a line end, without escape sequences. 0, or -1 with the error. */
+int call_show_json(FILE *to, const ProtobufCMessage *message, struct error *err);
 
 enum call_event {
 	CALL_WAIT,    /* nothing came within the timeout */

@@ -42,11 +42,18 @@ int cmd_upgrade(int argc, char **argv);
  */
 int cmd_exec(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_cp(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
+int cmd_health(int argc, char **argv);
+int cmd_top(int argc, char **argv);
+int cmd_ports(int argc, char **argv);
+int cmd_freeze(int argc, char **argv);
+int cmd_thaw(int argc, char **argv);
 
 #endif

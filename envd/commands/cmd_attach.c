@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* envd attach: joins a process that runs already. */
+/* envd attach and envd logs: the output of a process that was started before. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -90,6 +90,63 @@ int cmd_attach(int argc, char **argv)
 		key = run(&c, target, interactive);
 	else
 		key = key == CLIENT_HELP ? 0 : SESSION_FAILED;
+	client_clear(&c);
+	return key;
+}
+
+/* ---- logs ---- */
+
+static const struct arg logs_arguments[] = {{"follow", 'f', ARG_PLAIN | ARG_BRIEF}, CLIENT_ARGS};
+
+static const char logs_usage[] =
+	"Usage: envd logs [-f] PID|TAG [OPTION…]\n"
+	"Shows the output of a process that was started with --keep, also after its end. Needs\n"
+	"this envd in the guest, not E2B's.\n"
+	"  -f, --follow         go on until the process ends\n" CLIENT_USAGE;
+
+/* The exit status. */
+static int run_logs(struct client *c, const char *target, bool follow)
+{
+	Process__ConnectRequest request = PROCESS__CONNECT_REQUEST__INIT;
+	Process__ProcessSelector selector;
+	struct session *s;
+	int status;
+
+	client_select(target, &selector);
+	request.process = &selector;
+	s = session_new(c);
+	s->observe = s->resumable = true;
+	s->replay = !follow;
+	status = session_run(s, "process.Process/Connect", "X-Envd-From: start\r\n", &request.base,
+			     &process__connect_response__descriptor);
+	session_free(s);
+	return status ? 1 : 0;
+}
+
+int cmd_logs(int argc, char **argv)
+{
+	const char *target = NULL;
+	bool follow = false;
+	struct client c;
+	struct args args;
+	int key = client_init(&c, "logs");
+
+	args_init(&args, "logs", logs_arguments, argv);
+	args.operands = ARGS_OPERANDS;
+	while (key >= 0 && (key = client_args_next(&args, &c, logs_usage)) > 0) {
+		if (key == 'f')
+			follow = true;
+		else if (target)
+			key = client_usage_error(&c, "one process at a time");
+		else
+			target = args.value;
+	}
+	if (key == 0 && !target)
+		key = client_usage_error(&c, "no process is named");
+	if (key == 0)
+		key = run_logs(&c, target, follow);
+	else
+		key = key == CLIENT_HELP ? 0 : 2;
 	client_clear(&c);
 	return key;
 }

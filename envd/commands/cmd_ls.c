@@ -2,7 +2,6 @@
 /* envd ls: the entries of directories of a guest. */
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -11,7 +10,6 @@
 #include "envd/commands/client_args.h"
 #include "envd/commands/cmd.h"
 #include "envd/commands/guest_entry.h"
-#include "rpc/codec/codec.h"
 
 #define LS_DEPTH_MAX 1000000
 
@@ -72,19 +70,6 @@ static void print_entry(const struct ls *ls, const Filesystem__EntryInfo *e, con
 	putchar('\n');
 }
 
-static int print_json(const ProtobufCMessage *answer, struct error *err)
-{
-	char *text;
-	size_t n;
-
-	if (codec_encode(RPC_CODEC_JSON, answer, 0, &text, &n, err) < 0)
-		return -1;
-	show_json(stdout, text, n);
-	putchar('\n');
-	free(text);
-	return 0;
-}
-
 static int list_directory(const struct ls *ls, const char *path, const char *absolute,
 			  struct arena *arena, struct error *err)
 {
@@ -98,7 +83,7 @@ static int list_directory(const struct ls *ls, const char *path, const char *abs
 		       &filesystem__list_dir_response__descriptor, arena, &answer, err) < 0)
 		return -1;
 	if (ls->json)
-		return print_json(answer, err);
+		return call_show_json(stdout, answer, err);
 	list = (const Filesystem__ListDirResponse *)answer;
 	for (size_t i = 0; i < list->n_entries; i++)
 		print_entry(ls, list->entries[i], absolute);
@@ -122,7 +107,7 @@ static int list(const struct ls *ls, const char *path, bool heading)
 		r = list_directory(ls, path, entry->path, &arena, &err);
 	} else if (r == 0 && ls->json) {
 		alone.entry = entry;
-		r = print_json(&alone.base, &err);
+		r = call_show_json(stdout, &alone.base, &err);
 	} else if (r == 0) {
 		print_entry(ls, entry, NULL);
 	}

@@ -9,7 +9,6 @@
 #include "envd/client/show.h"
 #include "envd/commands/client_args.h"
 #include "envd/commands/cmd.h"
-#include "rpc/codec/codec.h"
 
 static const struct arg arguments[] = {{"json", 'j', ARG_PLAIN}, CLIENT_ARGS};
 
@@ -57,22 +56,15 @@ static int list(const struct client *c, bool json)
 	struct arena arena = {0};
 	ProtobufCMessage *answer;
 	struct error err;
-	char *text;
-	size_t n;
 	int r = call_unary(c, "process.Process/List", &request.base,
 			   &process__list_response__descriptor, &arena, &answer, &err);
 
 	if (r == 0 && json)
-		r = codec_encode(RPC_CODEC_JSON, answer, 0, &text, &n, &err);
-	if (r < 0) {
-		client_complain(c, &err);
-	} else if (json) {
-		show_json(stdout, text, n);
-		putchar('\n');
-		free(text);
-	} else {
+		r = call_show_json(stdout, answer, &err);
+	else if (r == 0)
 		print_table((const Process__ListResponse *)answer);
-	}
+	if (r < 0)
+		client_complain(c, &err);
 	arena_clear(&arena);
 	return r;
 }

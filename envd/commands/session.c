@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -150,7 +151,7 @@ static void on_signal(struct session *s)
 		return;
 	if (info.ssi_signo != SIGWINCH)
 		leave(s, s->tty);
-	else if (s->tty && s->state == SESSION_RUNNING)
+	else if (s->tty && (s->interactive || s->owner) && s->state == SESSION_RUNNING)
 		send_size(s);
 }
 
@@ -225,6 +226,10 @@ static void take_end(struct session *s, const Process__ProcessEvent__EndEvent *e
 	struct exit_status status;
 
 	terminal_restore(&s->terminal);
+	if (s->observe) {
+		end(s, 0);
+		return;
+	}
 	if (event->oom_killed)
 		fprintf(stderr, "envd %s: the kernel killed the process for lack of memory\n",
 			s->client->command);
@@ -257,6 +262,69 @@ static void take_event(struct session *s, const Process__ProcessEvent *event)
 	}
 }
 
+/* ---- offsets of kept output ---- */
+
+bool session_parse_offsets(const char *text, uint64_t ret[SESSION_OUTPUTS])
+{
+	static const char *const names[SESSION_OUTPUTS] = {"stdout=", "stderr=", "pty="};
+	size_t i, n;
+
+	for (;;) {
+		for (i = 0; i < SESSION_OUTPUTS; i++)
+			if (strncmp(text, names[i], strlen(names[i])) == 0)
+				break;
+		if (i == SESSION_OUTPUTS)
+			return false;
+		text += strlen(names[i]);
+		n = decimal_digits(text, strlen(text), INT64_MAX, &ret[i]);
+		text += n;
+		if (n == 0 || !*text)
+			return n > 0;
+		if (*text++ != ',')
+			return false;
+		text += strspn(text, " ");
+	}
+}
+
+/*
+ * Takes where the outputs of the stream begin. Bytes that the daemon had to drop are reported.
+ * 0, or -1 with the error if the daemon keeps no output.
+ */
+static int take_offsets(struct session *s, struct error *err)
+{
+	const char *text = reply_field(&s->stream.x.reply, "X-Envd-Offsets");
+	uint64_t begin[SESSION_OUTPUTS], lost = 0;
+
+	memcpy(begin, s->offsets, sizeof(begin));
+	if (!text)
+		return error_set(err, ERROR_UNIMPLEMENTED, "this envd keeps no output");
+	if (!session_parse_offsets(text, begin))
+		return error_set(err, ERROR_INTERNAL, "malformed offsets: %s", text);
+	for (size_t i = 0; i < SESSION_OUTPUTS; i++)
+		lost += begin[i] > s->offsets[i] ? begin[i] - s->offsets[i] : 0;
+	if (lost)
+		fprintf(stderr, "envd %s: %ju bytes of the output are no longer kept\n",
+			s->client->command, (uintmax_t)lost);
+	memcpy(s->offsets, begin, sizeof(begin));
+	s->tty = strncmp(text, "pty=", 4) == 0;
+	text = reply_field(&s->stream.x.reply, "X-Envd-Written");
+	if (s->replay && (!text || !session_parse_offsets(text, s->written)))
+		return error_set(err, ERROR_UNIMPLEMENTED,
+				 "this envd does not say where the output ends; follow it with -f");
+	return 0;
+}
+
+/* Ends a replay that has all bytes. */
+static void settle_replay(struct session *s)
+{
+	bool all = s->replay && s->state == SESSION_RUNNING && s->n == 0;
+
+	for (size_t i = 0; i < SESSION_OUTPUTS; i++)
+		all &= s->offsets[i] >= s->written[i];
+	if (all)
+		end(s, 0);
+}
+
 /* ---- a stream that was cut ---- */
 
 /* Joins the process again, at the bytes that are still missing. True if that succeeded. */
@@ -280,10 +348,7 @@ static bool rejoin(struct session *s, struct error *err)
 			     &request.base, &process__connect_response__descriptor, err) < 0)
 		return false;
 	/* A daemon that keeps no output would go on at the present end, with a gap. */
-	if (reply_field(&s->stream.x.reply, "X-Envd-Offsets"))
-		return true;
-	error_set(err, ERROR_DATA_LOSS, "the connection was cut, and the output is not kept");
-	return false;
+	return take_offsets(s, err) == 0;
 }
 
 /*
@@ -334,7 +399,7 @@ static void read_stream(struct session *s)
 {
 	struct error err;
 
-	while (s->n == 0 && s->state <= SESSION_RUNNING)
+	for (settle_replay(s); s->n == 0 && s->state <= SESSION_RUNNING; settle_replay(s))
 		switch (call_stream_next(&s->stream, 0, &err)) {
 		case CALL_WAIT:
 			return;
@@ -381,7 +446,8 @@ int session_run(struct session *s, const char *method, const char *fields,
 {
 	struct error err;
 
-	if (call_stream_open(&s->stream, s->client, method, fields, request, type, &err) < 0)
+	if (call_stream_open(&s->stream, s->client, method, fields, request, type, &err) < 0 ||
+	    (s->observe && take_offsets(s, &err) < 0))
 		fail(s, &err);
 	read_stream(s);
 	while (s->state <= SESSION_RUNNING)

@@ -44,14 +44,17 @@ struct session {
 	bool owner;	  /* signals and a closed stdout end the process, they do not just detach */
 	bool resumable;	  /* its output is kept: a cut stream continues at its offset */
 	bool detach;	  /* leave at the start event, and print the pid */
+	bool replay;	  /* the kept output alone: the end is the number of bytes so far */
+	bool observe;	  /* the exit status of the process does not count */
 
 	/* The fields below are private. */
 	enum session_state state;
 	int status;
 	uint32_t pid;
-	unsigned signals; /* how many asked it to end */
-	bool discard;	  /* stdout is closed */
-	uint64_t offsets[SESSION_OUTPUTS];
+	unsigned signals;		   /* how many asked it to end */
+	bool discard;			   /* stdout is closed */
+	uint64_t offsets[SESSION_OUTPUTS]; /* of the next byte of each output */
+	uint64_t written[SESSION_OUTPUTS]; /* replay: the end */
 	int signal_fd;
 	struct call_stream stream;
 	struct input_stream input;
@@ -61,6 +64,12 @@ struct session {
 	size_t n;
 	int to;
 };
+
+/*
+ * Parses "stdout=N, stderr=N" or "pty=N" of a header. Outputs that it does not name keep their
+ * number. Returns false, with *ret undefined, if it is malformed. Public for its tests.
+ */
+bool session_parse_offsets(const char *text, uint64_t ret[SESSION_OUTPUTS]);
 
 /*
  * Makes a session, owned. From here on signals are read by the session. Never NULL.

@@ -47,12 +47,17 @@ class Peer:
         self.process.wait(SECONDS)
 
 
+class Daemon(base.Daemon):
+    # After the first watch it keeps a spare inotify instance.
+    more_descriptors = 1
+
+
 @pytest.fixture(scope="session")
 def daemon():
     """A daemon that listens on both: `to` has the address of each kind."""
     path, port = f"{WORLD}/envd.sock", next(base.ports)
-    d = base.Daemon("-listen", f"unix:{path}", "-listen", f"tcp:127.0.0.1:{port}",
-                    address=("127.0.0.1", port))
+    d = Daemon("-listen", f"unix:{path}", "-listen", f"tcp:127.0.0.1:{port}",
+               address=("127.0.0.1", port))
     d.to = {"unix": f"unix:{path}", "tcp": f"tcp:127.0.0.1:{port}"}
     yield d
     d.stop()
@@ -137,12 +142,14 @@ def rogue(tmp_path):
                 connection, _ = listener.accept()
                 with connection:
                     connection.settimeout(SECONDS)
-                    connection.recv(65536)
+                    host.requests.append(connection.recv(65536))
                     connection.sendall(answer)
 
+        host = Host(f"unix:{tmp_path}/rogue")
+        host.requests = []
         threads.append(threading.Thread(target=run))
         threads[-1].start()
-        return Host(f"unix:{tmp_path}/rogue")
+        return host
 
     yield serve
     for thread in threads:

@@ -38,11 +38,11 @@ def written(seed, pieces):
     return out
 
 
-def offsets(stream):
-    """X-Envd-Offsets, as numbers."""
+def offsets(stream, header="X-Envd-Offsets"):
+    """X-Envd-Offsets or X-Envd-Written, as numbers."""
     return {name: int(value) for name, _, value in
             (part.strip().partition("=") for part in
-             stream.response.headers["X-Envd-Offsets"].split(","))}
+             stream.response.headers[header].split(","))}
 
 
 class Reader(threading.Thread):
@@ -113,6 +113,7 @@ def test_the_window(envd):
                           ("stdout=26000, stderr=0", 26000)):
         late = envd.connect(pid=stream.pid, headers={"X-Envd-From": asked})
         assert offsets(late) == {"stdout": begins, "stderr": 0}
+        assert offsets(late, "X-Envd-Written") == {"stdout": 26000, "stderr": 0}
         late.until("stdout", letters[begins:])
         late.close()
     for asked, code in (("stdout=26001", "out_of_range"), ("pty=0", "invalid_argument"),
@@ -136,6 +137,7 @@ def test_after_the_end(envd):
     late = envd.connect(pid=stream.pid).drain()
     assert late.out["stdout"] == b"" and late.end["exitCode"] == 3
     assert late.response.headers["X-Envd-Offsets"] is None
+    assert late.response.headers["X-Envd-Written"] is None
 
 
 def test_much_after_the_end_at_the_readers_pace(envd, daemon):
