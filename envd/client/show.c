@@ -74,7 +74,7 @@ void show_json(FILE *to, const char *p, size_t n)
 
 		if (bytes && !is_hidden(c))
 			fwrite(p, 1, bytes, to);
-		else if (c < 0x10000)
+		else if (c < 0x10000) /* also a byte that is not UTF-8: U+FFFD */
 			fprintf(to, "\\u%04x", c);
 		else
 			fprintf(to, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff));

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "envd/client/show.h"
 #include "envd/commands/args.h"
 #include "envd/commands/cmd.h"
 #include "rpc/codec/json.h"
@@ -169,15 +170,10 @@ static unsigned status_of(const char *answer)
 	return (unsigned)status;
 }
 
-/*
- * Writes the peer's text up to the end of its line. A byte that is not printable ASCII becomes '?':
- * ESC, and U+0080 to U+009F in UTF-8, start sequences that change the operator's terminal (ECMA-48,
- * section 5.3).
- */
+/* Writes the peer's text up to the end of its line. */
 static void print_peer_text(FILE *to, const char *text)
 {
-	for (; *text && *text != '\n'; text++)
-		fputc(*text >= ' ' && *text <= '~' ? *text : '?', to);
+	show_bytes(to, text, strcspn(text, "\n"));
 }
 
 /* The body of an answer, as one line on stderr. */
