@@ -123,6 +123,13 @@ static void stop_loop(void *arg)
 	audit_drain(d->audit, AUDIT_END_MS, audit_written, d);
 }
 
+static void connections_closed(void *arg)
+{
+	struct daemon *d = arg;
+
+	upgrade_when_idle(d->upgrade, stop_loop, d);
+}
+
 /* SIGUSR2: log rotation has moved the audit stream's file. */
 static void on_reopen_signal(evutil_socket_t signal_number, short what, void *arg)
 {
@@ -144,7 +151,7 @@ static void on_end_signal(evutil_socket_t signal_number, short what, void *arg)
 	log_info("ending: %s", strsignal((int)signal_number));
 	notify_stopping(&d->notify);
 	timer_set_ms(&d->shutdown_timer, SHUTDOWN_MS);
-	server_shutdown(d->server, stop_loop, d);
+	server_shutdown(d->server, connections_closed, d);
 }
 
 /* SIGUSR1: writes the daemon's state to the log. */
@@ -168,6 +175,15 @@ static void on_state_signal(evutil_socket_t signal_number, short what, void *arg
 			 b->classes[kind].peak, b->classes[kind].limit);
 	pty_service_dump(d->pty);
 	watch_service_dump(d->watch);
+}
+
+/* A daemon that is about to be replaced blocks SIGTERM and SIGINT (envd/upgrade/ctl_upgrade.c). */
+static void unblock_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* ---- the parts ---- */
@@ -538,6 +554,7 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	signal_event_add(&d->on_term, &d->loop, SIGTERM, on_end_signal, d);
 	signal_event_add(&d->on_int, &d->loop, SIGINT, on_end_signal, d);
 	signal_event_add(&d->on_usr1, &d->loop, SIGUSR1, on_state_signal, d);
+	unblock_signals();
 	/*
 	 * Listen first: a client that connects during the start waits in the kernel's queue. After
 	 * a handover, listen last, so that no request comes before the adoption.
@@ -549,18 +566,19 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	start_services(d);
 	if (options->resume_handover) {
 		handover_adopt(&d->handover, &d->loop, &d->control, d->pty, d->watch);
-		if (listeners_open(&d->listeners, inherited) < 0)
-			return 1;
+		listeners_open(&d->listeners, inherited);
 	} else {
 		freezer_adopt_found(d->freezer);
 		adopt_stored(d);
 	}
-	if (start_ports(d) < 0)
+	if (start_ports(d) < 0 && !options->resume_handover)
 		return 2;
 	notify_ready(&d->notify, &d->loop);
 	if (options->init)
 		pid1_listening();
-	loop_run(&d->loop);
+	/* SIGTERM may have come during the adoption, which runs the loop too. */
+	if (!d->ending)
+		loop_run(&d->loop);
 	daemon_end(d);
 	return 0;
 }

@@ -15,6 +15,9 @@
  */
 #define VSOCK_RETRY_LAST_S 60
 
+/* Between two tries to open a listener after a handover. */
+#define RETRY_MS 100
+
 static const struct listen_spec *default_vsock(const struct options *o)
 {
 	return &o->listen[1];
@@ -70,12 +73,42 @@ static void add_name(char *names, size_t names_bytes, const struct listen_spec *
 	snprintf(names + n, names_bytes - n, "%s%s", n ? ", " : "", spec->text);
 }
 
+/* Opens the listeners of the flags that are not open, and adds their names. 0 or -1. */
+static int open_flags(struct listeners *l, char *names, size_t names_bytes)
+{
+	unsigned i;
+	int r;
+
+	for (i = 0; i < l->options->n_listen; i++) {
+		if (l->opened[i])
+			continue;
+		r = listen_one(l, &l->options->listen[i]);
+		if (r < 0 && !l->options->resume_handover)
+			return -1;
+		if (r < 0)
+			timer_set_ms(&l->retry, RETRY_MS);
+		l->opened[i] = r >= 0;
+		if (r > 0)
+			add_name(names, names_bytes, &l->options->listen[i]);
+	}
+	return 0;
+}
+
+static void retry_flags(void *arg)
+{
+	struct listeners *l = arg;
+	char names[OPTIONS_MAX_LISTEN * 64] = "";
+
+	open_flags(l, names, sizeof(names));
+	if (*names)
+		log_info("listening on %s", names);
+}
+
 int listeners_open(struct listeners *l, const struct inherited *inherited)
 {
 	char names[(OPTIONS_MAX_LISTEN + INHERITED_MAX) * 64] = "";
 	struct listen_spec spec;
 	unsigned i;
-	int r;
 
 	for (i = 0; i < inherited->n; i++) {
 		spec = inherited->specs[i];
@@ -83,15 +116,10 @@ int listeners_open(struct listeners *l, const struct inherited *inherited)
 		server_listen_adopted(l->server, inherited->fds[i], &spec);
 		add_name(names, sizeof(names), &inherited->specs[i]);
 	}
-	for (i = 0; i < l->options->n_listen; i++) {
-		if (inherited_covers(inherited, &l->options->listen[i]))
-			continue;
-		r = listen_one(l, &l->options->listen[i]);
-		if (r < 0)
-			return -1;
-		if (r > 0)
-			add_name(names, sizeof(names), &l->options->listen[i]);
-	}
+	for (i = 0; i < l->options->n_listen; i++)
+		l->opened[i] = inherited_covers(inherited, &l->options->listen[i]);
+	if (open_flags(l, names, sizeof(names)) < 0)
+		return -1;
 	log_info("listening on %s", names);
 	return 0;
 }
@@ -103,9 +131,11 @@ void listeners_init(struct listeners *l, struct loop *loop, struct server *serve
 	l->options = options;
 	l->vsock_waited_s = 0;
 	timer_init(&l->vsock_timer, loop, retry_vsock, l);
+	timer_init(&l->retry, loop, retry_flags, l);
 }
 
 void listeners_clear(struct listeners *l)
 {
 	timer_cancel(&l->vsock_timer);
+	timer_cancel(&l->retry);
 }

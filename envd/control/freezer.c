@@ -337,6 +337,18 @@ size_t freezer_guest_paths(const struct freezer *f, char *const **ret)
 	return f->guest.n;
 }
 
+bool freezer_is_frozen(const struct freezer *f)
+{
+	return f->freezes_pending > 0 || f->groups_frozen;
+}
+
+bool freezer_holds(const struct freezer *f)
+{
+	const struct freeze_job *job = TAILQ_FIRST(&f->jobs);
+
+	return f->groups_frozen && (!job || job->state == JOB_QUEUED);
+}
+
 uint64_t freezer_generation(const struct freezer *f)
 {
 	return f->generation;

@@ -129,6 +129,12 @@ void freezer_thaw(struct freezer *f, const struct thaw_request *request, freezer
  */
 uint64_t freezer_generation(const struct freezer *f);
 
+/* Returns true if a freeze is in effect or was requested. */
+bool freezer_is_frozen(const struct freezer *f);
+
+/* Returns true if a freeze is in effect and no job runs that could thaw it. */
+bool freezer_holds(const struct freezer *f);
+
 /*
  * Takes over a freeze that an earlier daemon left in effect: process starts are refused until a
  * thaw, and the watchdog runs. `guest_paths` are the cgroups that the guest had frozen itself; a
@@ -144,8 +150,7 @@ void freezer_adopt_found(struct freezer *f);
 
 /*
  * Returns the number of cgroups that the guest had frozen before the freeze that is in effect. *ret
- * is borrowed until the next job. Call it only inside a freezer_frozen_fn, because no job runs
- * there.
+ * is borrowed until the next job. Call it only if freezer_holds, because a job changes them.
  */
 size_t freezer_guest_paths(const struct freezer *f, char *const **ret);
 

@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,7 @@
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
 #include "envd/control/run_command.h"
+#include "envd/control/run_files.h"
 #include "envd/options.h"
 #include "envd/upgrade/command_line.h"
 #include "envd/upgrade/elf.h"
@@ -40,6 +43,7 @@
 #include "fs/http/sink.h"
 #include "pty/handover.h"
 #include "rpc/http/router.h"
+#include "rpc/http/server.h"
 #include "rpc/http/stream.h"
 
 static void upgrade_open(struct stream *s, void *arg);
@@ -50,20 +54,16 @@ static void upgrade_check(struct work *work);
 static void upgrade_checked(struct work *work);
 static void upgrade_frozen(void *arg, const struct freeze_result *result);
 static void upgrade_execute(void *arg);
+static void upgrade_thawed(void *arg, const struct thaw_result *result);
 static void upgrade_discard(struct work *work);
 static void upgrade_discarded(struct work *work);
-
-/*
- * A version with this text is a build of this project. Semantic versioning ignores what follows the
- * plus sign when it compares versions.
- */
-#define OWN_VERSION_MARK "+c"
 
 enum upgrade_state {
 	UPGRADE_IDLE,
 	UPGRADE_RECEIVING,
 	UPGRADE_CHECKING,
 	UPGRADE_FREEZING,
+	UPGRADE_THAWING,
 	UPGRADE_DISCARDING,
 };
 
@@ -82,18 +82,20 @@ struct upgrade {
 	uint64_t bytes;
 	struct arena arena; /* of the command lines */
 	struct image image;
-	unsigned status; /* of the refusal; 0: none */
+	bool was_frozen;     /* by another freeze, which a failure leaves in effect */
+	uint64_t generation; /* of the freeze */
+	unsigned status;     /* of the refusal; 0: none */
 	struct error err;
+	void (*when_idle)(void *arg); /* NULL: nobody waits */
+	void *when_idle_arg;
 };
 
 static void set_state(struct upgrade *u, enum upgrade_state state)
 {
 	static const char *const names[] = {
-		[UPGRADE_IDLE] = "idle",
-		[UPGRADE_RECEIVING] = "receiving",
-		[UPGRADE_CHECKING] = "checking",
-		[UPGRADE_FREEZING] = "freezing",
-		[UPGRADE_DISCARDING] = "discarding",
+		[UPGRADE_IDLE] = "idle",	 [UPGRADE_RECEIVING] = "receiving",
+		[UPGRADE_CHECKING] = "checking", [UPGRADE_FREEZING] = "freezing",
+		[UPGRADE_THAWING] = "thawing",	 [UPGRADE_DISCARDING] = "discarding",
 	};
 
 	log_debug("upgrade: %s -> %s", names[u->state], names[state]);
@@ -163,6 +165,9 @@ static const char *refusal(const struct upgrade *u, const struct stream *s, unsi
 {
 	const char *target = stream_header_in(s, "x-envd-upgrade-bin");
 
+	*ret_status = 503;
+	if (server_is_ending(u->parts.control->server))
+		return "the daemon is ending";
 	*ret_status = 409;
 	if (!u->parts.control->initialized)
 		return "envd not initialized";
@@ -290,10 +295,7 @@ static void upgrade_gone(struct fs_sink *sink)
 
 /* ---- the check, on the worker ---- */
 
-/*
- * The program as it can be run before the rename. If this program's own file was replaced, its path
- * leads to another file; /proc/self/exe still is the program (proc(5)).
- */
+/* The program as it can be run before the rename. */
 static const char *unchecked_path(const struct upgrade *u)
 {
 	return u->has_body ? UPGRADE_PART : "/proc/self/exe";
@@ -319,11 +321,64 @@ static int check_file(struct upgrade *u)
 }
 
 /*
- * Runs the program with the flags of argv and -version, so that it reads the flags, prints one line
- * and exits. Returns 0 with the line in `run`, or -1 with the reason.
+ * Returns the path of this program's file. NULL if the file was replaced or removed: the path then
+ * leads to another file or to none, and only /proc/self/exe is the program (proc(5)). The kernel
+ * takes the name of the process from the path, and "exe" tells nobody what runs.
  */
-static int ask_version(struct upgrade *u, char *const *argv, struct run_result *run)
+static const char *find_own_path(struct upgrade *u)
 {
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	struct stat own, named;
+
+	path[n > 0 ? n : 0] = '\0';
+	if (stat("/proc/self/exe", &own) < 0 || stat(path, &named) < 0 ||
+	    own.st_dev != named.st_dev || own.st_ino != named.st_ino)
+		return NULL;
+	return arena_strdup(&u->arena, path);
+}
+
+/* Whether the text is one line that begins as a semantic version does: three numbers. */
+static bool is_version(const char *text)
+{
+	int part;
+
+	if (strpbrk(text, " \t\r\n"))
+		return false;
+	for (part = 0; part < 3; part++) {
+		if (part && *text++ != '.')
+			return false;
+		if (!strspn(text, "0123456789"))
+			return false;
+		text += strspn(text, "0123456789");
+	}
+	return strchr("-+", *text);
+}
+
+/*
+ * Finds out whether the program is a build of this project, which understands our own flags, fields
+ * and listening sockets: the reference has no -build, and exits with 2. 0, or -1 with the reason.
+ */
+static int ask_build(struct upgrade *u)
+{
+	const char *asking[] = {unchecked_path(u), "-build", NULL};
+	struct run_result run;
+	int r = run_command(asking, UPGRADE_CHECK_MS, &run);
+
+	if (r < 0)
+		return error_set_errno(&u->err, ERROR_INVALID_ARGUMENT, r,
+				       "the new program does not print its version");
+	u->image.ours = WIFEXITED(run.status) && WEXITSTATUS(run.status) == 0 && *run.output;
+	return 0;
+}
+
+/*
+ * Runs the program with the flags of argv and -version, so that it reads the flags, prints one line
+ * and exits. 0, or -1 with the reason.
+ */
+static int ask_version(struct upgrade *u, char *const *argv)
+{
+	struct run_result run;
 	const char **asking;
 	size_t n = 0;
 	int r;
@@ -334,32 +389,38 @@ static int ask_version(struct upgrade *u, char *const *argv, struct run_result *
 	memcpy(asking, argv, n * sizeof(*asking));
 	asking[0] = unchecked_path(u);
 	asking[n] = "-version";
-	r = run_command(asking, UPGRADE_CHECK_MS, run);
+	r = run_command(asking, UPGRADE_CHECK_MS, &run);
 	if (r < 0)
 		return error_set_errno(&u->err, ERROR_INVALID_ARGUMENT, r,
 				       "the new program does not print its version");
-	if (!WIFEXITED(run->status) || WEXITSTATUS(run->status) != 0 || !*run->output)
+	if (!WIFEXITED(run.status) || WEXITSTATUS(run.status) != 0 || !*run.output)
 		return error_set(&u->err, ERROR_INVALID_ARGUMENT,
-				 "the new program refuses its flags: %.200s", run->output);
+				 "the new program refuses its flags: %.200s", run.output);
+	if (!is_version(run.output))
+		return error_set(&u->err, ERROR_INVALID_ARGUMENT,
+				 "the new program prints no version: %.200s", run.output);
 	return 0;
 }
 
 /* Finds out what the program is, and whether it takes the flags that it would get. */
 static int check_program(struct upgrade *u)
 {
-	char *argv[] = {arena_strdup(&u->arena, unchecked_path(u)), NULL};
-	struct run_result run;
+	const char *own_path, *name = UPGRADE_PROGRAM;
 
-	if (ask_version(u, argv, &run) < 0)
+	if (ask_build(u) < 0)
 		return -1;
-	u->image.ours = strstr(run.output, OWN_VERSION_MARK) != NULL;
 	if (!u->image.ours && u->parts.sockets_are_held)
 		return error_set(&u->err, ERROR_FAILED_PRECONDITION,
 				 "this program can't take over the sockets that a parent holds");
-	u->image.path = u->has_body ? UPGRADE_PROGRAM : unchecked_path(u);
-	u->image.argv = upgrade_command_line(u->parts.options, u->parts.options->argv,
-					     u->image.path, u->image.ours, &u->arena);
-	return ask_version(u, u->image.argv, &run);
+	u->image.path = name;
+	if (!u->has_body) {
+		own_path = find_own_path(u);
+		u->image.path = own_path ? own_path : unchecked_path(u);
+		name = own_path ? own_path : u->parts.options->argv[0];
+	}
+	u->image.argv = upgrade_command_line(u->parts.options, u->parts.options->argv, name,
+					     u->image.ours, &u->arena);
+	return ask_version(u, u->image.argv);
 }
 
 /* Gives the body the name under which it is executed. */
@@ -381,6 +442,8 @@ static int move_program(struct upgrade *u)
  */
 static int open_blob(struct upgrade *u)
 {
+	/* The guest may have removed or covered the directory since the daemon's start. */
+	mkdir(RUN_FILES_DIRECTORY, 0755);
 	if (unlink(HANDOVER_BLOB) < 0 && errno != ENOENT)
 		return error_set_errno(&u->err, ERROR_INTERNAL, errno, "%s", HANDOVER_BLOB);
 	u->blob_fd =
@@ -403,29 +466,75 @@ static void upgrade_check(struct work *work)
 
 /* ---- the freeze ---- */
 
+/*
+ * Blocks or unblocks the signals that end the daemon. A signal that came between the last turn of
+ * the loop and the execve would be lost: its handler only notes it for the loop. A blocked signal
+ * is pending, and stays so over an execve (execve(2)); a build of envd unblocks it when it has its
+ * handlers (envd/daemon.c).
+ */
+static void hold_end(bool hold)
+{
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &ends, NULL);
+}
+
+static bool end_is_pending(const struct upgrade *u)
+{
+	sigset_t pending;
+
+	sigpending(&pending);
+	return server_is_ending(u->parts.control->server) || sigismember(&pending, SIGTERM) == 1 ||
+	       sigismember(&pending, SIGINT) == 1;
+}
+
 static void upgrade_checked(struct work *work)
 {
 	struct upgrade *u = container_of(work, struct upgrade, check);
+	struct freezer *freezer = u->parts.control->freezer;
 	const struct freeze_request request = {.max_wait_ms = UPGRADE_FREEZE_MS};
 
+	if (!u->status && end_is_pending(u)) {
+		error_set(&u->err, ERROR_UNAVAILABLE, "handover aborted: the daemon is ending");
+		u->status = 500;
+	}
 	if (u->status) {
 		give_up(u, u->status);
 		return;
 	}
 	audit_upgrade(u, NULL);
 	set_state(u, UPGRADE_FREEZING);
+	/* Before the freeze, so that the loop sees a signal from before this before it ends. */
+	hold_end(true);
 	pty_handover_pause(u->parts.pty, true);
-	freezer_freeze(u->parts.control->freezer, &request, upgrade_frozen, u);
+	u->was_frozen = freezer_is_frozen(freezer);
+	freezer_freeze(freezer, &request, upgrade_frozen, u);
+	u->generation = freezer_generation(freezer);
 }
 
-/* Undoes upgrade_checked: the workload continues, and its output is read again. */
+/*
+ * Undoes upgrade_checked: the workload continues, unless another freeze was requested before or
+ * since, and its output is read again.
+ */
 static void undo(struct upgrade *u)
 {
-	const struct thaw_request request = {0};
+	const struct thaw_request request = {.generation = u->generation};
 
-	freezer_thaw(u->parts.control->freezer, &request, NULL, NULL);
+	set_state(u, UPGRADE_THAWING);
 	pty_handover_pause(u->parts.pty, false);
-	give_up(u, 500);
+	hold_end(false);
+	if (u->was_frozen)
+		give_up(u, 500);
+	else
+		freezer_thaw(u->parts.control->freezer, &request, upgrade_thawed, u);
+}
+
+static void upgrade_thawed(void *arg, const struct thaw_result *result)
+{
+	give_up(arg, 500);
 }
 
 static void upgrade_frozen(void *arg, const struct freeze_result *result)
@@ -447,7 +556,12 @@ static void upgrade_execute(void *arg)
 {
 	struct upgrade *u = arg;
 
-	image_execute(&u->parts, &u->image, &u->err);
+	if (end_is_pending(u))
+		error_set(&u->err, ERROR_UNAVAILABLE, "handover aborted: the daemon is ending");
+	else if (!freezer_holds(u->parts.control->freezer))
+		error_set(&u->err, ERROR_ABORTED, "handover aborted: the workload was thawed");
+	else
+		image_execute(&u->parts, &u->image, &u->err);
 	undo(u);
 }
 
@@ -479,4 +593,16 @@ static void upgrade_discarded(struct work *work)
 	u->stream = NULL;
 	arena_clear(&u->arena);
 	set_state(u, UPGRADE_IDLE);
+	if (u->when_idle)
+		u->when_idle(u->when_idle_arg);
+}
+
+void upgrade_when_idle(struct upgrade *u, void (*done)(void *arg), void *arg)
+{
+	if (u->state == UPGRADE_IDLE) {
+		done(arg);
+		return;
+	}
+	u->when_idle = done;
+	u->when_idle_arg = arg;
 }

@@ -168,24 +168,51 @@ static void collect(const struct upgrade_parts *parts, struct arena *arena,
 	state->newest_init_ns = control->has_newest ? control->newest_ns : 0;
 }
 
+/* A buffer for protobuf-c that writes to a file, because the state may have much kept output. */
+struct file_buffer {
+	ProtobufCBuffer base;
+	int fd;
+	int result; /* 0 or -errno */
+	size_t n;
+	uint8_t data[16384];
+};
+
+static void flush(struct file_buffer *buffer, const void *data, size_t n)
+{
+	if (buffer->result == 0)
+		buffer->result = fd_write_all(buffer->fd, data, n);
+}
+
+static void append(ProtobufCBuffer *base, size_t n, const uint8_t *data)
+{
+	struct file_buffer *buffer = container_of(base, struct file_buffer, base);
+
+	if (n > sizeof(buffer->data) - buffer->n) {
+		flush(buffer, buffer->data, buffer->n);
+		buffer->n = 0;
+	}
+	if (n > sizeof(buffer->data)) {
+		flush(buffer, data, n);
+	} else {
+		memcpy(buffer->data + buffer->n, data, n);
+		buffer->n += n;
+	}
+}
+
 static int write_state(int fd, const Handover__HandoverState *state, struct error *err)
 {
+	struct file_buffer buffer = {.base.append = append, .fd = fd};
 	size_t n = protobuf_c_message_get_packed_size(&state->base);
-	uint8_t *packed;
-	int r;
 
 	/* The new program would refuse the file and lose the processes. */
 	if (n > HANDOVER_MAX_BYTES)
 		return error_set(err, ERROR_RESOURCE_EXHAUSTED,
 				 "the handover state has %zu bytes, more than %u", n,
 				 HANDOVER_MAX_BYTES);
-	packed = mem_alloc(n + 1);
-	protobuf_c_message_pack(&state->base, packed);
-	r = ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ? -errno
-							       : fd_write_all(fd, packed, n);
-	free(packed);
-	if (r < 0)
-		return error_set_errno(err, ERROR_INTERNAL, r, "write handover state");
+	protobuf_c_message_pack_to_buffer(&state->base, &buffer.base);
+	flush(&buffer, buffer.data, buffer.n);
+	if (buffer.result < 0)
+		return error_set_errno(err, ERROR_INTERNAL, buffer.result, "write handover state");
 	return 0;
 }
 
@@ -220,6 +247,15 @@ static void ignore_signals_again(const sigset_t *ignored)
 			signal(number, SIG_IGN);
 }
 
+/* The reference starts with the mask that it inherits. *ret: the mask before. */
+static void unblock_signals(sigset_t *ret)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, ret);
+}
+
 /* A build of envd gets the listening sockets too, so that no client is refused meanwhile. */
 static int pass_listeners(const struct upgrade_parts *parts, struct placed *placed)
 {
@@ -247,7 +283,7 @@ static int execute(const struct upgrade_parts *parts, const struct image *image)
 {
 	extern char **environ;
 	struct rlimit files, original;
-	sigset_t ignored;
+	sigset_t ignored, blocked;
 	int r;
 
 	if (image->ours) {
@@ -265,8 +301,12 @@ static int execute(const struct upgrade_parts *parts, const struct image *image)
 	spawn_original_nofile(&original);
 	setrlimit(RLIMIT_NOFILE, &original);
 	ignored = default_ignored_signals();
+	if (!image->ours)
+		unblock_signals(&blocked);
 	execve(image->path, image->argv, environ);
 	r = -errno;
+	if (!image->ours)
+		sigprocmask(SIG_SETMASK, &blocked, NULL);
 	ignore_signals_again(&ignored);
 	if (!image->ours)
 		pty_store_put_all(parts->pty);

@@ -5,8 +5,8 @@
  *
  *	IDLE ─► RECEIVING ─► CHECKING ─► FREEZING ─► execve(2)
  *	  ▲         │            │           │           │
- *	  │         └── refused ─┴─ failed ──┴── failed ─┤
- *	  └──────────────── DISCARDING ◄─────────────────┘
+ *	  │         ├── refused ─┘           └─ failed ──┤
+ *	  └──── DISCARDING ◄──────────── THAWING ◄───────┘
  *
  * Everything before the execve can be undone. After a failure the workload is thawed, its output is
  * read again, the duplicated descriptors are closed, the files of the upgrade are removed, and the
@@ -64,5 +64,11 @@ struct upgrade_parts {
  */
 struct upgrade *upgrade_new(const struct upgrade_parts *parts, struct router *router);
 void upgrade_free(struct upgrade *u);
+
+/*
+ * Calls `done` once, from the loop, when no upgrade is in progress; at once if none is. For the end
+ * of the daemon: an upgrade may have frozen the workload, and would leave it so.
+ */
+void upgrade_when_idle(struct upgrade *u, void (*done)(void *arg), void *arg);
 
 #endif

@@ -330,6 +330,11 @@ static void trust_connections(void *arg)
 	conn_trust_all(arg);
 }
 
+bool server_is_ending(const struct server *server)
+{
+	return server->ending;
+}
+
 void server_shutdown(struct server *server, void (*done)(void *arg), void *arg)
 {
 	server->ending = true;

@@ -102,6 +102,9 @@ void server_allow_any_vsock_peer(struct server *server);
  */
 void server_shutdown(struct server *server, void (*done)(void *arg), void *arg);
 
+/* Returns true after server_shutdown. */
+bool server_is_ending(const struct server *server);
+
 /*
  * Call it after a resume, when peers may have vanished silently. Closes the connections that have
  * no current request. The peers of the other connections must acknowledge bytes or probes within

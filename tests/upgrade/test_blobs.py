@@ -8,12 +8,15 @@ an exit too. launch.py plays the daemon that wrote them."""
 import json
 import os
 import signal
+import socket
 import sys
+import threading
 
 import protobuf
 import pytest
 from client import Failed
-from conftest import ENVD, FIRST_FD, NONE, Daemon, wait_for
+from conftest import ADDRESS, ENVD, FIRST_FD, NONE, Daemon, wait_for
+from daemon import LOG_DIR
 from protobuf import BYTES, FIXED32, FIXED64, VARINT
 from test_crash import is_free
 
@@ -233,6 +236,27 @@ def test_ten_thousand_exits(launch):
     assert daemon.replace() == {**WHOLE, "retained": EXITS}
     for i in (0, EXITS - 1):
         assert daemon.client.connect(tag=f"exit-{i}").drain().end["exitCode"] == 9
+
+
+def test_a_port_that_another_has_bound(launch):
+    """The sockets of E2B's envd close with the execve, and the next daemon has to bind the port. It ended
+    if another had the port by then, and the sandbox with it."""
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        thief.bind(ADDRESS)
+        thief.listen()
+
+        def leave():
+            wait_for(lambda: os.path.exists(log) and "in use" in open(log, encoding="utf-8").read())
+            thief.close()
+
+        number = next(Daemon.count)
+        log = os.path.join(LOG_DIR, f"upgrade-{number + 1}.log")
+        leaving = threading.Thread(target=leave)
+        leaving.start()
+        daemon = launch(stored("kept.pb"))
+        leaving.join()
+    assert report(daemon) == WHOLE
 
 
 def test_process_1_takes_over(launch):

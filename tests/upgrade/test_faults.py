@@ -6,13 +6,17 @@ import contextlib
 import http.client
 import os
 import resource
+import shutil
+import signal
 import socket
 import subprocess
+import threading
+import time
 
 import pytest
 from client import Client
-from conftest import (ADDRESS, BLOB, CGROUP_ROOT, ENVD, FIRST_FD, LISTEN, NEXT, PART, WORLD, Daemon,
-                      wait_for)
+from conftest import (ADDRESS, BLOB, CGROUP_ROOT, ENVD, FIRST_FD, LISTEN, NEXT, NONE, PART, WORLD,
+                      Daemon, wait_for)
 from connect import Connection
 
 BEFORE = b"the program of an upgrade before\n"
@@ -54,7 +58,9 @@ def own_program():
     (b"\x7fELF", 400, "the body is not an ELF file\n"),
     ("half", 400, "the body is cut short\n"),
     ("other machine", 400, "the body is a program of another architecture\n"),
-    ("true", 400, "the new program refuses its flags"),
+    ("/usr/bin/true", 400, "the new program refuses its flags"),
+    # It repeats its flags: that passed for a version, and ended the daemon.
+    ("/usr/bin/echo", 400, "the new program prints no version: "),
 ])
 def test_a_body_that_is_no_program_of_ours(daemon, echo, body, status, text):
     if body == "half":
@@ -62,8 +68,6 @@ def test_a_body_that_is_no_program_of_ours(daemon, echo, body, status, text):
     elif body == "other machine":
         body = own_program()
         body = body[:18] + b"\x28\x00" + body[20:]
-    elif body == "true":
-        body = "/usr/bin/true"
     answer = daemon.upgrade(body)
     assert answer.status == status
     assert answer.body.decode().startswith(text)
@@ -129,6 +133,46 @@ def test_descriptors_that_cannot_be_placed(daemon, echo, placed, why):
     assert (answer.status, answer.body) == (500, b"relocate handover fds: " + why + b"\n")
 
 
+def test_a_freeze_before_the_upgrade_stays(daemon, echo):
+    """A platform has frozen the workload for a snapshot. An upgrade that failed thawed it."""
+    assert daemon.request("POST", "/freeze?maxWaitMs=2000").status == 200
+    os.mkdir(BLOB)
+    assert daemon.upgrade().status == 500
+    limit = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    os.rmdir(BLOB)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (FIRST_FD, limit[1]))
+    assert daemon.upgrade().status == 500
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limit)
+    with open(f"{CGROUP_ROOT}/user/cgroup.freeze", encoding="ascii") as state:
+        assert state.read() == "1\n"
+    assert daemon.request("POST", "/unfreeze").status == 204
+
+
+def test_the_directory_of_the_blob_is_missing(daemon):
+    """A guest that clears /run took the upgrade away for good."""
+    shutil.rmtree(os.path.dirname(BLOB), ignore_errors=True)
+    assert daemon.replace() == NONE
+
+
+def test_a_signal_that_ends_the_daemon(tmp_path):
+    """SIGTERM at any time of an upgrade ends the daemon, as the old or the new one. The handler notes a
+    signal for the loop, and an execve before the loop's next turn lost it: systemd waited for 90 s."""
+    for i in range(30):
+        daemon = Daemon()
+        daemon.init()
+        upgrading = threading.Thread(target=daemon.upgrade)
+        upgrading.start()
+        time.sleep(i * 0.001)
+        daemon.process.terminate()
+        assert daemon.process.wait(60) == 0, daemon.log()
+        upgrading.join()
+        assert not os.path.exists(BLOB)
+        if "handover from" not in daemon.log():  # the old one ended: what it froze, it has thawed
+            with open(f"{CGROUP_ROOT}/user/cgroup.freeze", encoding="ascii") as state:
+                assert state.read() == "0\n"
+        thaw()
+
+
 def test_a_blob_that_cannot_be_opened(daemon, echo):
     os.mkdir(BLOB)
     try:
@@ -169,6 +213,13 @@ int main(int argc, char **argv)
 	return argc > 2 ? chmod("/proc/self/exe", 0600) : 0;
 }
 """
+
+
+def thaw():
+    """The workload of a daemon that was killed stays frozen."""
+    for group in ("user", "ptys"):
+        with open(f"{CGROUP_ROOT}/{group}/cgroup.freeze", "w", encoding="ascii") as file:
+            file.write("0")
 
 
 def is_checked():
@@ -214,6 +265,76 @@ def test_an_execve_that_fails(daemon, echo, there):
     answer = daemon.upgrade(compiled(REFUSED_BY_THE_KERNEL))
     assert (answer.status, answer.body) == (500, b"execve /usr/bin/envd.next: permission denied\n")
     assert os.path.exists(NEXT) == there
+
+
+OF_ANOTHER_PROJECT = r"""
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Has a version like ours, and no flag of ours. Writes down how it was started. */
+int main(int argc, char **argv)
+{
+	struct rlimit files;
+	char line[512];
+	FILE *out, *in;
+	int i, fd;
+
+	for (i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "-build") == 0)
+			return 2;
+		if (strcmp(argv[i], "-version") == 0)
+			return puts("0.6.13+custom"), 0;
+	}
+	out = fopen("RECORD.new", "w");
+	for (i = 0; i < argc; i++)
+		fprintf(out, "argv %s\n", argv[i]);
+	getrlimit(RLIMIT_NOFILE, &files);
+	fprintf(out, "nofile %ld\n", (long)files.rlim_cur);
+	fprintf(out, "listeners %s\n", getenv("ENVD_LISTEN_FDS") ? getenv("ENVD_LISTEN_FDS") : "none");
+	for (fd = 3; fd < 4096; fd++) {
+		snprintf(line, sizeof(line), "/proc/self/fd/%d", fd);
+		if (fd != fileno(out) && access(line, F_OK) == 0)
+			fprintf(out, "fd %d\n", fd);
+	}
+	in = fopen("/proc/self/status", "r");
+	while (fgets(line, sizeof(line), in))
+		if (strncmp(line, "Sig", 3) == 0)
+			fputs(line, out);
+	fclose(out);
+	rename("RECORD.new", "RECORD");
+	for (;;)
+		pause();
+}
+"""
+
+
+def test_what_a_program_of_another_project_gets():
+    """It was taken for a build of ours by "+c" in its version: it got the listening sockets, which it did
+    not know and which kept it from binding its port."""
+    record = os.path.join(WORLD, "record")
+    daemon = Daemon("-listen", LISTEN, "-kill-scope", "tree", nofile=(1000, 4096))
+    daemon.init()
+    daemon.client.start("cat", tag="cat").close()
+    assert daemon.upgrade(compiled(OF_ANOTHER_PROJECT.replace("RECORD", record))) is None
+    wait_for(lambda: os.path.exists(record))
+    with open(record, encoding="ascii") as lines:
+        said = [line.split(maxsplit=1) for line in lines.read().splitlines()]
+    words = [value for name, value in said if name == "argv"]
+    assert words == [NEXT, "-isnotfc", "-port", "49983", "-cgroup-root", CGROUP_ROOT, "--resume-handover"]
+    fds = [int(value) for name, value in said if name == "fd"]
+    assert len(fds) == 3 and min(fds) >= FIRST_FD
+    assert ["nofile", "1000"] in said and ["listeners", "none"] in said
+    for name in ("SigBlk:", "SigIgn:", "SigCgt:"):
+        assert [name, "0" * 16] in said
+    daemon.kill_started()
+    daemon.process.kill()
+    daemon.process.wait()
+    os.unlink(BLOB)
+    thaw()
 
 
 def test_a_fifo_in_place_of_the_blob(daemon):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from client import Failed
-from conftest import BLOB, ENVD, NONE, Daemon, wait_for
+from conftest import BLOB, ENVD, NEXT, NONE, Daemon, wait_for
 
 
 @pytest.mark.parametrize("program", [b"", ENVD], ids=["itself", "body"])
@@ -16,6 +16,10 @@ def test_nothing_to_carry(daemon, program):
     assert daemon.replace(program) == NONE
     assert daemon.words().count("--resume-handover") == 1
     assert not os.path.exists(BLOB)
+    # Its own program was executed as /proc/self/exe: ps(1) called it "exe".
+    path = NEXT if program else ENVD
+    assert daemon.words()[0] == path
+    assert daemon.proc("comm").strip() == os.path.basename(path)
 
 
 def test_audit_stream_goes_on(tmp_path):

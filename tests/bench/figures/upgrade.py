@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live upgrade of a daemon to itself: how long it is away, and how long the workload stands still."""
+"""Live upgrade of a daemon to itself: how long it is away, how long the workload stands still, and how much
+output does not reach a client that joins its process again."""
 
+import base64
 import contextlib
 import http.client
+import json
+import os
 import sys
+import threading
 import time
 
 import harness
@@ -19,6 +24,19 @@ with open(sys.argv[1], "w", buffering=1) as out:
         out.write(f"{time.monotonic_ns()}\\n")
         time.sleep(0.001)
 """
+
+# Writes while the file exists; then writes the number of bytes into it.
+WRITER = """
+import os, sys, time
+block, total = b"x" * 4096, 0
+while os.path.exists(sys.argv[1]):
+    total += os.write(1, block)
+    time.sleep(0.0002)
+with open(sys.argv[1] + ".total", "w") as out:
+    out.write(str(total))
+"""
+BEFORE_BYTES = 4 << 20  # that are read before an upgrade, and after it
+KEPT_BYTES = 32 << 20
 
 
 def connection(daemon):
@@ -89,4 +107,62 @@ def upgrade(bench):
     bench.row("standstill of the workload", "ms", m["still"], table.at_most(20))
 
 
-GROUP = (upgrade,)
+class Output(threading.Thread):
+    """Reads a stream to its end, and counts the bytes of stdout."""
+
+    def __init__(self, daemon, method, message, headers):
+        super().__init__()
+        c = connection(daemon)
+        c.request("POST", f"/process.Process/{method}", wire.envelope(wire.encode(message)),
+                  {"Content-Type": "application/connect+json", **headers})
+        self.response, self.bytes, self.pid = c.getresponse(), 0, None
+        self.next()
+        self.start()
+
+    def next(self):
+        head = self.response.read(5)
+        if len(head) < 5:
+            return False
+        event = json.loads(self.response.read(int.from_bytes(head[1:], "big"))).get("event", {})
+        self.pid = event.get("start", {}).get("pid", self.pid)
+        self.bytes += len(base64.b64decode(event.get("data", {}).get("stdout", "")))
+        return True
+
+    def run(self):
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            while self.next():
+                pass
+
+    def has_read(self, n):
+        began = time.monotonic()
+        while self.bytes < n:
+            if time.monotonic() - began > 20:
+                raise harness.Failed(f"no output: {self.bytes} bytes")
+            time.sleep(0.005)
+
+
+def lost(bench):
+    def measure(daemon):
+        goes_on = bench.file(f"writes-{daemon.name}", b"")
+        first = Output(daemon, "Start", wire.start(sys.executable, "-c", WRITER, goes_on),
+                       {"X-Envd-Keep-Output": str(KEPT_BYTES)})
+        first.has_read(BEFORE_BYTES)
+        replace(daemon)
+        init(daemon)
+        first.join()
+        second = Output(daemon, "Connect", {"process": {"pid": first.pid}},
+                        {"X-Envd-From": f"stdout={first.bytes}"})
+        second.has_read(BEFORE_BYTES)
+        os.unlink(goes_on)
+        second.join()
+        with open(f"{goes_on}.total", encoding="ascii") as total:
+            return {"lost": (int(total.read()) - first.bytes - second.bytes) / 1024}
+
+    with control.with_cgroups(bench):
+        for daemon in bench.daemons.values():
+            init(daemon)
+        m = bench.rounds(5, measure)
+    bench.row("output lost over an upgrade", "KiB", m["lost"], table.at_most(0))
+
+
+GROUP = (upgrade, lost)
