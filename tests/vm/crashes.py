@@ -102,8 +102,19 @@ def check_upgrade(checks, shell, program):
         lines = survivors.kept_lines(pid, 50)
         checks.equal("no line of output is lost, and none comes twice", lines,
                      [b"%d" % (i + 1) for i in range(len(lines))])
+    upgrade_from_inside(checks, shell, survivors)
     survivors.end(checks)
     check_store(checks, shell, stored)
+
+
+def upgrade_from_inside(checks, shell, survivors):
+    """`envd upgrade FILE` in the guest. It is tagged _system, or it would be frozen with the others."""
+    with contextlib.suppress(*GONE):
+        shell.envd.start_detached("/bin/sh", "-c", "envd upgrade /usr/bin/envd >/tmp/upgraded 2>&1",
+                                  tag="_system")
+    said = guest.wait_for("the report of envd upgrade", lambda: lines(shell, "/tmp/upgraded"))
+    checks.ok("envd upgrade says what was carried over", '"failed":false' in said[-1], said)
+    survivors.check(checks, "after envd upgrade", "again")
 
 
 def check_restart(checks, shell):
