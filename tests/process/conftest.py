@@ -20,13 +20,13 @@ NOFILE = min(5000, HARD) if HARD > 0 else 5000  # the daemon's soft limit at its
 
 class Daemon(base.Daemon):
     """A daemon on a unix socket of its own, with a client. `descriptors`: its limit of them. `processes`:
-    its user's limit of processes."""
+    its user's limit of processes. `home`: the directory of its socket."""
 
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "ENVD_TEST_SECRET": "daemon's own"}
     sockets = itertools.count(1)
 
-    def __init__(self, *flags, uid=None, descriptors=None, processes=None, **how):
-        home = os.path.join(WORLD, "user") if uid else WORLD
+    def __init__(self, *flags, uid=None, descriptors=None, processes=None, home=None, **how):
+        home = home or (os.path.join(WORLD, "user") if uid else WORLD)
         self.socket = os.path.join(home, f"envd-{next(self.sockets)}.sock")
         nofile = (descriptors, descriptors) if descriptors else (NOFILE, HARD)
 

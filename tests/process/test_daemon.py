@@ -162,6 +162,37 @@ def test_without_root():
     daemon.stop()
 
 
+def test_an_unknown_user_id():
+    """OpenShift runs containers with a random uid. The daemon ended at its start, because the uid has no line
+    in /etc/passwd. It serves as that uid."""
+    home = f"{WORLD}/anybody"
+    os.mkdir(home)
+    os.chmod(home, 0o777)
+    daemon = Daemon(uid=54321, home=home)
+    assert daemon.client.output("id -u; echo $HOME; pwd") == ["54321", "/", "/"]
+    daemon.stop()
+
+
+def test_root_without_capabilities():
+    """setgroups(2) is EPERM in a container whose root has no capabilities, and no command started. Where the
+    ids are right already, nothing has to change."""
+    daemon = Daemon(wrap=("setpriv", "--bounding-set", "-all"))
+    assert daemon.client.output("id -u; grep CapEff /proc/self/status") == ["0", "CapEff:\t0000000000000000"]
+    with pytest.raises(Failed):
+        daemon.client.run("true", user="user")
+    daemon.stop()
+
+
+def test_without_the_user_files():
+    """An image may hold one program and no /etc/passwd. Every request was 401; root is known without it."""
+    daemon = Daemon(wrap=("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /etc; exec "$@"', "sh"))
+    assert daemon.client.output("ls /etc; echo $(id -u) $USER") == ["0 root"]
+    with pytest.raises(Failed) as failed:
+        daemon.client.run("true", user="user")
+    assert failed.value.code == "unauthenticated"
+    daemon.stop()
+
+
 def test_the_state_is_written_to_the_log(envd, daemon):
     stream = envd.start("sleep", "100")
     os.kill(daemon.pid, signal.SIGUSR1)
