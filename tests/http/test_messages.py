@@ -198,6 +198,14 @@ class TestHttp10:
 
 
 class TestHead:
+    def test_of_health(self, wire):
+        """`curl -I` and `wget --spider` ask this way, and got 405."""
+        wire.send(request("HEAD", "/health"))
+        answer = wire.answer("HEAD")
+        assert (answer.status, answer["Content-Length"]) == (204, None)
+        wire.send(HEALTH)
+        assert wire.answer().status == 204
+
     def test_is_405_where_there_is_no_get(self, wire):
         wire.send(request("HEAD", "/filesystem.Filesystem/Stat"))
         assert wire.answer("HEAD").status == 405

@@ -192,6 +192,25 @@ def compressed(bench):
     bench.row("gzip download of random bytes", "MiB/s", m["rate"], table.peer_at_least(10))
 
 
+def short_calls(bench):
+    """How long the slowest of a hundred short calls takes, on one connection."""
+    path = bench.file("short", os.urandom(4096))
+    calls = {
+        "Stat": wire.unary("filesystem.Filesystem/Stat", {"path": path}),
+        "download of 4 KiB": wire.http("GET", post_path(path)),
+        "upload of 4 KiB": wire.http("POST", post_path(bench.path("short-upload")),
+                                     [("Content-Type", "application/octet-stream")], b"x" * 4096),
+    }
+    for name, call in calls.items():
+        request = bench.file("short-call", call)
+
+        def measure(daemon, request=request):
+            return {"p99_us": bench.client("load", "-p", daemon.port, "-s", 0.7, request)["p99_us"]}
+
+        m = bench.rounds(5, measure)
+        bench.row(f"{name}, p99", "µs", m["p99_us"], table.peer_at_most(2))
+
+
 def list_dir(bench):
     for count, rounds in ((5000, 5), (100000, 3)):
         name = f"dir-{count}"
@@ -319,5 +338,5 @@ def remove(bench):
     bench.row("  /health p99 meanwhile", "ms", m["p99_ms"], table.at_most(5))
 
 
-GROUP = (download, upload, compressed, list_dir, eight_transfers, health_meanwhile,
-         remove)
+GROUP = (download, upload, compressed, short_calls, list_dir, eight_transfers,
+         health_meanwhile, remove)
