@@ -144,9 +144,9 @@ static void test_watchdog(void **state)
 }
 
 /*
- * A manager that is busy. The kernel queues few datagrams for it (ten, unless net.unix.max_dgram_qlen
- * is raised), and descriptors beyond these were lost: a burst of starts, and processes were not in
- * the store when the daemon crashed.
+ * A manager that is busy. The kernel queues few datagrams for it (ten, unless
+ * net.unix.max_dgram_qlen is raised), and descriptors beyond these were lost: a burst of starts,
+ * and processes were not in the store when the daemon crashed.
  */
 static void test_a_busy_manager(void **state)
 {

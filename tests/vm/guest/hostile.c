@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs of a guest that is hostile to its agent: hostile MODE [ARGUMENT...]. Each prints "up" when
- * its trick works, and goes on until it is killed.
+ * Programs of a guest that is hostile to its agent: hostile MODE [ARGUMENT...]. Each prints "up"
+ * when its trick works, and goes on until it is killed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
