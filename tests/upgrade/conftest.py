@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -111,6 +112,15 @@ class Daemon(base.Daemon):
         complaints = self.terminate()
         assert not complaints, complaints
         return complaints
+
+
+def compiled(text):
+    """A program in C, as bytes."""
+    path = os.path.join(WORLD, "compiled")
+    subprocess.run([os.environ.get("CC", "cc").split()[-1], "-x", "c", "-o", path, "-"], check=True,
+                   input=text, text=True)
+    with open(path, "rb") as file:
+        return file.read()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import signal
 import socket
 
 import pytest
-from conftest import ENVD, PORT, Daemon, wait_for
+from conftest import BLOB, ENVD, PORT, Daemon, compiled, wait_for
 
 STATE_DIRECTORIES = ("/run/envd", "/dev/shm/envd")  # the defaults of -init
 
@@ -171,6 +171,40 @@ def test_an_upgrade_and_then_a_crash(below):
     below.client.start("cat", tag="cat").close()
     assert below.replace()["procs"] == 1
     below.crash()
+    stream = connect(below, "cat")
+    send(below, "cat", "stdin", b"still\n")
+    stream.until("stdout", b"still\n")
+    below.client.call("CloseStdin", {"process": {"tag": "cat"}})
+    stream.drain()
+
+
+DIES = r"""
+#include <stdio.h>
+#include <string.h>
+
+/* A program that passes the check, and ends as soon as it is to serve. */
+int main(int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (strcmp(argv[i], "-version") == 0 || strcmp(argv[i], "-build") == 0)
+			return puts("0.9.1+c1") < 0;
+	return 3;
+}
+"""
+
+
+def test_a_new_program_that_dies(below):
+    """Process 1 starts the daemon from before the upgrade again. It finds the processes, and the freeze,
+    which the next /init ends."""
+    below.client.start("cat", tag="cat").close()
+    before = below.daemon()
+    assert below.upgrade(compiled(DIES)) is None
+    wait_for(lambda: below.daemon() not in (None, before))
+    wait_for(below.answers)
+    os.unlink(BLOB)  # which nobody has read
+    below.init()
     stream = connect(below, "cat")
     send(below, "cat", "stdin", b"still\n")
     stream.until("stdout", b"still\n")

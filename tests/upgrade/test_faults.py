@@ -16,7 +16,7 @@ import time
 import pytest
 from client import Client
 from conftest import (ADDRESS, BLOB, CGROUP_ROOT, ENVD, FIRST_FD, LISTEN, NEXT, NONE, PART, WORLD,
-                      Daemon, wait_for)
+                      Daemon, compiled, wait_for)
 from connect import Connection
 
 BEFORE = b"the program of an upgrade before\n"
@@ -229,14 +229,6 @@ def is_checked():
             if pid.isdigit() and os.readlink(f"/proc/{pid}/exe") == PART:
                 return True
     return False
-
-
-def compiled(text):
-    path = os.path.join(WORLD, "compiled")
-    subprocess.run([os.environ.get("CC", "cc").split()[-1], "-x", "c", "-o", path, "-"], check=True,
-                   input=text, text=True)
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def test_a_program_that_says_nothing(daemon, echo):
