@@ -126,7 +126,8 @@ def test_the_door_of_32_bit_programs(filtered):
     script = """
 import ctypes, mmap
 for number in (20, 357, 102):
-    code = b"\\x53\\x31\\xdb\\x31\\xc9\\x31\\xd2\\xb8" + number.to_bytes(4, "little") + b"\\xcd\\x80\\x5b\\xc3"
+    code = (b"\\x53\\x31\\xdb\\x31\\xc9\\x31\\xd2\\xb8" + number.to_bytes(4, "little") +
+            b"\\xcd\\x80\\x5b\\xc3")
     page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page.write(code)
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))

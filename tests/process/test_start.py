@@ -419,10 +419,12 @@ def test_few_descriptors(envd):
     ("nofile=1000000000000", "failed_precondition", "nofile"),
     ("memory=1X", "invalid_argument", "memory"), ("cpu=0", "invalid_argument", "cpu"),
     ("cpu=1.", "invalid_argument", "cpu"), ("nice=20", "invalid_argument", "nice"),
-    ("cpu-weight=0", "invalid_argument", "cpu-weight"), ("pids=0", "invalid_argument", "pids"), ("nofile", "invalid_argument", "nofile"),
+    ("cpu-weight=0", "invalid_argument", "cpu-weight"), ("pids=0", "invalid_argument", "pids"),
+    ("nofile", "invalid_argument", "nofile"),
     ("core=0,core=1", "invalid_argument", "core"), ("speed=9", "invalid_argument", "speed"),
     ("", "invalid_argument", "''"), ("memory=512 M", "invalid_argument", "'512 M'"),
-    ("nofile=64 nice=5", "invalid_argument", "'64 nice=5'"), ("nofile =64", "invalid_argument", "'nofile '"),
+    ("nofile=64 nice=5", "invalid_argument", "'64 nice=5'"),
+    ("nofile =64", "invalid_argument", "'nofile '"),
 ])
 def test_limits_that_cannot_be(envd, limits, code, name):
     """What cannot be applied is an error that names it, and never left out in silence. A value used to
