@@ -15,7 +15,7 @@
 
 struct notify_message;
 
-/* The kernel queues few datagrams for a receiver (net.unix.max_dgram_qlen): further ones wait here. */
+/* The kernel queues few datagrams for a receiver (net.unix.max_dgram_qlen). More wait here. */
 TAILQ_HEAD(notify_queue, notify_message);
 
 #define NOTIFY_RETRY_MS 5
