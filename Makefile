@@ -560,7 +560,7 @@ lint-man:
 # Every file that can hold a comment names its licence.
 lint-license:
 	@lacking=$$(git grep -IL 'SPDX-License-Identifier: Apache-2.0' -- . ':!*.md' ':!*.txt' \
-		':!*.in' ':!*.json' ':!*.asc' ':!LICENSE' ':!tests/fuzz/corpus'); \
+		':!*.in' ':!*.json' ':!*.asc' ':!LICENSE' ':!tests/fuzz/corpus' ':!*.pb'); \
 	for file in $$lacking; do echo "$$file: no SPDX line"; done; test -z "$$lacking"
 
 lint-shell:

@@ -111,9 +111,7 @@ int cmd_thaw(int argc, char **argv)
 /* ---- top ---- */
 
 /* The numbers of /metrics that are shown. */
-struct metrics {
-	double cpu_count, cpu_used_pct, mem_total, mem_used, mem_cache, disk_used, disk_total;
-};
+enum metric { CPU_COUNT, CPU_USED, MEM_TOTAL, MEM_USED, MEM_CACHE, DISK_USED, DISK_TOTAL, METRICS };
 
 static void take_number(struct json_lexer *in, double *ret)
 {
@@ -123,36 +121,29 @@ static void take_number(struct json_lexer *in, double *ret)
 
 static int print_metrics(const char *json, size_t n, struct error *err)
 {
-	static const struct {
-		const char *name;
-		size_t offset;
-	} fields[] = {
-		{"cpu_count", offsetof(struct metrics, cpu_count)},
-		{"cpu_used_pct", offsetof(struct metrics, cpu_used_pct)},
-		{"mem_total", offsetof(struct metrics, mem_total)},
-		{"mem_used", offsetof(struct metrics, mem_used)},
-		{"mem_cache", offsetof(struct metrics, mem_cache)},
-		{"disk_used", offsetof(struct metrics, disk_used)},
-		{"disk_total", offsetof(struct metrics, disk_total)},
+	static const char *const names[METRICS] = {
+		[CPU_COUNT] = "cpu_count",   [CPU_USED] = "cpu_used_pct", [MEM_TOTAL] = "mem_total",
+		[MEM_USED] = "mem_used",     [MEM_CACHE] = "mem_cache",	  [DISK_USED] = "disk_used",
+		[DISK_TOTAL] = "disk_total",
 	};
 	const double mib = 1024 * 1024, gib = 1024 * mib;
-	struct metrics m = {0};
+	double m[METRICS] = {0};
 	struct json_lexer in;
 
 	json_lexer_init(&in, json, n);
 	if (json_open_object(&in))
 		while (json_next_field(&in)) {
-			for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-				if (json_name_is(&in, fields[i].name))
-					take_number(&in, (double *)((char *)&m + fields[i].offset));
+			for (size_t i = 0; i < METRICS; i++)
+				if (json_name_is(&in, names[i]))
+					take_number(&in, &m[i]);
 			json_skip(&in);
 		}
 	if (json_finish(&in, err) < 0)
 		return error_prefix(err, "a malformed answer: ");
-	printf("cpu     %6.2f%% of %.0f\n", m.cpu_used_pct, m.cpu_count);
-	printf("memory  %.0f of %.0f MiB, %.0f MiB cache\n", m.mem_used / mib, m.mem_total / mib,
-	       m.mem_cache / mib);
-	printf("disk    %.1f of %.1f GiB\n", m.disk_used / gib, m.disk_total / gib);
+	printf("cpu     %6.2f%% of %.0f\n", m[CPU_USED], m[CPU_COUNT]);
+	printf("memory  %.0f of %.0f MiB, %.0f MiB cache\n", m[MEM_USED] / mib, m[MEM_TOTAL] / mib,
+	       m[MEM_CACHE] / mib);
+	printf("disk    %.1f of %.1f GiB\n", m[DISK_USED] / gib, m[DISK_TOTAL] / gib);
 	return 0;
 }
 
