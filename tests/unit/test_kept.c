@@ -163,9 +163,10 @@ static size_t resident_pages(const struct kept *kept)
 }
 
 /*
- * The end of a process copied its kept output to a smaller ring, and growing copied it as well. With
- * 60 MB the loop stood still for 100 ms and 60 ms. A large ring grows without a copy, and gives pages
- * back instead. Here its content wraps, because the budget has no room for a larger ring.
+ * The end of a process copied its kept output to a smaller ring, and growing copied it as well.
+ * With 60 MB the loop stood still for 100 ms and 60 ms. A large ring grows without a copy, and
+ * gives pages back instead. Here its content wraps, because the budget has no room for a larger
+ * ring.
  */
 static void test_trim_of_a_large_ring(void **state)
 {
