@@ -36,10 +36,11 @@ void loop_stop(struct loop *loop);
  *
  * Adding does not fail for the caller. epoll_ctl(2) fails with ENOSPC if the user has too many
  * watches (/proc/sys/fs/epoll/max_user_watches), and with ENOMEM; the loop then tries again every
- * LOOP_RETRY_MS until the event is registered or deleted. It fails with EPERM for a regular file and
- * for a directory. As in poll(2) these are always ready: the loop calls the callback every
- * LOOP_RETRY_MS. Adding a pending event does nothing, and neither does deleting an event that is not pending. Delete it before the descriptor is closed,
- * before fd_event_init is called again, and before the memory is freed.
+ * LOOP_RETRY_MS until the event is registered or deleted. It fails with EPERM for a regular file
+ * and for a directory. As in poll(2) these are always ready: the loop calls the callback every
+ * LOOP_RETRY_MS. Adding a pending event does nothing, and neither does deleting an event that is
+ * not pending. Delete it before the descriptor is closed, before fd_event_init is called again, and
+ * before the memory is freed.
  */
 enum fd_event_state {
 	FD_EVENT_IDLE,	  /* registered, or not added */

@@ -7,10 +7,10 @@
  * tokens, and an evbuffer copies and frees its chains as it likes. Longer chains have no head of a
  * request (HTTP_HEAD_MAX_BYTES).
  *
- * Functions of libevent that only allocate therefore do not fail either: evbuffer_new, evbuffer_add,
- * evbuffer_add_buffer, evbuffer_add_reference, evbuffer_reserve_space, event_config_new, and
- * event_add of a timer. Their callers do not check. An evbuffer_add that failed unnoticed would be a
- * hole in an answer.
+ * Functions of libevent that only allocate therefore do not fail either: evbuffer_new,
+ * evbuffer_add, evbuffer_add_buffer, evbuffer_add_reference, evbuffer_reserve_space,
+ * event_config_new, and event_add of a timer. Their callers do not check. An evbuffer_add that
+ * failed unnoticed would be a hole in an answer.
  *
  * libevent allocates a small record for each descriptor number that it has watched, and does not
  * free it before the end. A record allocated when a connection is accepted would lie between the

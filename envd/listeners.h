@@ -31,7 +31,8 @@ void listeners_init(struct listeners *l, struct loop *loop, struct server *serve
  * with the error. 0, or -1 if an address can't be opened.
  *
  * After a handover it returns 0, and a timer tries again: the end of the daemon would end its
- * processes too. For a moment no daemon held the port, and a process of the guest may have bound it.
+ * processes too. For a moment no daemon held the port, and a process of the guest may have bound
+ * it.
  */
 int listeners_open(struct listeners *l, const struct inherited *inherited);
 

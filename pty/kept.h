@@ -11,9 +11,10 @@
  *
  * The ring is in memory and not in a file: copying a chunk of 32 KiB into it takes 0.9 µs; writing
  * the chunk to an unlinked file and punching a hole behind the window takes 14 to 24 µs on tmpfs
- * and 11 to 28 µs on ext4 (a two-core virtual machine under load). The ring grows with its content, a
- * large one without copying (mremap(2), by realloc), and is charged to BUDGET_CLASS_KEPT before it grows. If the budget has no room, older bytes are
- * dropped earlier; a reader recognises this from its offsets. Loop only.
+ * and 11 to 28 µs on ext4 (a two-core virtual machine under load). The ring grows with its content,
+ * a large one without copying (mremap(2), by realloc), and is charged to BUDGET_CLASS_KEPT before
+ * it grows. If the budget has no room, older bytes are dropped earlier; a reader recognises this
+ * from its offsets. Loop only.
  */
 #ifndef PTY_KEPT_H
 #define PTY_KEPT_H

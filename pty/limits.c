@@ -156,7 +156,9 @@ static int parse_one(char *item, const char *source, struct limits *limits, stru
 	return error_set(err, ERROR_INVALID_ARGUMENT, "%s: '%s' is not known", source, item);
 }
 
-/* Removes blanks at both ends. A blank within an item makes it wrong: "memory=1 G" is not 1 byte. */
+/*
+ * Removes blanks at both ends. A blank within an item makes it wrong: "memory=1 G" is not 1 byte.
+ */
 static char *trim(char *item)
 {
 	size_t n;

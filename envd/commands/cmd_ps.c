@@ -54,7 +54,7 @@ static int list(const struct client *c, bool json)
 {
 	Process__ListRequest request = PROCESS__LIST_REQUEST__INIT;
 	struct arena arena = {0};
-	ProtobufCMessage *answer;
+	ProtobufCMessage *answer = NULL;
 	struct error err;
 	int r = call_unary(c, "process.Process/List", &request.base,
 			   &process__list_response__descriptor, &arena, &answer, &err);

@@ -202,6 +202,7 @@ static struct archive *archive_new(const struct client *c, const char *path, str
 
 	a->x = mem_zalloc(sizeof(*a->x));
 	a->out = evbuffer_new();
+	/* Fatal: a command on the host, which serves nobody else. */
 	if (!a->out)
 		fatal("evbuffer_new failed");
 	a->progress = p;

@@ -42,7 +42,8 @@ struct token {
 /*
  * Returns the directory for the marker if the operator names none: the first of /run/envd and
  * /dev/shm/envd that token_open_marker accepts, which is created if it is missing. A container
- * without the right to mount has no tmpfs at /run. NULL, and a warning in the log, if there is none.
+ * without the right to mount has no tmpfs at /run. NULL, and a warning in the log, if there is
+ * none.
  */
 const char *token_find_directory(void);
 

@@ -59,8 +59,8 @@ static void conn_set_large(struct conn *c, bool large)
 }
 
 /*
- * After an aborted response, SO_LINGER with 0 s makes close(2) send a reset, so that the client does
- * not see EOF.
+ * After an aborted response, SO_LINGER with 0 s makes close(2) send a reset, so that the client
+ * does not see EOF.
  */
 void conn_free(struct conn *c)
 {

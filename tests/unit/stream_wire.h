@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests/unit/test_stream_*.c: streams over HTTP/1.1 without a socket. The test is the client. It
- * decides what has arrived and what was read.
+ * For tests/unit/test_stream_*.c: streams over HTTP/1.1 without a socket. The test is the client.
+ * It decides what has arrived and what was read.
  */
 #ifndef TESTS_UNIT_STREAM_WIRE_H
 #define TESTS_UNIT_STREAM_WIRE_H

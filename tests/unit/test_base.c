@@ -315,8 +315,9 @@ static int short_child(void)
 }
 
 /*
- * zlib and libevent called malloc without the reserve: a gzip answer while memory was short ended the
- * daemon ("out of memory (deflate)"), and an evbuffer that could not grow lacked bytes unnoticed.
+ * zlib and libevent called malloc without the reserve: a gzip answer while memory was short ended
+ * the daemon ("out of memory (deflate)"), and an evbuffer that could not grow lacked bytes
+ * unnoticed.
  */
 static void leave_no_memory(void)
 {
@@ -328,6 +329,7 @@ static void leave_no_memory(void)
 	limit.rlim_cur = mapped_bytes();
 	setrlimit(RLIMIT_AS, &limit);
 	for (n = 65536; n >= 64; n /= 2)
+		/* cppcheck-suppress leakNoVarFunctionCall ; all memory is to be used up */
 		while (malloc(n))
 			continue;
 }

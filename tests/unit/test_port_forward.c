@@ -88,10 +88,10 @@ static void wait_forwarded(struct loop *loop, in_port_t port)
 }
 
 /*
- * A scan missed a port whose program was restarting, and the forwarded listener was closed. Clients in
- * its queue were reset, although the program listened again and would have served them. Here the second
- * listener counts as the daemon's own, so that no scan finds it, and the loop has not turned between
- * the clients' arrival and the scan.
+ * A scan missed a port whose program was restarting, and the forwarded listener was closed. Clients
+ * in its queue were reset, although the program listened again and would have served them. Here the
+ * second listener counts as the daemon's own, so that no scan finds it, and the loop has not turned
+ * between the clients' arrival and the scan.
  */
 static void test_waiting_clients_of_a_port_that_ends(void **state)
 {
