@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/decimal.h"
@@ -26,6 +27,9 @@
  * The maximum size of a description, which contains little more than the process's configuration.
  */
 #define RECORD_MAX_BYTES (64u * 1024 * 1024)
+
+/* 1 GiB/s; below 2^53, the whole numbers of JavaScript, for 99 days since boot. */
+#define OFFSETS_PER_MS (UINT64_C(1) << 20)
 
 void pty_service_set_store(struct pty_service *svc, const struct pty_store *store)
 {
@@ -222,6 +226,29 @@ static Handover__HandoverProc *read_record(int fd, struct arena *arena)
 	return state->n_processes == 1 ? state->processes[0] : NULL;
 }
 
+/*
+ * Gives the outputs offsets that no client has counted to. How many bytes the process wrote since
+ * the record was made is unknown; with the record's counts, a client that resumes at its offset
+ * (X-Envd-From) would skip as many bytes and not notice. The new offsets begin above every offset
+ * before them: the time since boot grows faster than a process can write.
+ */
+static void renumber_outputs(Handover__HandoverProc *record)
+{
+	struct timespec now;
+	uint64_t begin;
+	size_t i;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	begin = ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) * OFFSETS_PER_MS;
+	record->stdout_bytes = record->stderr_bytes = record->pty_bytes = begin;
+	if (!record->kept)
+		return;
+	/* The kept output of the record is older than bytes that are lost. */
+	record->kept->n_pieces = 0;
+	for (i = 0; i < record->kept->n_first_offset; i++)
+		record->kept->first_offset[i] = begin;
+}
+
 static bool adopt_group(struct pty_service *svc, struct group *g)
 {
 	struct arena arena = {0};
@@ -234,6 +261,7 @@ static bool adopt_group(struct pty_service *svc, struct group *g)
 		record->stderr_fd = take_by_inode(g, record->stderr_ino);
 		record->stdin_fd = take_by_inode(g, record->stdin_ino);
 		record->tty_fd = take_by_inode(g, record->tty_ino);
+		renumber_outputs(record);
 		adopted = pty_handover_adopt_one(svc, record, fd_take(&g->pidfd)) == 0;
 	}
 	if (!adopted)

@@ -287,13 +287,15 @@ bool session_parse_offsets(const char *text, uint64_t ret[SESSION_OUTPUTS])
 }
 
 /*
- * Takes where the outputs of the stream begin. Bytes that the daemon had to drop are reported.
- * 0, or -1 with the error if the daemon keeps no output.
+ * Takes where the outputs of the stream begin, and reports that bytes before are missing. After a
+ * crash of the daemon their number is unknown. 0, or -1 with the error if the daemon keeps no
+ * output.
  */
 static int take_offsets(struct session *s, struct error *err)
 {
 	const char *text = reply_field(&s->stream.x.reply, "X-Envd-Offsets");
-	uint64_t begin[SESSION_OUTPUTS], lost = 0;
+	uint64_t begin[SESSION_OUTPUTS];
+	bool lost = false;
 
 	memcpy(begin, s->offsets, sizeof(begin));
 	if (!text)
@@ -301,10 +303,10 @@ static int take_offsets(struct session *s, struct error *err)
 	if (!session_parse_offsets(text, begin))
 		return error_set(err, ERROR_INTERNAL, "malformed offsets: %s", text);
 	for (size_t i = 0; i < SESSION_OUTPUTS; i++)
-		lost += begin[i] > s->offsets[i] ? begin[i] - s->offsets[i] : 0;
+		lost |= begin[i] > s->offsets[i];
 	if (lost)
-		fprintf(stderr, "envd %s: %ju bytes of the output are no longer kept\n",
-			s->client->command, (uintmax_t)lost);
+		fprintf(stderr, "envd %s: a part of the output is no longer kept\n",
+			s->client->command);
 	memcpy(s->offsets, begin, sizeof(begin));
 	s->tty = strncmp(text, "pty=", 4) == 0;
 	text = reply_field(&s->stream.x.reply, "X-Envd-Written");

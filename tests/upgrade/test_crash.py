@@ -128,6 +128,42 @@ def test_output_that_was_in_the_pipe(below):
     assert stream.out["stdout"].split() == [b"%d" % i for i in range(1, 1001)]
 
 
+def stdout_offset(stream):
+    text = stream.response.headers["X-Envd-Offsets"]
+    return int(text.split(",")[0].removeprefix("stdout="))
+
+
+@pytest.mark.parametrize("upgraded", [False, True])
+def test_offsets_after_a_crash(below, upgraded):
+    """The outputs were counted from 0 again, or from the number at the upgrade before. A client that
+    resumed at its offset skipped as many bytes, and nothing told it."""
+    below.client.start("sh", "-c", "echo first; read x; printf 0123456789abcdef; read x", tag="kept",
+                       headers={"X-Envd-Keep-Output": "65536"}).until("stdout", b"first\n").close()
+    if upgraded:
+        below.replace()
+    below.crash()
+    connect(below, "kept").close()
+    send(below, "kept", "stdin", b"\n")
+    begins = []
+    for _ in range(2):
+        stream = below.client.stream("Connect", {"process": {"tag": "kept"}},
+                                     headers={"X-Envd-From": "stdout=6"})
+        stream.until("stdout", b"0123456789abcdef").close()
+        assert stream.out["stdout"] == b"0123456789abcdef"
+        begins.append(stdout_offset(stream))
+    assert begins[0] == begins[1] > 22
+    # A client goes on from there as from any offset, and the next crash leads further.
+    late = below.client.stream("Connect", {"process": {"tag": "kept"}},
+                               headers={"X-Envd-From": f"stdout={begins[0] + 10}"})
+    late.until("stdout", b"abcdef").close()
+    assert late.out["stdout"] == b"abcdef"
+    below.crash()
+    again = below.client.stream("Connect", {"process": {"tag": "kept"}},
+                                headers={"X-Envd-From": f"stdout={begins[0] + 16}"})
+    assert stdout_offset(again) > begins[0] + 16
+    again.close()
+
+
 def test_a_kill_scope_and_a_freeze(below):
     """A freeze that was in effect is found, and starts are refused until a thaw."""
     from client import Failed
