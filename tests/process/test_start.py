@@ -402,6 +402,15 @@ def test_headers_that_come_twice(envd):
     assert '"invalid_argument"' in answer and "x-envd-limits is there twice" in answer
 
 
+def test_more_headers_of_extensions_than_there_are(envd):
+    """Each X-Envd header was compared with all the others of its request, which may have 1000, and
+    nothing else ran meanwhile. More than 32 are refused."""
+    for count, refused in ((32, False), (33, True), (900, True)):
+        answer = envd.request("GET", "/metrics", headers={f"X-Envd-{i}": "1" for i in range(count)})
+        assert (answer.status == 400) == refused, (count, answer.status)
+        assert (b"more than 32 X-Envd headers" in answer.body) == refused
+
+
 def test_few_descriptors(envd):
     """A limit of descriptors below the number that the daemon had open failed the Start with `internal:
     bad file descriptor`: it was applied while the child still had the daemon's descriptors."""
