@@ -33,8 +33,8 @@ struct arena {
 void arena_clear(struct arena *a);
 
 /*
- * arena_clear will wipe the chunks that the arena has now, with the pieces that they get later. For
- * pieces that may contain a token.
+ * Marks the chunks that the arena has now: arena_clear will wipe them, including pieces that are
+ * allocated in them later. Call it if a piece may contain a token.
  */
 void arena_mark_secret(struct arena *a);
 
@@ -53,7 +53,7 @@ void *arena_zalloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
  */
 void *arena_try_alloc(struct arena *a, size_t n);
 
-/* Copy a string; n bytes, adding a NUL; n bytes. */
+/* Return a copy: of a string; of n bytes, with a NUL added; of n bytes. */
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *p, size_t n);
 void *arena_memdup(struct arena *a, const void *p, size_t n);

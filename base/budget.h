@@ -114,7 +114,7 @@ void budget_init(struct budget *b);
 bool budget_take(struct budget *b, enum budget_kind kind, size_t n);
 
 /*
- * Gives n back. Giving back more than was taken is a fault of the daemon: it is logged and the
+ * Gives n back. If n is more than was taken, the daemon has a fault: the fault is logged and the
  * count becomes zero; under a sanitizer the process aborts. The same holds for shares.
  */
 void budget_give(struct budget *b, enum budget_kind kind, size_t n);

@@ -41,7 +41,7 @@ bool log_enabled(enum log_level level);
 void log_hold_files(bool hold);
 
 /*
- * Returns true if a line can be written to fd without waiting. For stderr and for sinks.
+ * Returns true if a line can be written to fd without waiting. Used for stderr and by sinks.
  */
 bool log_can_write(int fd);
 
@@ -77,7 +77,7 @@ struct log_field {
 struct log_request {
 	uint64_t operation; /* its number; 0: the line belongs to no request */
 	const char *traceparent;
-	const char *tracestate; /* NULL as traceparent: none */
+	const char *tracestate; /* NULL: none, also if traceparent is NULL */
 };
 
 /* A line as passed to a sink. All pointers are borrowed during the call. */
@@ -87,7 +87,7 @@ struct log_line {
 	const char *text;	/* without a newline */
 	const char *event_type; /* a member; NULL: left out */
 	struct log_request request;
-	bool sink_only; /* log_event: not on stderr, whatever its level */
+	bool sink_only; /* log_event: the line is not written to stderr, at any level */
 	const struct log_field *fields;
 	size_t n_fields;
 };
@@ -98,7 +98,7 @@ struct log_line {
 bool log_has_sink(void);
 
 /*
- * Logs a line with members, for log collectors (docs/compatibility: the log's members). The sink
+ * Logs a line with members, for log collectors (docs/compatibility/http.md, "Log export"). The sink
  * gets lines of all levels. Warnings and errors also go to stderr, as text only, unless sink_only
  * is set, as for errors that clients cause. `given` contains everything except the text; a NULL
  * logger is "envd". Input bytes, tokens and values of environment variables must not be members;

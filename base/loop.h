@@ -20,7 +20,7 @@ struct loop {
 	TAILQ_HEAD(fd_event_list, fd_event)
 	unregistered; /* events that are not in the kernel's list */
 	struct event retry;
-	unsigned works; /* pieces of work that a pool has, and whose `done` is still to come */
+	unsigned works; /* submitted pieces of work whose `done` has not been called yet */
 };
 
 void loop_init(struct loop *loop);
@@ -36,11 +36,11 @@ void loop_stop(struct loop *loop);
  *
  * Adding does not fail for the caller. epoll_ctl(2) fails with ENOSPC if the user has too many
  * watches (/proc/sys/fs/epoll/max_user_watches), and with ENOMEM; the loop then tries again every
- * LOOP_RETRY_MS until the event is registered or deleted. It fails with EPERM for a regular file
- * and for a directory. As in poll(2) these are always ready: the loop calls the callback every
- * LOOP_RETRY_MS. Adding a pending event does nothing, and neither does deleting an event that is
- * not pending. Delete it before the descriptor is closed, before fd_event_init is called again, and
- * before the memory is freed.
+ * LOOP_RETRY_MS until the event is registered or deleted. epoll_ctl(2) fails with EPERM for a
+ * regular file and for a directory. As in poll(2) these are always ready: the loop calls the
+ * callback every LOOP_RETRY_MS. Adding a pending event does nothing, and neither does deleting an
+ * event that is not pending. Delete an event before its descriptor is closed, before fd_event_init
+ * is called again, and before its memory is freed.
  */
 enum fd_event_state {
 	FD_EVENT_IDLE,	  /* registered, or not added */
@@ -70,8 +70,8 @@ void signal_event_add(struct event *event, struct loop *loop, int number, event_
 		      void *arg);
 
 /*
- * A deferred call: the loop makes it once, after the current callback has returned. An interface
- * uses it if it must not call its caller back from inside a call. Scheduling a pending call does
+ * A deferred call: the loop makes it once, after the current callback has returned. Use it in an
+ * interface that must not call its caller back from inside a call. Scheduling a pending call does
  * nothing, and neither does cancelling a call that is not pending.
  */
 struct defer {
@@ -85,7 +85,7 @@ void defer_schedule(struct defer *d);
 void defer_cancel(struct defer *d);
 bool defer_pending(const struct defer *d);
 
-/* A one-shot timer. Setting it again moves it. */
+/* A one-shot timer. Setting a pending timer again changes its time. */
 struct timer {
 	struct event event;
 	void (*run)(void *arg);

@@ -3,11 +3,11 @@
  * An allocator for libevent that does not fail (base/mem.h), and that keeps libevent's permanent
  * records out of the heap.
  *
- * It wipes memory that libevent frees, up to LOOP_WIPED_BYTES: the input of a connection contains
- * tokens, and an evbuffer copies and frees its chains as it likes. Longer chains have no head of a
- * request (HTTP_HEAD_MAX_BYTES).
+ * It wipes blocks of up to LOOP_WIPED_BYTES when libevent frees them: the input of a connection
+ * contains tokens, and an evbuffer may copy and free its chains at any time. A longer block holds
+ * no request head, because a head has at most HTTP_HEAD_MAX_BYTES.
  *
- * Functions of libevent that only allocate therefore do not fail either: evbuffer_new,
+ * Functions of libevent that can fail only by an allocation do not fail: evbuffer_new,
  * evbuffer_add, evbuffer_add_buffer, evbuffer_add_reference, evbuffer_reserve_space,
  * event_config_new, and event_add of a timer. Their callers do not check. An evbuffer_add that
  * failed unnoticed would be a hole in an answer.

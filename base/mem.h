@@ -38,8 +38,8 @@ bool mem_is_short(void);
 
 /*
  * Writes the text to stderr and aborts. For broken invariants and for failures at the start; not
- * for a condition that a peer, the guest or a shortage in the kernel can cause. A comment at each
- * call that begins with "Fatal:" says why none of them can cause it (scripts/fatal-check).
+ * for a condition that a peer, the guest or a shortage in the kernel can cause. Each call has a
+ * comment "Fatal: …", which says why none of these can cause the condition (scripts/fatal-check).
  */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -10,7 +10,7 @@
 
 #include "base/loop.h"
 
-#define MEM_TRIM_QUIET_MS   2000	 /* length of a span; trims after one without a free */
+#define MEM_TRIM_QUIET_MS   2000	 /* length of a span; a span without a free causes a trim */
 #define MEM_TRIM_PATIENCE   5		 /* trims after this number of spans in any case */
 #define MEM_TRIM_KEEP_BYTES (64u * 1024) /* does not trim if less is free */
 

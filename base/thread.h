@@ -3,7 +3,7 @@
  * A thread whose stack is unmapped when the thread has ended.
  *
  * glibc keeps the stacks of ended threads for new threads, up to 40 MiB, with some resident pages
- * each: after a burst on 64 workers these are more than the rest of an idle daemon's memory.
+ * each. After a burst on 64 workers these pages use more memory than the rest of an idle daemon.
  */
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H

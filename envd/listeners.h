@@ -18,7 +18,7 @@ struct listeners {
 	const struct options *options;
 	struct timer vsock_timer; /* tries vsock again */
 	unsigned vsock_waited_s;
-	struct timer retry; /* after a handover: tries those of the flags that failed */
+	struct timer retry;		 /* after a handover: tries the failed addresses again */
 	bool opened[OPTIONS_MAX_LISTEN]; /* which of options->listen need no further try */
 };
 
@@ -30,9 +30,9 @@ void listeners_init(struct listeners *l, struct loop *loop, struct server *serve
  * Serves the inherited sockets, and opens the missing ones. Prints one line with the addresses, or
  * with the error. 0, or -1 if an address can't be opened.
  *
- * After a handover it returns 0, and a timer tries again: the end of the daemon would end its
- * processes too. For a moment no daemon held the port, and a process of the guest may have bound
- * it.
+ * After a handover it returns 0 also if an address can't be opened, and a timer tries again: the
+ * end of the daemon would end its processes, too. For a moment no daemon held the port, so a
+ * process of the guest may have bound it.
  */
 int listeners_open(struct listeners *l, const struct inherited *inherited);
 

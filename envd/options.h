@@ -25,7 +25,7 @@ struct options {
 	bool no_cgroups;
 	bool process_accounting;
 	bool verbose;
-	bool version, commit, build; /* print it and exit */
+	bool version, commit, build; /* print this and exit */
 	bool resume_handover;
 	char *const *argv; /* of the program; borrowed */
 	bool no_upgrade;
@@ -78,8 +78,9 @@ bool options_restrict_listener(const struct options *o, const struct listen_spec
 size_t options_flag_words(char *const *argv);
 
 /*
- * Returns true if a program that replaces this one also gets the flag: all except the flags of
- * process 1 and of the handover, and -state-dir, which -init sets without a flag.
+ * Returns true if a program that replaces this one also gets the flag. False for the flags of
+ * process 1 and of the handover, and for -state-dir: upgrade_command_line adds -state-dir itself,
+ * because -init sets the directory without a flag.
  */
 bool options_flag_survives_upgrade(const char *flag);
 

@@ -7,7 +7,8 @@
  *	fs_copy_begin → fs_copy_step until it returns true → fs_copy_clear
  *
  * The caller removes an incomplete copy. A tree with another file system mounted inside is refused,
- * because it could not be removed at its old place. So is a file that changes while it is copied.
+ * because the tree could not be removed at its old place. A file that changes while it is copied is
+ * refused, too.
  */
 #ifndef FS_COPY_H
 #define FS_COPY_H

@@ -65,15 +65,15 @@ void fs_rpc_submit(struct fs_rpc *rpc, void (*run)(struct fs_rpc *), void (*done
 void fs_rpc_end(struct fs_rpc *rpc, const ProtobufCMessage *message, Filesystem__EntryInfo *entry);
 
 /*
- * fs_rpc_is_legacy returns true if the client is an old one, whose entries are reduced
- * (fs/entry.h). fs_rpc_say_legacy adds FS_LEGACY_HEADER to the answer.
- */
-/*
  * Reports a change of files to the audit stream: paths[0] and, of a move, paths[1]. Call it before
  * the call ends.
  */
 void fs_rpc_audit(const struct fs_rpc *rpc, const char *event, const char *const paths[2]);
 
+/*
+ * fs_rpc_is_legacy returns true if the client is an old one, whose entries are reduced
+ * (fs/entry.h). fs_rpc_say_legacy adds FS_LEGACY_HEADER to the answer.
+ */
 bool fs_rpc_is_legacy(struct rpc_call *call);
 void fs_rpc_say_legacy(struct rpc_call *call);
 

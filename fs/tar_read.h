@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An incremental parser for tar archives: bytes in, events out. The pieces in which the bytes come
- * affect how the contents are split into TAR_READ_DATA events, and nothing more. Reads ustar, pax,
- * and GNU's long names and large numbers; refuses sparse files. File contents are not buffered.
+ * affect only how contents are split into TAR_READ_DATA events. Reads ustar, pax, and GNU's long
+ * names and large numbers; refuses sparse files. File contents are not buffered.
  *
  *	while ((event = tar_read_next(t, &p, &n)) != TAR_READ_MORE)
  *		switch (event) {

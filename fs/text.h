@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Paths and errors of the file system in the form that a client reads. Pure.
+ * Paths and errors of the file system in the form that a client reads. No I/O.
  */
 #ifndef FS_TEXT_H
 #define FS_TEXT_H

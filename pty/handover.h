@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Passes processes from one daemon to the next one under the same pid (POST /upgrade): the old
- * daemon describes them and replaces itself by execve(2), and the new one adopts them. They remain
- * its children, so an adopted process is an ordinary struct proc.
+ * daemon describes them and replaces itself by execve(2), and the new daemon adopts them. The
+ * processes remain children of this pid, so an adopted process is an ordinary struct proc.
  */
 #ifndef PTY_HANDOVER_H
 #define PTY_HANDOVER_H
@@ -59,7 +59,7 @@ void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *
  */
 void pty_handover_reap_others(struct pty_service *svc);
 
-/* Starts the deadlines of adopted processes. Call it when the workload was thawed. */
+/* Starts the deadlines of adopted processes. Call it after the workload was thawed. */
 void pty_handover_start_deadlines(struct pty_service *svc);
 
 #endif

@@ -23,9 +23,8 @@ enum kill_scope {
 int kill_scope_parse(const char *text, enum kill_scope *ret);
 
 /*
- * A KILL is answered when its worker is done and the leader has exited. It waits for the leader at
- * most this long after the worker, because a leader in an uninterruptible system call may not die
- * for a long time.
+ * A KILL is answered when its worker is done and the leader has exited, or this long after the
+ * worker is done: a leader in an uninterruptible system call may not die for a long time.
  */
 #define PROC_KILL_ANSWER_MS 100
 

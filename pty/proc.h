@@ -178,7 +178,7 @@ void proc_settle(struct proc *p);
 void proc_pump(struct proc *p);
 void proc_output_readable(struct output *o);
 
-/* Has the leader of an ended process reaped, unless a kill still needs its pid. */
+/* Begins to reap the leader of an ended process (zombies_add), unless a kill needs its pid. */
 void proc_reap(struct proc *p);
 
 /*

@@ -11,7 +11,7 @@
 /* A longer command line is cut in the log. */
 #define PROC_LOG_COMMAND_BYTES (16 * 1024)
 
-/* timeout_ms: the deadline that the request has set; 0 or less: none. */
+/* The process was started. timeout_ms: the deadline that the request has set; 0 or less: none. */
 void proc_log_start(const struct proc *p, const Process__ProcessConfig *config, int64_t timeout_ms);
 
 /* Call it when the exit status and the output's bytes are known. */

@@ -11,7 +11,7 @@
 struct proc_stat {
 	char state; /* 'R' runs, 'T' is stopped, 't' is stopped by its tracer, 'Z' is a zombie, … */
 	pid_t session;
-	int exit_code; /* as in wait(2); 0 unless */
+	int exit_code; /* as in wait(2); 0 if the caller may not trace the process */
 };
 
 /* `proc_fd` is an open /proc; -1: uses the path. 0 or -errno; -EPROTO: unexpected format. */

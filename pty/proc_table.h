@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table of processes: the live ones by pid, by tag and in the order of their start, and the
- * exit statuses of those that ended in the last PROC_RETAIN_MS.
+ * exit statuses of processes that ended in the last PROC_RETAIN_MS.
  */
 #ifndef PTY_PROC_TABLE_H
 #define PTY_PROC_TABLE_H
@@ -32,8 +32,8 @@ struct proc;
 
 /*
  * A longer tag of a retained exit is charged to BUDGET_CLASS_PROCESSES. The number of exits bounds
- * the memory of shorter tags. If the class has no room, the oldest exits are dropped;
- * if that is not enough, the exit is known by its pid only.
+ * the memory of shorter tags. If the class has no room, the oldest exits are dropped; if that does
+ * not suffice, the exit is known by its pid only.
  */
 #define PROC_RETAIN_TAG_FREE_BYTES 256
 
@@ -60,7 +60,7 @@ struct proc_table {
 	struct pty_store store; /* keeps descriptors across a crash; may have no hooks */
 	bool paused;		/* outputs are not read: the daemon is about to be replaced */
 	unsigned retain_ms;	/* PROC_RETAIN_MS; tests set others */
-	unsigned stall_ms;	/* TAP_STALL_MS; likewise */
+	unsigned stall_ms;	/* TAP_STALL_MS; tests set others */
 	struct proc_list live;	/* in the order of their start */
 	size_t n_live;
 	struct proc_list ended; /* the table drops its reference in the next turn of the loop */
@@ -68,9 +68,9 @@ struct proc_table {
 	struct retained_exit **retained_by_pid;
 	size_t n_buckets;
 	struct retained_list retained; /* in the order of their end */
-	struct retained_list timed;    /* those with a time of their own (X-Envd-Keep-For) */
-	struct retained_list tagged;   /* those that have a tag */
-	size_t n_retained;	       /* in both */
+	struct retained_list timed;    /* exits with X-Envd-Keep-For */
+	struct retained_list tagged;   /* exits that have a tag */
+	size_t n_retained;	       /* in `retained` and `timed` */
 	struct budget_share tags;      /* of retained exits */
 	struct loop *loop;
 	struct timer expiry; /* of the oldest */

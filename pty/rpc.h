@@ -29,7 +29,7 @@ struct pty_service {
 	struct cgroups *cgroups; /* NULL: none */
 	struct proc_table table;
 	enum kill_scope kill_scope;
-	struct limits limits;		  /* of a process whose Start sets no other */
+	struct limits limits;		  /* defaults of limits that a Start does not set */
 	struct seccomp_profiles *seccomp; /* borrowed */
 	bool no_new_privs;
 	struct pty_stats stats;

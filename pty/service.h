@@ -41,7 +41,7 @@ void pty_service_register(struct pty_service *svc, struct router *router);
 /* Sets the scope of KILL and of the deadline for Starts without X-Envd-Kill-Scope. */
 void pty_service_set_kill_scope(struct pty_service *svc, enum kill_scope scope);
 
-/* The limits of each process whose Start sets no other. Those of tag "_system" have none. */
+/* Sets the default of each limit that a Start does not set. Not for the tag "_system". */
 void pty_service_set_limits(struct pty_service *svc, const struct limits *limits);
 
 /* The filters of system calls (borrowed), and whether each process gets no_new_privs. */

@@ -60,7 +60,7 @@ struct spawn {
 
 	const struct sock_fprog
 		*filter;   /* of system calls, the last step before the exec; or NULL */
-	bool no_new_privs; /* PR_SET_NO_NEW_PRIVS: no set-user-ID program helps */
+	bool no_new_privs; /* PR_SET_NO_NEW_PRIVS: execve(2) gives no privileges */
 
 	int cgroup_fd;	     /* the directory of a cgroup, for CLONE_INTO_CGROUP; -1: none */
 	int cgroup_procs_fd; /* a cgroup.procs that the child writes itself into; -1: none */

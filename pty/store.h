@@ -42,8 +42,8 @@ void pty_store_drop_stdin(const struct proc *p);
 void pty_store_drop(const struct proc *p);
 
 /*
- * pty_store_drop_all drops every process, before a program replaces the daemon that does not know
- * the store. pty_store_put_all stores them again.
+ * pty_store_drop_all drops every process. Call it before the daemon is replaced by a program that
+ * does not know the store. pty_store_put_all stores the processes again.
  */
 void pty_store_drop_all(const struct pty_service *svc);
 void pty_store_put_all(const struct pty_service *svc);

@@ -66,7 +66,7 @@ struct tap *tap_new(struct rpc_call *call);
 /* Returns true if the request has X-Envd-Explain-End. */
 bool tap_explains(const struct rpc_call *call);
 
-/* Attaches the tap to a process: sends `start`, and all events from now on. May free the tap. */
+/* Attaches the tap to a process: sends `start`, then each event from now on. May free the tap. */
 void tap_attach(struct tap *tap, struct proc *p);
 
 /*

@@ -8,12 +8,14 @@
  *
  *	open → (message …, end) → writable … → cancel
  *
- * The rules: 1. rpc_send always accepts the message. RPC_FULL means: produce no more until
- * `writable`. 2. After RPC_FULL, `writable` is called exactly once, from the loop. 3. While held,
- * no message is delivered and the socket is not read. 4. There is exactly one ending: the service
- * calls rpc_reply, rpc_finish or rpc_fail, or gets
- *    `cancel`. Later calls do nothing, so a late completion needs no check.
- * 5. `cancel` is the last callback. A reference (rpc_call_ref) keeps the memory, not the client.
+ * The rules:
+ *
+ *  1. rpc_send always accepts the message. RPC_FULL means: produce no more until `writable`.
+ *  2. After RPC_FULL, `writable` is called exactly once, from the loop.
+ *  3. While the call is held, no message is delivered and the socket is not read.
+ *  4. There is exactly one ending: the service calls rpc_reply, rpc_finish or rpc_fail, or gets
+ *     `cancel`. Later calls do nothing, so a late completion needs no check.
+ *  5. `cancel` is the last callback. A reference (rpc_call_ref) keeps the memory, not the client.
  *
  * No callback is called inside an rpc_* call. Everything runs on the loop.
  */
@@ -95,8 +97,8 @@ struct rpc_method {
 	void (*open)(struct rpc_call *call, const ProtobufCMessage *request);
 
 	/*
-	 * RPC_CLIENT_STREAM: the next message, which is valid during the callback; and the end of
-	 * the client's stream, which the service answers with rpc_reply.
+	 * RPC_CLIENT_STREAM: `message` gets the next message, which is valid during the callback.
+	 * `end` reports the end of the client's stream; the service then calls rpc_reply.
 	 */
 	void (*message)(struct rpc_call *call, const ProtobufCMessage *request);
 	void (*end)(struct rpc_call *call);
@@ -150,7 +152,7 @@ int64_t rpc_call_timeout_ms(const struct rpc_call *call);
  */
 int64_t rpc_call_connect_timeout_ms(const struct rpc_call *call);
 
-/* Rule 3. The calls are not counted: one rpc_unhold undoes any number of rpc_hold. */
+/* Hold the call, and end the hold (rule 3). One rpc_unhold ends any number of rpc_hold. */
 void rpc_hold(struct rpc_call *call);
 void rpc_unhold(struct rpc_call *call);
 

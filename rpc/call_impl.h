@@ -80,12 +80,12 @@ struct rpc_call {
 	struct defer pump;		 /* continues after rpc_unhold */
 	bool have_message;		 /* RPC_SERVER_STREAM: the one message was read */
 	bool in_ended;			 /* the client's stream has ended */
-	bool input_done;		 /* its last message was delivered */
+	bool input_done;		 /* the last message was delivered */
 	bool opened;			 /* `open` was called */
 	bool held;			 /* by the service */
 	bool decoding;			 /* a worker decodes a message; the stream is held, too */
 	bool half_closed;		 /* the client closed its side in the meantime */
-	const ProtobufCMessage *request; /* RPC_SERVER_STREAM: until its end is seen */
+	const ProtobufCMessage *request; /* RPC_SERVER_STREAM: waits for in_ended */
 
 	/* The response. */
 	struct rpc_detail *details;
@@ -93,14 +93,14 @@ struct rpc_call {
 	bool ended;
 
 	/* The log (call_log.c). */
-	bool logged;				/* the line of its end is due */
+	bool logged;				/* the call's end needs a line */
 	const ProtobufCMessage *logged_request; /* RPC_UNARY: for that line */
 
 	/* RPC_SERVER_STREAM: deadline and keepalive. */
 	int64_t timeout_ms; /* -1: none */
 	struct timer deadline;
 	struct timer keepalive;
-	uint64_t keepalive_ms; /* the router's default until the request's field was read */
+	uint64_t keepalive_ms; /* the router's default until the field of the request is read */
 	uint64_t last_sent_ms;
 };
 

@@ -13,7 +13,7 @@ void rpc_log_open(struct rpc_call *call, const ProtobufCMessage *request);
 
 /*
  * The call ended well. `response` is NULL for a server stream, and for an answer that the service
- * has encoded itself. The line then has `encoded_bytes`, the length of the answer.
+ * has encoded itself. In the second case the line has `encoded_bytes`, the length of the answer.
  */
 void rpc_log_reply(struct rpc_call *call, const ProtobufCMessage *response, size_t encoded_bytes);
 

@@ -37,7 +37,7 @@ struct context {
 	struct env_var *env; /* sorted by name */
 	size_t n_env;
 	bool user_delivered;   /* /init or a handover has set default_user */
-	char *default_user;    /* the fallback until then: "root", or the user of the daemon */
+	char *default_user;    /* if not user_delivered: "root", or the daemon's user */
 	char *default_workdir; /* NULL: the user's home */
 };
 
@@ -47,7 +47,7 @@ struct context {
  */
 void context_env_set(struct context *context, const char *name, const char *value, bool internal);
 
-/* Frees the settings. The pools and the users are the caller's. */
+/* Frees the settings. The caller frees the pools and the users. */
 void context_clear(struct context *context);
 
 /* Removes all variables except internal ones. */
@@ -57,10 +57,10 @@ void context_env_clear_user(struct context *context);
 int context_find_user(struct context *context, const char *name, struct arena *arena,
 		      struct user *ret, struct error *err);
 
-/* Sets the default user that holds until /init or a handover sets one. Copies. */
+/* Sets the default user that is used until /init or a handover sets one. Copies. */
 void context_set_fallback_user(struct context *context, const char *name);
 
-/* Without root: the only user is the one who started the daemon. */
+/* For a daemon without root: from now on its own user is the only user. */
 void context_serve_invoker(struct context *context);
 
 /* Set the default user and directory from /init or a handover. Copy the strings. */

@@ -14,7 +14,7 @@
  * kernel's queue before are applied. It does not get these earlier events.
  *
  * If none of a feed's watchers accepts more events, the feed rests. The kernel keeps the events
- * until its queue overflows, and the feed handles that as any overflow.
+ * until its queue overflows, and the feed handles this overflow like any other.
  */
 #ifndef WATCH_FEED_H
 #define WATCH_FEED_H
@@ -40,9 +40,10 @@ struct watcher;
 /*
  * After FEED_BURST_EVENTS events in FEED_BURST_WINDOW_MS, the feed pauses for FEED_PAUSE_MS before
  * it reads the kernel's queue again. Then many events leave in one write, and the daemon wakes up
- * less often and delays the writing process less. A client that waits for the event of each of its
- * writes writes nothing during a pause. Therefore, after a pause that brought fewer than
- * FEED_PAUSE_WORTH_EVENTS, the feed does not pause for FEED_PAUSE_RETRY_MS.
+ * less often and delays the process that changes the files less. But a client may wait for the
+ * event of each change before it makes the next one; then a pause brings no events. Therefore,
+ * after a pause that brought fewer than FEED_PAUSE_WORTH_EVENTS, the feed makes no pause for
+ * FEED_PAUSE_RETRY_MS.
  */
 #define FEED_BURST_EVENTS	64
 #define FEED_BURST_WINDOW_MS	10

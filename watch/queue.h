@@ -6,8 +6,8 @@
  * event of this name came in between: a reader that acts on one event sees the effect of both.
  *
  * If there is no room for an event, the queue drops it and all later ones, until the queue is empty
- * and its reader was told to look again (watch_queue_recovered). So all dropped events are older
- * than the reader's look.
+ * and its reader was told to look again (watch_queue_recovered). So the reader lists the directory
+ * after the last dropped event.
  *
  * Memory: the ring is charged to the queue's own share. An event that several queues hold is
  * charged to the budget once (watch_event.charge). If the class WATCH is full, the event is charged

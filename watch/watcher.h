@@ -53,7 +53,7 @@ struct watcher {
 	bool polled;		  /* made by CreateWatcher */
 	bool recursive;
 	bool want_entry;
-	bool full;		     /* the stream accepts nothing until `writable` */
+	bool full;		     /* the stream accepts no event until `writable` */
 	struct watch_patterns *only; /* patterns of paths to send; NULL: all; owned */
 	char *options;		     /* text of the header with `only`; owned; NULL: none */
 	/* The WatchDir call; or CreateWatcher until it is answered; NULL for an adopted watcher. */

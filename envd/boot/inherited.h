@@ -40,8 +40,8 @@ struct inherited {
 /*
  * Environment variables by which a daemon passes descriptors to the daemon that replaces it
  * (envd/upgrade/). ENVD_LISTEN_FDS has the listening sockets and ENVD_NOTIFY_FD has notify_fd, as
- * decimal numbers with commas between them. The numbers need not be consecutive, as LISTEN_FDS
- * requires.
+ * decimal numbers with commas between them. Unlike the descriptors of LISTEN_FDS, the numbers need
+ * not be consecutive.
  */
 #define INHERITED_NOTIFY_VARIABLE "ENVD_NOTIFY_FD"
 #define INHERITED_VARIABLE	  "ENVD_LISTEN_FDS"

@@ -4,8 +4,9 @@
  *
  * Process 1 is a small loop around sigtimedwait(2). It prepares the machine, starts the daemon as
  * its child, reaps orphans, forwards signals, and shuts the machine down in order. The daemon is a
- * child of process 1 for two reasons. It reaps only its own children and never has to tell them
- * from orphans. If it dies, process 1 starts it again, while the kernel panics when process 1 dies.
+ * child of process 1 for two reasons. The daemon waits only for its own children, and never has to
+ * distinguish them from orphans. If the daemon dies, process 1 starts it again, whereas the kernel
+ * panics if process 1 dies.
  */
 #ifndef ENVD_PID1_H
 #define ENVD_PID1_H

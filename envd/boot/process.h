@@ -17,9 +17,10 @@ void process_raise_descriptors(struct budget *budget);
 
 /*
  * Ignores signals that a root process of the guest, or a service manager, may send, if their
- * default action ends the process. Exceptions are SIGTERM, SIGINT, SIGQUIT (with a core dump),
- * SIGKILL, the faults, and SIGUSR1, which the daemon handles. SIGXFSZ comes from a file size limit
- * that another program set: the write then fails with EFBIG.
+ * default action ends the process. Exceptions are SIGTERM, SIGINT and SIGUSR1, which the daemon
+ * handles, SIGQUIT (with a core dump), SIGKILL, and the faults. With an audit stream the daemon
+ * handles SIGUSR2 later. SIGXFSZ comes from a file size limit that another program set: if it is
+ * ignored, the write fails with EFBIG.
  */
 void process_ignore_signals(void);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the commands on the host share: which daemon to talk to, as whom, and one line on stderr if
- * that fails. These functions block, because a command has nothing else to do.
+ * Shared by the commands on the host: the address of the daemon, the token, the user, and the one
+ * line on stderr for a failure. These functions block, because a command has nothing else to do.
  */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
@@ -15,7 +15,7 @@
 #define CLIENT_TO	   "tcp:127.0.0.1:49983"
 #define CLIENT_TOKEN_BYTES 4096
 #define CLIENT_CONNECT_MS  10000 /* for the connection, and for the proxy of a guest */
-#define CLIENT_SILENCE_MS  60000 /* without a byte of an answer that needs no waiting */
+#define CLIENT_SILENCE_MS  60000 /* maximum silence of an answer that needs no waiting */
 
 struct client {
 	const char *command; /* for error messages */
@@ -31,8 +31,8 @@ struct client {
 #define CLIENT_KEY_USER	 'u'
 
 /*
- * Begins with the addresses and tokens of the environment. 0, or -1 after one line on stderr.
- * client_clear may be called in both cases.
+ * Takes address and token from the environment ($ENVD_TO, $ENVD_TOKEN). 0, or -1 after one line on
+ * stderr. client_clear may be called in both cases.
  */
 int client_init(struct client *c, const char *command);
 void client_clear(struct client *c);

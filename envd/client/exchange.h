@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request and its response, on a connection of its own. The caller waits by a timeout of each
- * function, or polls `fd` itself.
+ * One request and its response, on a connection of its own. Each function that waits has a timeout;
+ * a caller that must not wait polls `fd` itself.
  */
 #ifndef CLIENT_EXCHANGE_H
 #define CLIENT_EXCHANGE_H
@@ -42,7 +42,7 @@ int exchange_open(struct exchange *x, const struct client *c, const char *method
 		  const char *target, const char *fields, int64_t body_bytes, struct error *err);
 void exchange_close(struct exchange *x);
 
-/* Queues a piece of the body, copied; ends a chunked body. */
+/* Queue a copy of a piece of the body; end a chunked body. */
 void exchange_put(struct exchange *x, const void *p, size_t n);
 void exchange_put_end(struct exchange *x);
 
@@ -86,7 +86,7 @@ int exchange_body(struct exchange *x, size_t max_bytes, char **ret, size_t *ret_
  */
 int exchange_refused(struct exchange *x, struct error *err);
 
-/* The maximum of bytes of a response that exchange_refused reads. */
+/* The maximum number of bytes of a response that exchange_refused reads. */
 #define EXCHANGE_ERROR_BYTES 65536
 
 /*

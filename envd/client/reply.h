@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An incremental parser for a response of HTTP/1.1 (RFC 9112): bytes in, events out. Responses of
- * the kind 1xx are skipped, and a chunked body is joined. The body is not buffered.
+ * An incremental parser for a response of HTTP/1.1 (RFC 9112): bytes in, events out. Interim
+ * responses (1xx) are skipped, and a chunked body is joined. The body is not buffered.
  *
  *	while ((event = reply_next(r, &p, &n)) != REPLY_MORE)
  *		switch (event) {
@@ -20,7 +20,7 @@
 
 #include "rpc/http/http1_chunked.h"
 
-#define REPLY_HEAD_MAX_BYTES 32768 /* a longer head, or all interim ones together, is an error */
+#define REPLY_HEAD_MAX_BYTES 32768 /* a head, and all 1xx heads together; more is an error */
 
 enum reply_event {
 	REPLY_MORE, /* the input is used up */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writes text of a peer to the operator's terminal. A file name or an error message of a guest may
- * contain sequences that change the terminal (ECMA-48 section 5.3), or characters that make it show
- * another name than the real one.
+ * contain sequences that change the terminal (ECMA-48 section 5.3), or characters that make the
+ * terminal show another name than the real one.
  */
 #ifndef CLIENT_SHOW_H
 #define CLIENT_SHOW_H

@@ -3,7 +3,7 @@
  * Parses the arguments of a command:
  *
  *	--name VALUE, --name=VALUE, --name   with one dash or two
- *	-n VALUE, -nVALUE, -n, -nm           options whose table entry is `brief`
+ *	-n VALUE, -nVALUE, -n, -nm           options with ARG_BRIEF
  *	OPERAND, -, -- OPERAND…              where the command takes operands
  */
 #ifndef ENVD_ARGS_H

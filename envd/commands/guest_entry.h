@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a path of a guest is. */
+/* Looks up the entry at a path of a guest. */
 #ifndef ENVD_GUEST_ENTRY_H
 #define ENVD_GUEST_ENTRY_H
 

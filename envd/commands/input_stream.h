@@ -17,7 +17,7 @@
 enum input_state {
 	INPUT_IDLE,   /* no input was asked for, or it has not begun */
 	INPUT_OPEN,   /* pieces are read and sent */
-	INPUT_ENDING, /* stdin is at its end; the response is missing */
+	INPUT_ENDING, /* stdin is at its end; the response has not come yet */
 	INPUT_CLOSED,
 };
 
@@ -43,12 +43,12 @@ bool input_wants(const struct input_stream *in);
 short input_events(const struct input_stream *in);
 
 /*
- * Reads a piece of stdin, and sends it. Returns 1, or 0 at the end of stdin: of a pipe the process
- * gets it as the end of its own stdin.
+ * Reads a piece of stdin, and sends it. Returns 1, or 0 at the end of stdin. A process with pipes
+ * then reads EOF from its own stdin.
  */
 int input_read(struct input_stream *in);
 
-/* The socket has one of the events. */
+/* Call it when in->x.fd has one of the events of input_events. */
 void input_step(struct input_stream *in);
 
 /* Sends a keepalive if it is time for one. */

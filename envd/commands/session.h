@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process of a guest in the hands of this command: the process's outputs go to stdout and stderr,
- * stdin and signals go to the process.
+ * Connects this command to a process of a guest: the outputs of the process go to stdout and
+ * stderr, and stdin and signals go to the process.
  *
- * One piece of output waits for stdout at a time, and no further one is read meanwhile: a slow
+ * One piece of output waits for stdout at a time, and no further piece is read meanwhile, so a slow
  * reader of stdout slows the process down.
  */
 #ifndef ENVD_SESSION_H
@@ -28,7 +28,7 @@ enum session_state {
 	SESSION_ENDED,	  /* `status` is the exit status */
 };
 
-/* By the output's place in X-Envd-From. */
+/* The outputs, numbered by their place in X-Envd-From. */
 enum session_output {
 	SESSION_STDOUT,
 	SESSION_STDERR,
@@ -41,17 +41,17 @@ struct session {
 	/* The caller sets these. */
 	bool interactive; /* stdin goes to the process */
 	bool tty;	  /* the process has a terminal */
-	bool owner;	  /* signals and a closed stdout end the process, they do not just detach */
+	bool owner;	  /* signals and a closed stdout end the process instead of detaching */
 	bool resumable;	  /* its output is kept: a cut stream continues at its offset */
 	bool detach;	  /* leave at the start event, and print the pid */
-	bool replay;	  /* the kept output alone: the end is the number of bytes so far */
+	bool replay;	  /* shows the kept output only, up to the bytes written so far */
 	bool observe;	  /* the exit status of the process does not count */
 
 	/* The fields below are private. */
 	enum session_state state;
 	int status;
 	uint32_t pid;
-	unsigned signals;		   /* how many asked it to end */
+	unsigned signals;		   /* number of signals that asked the process to end */
 	bool discard;			   /* stdout is closed */
 	uint64_t offsets[SESSION_OUTPUTS]; /* of the next byte of each output */
 	uint64_t written[SESSION_OUTPUTS]; /* replay: the end */

@@ -8,7 +8,7 @@
 
 #include "process.pb-c.h"
 
-/* The size of a terminal that has none to ask: the command's input and output are no terminal. */
+/* The size that is used if neither stdin nor stdout of the command is a terminal. */
 #define TERMINAL_COLS 80
 #define TERMINAL_ROWS 24
 
@@ -20,7 +20,7 @@ struct terminal {
 /* Makes stdin pass each key on unchanged (termios(3), "raw mode"). 0 or -errno. */
 int terminal_make_raw(struct terminal *t);
 
-/* Undoes that. Does nothing if the terminal is not raw. */
+/* Undoes terminal_make_raw. Does nothing if the terminal is not raw. */
 void terminal_restore(struct terminal *t);
 
 /* Fills in the size of the terminal on stdin or stdout. */

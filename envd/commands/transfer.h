@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files of a guest, by GET and POST /files: single files over any envd, trees as tar archives over
- * this one.
+ * Transfers files of a guest by GET and POST /files. Single files work with any envd. Trees are tar
+ * archives, which only this envd supports.
  */
 #ifndef ENVD_TRANSFER_H
 #define ENVD_TRANSFER_H
@@ -23,7 +23,7 @@ struct progress {
 	uint64_t printed_ms;
 };
 
-/* Removes the line. */
+/* Removes the line of the progress from the terminal. */
 void progress_clear(struct progress *p);
 
 /*
@@ -34,20 +34,21 @@ void progress_clear(struct progress *p);
 int transfer_get(const struct client *c, const char *path, int fd, struct progress *p,
 		 struct error *err);
 
-/* Unpacks a directory of the guest into the open directory `top`, whose ownership passes. */
+/* Unpacks a directory of the guest into the open directory `top`. Takes ownership of `top`. */
 int transfer_get_tree(const struct client *c, const char *path, int top, struct progress *p,
 		      struct error *err);
 
 /*
- * Writes all bytes of a descriptor to a file of the guest. `size`: of a regular file, whose upload
- * continues after a broken connection if the daemon can do that; -1: not known.
+ * Writes all bytes of a descriptor to a file of the guest. `size` is the size of a regular file;
+ * -1: unknown. With a size, the upload continues after a broken connection if the daemon supports
+ * that.
  */
 int transfer_put(const struct client *c, const char *path, int fd, int64_t size, struct progress *p,
 		 struct error *err);
 
 /*
- * Sends the open directory `top`, whose ownership passes, to the directory `path` of the guest. The
- * modes and times of its files come along; the user owns them.
+ * Sends the open directory `top` to the directory `path` of the guest. Takes ownership of `top`.
+ * The files keep their modes and times, and belong to the user.
  */
 int transfer_put_tree(const struct client *c, const char *path, int top, struct progress *p,
 		      struct error *err);

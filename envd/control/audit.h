@@ -3,8 +3,8 @@
  * Writes the audit stream (base/audit.h), one JSON object per line, to a file or to a unix socket.
  *
  * A worker writes. While it is held up, by a full disk, a frozen file system or a collector that
- * does not read, events wait in a queue; those that do not fit are counted, and the next line that
- * is written says how many are missing. Loop only.
+ * does not read, events wait in a queue. Events that do not fit are counted, and the next line that
+ * is written has the number of missing events. Loop only.
  */
 #ifndef ENVD_AUDIT_H
 #define ENVD_AUDIT_H
@@ -18,7 +18,7 @@
 struct audit;
 struct router;
 
-/* The most that waits, with the bytes that the worker writes. */
+/* The maximum number of waiting bytes, including the bytes that the worker is writing. */
 #define AUDIT_QUEUE_BYTES (1024u * 1024)
 
 /* A collector that takes no byte for this time is disconnected. */
@@ -37,8 +37,8 @@ void audit_free(struct audit *a);
 void audit_reopen(struct audit *a);
 
 /*
- * Calls `done` once all events until now are written or lost, at the latest after max_ms; perhaps
- * before it returns. One caller at a time.
+ * Calls `done` when all events until now are written or lost, at the latest after max_ms, perhaps
+ * before this function returns. One caller at a time.
  */
 void audit_drain(struct audit *a, unsigned max_ms, void (*done)(void *arg), void *arg);
 

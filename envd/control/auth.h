@@ -39,7 +39,7 @@ enum auth_verdict {
 };
 
 /*
- * Decides by the table in docs/compatibility/http.md, "Authorisation of /init itself". Has no side
+ * Decides by the table in docs/compatibility/http.md, "Authorisation of `/init`". Has no side
  * effects.
  */
 enum auth_verdict auth_decide(bool token_is_set, enum auth_sent sent, enum auth_mmds mmds);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * CPU hotplug: brings CPUs online or takes them offline until their number is the target, the
+ * cpuCount of /init.
+ *
  *	idle → writing → (target reached) idle
  *	          └──→ (no effect) retrying → writing …, ten times in a row → given up
  *

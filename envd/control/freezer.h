@@ -37,16 +37,16 @@ struct freezer_hooks {
 	/* Returns true if a start is between fork and exec. The pointer may be NULL: never. */
 	bool (*starting)(void *arg);
 	/*
-	 * A freeze is about to begin: call freezer_prepared with this number when it may. The
-	 * freezer does not wait longer if a thaw is requested behind the freeze. NULL: nothing to
-	 * do.
+	 * A freeze is about to begin: call freezer_prepared with this number when the freeze may
+	 * begin. The freezer stops waiting for that call if a thaw is requested after the freeze.
+	 * NULL: there is nothing to prepare.
 	 */
 	void (*prepare)(void *arg, uint64_t number);
 	void *arg;
 };
 
 struct freeze_request {
-	bool prepares;	     /* freezer_hooks.prepare before it */
+	bool prepares;	     /* the freeze waits for freezer_hooks.prepare */
 	bool hierarchy;	     /* all cgroups that a resume does not need; else only user and ptys */
 	int64_t max_cgroups; /* 0 or less: FREEZE_DEFAULT_CGROUPS */
 	int64_t max_wait_ms; /* maximum wait until all are frozen; 0 or less: do not wait */
@@ -150,7 +150,7 @@ void freezer_adopt_found(struct freezer *f);
 
 /*
  * Returns the number of cgroups that the guest had frozen before the freeze that is in effect. *ret
- * is borrowed until the next job. Call it only if freezer_holds, because a job changes them.
+ * is borrowed until the next job. Call it only if freezer_holds, because a job changes the list.
  */
 size_t freezer_guest_paths(const struct freezer *f, char *const **ret);
 

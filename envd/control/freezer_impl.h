@@ -43,7 +43,7 @@ struct freeze_job {
 	bool prepared;
 	struct freeze_result freeze;
 	atomic_bool given_up;
-	bool wrote;		   /* a cgroup took the freeze */
+	bool wrote;		   /* cgroup.freeze of a cgroup was written */
 	struct path_list vanished; /* the first of them, for the log */
 	uint64_t drain_until_ms;
 
@@ -77,7 +77,7 @@ struct freezer {
 	bool holding;
 	uint64_t watchdog_ms;
 	struct timer watchdog;
-	uint64_t watchdog_freeze; /* the number of the freeze that it will undo */
+	uint64_t watchdog_freeze; /* the number of the freeze that the watchdog will undo */
 	struct freezer_stats stats;
 
 	/* Used by the job on the worker; the loop uses them while no job runs. */

@@ -17,9 +17,9 @@ struct hooks {
 /*
  * Runs the executable files of DIRECTORY/KIND in the order of their names (strcmp); at most
  * LIFECYCLE_MAX_HOOKS. Names that begin with '.' or end with '~' are skipped. A directory or file
- * that another user than root and the daemon's own owns, or that others may write, is refused: it
- * would run as root. A hook that takes longer is killed, with its process group. Output and
- * failures go to the log. Blocks: call it on a worker.
+ * is refused if its owner is neither root nor the daemon's user, or if others may write to it: its
+ * programs run as root. A hook that runs longer than its timeout is killed, with its process
+ * group. Output and failures go to the log. Blocks: call it on a worker.
  */
 void hooks_run(const struct hooks *hooks);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a resume and a freeze mean for the guest.
+ * The daemon's actions in the guest at a resume and before a freeze.
  *
  * An authorised /init with another lifecycleID than before begins a generation: the sandbox was
  * resumed, or is a clone. Before the workload is thawed, the kernel's random generator is reseeded
@@ -22,10 +22,10 @@ struct lifecycle;
 #define LIFECYCLE_HOOK_TIMEOUT_S  1
 #define LIFECYCLE_GENERATION_FILE "generation" /* in RUN_FILES_DIRECTORY */
 
-/* The most that an /init waits for the reseed and the file. */
+/* The maximum time that an /init waits for the reseed and the file. */
 #define LIFECYCLE_BEGIN_MS 1000
 
-/* The most hooks of one kind. All of them together have as long as this many time-outs. */
+/* The maximum number of hooks of one kind, and their maximum time together, in time-outs. */
 #define LIFECYCLE_MAX_HOOKS	32
 #define LIFECYCLE_HOOK_TIMEOUTS 8
 
@@ -51,8 +51,8 @@ void lifecycle_begin(struct lifecycle *l, const char *id, const char *secret,
 void lifecycle_thawed(struct lifecycle *l);
 
 /*
- * Runs the pre-freeze hooks, then calls `done` with the same number; after LIFECYCLE_HOOK_TIMEOUTS
- * time-outs at the latest, and perhaps before it returns.
+ * Runs the pre-freeze hooks, then calls `done` with the same number: after LIFECYCLE_HOOK_TIMEOUTS
+ * time-outs at the latest, perhaps before this function returns.
  */
 void lifecycle_before_freeze(struct lifecycle *l, uint64_t number,
 			     void (*done)(void *arg, uint64_t number), void *arg);

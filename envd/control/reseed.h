@@ -14,11 +14,11 @@ enum reseed_result {
 };
 
 /*
- * Mixes what differs between two guests into the pool: the two texts, the clocks, and the
- * processor's random numbers. No entropy is credited, because the daemon can't tell how much there
- * is (RNDADDENTROPY, random(4)); then RNDRESEEDCRNG makes a new key. Without the right to do that,
- * the bytes are written to the device. Returns an enum reseed_result, or -errno. May block on a
- * strange device: call it on a worker.
+ * Mixes values that differ between two guests into the pool: the two texts, the clocks, and the
+ * processor's random numbers. No entropy is credited, because the daemon can't measure it
+ * (RNDADDENTROPY, random(4)); then RNDRESEEDCRNG makes a new key. If the daemon may not call these
+ * ioctls, it writes the bytes to the device. Returns an enum reseed_result, or -errno. May block if
+ * the device is not the kernel's: call it on a worker.
  */
 int reseed_random(const char *device, const char *text, const char *secret);
 

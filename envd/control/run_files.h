@@ -5,8 +5,8 @@
  * name and renamed, so a reader sees a complete value.
  *
  * A worker writes the files: /run may lie on the root file system, and after /fsfreeze a write
- * blocks until /fsthaw. If a value is set while an earlier one is being written, it is written
- * afterwards. At most one write per file is in progress.
+ * blocks until /fsthaw. If a value is set while an earlier value is being written, the new value is
+ * written afterwards. At most one write per file is in progress.
  */
 #ifndef ENVD_RUN_FILES_H
 #define ENVD_RUN_FILES_H

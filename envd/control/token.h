@@ -35,7 +35,7 @@ struct token {
 	size_t n; /* 0: no token is known */
 	bool has_marker;
 	int marker_fd;					/* if has_marker: the file, open */
-	bool locked;					/* only the token's hash is known: `lock` */
+	bool locked;					/* no token is known, only `lock` */
 	char lock[TOKEN_SALT_BYTES + TOKEN_HASH_BYTES]; /* salt, then the hash of salt and token */
 };
 

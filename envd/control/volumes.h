@@ -37,8 +37,8 @@ struct volumes *volumes_new(struct loop *loop);
 void volumes_free(struct volumes *v);
 
 /*
- * Returns true if the path must be mounted, because it is not mounted for this lifecycle (NULL
- * counts as "").
+ * Returns true if the path must be mounted, because it is not mounted for this lifecycle. NULL
+ * counts as the lifecycle "".
  */
 bool volumes_wanted(const struct volumes *v, const char *path, const char *lifecycle);
 

@@ -14,8 +14,8 @@
 #define PORT_COMMAND_BYTES 16
 
 /*
- * The most descriptors of processes that one listing looks at, and the most time that it takes. The
- * processes of the remaining listeners are unknown.
+ * The maximum number of descriptors of processes that one listing looks at, and its maximum time.
+ * The processes of the remaining listeners are unknown.
  */
 #define PORT_LIST_MAX_DESCRIPTORS 262144
 #define PORT_LIST_MAX_MS	  2000

@@ -3,8 +3,8 @@
  * Watches the TCP listeners of the guest, for port forwarding and for GET /ports: scans them every
  * second while there are readers, and passes each scan to every reader. Loop only.
  *
- * The kernel tells of no new listener (sock_diag(7) has multicast groups for destroyed sockets
- * alone), so a scan is needed.
+ * The watch must scan, because the kernel does not report new listeners: the multicast groups of
+ * sock_diag(7) report only destroyed sockets.
  */
 #ifndef ENVD_PORT_WATCH_H
 #define ENVD_PORT_WATCH_H

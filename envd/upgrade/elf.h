@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks that this machine can execute a file. The daemon does so before it replaces itself by that
- * file, because a successful execve can't be undone.
+ * Checks that this machine can execute a file. The daemon checks a file before it replaces itself
+ * by it, because a successful execve can't be undone.
  */
 #ifndef ENVD_UPGRADE_ELF_H
 #define ENVD_UPGRADE_ELF_H

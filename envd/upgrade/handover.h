@@ -54,7 +54,7 @@ struct handover {
 
 /*
  * Reads and removes the file, and closes every inherited descriptor that neither the file nor
- * `inherited` names. Call it before the daemon opens any descriptor: that would be closed too.
+ * `inherited` names. Call it before the daemon opens a descriptor, which would be closed, too.
  */
 void handover_read(struct handover *h, const char *blob_path, const struct inherited *inherited);
 

@@ -67,7 +67,7 @@ void upgrade_free(struct upgrade *u);
 
 /*
  * Calls `done` once, from the loop, when no upgrade is in progress; at once if none is. For the end
- * of the daemon: an upgrade may have frozen the workload, and would leave it so.
+ * of the daemon: an upgrade in progress may have frozen the workload, which would stay frozen.
  */
 void upgrade_when_idle(struct upgrade *u, void (*done)(void *arg), void *arg);
 

@@ -50,7 +50,7 @@ struct download {
 	enum header_coding coding;
 	bool identity_refused;
 	bool wants_identity; /* has a range or a condition (compatibility/details 36) */
-	bool packed;	     /* for a tar archive: the body is the compressed archive */
+	bool packed;	     /* gzip=1: the body is the compressed tar archive */
 
 	/* The file. */
 	int fd;

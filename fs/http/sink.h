@@ -2,8 +2,8 @@
 /*
  * Passes the body of an upload to a worker, piece by piece. While the worker takes one piece, the
  * loop gathers the next; when that one is full, the loop stops reading. So at most two pieces of
- * FS_SINK_PIECE_BYTES are in memory, whatever the length of the body, and they are charged to the
- * uploads of the budget. A body that fits into one piece takes one trip to a worker.
+ * FS_SINK_PIECE_BYTES are in memory, whatever the length of the body. They are charged to
+ * BUDGET_CLASS_UPLOADS. A body that fits into one piece takes one trip to a worker.
  *
  * The worker reads a large body itself (rpc/http/body_loan.h) while the client is fast enough.
  */
@@ -48,7 +48,7 @@ struct fs_sink {
 	struct stream *stream;
 	struct workers *workers;
 	struct evbuffer *gathered;
-	struct evbuffer *piece; /* this and `loan`: the worker's, unless GATHERING */
+	struct evbuffer *piece; /* this and `loan` belong to the worker unless GATHERING */
 	struct body_loan loan;
 	struct budget_share share; /* charges the pieces and the worker's own reads */
 	size_t submitted_bytes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sends a response body that a worker makes in pieces: gzip of a file, a file without a size, a tar
- * stream. While the loop sends one piece, the worker makes the next one; it works no further ahead.
+ * stream. While the loop sends one piece, the worker makes the next one, but no further piece.
  */
 #ifndef FS_HTTP_SOURCE_H
 #define FS_HTTP_SOURCE_H

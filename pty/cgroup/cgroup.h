@@ -47,7 +47,7 @@ struct cgroup_usage {
 	uint64_t memory_bytes, memory_peak_bytes;
 	uint64_t oom_kills;
 	uint64_t refused_forks;	  /* for lack of pids; 0 without the controller */
-	uint64_t throttled_times; /* by the limit of CPUs; likewise */
+	uint64_t throttled_times; /* by the limit of CPUs; 0 without the controller */
 };
 
 /* Creates the object; cgroup_enter creates the directory. Returns NULL if `c` is NULL. */

@@ -17,7 +17,7 @@ enum json_form {
 	JSON_FORM_DURATION,  /* seconds, nanos: "1.5s" */
 	JSON_FORM_ANY,	     /* type_url, value: the message's object with "@type" */
 	JSON_FORM_WRAPPER,   /* value: that value */
-	JSON_FORM_EMPTY,     /* {}; special inside Any alone */
+	JSON_FORM_EMPTY,     /* {}; has a form of its own inside Any */
 };
 
 enum json_form json_form_of(const ProtobufCMessageDescriptor *type);

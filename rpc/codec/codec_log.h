@@ -8,8 +8,8 @@
  * numbers, a Timestamp as {"seconds":…,"nanos":…}, and a oneof as an object named like its group:
  * {"process":{"Selector":{"Pid":186}}}. Fields that are zero or empty are left out.
  *
- * Input of processes and values of environment variables must not reach a log: in place of bytes,
- * and of the values of a map, the member is their length as text ("12 bytes").
+ * Input of processes and values of environment variables must not reach a log. Therefore a field of
+ * bytes, and each value of a map, is replaced by its length as text ("12 bytes").
  */
 #ifndef RPC_CODEC_CODEC_LOG_H
 #define RPC_CODEC_CODEC_LOG_H

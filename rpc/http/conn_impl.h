@@ -47,11 +47,11 @@ struct conn {
 	struct file_send *sending; /* a worker sends the file, and no one else may write; or NULL */
 	bool moved;		   /* bytes were read or written since the deadline was set */
 	bool reserve;		   /* one of SERVER_RESERVE_CONNECTIONS */
-	bool restricted;	   /* its listener is: see stream_is_restricted */
+	bool restricted;	   /* listen_spec.restricted of its listener */
 	bool large;		   /* a large body is being read: the pool keeps its memory */
 	bool reading;		   /* the event `readable` is added */
 	bool writing;		   /* the event `writable` is added */
-	bool updating;		   /* inside a call of the engine: its `wake` needs no action */
+	bool updating;		   /* inside a call of the engine, whose `wake` needs no action */
 	bool slow;		   /* the client did not take what a worker sent last */
 	bool full;    /* a worker found the socket full: nothing is written until it is writable */
 	bool suspect; /* its TCP options were set by conn_suspect_all */
@@ -70,7 +70,7 @@ void conn_free(struct conn *c);
 
 void conn_init_deadline(struct conn *c);
 
-/* Sets the deadline for what the connection waits for now, if it is another than before. */
+/* Sets the deadline by what the connection waits for; keeps it if that has not changed. */
 void conn_set_deadline(struct conn *c);
 
 #endif

@@ -58,7 +58,8 @@ int listen_adopt(int fd, struct listen_spec *ret, struct error *err);
 
 /*
  * Returns true if a socket at one address prevents a bind to the other. The texts may differ
- * ("tcp::80", "tcp:*:80"). All interfaces of IPv4 and those of both families count as the same.
+ * ("tcp::80", "tcp:*:80"). "All interfaces" of IPv4 is the same address as "all interfaces" of both
+ * families.
  */
 bool listen_spec_equal(const struct listen_spec *a, const struct listen_spec *b);
 

@@ -82,7 +82,7 @@ void server_listen_adopted(struct server *server, int fd, const struct listen_sp
 
 /*
  * Writes the inodes (fstat(2)) of the listening TCP sockets to ret, at most `max`, and returns
- * their number. A scan of all sockets recognises the daemon's listeners by them.
+ * their number. A scan of all sockets recognises the daemon's listeners by these inodes.
  */
 size_t server_tcp_inodes(const struct server *server, uint32_t *ret, size_t max);
 

@@ -9,11 +9,11 @@
  *     written) means: produce no more until `writable`.
  *  2. After FULL, `writable` comes exactly once, when fewer than STREAM_LOW_BYTES wait, from the
  *     loop, never from inside a call.
- *  3. While held, no body is delivered and the socket is not read.
- *  4. There is exactly one ending: stream_finish or stream_reset by the handler, or `gone` to it.
+ *  3. While the stream is held, no body is delivered and the socket is not read.
+ *  4. There is exactly one ending: the handler calls stream_finish or stream_reset, or gets `gone`.
  *     Later calls do nothing, so a late completion needs no check.
- *  5. `gone` comes even if the head was never sent. A reference keeps the memory (the arena, the
- *     head, the handler's data), not the connection.
+ *  5. `gone` is the last callback, and comes even if the head was never sent. A reference keeps the
+ *     memory (the arena, the head, the handler's data), not the connection.
  *
  * No callback comes from inside a stream_* call, and none after the ending. Everything here runs
  * on the loop.
@@ -106,8 +106,8 @@ struct budget_share *stream_share(struct stream *s);
 void stream_set_admitted(struct stream *s);
 
 /*
- * The request came over a listener that the owner of the server has marked (struct listen_spec). A
- * handler refuses what is reserved for the clients of other listeners.
+ * Record, and tell, that the request came over a listener with listen_spec.restricted. A handler
+ * refuses such a request if its endpoint is reserved for other listeners (-upgrade-over).
  */
 void stream_set_restricted(struct stream *s);
 bool stream_is_restricted(const struct stream *s);
@@ -131,8 +131,9 @@ void stream_set_outcome(struct stream *s, const char *outcome);
 void stream_set_quiet(struct stream *s);
 
 /*
- * What a request, such as one below /files, adds to its line: another message, the file's path, the
- * user, and the level of a failure. Strings are static or in the arena; NULL members are left out.
+ * Members that a handler adds to the line of the request, such as the ones below /files: another
+ * message, the file's path, the user, and the level of a failure. Strings are static or in the
+ * arena; NULL members are left out.
  */
 struct stream_log_members {
 	const char *message;
@@ -169,7 +170,7 @@ void stream_set_secret(struct stream *s);
  */
 void stream_allow_pauses(struct stream *s);
 
-/* Rule 3. The calls are not counted: one stream_unhold undoes any number of stream_hold. */
+/* Hold the stream, and end the hold (rule 3). One stream_unhold ends any number of stream_hold. */
 void stream_hold(struct stream *s);
 void stream_unhold(struct stream *s);
 
@@ -196,10 +197,11 @@ void stream_headerf(struct stream *s, const char *name, const char *format, ...)
 void stream_header_set(struct stream *s, const char *name, const char *value);
 
 /*
- * Sends the head. `length_bytes` is the length of the body, or STREAM_LENGTH_UNKNOWN. If fewer
- * bytes have come by stream_finish, the connection is cut; further bytes are dropped. For HEAD the
- * length is sent, and every byte of the body is dropped. Nothing is written before the end of the
- * current callback, so that the head and the first bytes leave in one write.
+ * Sends the head. `length_bytes` is the length of the body, or STREAM_LENGTH_UNKNOWN. If the
+ * handler has sent fewer bytes when it calls stream_finish, the connection is cut; bytes beyond the
+ * length are dropped. For HEAD the length is sent, and every byte of the body is dropped. Nothing
+ * is written before the end of the current callback, so the head and the first bytes leave in one
+ * write.
  */
 void stream_head(struct stream *s, unsigned status, int64_t length_bytes);
 bool stream_head_sent(const struct stream *s);
@@ -219,11 +221,12 @@ enum stream_flow stream_send_ref(struct stream *s, const void *p, size_t n,
 				 void (*release)(const void *p, size_t n, void *arg), void *arg);
 
 /*
- * Sends `length` bytes of the file from `offset` on, by sendfile. A worker first reads the pages
- * that are not in memory. Not for files on NFS or FUSE: their pages come from another machine or
- * process, and the loop could wait for them. Borrows fd until `writable`, which comes once when the
- * kernel has the last byte, or until the ending; nothing else may be sent before that. The response
- * must have a known length. A file that turns out to be shorter cuts the connection.
+ * Sends `length` bytes of the file from `offset` on, by sendfile(2). A worker sends a large part,
+ * and a part that is not in memory (rpc/http/file_send.h); the loop sends the others. Not for files
+ * on NFS or FUSE: their pages come from another machine or process, and the loop could wait for
+ * them. Borrows fd until `writable`, which comes once when the kernel has the last byte, or until
+ * the ending; nothing else may be sent before that. The response must have a known length. If the
+ * file turns out to be shorter, the connection is cut.
  */
 void stream_send_file(struct stream *s, struct workers *workers, int fd, off_t offset,
 		      uint64_t length);

@@ -99,7 +99,7 @@ void stream_deliver_half_closed(struct stream *s);
 void stream_deliver_gone(struct stream *s);
 void stream_deliver_shutdown(struct stream *s);
 
-/* Call it from the loop after bytes were written: calls `writable` if it must follow and is due. */
+/* From the loop, after bytes were written: calls `writable` if it was promised and is due. */
 void stream_deliver_drained(struct stream *s);
 
 #endif

@@ -35,8 +35,8 @@ int watch_open_node(struct watch_node *node);
 
 /*
  * Opens the child directory whose name is at `place`, without following a symbolic link. `dirfd`
- * is the open parent. With
- * mounts_below, the result is -EXDEV for the root of a file system that a watch does not enter.
+ * is the open parent. With mounts_below, the result is -EXDEV for the root of a file system that a
+ * watch does not enter.
  */
 void watch_see_child(struct watch_node *parent, int dirfd, uint32_t place, bool mounts_below,
 		     struct watch_seen *ret);

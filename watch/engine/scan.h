@@ -3,8 +3,8 @@
  * Scans directories: places watches, reads names, emits the differences from the remembered names,
  * and continues with the directories below.
  *
- * A scan of a node first opens the directory that the node's name leads to. It reads and compares
- * the names if this is another directory than the node's, if the names were never read, or if they
+ * A scan of a node first opens the directory that the node's name leads to. The scan reads and
+ * compares the names if this directory is not the node's, if the names were never read, or if they
  * are stale; it also reads the names of new directories below. A relisting, after an overflow,
  * reads everything again.
  *

@@ -55,12 +55,12 @@ struct watch_mounts;
 
 /*
  * After an overflow: the delay before everything is read again, so that a burst can pass; and the
- * pause between two readings, as a multiple of the duration of the first one.
+ * pause between two readings, as a multiple of the duration of the earlier reading.
  */
 #define WATCH_RELIST_DELAY_MS 50
 #define WATCH_RELIST_PAUSE    4
 
-/* The interval and the pause for directories without a watch. */
+/* The interval of the readings of directories without a watch, and their pause, as above. */
 #define WATCH_POLL_MS	 2000
 #define WATCH_POLL_PAUSE 19
 
@@ -88,7 +88,7 @@ struct watch_pending_move {
 	struct watch_tree *tree;
 	uint32_t cookie;
 	struct watch_node *node;
-	uint64_t quiet_ms; /* time since the kernel's queue is empty; 0: not yet */
+	uint64_t quiet_ms; /* when the kernel's queue was first empty; 0: not yet */
 };
 
 /* Reads the EntryInfo of an absolute path for an event; NULL if it can't be read. */
@@ -121,7 +121,7 @@ struct watch_source {
 	size_t n_moves;
 
 	struct watch_mark drained; /* time before the last read that emptied the queue */
-	bool overflowed;	   /* and the overflow is not handled yet */
+	bool overflowed;	   /* the overflow is not handled yet */
 	struct watch_mark lost_since;
 	unsigned long overflows;
 	uint64_t relist_ms; /* time to handle the overflow */

@@ -28,9 +28,9 @@ struct watch_tree;
 /* How far the names of a node can be trusted. */
 enum watch_trust {
 	WATCH_UNREAD,	 /* the names were never read */
-	WATCH_MISSED,	 /* emitted, but could not be opened: emitted anew when it can be */
+	WATCH_MISSED,	 /* emitted, but not opened: emitted anew when it can be opened */
 	WATCH_STALE,	 /* read, but changes were missed: they must be read again */
-	WATCH_CURRENT,	 /* they follow the kernel's events */
+	WATCH_CURRENT,	 /* the names follow the kernel's events */
 	WATCH_DISCARDED, /* the node belongs to no tree, and waits to be freed */
 };
 
