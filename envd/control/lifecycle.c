@@ -53,6 +53,7 @@ struct lifecycle {
 	char id[LIFECYCLE_ID_BYTES]; /* "": none is known yet */
 	uint64_t number;
 	struct generation *beginning; /* NULL: none */
+	struct generation *next;      /* begins after `beginning`; NULL: none */
 	bool hooks_due;		      /* the post-thaw hooks of this generation have not run */
 	bool thawed;		      /* the workload was thawed since the generation began */
 
@@ -66,6 +67,7 @@ struct lifecycle {
 static void generation_run(struct work *work);
 static void generation_done(struct work *work);
 static void generation_overdue(void *arg);
+static void generation_tell(struct generation *g);
 static void run_post_thaw(struct lifecycle *l);
 static void hooks_work(struct work *work);
 static void post_thaw_done(struct work *work);
@@ -90,6 +92,16 @@ struct lifecycle *lifecycle_new(struct loop *loop)
 	return l;
 }
 
+static void generation_free(struct generation *g)
+{
+	if (!g)
+		return;
+	timer_cancel(&g->deadline);
+	explicit_bzero(g->secret, strlen(g->secret));
+	free(g->secret);
+	free(g);
+}
+
 void lifecycle_free(struct lifecycle *l)
 {
 	if (!l)
@@ -97,6 +109,8 @@ void lifecycle_free(struct lifecycle *l)
 	workers_free(l->workers);
 	workers_free(l->hook_workers);
 	timer_cancel(&l->freeze_deadline);
+	generation_free(l->beginning);
+	generation_free(l->next);
 	free(l);
 }
 
@@ -118,36 +132,57 @@ static void copy_id(char ret[LIFECYCLE_ID_BYTES], const char *id)
 	ret[i] = '\0';
 }
 
+/* Returns the id of the newest generation that was requested; "": none. */
+static const char *newest_id(const struct lifecycle *l)
+{
+	if (l->next)
+		return l->next->id;
+	return l->beginning ? l->beginning->id : l->id;
+}
+
+static void generation_begin(struct lifecycle *l, struct generation *g)
+{
+	g->number = l->number;
+	l->beginning = g;
+	work_submit(l->workers, &g->work);
+}
+
+/* The worker is busy with a generation. Only the newest one of those that wait begins after it. */
+static void generation_wait(struct lifecycle *l, struct generation *g)
+{
+	log_warn("generation %s: waits until generation %s has begun", g->id, l->beginning->id);
+	if (l->next)
+		generation_tell(l->next);
+	generation_free(l->next);
+	l->next = g;
+}
+
 void lifecycle_begin(struct lifecycle *l, const char *id, const char *secret,
 		     void (*done)(void *arg), void *arg)
 {
+	char word[LIFECYCLE_ID_BYTES] = "";
 	struct generation *g;
 
-	if (!id || !*id) {
+	copy_id(word, id ? id : "");
+	if (!*word || strcmp(word, newest_id(l)) == 0) {
 		done(arg);
 		return;
 	}
 	g = mem_zalloc(sizeof(*g));
-	copy_id(g->id, id);
-	if (strcmp(g->id, l->id) == 0 || l->beginning) {
-		if (l->beginning)
-			log_warn("generation %s: the one before has not begun yet", g->id);
-		free(g);
-		done(arg);
-		return;
-	}
+	memcpy(g->id, word, sizeof(g->id));
 	g->lifecycle = l;
 	g->secret = mem_strdup(secret);
-	g->number = l->number;
 	g->done = done;
 	g->arg = arg;
 	g->work.run = generation_run;
 	g->work.done = generation_done;
 	timer_init(&g->deadline, l->loop, generation_overdue, g);
 	timer_set_ms(&g->deadline, LIFECYCLE_BEGIN_MS);
-	l->beginning = g;
 	l->thawed = false;
-	work_submit(l->workers, &g->work);
+	if (l->beginning)
+		generation_wait(l, g);
+	else
+		generation_begin(l, g);
 }
 
 /*
@@ -228,11 +263,13 @@ static void generation_done(struct work *work)
 	l->number = g->number;
 	if (g->is_new)
 		l->hooks_due = true;
+	if (l->next) {
+		generation_begin(l, l->next);
+		l->next = NULL;
+	}
 	generation_tell(g);
 	run_post_thaw(l);
-	explicit_bzero(g->secret, strlen(g->secret));
-	free(g->secret);
-	free(g);
+	generation_free(g);
 }
 
 /* ---- hooks ---- */

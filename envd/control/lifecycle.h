@@ -43,11 +43,15 @@ void lifecycle_set_hooks(struct lifecycle *l, const char *directory, unsigned ti
 /*
  * An /init named a lifecycle (NULL or "": none). Calls `done` once, in LIFECYCLE_BEGIN_MS at the
  * latest, perhaps before it returns. `secret` is mixed into the random generator. Copies the texts.
+ * While the worker is blocked, the newest generation waits, and begins when the worker is free.
  */
 void lifecycle_begin(struct lifecycle *l, const char *id, const char *secret,
 		     void (*done)(void *arg), void *arg);
 
-/* The workload was thawed: runs the post-thaw hooks, once for each generation. */
+/*
+ * The workload was thawed: runs the post-thaw hooks, once for each generation; not for one that a
+ * newer generation waited for.
+ */
 void lifecycle_thawed(struct lifecycle *l);
 
 /*

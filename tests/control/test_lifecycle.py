@@ -3,6 +3,7 @@
 the operator's hooks. /dev/urandom is a file here (world.py)."""
 
 import os
+import subprocess
 import threading
 
 import pytest
@@ -116,6 +117,35 @@ def test_restarted_daemon_knows_the_generation(start):
     assert (read("/dev/urandom"), generation()) == (before, "2 two\n")
     second.init(lifecycleID="three")
     assert read("/dev/urandom") != before and generation() == "3 three\n"
+
+
+@pytest.fixture
+def slow_generator(tmp_path):
+    """Every open of /dev/urandom for writing blocks until the test opens it for reading; the path."""
+    os.mkfifo(tmp_path / "urandom")
+    subprocess.run(["mount", "--bind", tmp_path / "urandom", "/dev/urandom"], check=True)
+    yield str(tmp_path / "urandom")
+    subprocess.run(["umount", "/dev/urandom"], check=True)
+
+
+def test_lifecycle_that_comes_while_one_begins(slow_generator, hooks, start):
+    """An /init with a new id, while the worker was still blocked by the generation before it, was
+    answered and forgotten: the same random generator served two clones. Now the newest id waits for the
+    worker, and a repeated id neither begins again nor is reported."""
+    hooks("post-thaw/10-a", 'echo "$*" >>$OUT')
+    d = start()
+    for name in "one", "one", "two", "three", "three":
+        assert d.init(lifecycleID=name).status == 204
+    assert not os.path.exists(GENERATION)
+    reader = os.open(slow_generator, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        wait_until(hooks.out.read_text, "the hook")
+        assert generation() == "2 three\n"
+        assert len(os.read(reader, 1000)) == 2 * 64
+    finally:
+        os.close(reader)
+    assert hooks.out.read_text() == "post-thaw 2 three\n"
+    assert "generation one: waits" not in d.log() and d.log().count("generation three: waits") == 1
 
 
 def test_hooks_after_the_thaw(hooks, start):
