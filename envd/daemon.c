@@ -435,8 +435,17 @@ static void start_services(struct daemon *d)
 }
 
 /*
- * Loads the default profile. An invalid profile ends the program at its start. After a handover the
- * daemon continues, because its end would end the processes, too; but it refuses new starts.
+ * True if the daemon takes over processes, after a handover or a crash. Its end would then end the
+ * processes, too, so a fault of a flag's file is logged instead.
+ */
+static bool takes_over(const struct daemon *d)
+{
+	return d->options->resume_handover || d->inherited->n_stored > 0;
+}
+
+/*
+ * Loads the default profile. An invalid profile ends the program at its start. A daemon that takes
+ * over processes continues, but refuses new starts.
  */
 static int load_profiles(struct daemon *d)
 {
@@ -447,7 +456,7 @@ static int load_profiles(struct daemon *d)
 	if (!fault)
 		return 0;
 	fprintf(stderr, "envd: %s\n", fault);
-	return d->options->resume_handover ? 0 : -1;
+	return takes_over(d) ? 0 : -1;
 }
 
 /* ---- the end ---- */
@@ -517,7 +526,7 @@ static int start_audit(struct daemon *d)
 	struct error err;
 
 	if (d->options->audit) {
-		if (audit_new(&d->loop, d->options->audit, &d->audit, &err) < 0) {
+		if (audit_new(&d->loop, d->options->audit, takes_over(d), &d->audit, &err) < 0) {
 			fprintf(stderr, "envd: %s\n", err.message);
 			return -1;
 		}
@@ -571,7 +580,7 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 		freezer_adopt_found(d->freezer);
 		adopt_stored(d);
 	}
-	if (start_ports(d) < 0 && !options->resume_handover)
+	if (start_ports(d) < 0 && !takes_over(d))
 		return 2;
 	notify_ready(&d->notify, &d->loop);
 	if (options->init)

@@ -307,7 +307,8 @@ static void drain_overdue(void *arg)
 
 /* ---- calls ---- */
 
-int audit_new(struct loop *loop, const char *target, struct audit **ret, struct error *err)
+int audit_new(struct loop *loop, const char *target, bool must_start, struct audit **ret,
+	      struct error *err)
 {
 	struct audit *a = mem_zalloc(sizeof(*a));
 
@@ -317,8 +318,13 @@ int audit_new(struct loop *loop, const char *target, struct audit **ret, struct 
 	a->fd = a->is_socket ? -1 : open_file(a->target);
 	if (a->fd < 0 && !a->is_socket) {
 		error_set_errno(err, ERROR_INVALID_ARGUMENT, a->fd, "-audit %s", target);
-		free(a);
-		return -1;
+		if (!must_start) {
+			free(a);
+			return -1;
+		}
+		log_error("%s", err->message);
+		a->failing = true;
+		a->fd = -1;
 	}
 	a->workers = workers_new(loop, "audit", 1);
 	a->work.run = audit_run;

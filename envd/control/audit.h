@@ -9,6 +9,7 @@
 #ifndef ENVD_AUDIT_H
 #define ENVD_AUDIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,10 +28,13 @@ struct router;
 /*
  * Begins to write to `target` (borrowed): the path of a file, which is created with mode 0600 and
  * appended to; or unix:PATH, a stream socket that a collector listens on, now or later. Becomes the
- * sink of base/audit.h. 0, or -1 with the reason if the file can't be opened. Called at the start:
- * it may block.
+ * sink of base/audit.h. Called at the start: it may block.
+ *
+ * 0, or -1 with the reason if the file can't be opened. With `must_start` that is 0, too, and one
+ * line of the log: each event then tries again to open the file, and counts as lost until it opens.
  */
-int audit_new(struct loop *loop, const char *target, struct audit **ret, struct error *err);
+int audit_new(struct loop *loop, const char *target, bool must_start, struct audit **ret,
+	      struct error *err);
 void audit_free(struct audit *a);
 
 /* Closes the target and opens it again, before the next line, for the rotation of logs. */

@@ -34,8 +34,8 @@ def is_free():
 class Below(Daemon):
     """A daemon below process 1 of its own process namespace (-init)."""
 
-    def __init__(self):
-        super().__init__("-init", wrap=("unshare", "--pid", "--mount", "--uts", "--fork", "--kill-child",
+    def __init__(self, *flags):
+        super().__init__("-init", *flags, wrap=("unshare", "--pid", "--mount", "--uts", "--fork", "--kill-child",
                                         "--mount-proc"))
         self.pid = self.daemon()
 
@@ -109,6 +109,22 @@ def test_processes_outlive_the_daemon(below):
     below.client.call("CloseStdin", {"process": {"tag": "cat"}})
     stream.drain()
     assert not below.client.call("List", {}).get("processes")
+
+
+def test_an_audit_file_that_no_longer_opens(tmp_path):
+    """After a crash, too, the daemon ended with 2 when it could not open its audit file, again and again,
+    and nobody reached the processes any more."""
+    (tmp_path / "logs").mkdir()
+    daemon = Below("-audit", str(tmp_path / "logs" / "audit"))
+    try:
+        daemon.init()
+        cat = daemon.client.start("cat", tag="cat")
+        (tmp_path / "logs").rename(tmp_path / "gone")
+        daemon.crash()
+        assert [p["pid"] for p in daemon.client.call("List", {})["processes"]] == [cat.pid]
+        assert "audit: no such file or directory" in daemon.log()
+    finally:
+        daemon.stop()
 
 
 def test_stdin_is_closed_although_the_parent_had_it(below):

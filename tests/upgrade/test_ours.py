@@ -43,6 +43,31 @@ def test_audit_stream_goes_on(tmp_path):
         d.stop()
 
 
+def test_audit_file_that_no_longer_opens(tmp_path):
+    """The directory of the audit file was removed since the start. The execve succeeded, the new daemon
+    ended with 2 since it could not open the file, and all processes were lost. It runs without the file
+    and tries again at each event."""
+    (tmp_path / "logs").mkdir()
+    audit = tmp_path / "logs" / "audit"
+    d = Daemon("-audit", str(audit))
+    d.init()
+    try:
+        stream = d.client.start("sleep", "1000")
+        (tmp_path / "logs").rename(tmp_path / "gone")
+        assert d.replace()["procs"] == 1
+        assert [p["pid"] for p in d.client.call("List", {})["processes"]] == [stream.pid]
+        wait_for(lambda: f"-audit {audit}: no such file or directory" in d.log(), d.log)
+        (tmp_path / "logs").mkdir()
+        d.client.call("SendSignal", {"process": {"pid": stream.pid}, "signal": "SIGNAL_SIGKILL"})
+        wait_for(lambda: audit.exists() and '"end"' in audit.read_text(), d.log)
+        events = [json.loads(line) for line in audit.read_text().splitlines()]
+        assert [e["event"] for e in events] == ["dropped", "signal", "end"]
+        assert events[0]["lines"] == 1  # the init
+        stream.close()
+    finally:
+        d.stop()
+
+
 def test_a_process_goes_on(daemon):
     stream = daemon.client.start("sh", "-c", "while read line; do echo got $line; done; exit 7",
                                  tag="reader")
