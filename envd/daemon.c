@@ -188,6 +188,17 @@ static void unblock_signals(void)
 
 /* ---- the parts ---- */
 
+/* The ports of the daemon itself must not be forwarded. */
+static void renew_own_inodes(void *arg)
+{
+	struct daemon *d = arg;
+	uint32_t own[PORT_SCAN_MAX_OWN];
+
+	if (d->port_watch)
+		port_watch_set_own_inodes(d->port_watch, own,
+					  server_tcp_inodes(d->server, own, ARRAY_LEN(own)));
+}
+
 static void build(struct daemon *d)
 {
 	mem_reserve_init();
@@ -220,7 +231,7 @@ static void build(struct daemon *d)
 	if (d->options->any_vsock_peer)
 		server_allow_any_vsock_peer(d->server);
 	timer_init(&d->shutdown_timer, &d->loop, stop_loop, d);
-	listeners_init(&d->listeners, &d->loop, d->server, d->options);
+	listeners_init(&d->listeners, &d->loop, d->server, d->options, renew_own_inodes, d);
 }
 
 /* Handles every line of the log: to stdout as JSON with -verbose, and to the platform. */

@@ -40,6 +40,7 @@ static void retry_vsock(void *arg)
 
 	if (open_listener(l, spec, &err) == 0) {
 		log_info("listening on %s", spec->text);
+		l->opened_later(l->arg);
 	} else if (l->vsock_waited_s < VSOCK_RETRY_LAST_S) {
 		timer_set_ms(&l->vsock_timer, (l->vsock_waited_s + 1) * 1000);
 		l->vsock_waited_s = l->vsock_waited_s * 2 + 1;
@@ -100,8 +101,10 @@ static void retry_flags(void *arg)
 	char names[OPTIONS_MAX_LISTEN * 64] = "";
 
 	open_flags(l, names, sizeof(names));
-	if (*names)
-		log_info("listening on %s", names);
+	if (!*names)
+		return;
+	log_info("listening on %s", names);
+	l->opened_later(l->arg);
 }
 
 int listeners_open(struct listeners *l, const struct inherited *inherited)
@@ -125,8 +128,10 @@ int listeners_open(struct listeners *l, const struct inherited *inherited)
 }
 
 void listeners_init(struct listeners *l, struct loop *loop, struct server *server,
-		    const struct options *options)
+		    const struct options *options, void (*opened_later)(void *arg), void *arg)
 {
+	l->opened_later = opened_later;
+	l->arg = arg;
 	l->server = server;
 	l->options = options;
 	l->vsock_waited_s = 0;

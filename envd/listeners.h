@@ -20,11 +20,13 @@ struct listeners {
 	unsigned vsock_waited_s;
 	struct timer retry;		 /* after a handover: tries the failed addresses again */
 	bool opened[OPTIONS_MAX_LISTEN]; /* which of options->listen need no further try */
+	void (*opened_later)(void *arg); /* a listener opened after listeners_open; not NULL */
+	void *arg;
 };
 
-/* Borrows all pointers. */
+/* Borrows all pointers. Calls `opened_later` each time that a listener opens after the start. */
 void listeners_init(struct listeners *l, struct loop *loop, struct server *server,
-		    const struct options *options);
+		    const struct options *options, void (*opened_later)(void *arg), void *arg);
 
 /*
  * Serves the inherited sockets, and opens the missing ones. Prints one line with the addresses, or

@@ -68,6 +68,8 @@ struct ports {
 	/* The listing. */
 	struct work work;
 	bool listing;
+	uint32_t own_inodes[PORT_SCAN_MAX_OWN];
+	size_t n_own;
 	struct port_list *found;
 	int result;
 };
@@ -199,9 +201,12 @@ static void call_end(struct ports_call *call)
 static void submit_listing(struct ports *p)
 {
 	struct ports_call *call;
+	const uint32_t *own;
 
 	while ((call = TAILQ_FIRST(&p->queues[CALL_WAITING])))
 		call_set_state(call, CALL_LISTING);
+	own = port_watch_own_inodes(p->watch, &p->n_own);
+	memcpy(p->own_inodes, own, p->n_own * sizeof(*own));
 	p->listing = true;
 	work_submit(p->workers, &p->work);
 }
@@ -215,11 +220,8 @@ static void start_listing(struct ports *p)
 static void list_run(struct work *work)
 {
 	struct ports *p = container_of(work, struct ports, work);
-	const uint32_t *own;
-	size_t n;
 
-	own = port_watch_own_inodes(p->watch, &n);
-	p->found = port_list_read(own, n, &p->result);
+	p->found = port_list_read(p->own_inodes, p->n_own, &p->result);
 }
 
 static void put_entry(struct json_writer *out, const struct port_entry *entry, const char *event,

@@ -43,7 +43,6 @@ int port_watch_new(struct loop *loop, const struct port_watch_options *options,
 		   struct port_watch **ret, struct error *err)
 {
 	struct port_watch *w = mem_zalloc(sizeof(*w));
-	size_t i;
 
 	w->young_since_ms = options->young_since_ms;
 	w->netlink = port_scan_open();
@@ -52,8 +51,7 @@ int port_watch_new(struct loop *loop, const struct port_watch_options *options,
 		free(w);
 		return -1;
 	}
-	for (i = 0; i < options->n_own_inodes && i < PORT_SCAN_MAX_OWN; i++)
-		w->found.own[w->found.n_own++] = options->own_inodes[i];
+	port_watch_set_own_inodes(w, options->own_inodes, options->n_own_inodes);
 	TAILQ_INIT(&w->readers);
 	timer_init(&w->timer, loop, scan, w);
 	*ret = w;
@@ -72,6 +70,13 @@ void port_watch_free(struct port_watch *w)
 void port_watch_set_own_address(struct port_watch *w, struct in_addr address)
 {
 	w->found.own_v4 = address;
+}
+
+void port_watch_set_own_inodes(struct port_watch *w, const uint32_t *inodes, size_t n)
+{
+	for (w->found.n_own = 0; w->found.n_own < n && w->found.n_own < PORT_SCAN_MAX_OWN;
+	     w->found.n_own++)
+		w->found.own[w->found.n_own] = inodes[w->found.n_own];
 }
 
 const uint32_t *port_watch_own_inodes(const struct port_watch *w, size_t *ret_n)

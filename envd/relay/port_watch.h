@@ -40,7 +40,7 @@ struct port_reader {
 struct port_watch_options {
 	/* The time of the last process start (clock_monotonic_ms); 0: none. Borrowed. */
 	const uint64_t *young_since_ms;
-	/* The inodes of the daemon's listeners, PORT_SCAN_MAX_OWN at most. Copied. */
+	/* As for port_watch_set_own_inodes. */
 	const uint32_t *own_inodes;
 	size_t n_own_inodes;
 };
@@ -53,7 +53,10 @@ void port_watch_free(struct port_watch *w);
 /* Listeners on this address belong to the forwarder, and are not to be forwarded again. */
 void port_watch_set_own_address(struct port_watch *w, struct in_addr address);
 
-/* Returns the inodes of the options, which do not change: also for workers. */
+/* The inodes of the daemon's listeners, PORT_SCAN_MAX_OWN at most. Copied. */
+void port_watch_set_own_inodes(struct port_watch *w, const uint32_t *inodes, size_t n);
+
+/* Borrowed until port_watch_set_own_inodes. Loop only. */
 const uint32_t *port_watch_own_inodes(const struct port_watch *w, size_t *ret_n);
 
 /* Adds a reader, and scans at once. Borrows it until port_watch_remove. */

@@ -5,6 +5,7 @@ blobs/first.pb is the state of the first version that had /upgrade, and kept.pb 
 kept output and start keys. Both name a reader, a terminal with a deadline, and a poller; the second one
 an exit too. launch.py plays the daemon that wrote them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import threading
 import protobuf
 import pytest
 from client import Failed
-from conftest import ADDRESS, ENVD, FIRST_FD, NONE, Daemon, wait_for
+from conftest import ADDRESS, ENVD, FIRST_FD, NONE, PORT, Daemon, wait_for
 from daemon import LOG_DIR
 from protobuf import BYTES, FIXED32, FIXED64, VARINT
 from test_crash import is_free
@@ -62,7 +63,7 @@ def launch(tmp_path):
     """Starts a daemon that takes over from launch.py."""
     daemons = []
 
-    def start(blob, wrap=(), **more):
+    def start(blob, *flags, wrap=(), **more):
         state = protobuf.decode(blob)
         (tmp_path / "watched").mkdir(exist_ok=True)
         for watcher in each(state, WATCHERS):
@@ -71,7 +72,7 @@ def launch(tmp_path):
         path.write_bytes(protobuf.encode(state))
         (tmp_path / "state.json").write_text(json.dumps(more))
         launcher = os.path.join(HERE, "launch.py")
-        daemon = Daemon(command=[sys.executable, launcher, str(path), ENVD], wrap=wrap)
+        daemon = Daemon(*flags, command=[sys.executable, launcher, str(path), ENVD], wrap=wrap)
         daemon.keeps_output = True
         daemons.append(daemon)
         return daemon
@@ -238,9 +239,16 @@ def test_ten_thousand_exits(launch):
         assert daemon.client.connect(tag=f"exit-{i}").drain().end["exitCode"] == 9
 
 
+def forwards(port):
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port), 20):
+        return True
+    return False
+
+
 def test_a_port_that_another_has_bound(launch):
     """The sockets of E2B's envd close with the execve, and the next daemon has to bind the port. It ended
-    if another had the port by then, and the sandbox with it."""
+    if another had the port by then, and the sandbox with it. Later it bound the port at the next try, but
+    did not know it for its own, and forwarded itself to the sandbox's address."""
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         thief.bind(ADDRESS)
@@ -254,9 +262,13 @@ def test_a_port_that_another_has_bound(launch):
         log = os.path.join(LOG_DIR, f"upgrade-{number + 1}.log")
         leaving = threading.Thread(target=leave)
         leaving.start()
-        daemon = launch(stored("kept.pb"))
+        daemon = launch(stored("kept.pb"), "-forward-ip", "127.0.0.2")
         leaving.join()
     assert report(daemon) == WHOLE
+    with socket.create_server(("127.0.0.1", 0)) as program:
+        # A scan since the daemon has its port.
+        wait_for(lambda: forwards(program.getsockname()[1]), daemon.log)
+        wait_for(lambda: not forwards(PORT), daemon.log)
 
 
 def test_process_1_takes_over(launch):
