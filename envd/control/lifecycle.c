@@ -46,7 +46,7 @@ struct hook_run {
 struct lifecycle {
 	struct loop *loop;
 	struct workers *workers;      /* one thread: reseeds, and writes the file */
-	struct workers *hook_workers; /* one thread: hooks hang, and generations do not wait */
+	struct workers *hook_workers; /* a thread for each kind: neither waits for the other */
 	const char *hooks_directory;
 	unsigned hook_timeout_ms;
 
@@ -80,7 +80,7 @@ struct lifecycle *lifecycle_new(struct loop *loop)
 
 	l->loop = loop;
 	l->workers = workers_new(loop, "lifecycle", 1);
-	l->hook_workers = workers_new(loop, "hooks", 1);
+	l->hook_workers = workers_new(loop, "hooks", 2);
 	l->post_thaw.lifecycle = l->pre_freeze.lifecycle = l;
 	l->post_thaw.hooks.kind = "post-thaw";
 	l->pre_freeze.hooks.kind = "pre-freeze";
@@ -327,15 +327,26 @@ static void freeze_tell(struct lifecycle *l)
 		done(l->freeze_arg, l->freeze_number);
 }
 
+/* Removes pre-freeze hooks that no thread has begun. */
+static void cancel_pre_freeze(struct lifecycle *l)
+{
+	if (l->pre_freeze.running && work_cancel(l->hook_workers, &l->pre_freeze.work))
+		l->pre_freeze.running = false;
+}
+
 static void freeze_overdue(void *arg)
 {
+	struct lifecycle *l = arg;
+
 	log_warn("the freeze goes on: hooks in pre-freeze did not end");
-	freeze_tell(arg);
+	cancel_pre_freeze(l); /* they would find the workload frozen */
+	freeze_tell(l);
 }
 
 void lifecycle_before_freeze(struct lifecycle *l, uint64_t number,
 			     void (*done)(void *arg, uint64_t number), void *arg)
 {
+	cancel_pre_freeze(l);
 	if (l->pre_freeze.running) {
 		log_warn("the pre-freeze hooks of an earlier freeze still run: skipped");
 		done(arg, number);

@@ -225,6 +225,24 @@ def test_thaw_does_not_wait_for_hooks_before_a_freeze(hooks, start, tmp_path):
     (tmp_path / "gate").write_text("\n")
 
 
+def test_freeze_does_not_wait_for_hooks_after_a_thaw(hooks, start, tmp_path):
+    """Hooks of both kinds shared one thread. A freeze soon after a resume waited for the post-thaw hooks,
+    for its whole time; then it went on, and the pre-freeze hooks ran when everything was frozen."""
+    os.mkfifo(tmp_path / "gate")
+    hooks("post-thaw/10-waits", f"echo thawed >>$OUT; read line <{tmp_path}/gate; echo over >>$OUT")
+    hooks("pre-freeze/10-a", "echo before >>$OUT")
+    d = start("-hook-timeout", "60")
+    assert d.init(lifecycleID="one").status == 204
+    wait_until(lambda: "thawed" in hooks.out.read_text(), "the hook after the thaw")
+    freeze = threading.Thread(target=d.request, args=("POST", "/freeze"), daemon=True)
+    freeze.start()
+    wait_until(lambda: "before" in hooks.out.read_text(), "the hook before the freeze")
+    (tmp_path / "gate").write_text("\n")
+    freeze.join()
+    wait_until(lambda: "over" in hooks.out.read_text(), "the end of the first hook")
+    assert hooks.out.read_text() == "thawed\nbefore\nover\n"
+
+
 def test_hooks_that_others_may_change_are_not_run(hooks, start):
     """A hook runs as root."""
     hooks("post-thaw/10-bad", "echo bad >>$OUT", mode=0o775)
