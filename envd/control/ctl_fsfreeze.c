@@ -22,6 +22,7 @@
 
 struct fsfreeze_call {
 	struct work work;
+	struct control *control;
 	struct stream *stream;
 	bool thaw;
 	int result; /* -errno */
@@ -53,8 +54,11 @@ static void fsfreeze_open(struct stream *s, struct control *c, bool thaw)
 {
 	struct fsfreeze_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
 
+	call->control = c;
 	call->stream = stream_ref(s);
 	call->thaw = thaw;
+	if (!thaw)
+		c->disk_frozen = true;
 	call->work.run = fsfreeze_run;
 	call->work.done = fsfreeze_done;
 	work_submit(c->fsfreeze_workers, &call->work);
@@ -83,6 +87,10 @@ static void fsfreeze_done(struct work *work)
 	struct fsfreeze_call *call = container_of(work, struct fsfreeze_call, work);
 	struct error err;
 
+	if (call->result == 0)
+		call->control->disk_frozen = !call->thaw;
+	else if (!call->thaw)
+		call->control->disk_frozen = false;
 	if (call->result < 0) {
 		error_set_errno(&err, ERROR_INTERNAL, call->result, "%s /",
 				call->thaw ? "FITHAW" : "FIFREEZE");

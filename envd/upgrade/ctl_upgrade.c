@@ -140,7 +140,6 @@ static void reply_text(struct stream *s, unsigned status, const char *text)
 	stream_reply(s, status, "text/plain; charset=utf-8", line, strlen(line));
 }
 
-/* The upgrade failed for the reason in u->err. upgrade_discarded tells the caller. */
 /* `error` is NULL when the program was checked, before it replaces this one. */
 static void audit_upgrade(const struct upgrade *u, const char *error)
 {
@@ -151,6 +150,7 @@ static void audit_upgrade(const struct upgrade *u, const char *error)
 		LOG_FIELDS(LOG_BOOL("with_program", u->has_body), LOG_TEXT("error", error))});
 }
 
+/* The upgrade failed for the reason in u->err. upgrade_discarded tells the caller. */
 static void give_up(struct upgrade *u, unsigned status)
 {
 	log_error("upgrade: %s", u->err.message);
@@ -171,6 +171,8 @@ static const char *refusal(const struct upgrade *u, const struct stream *s, unsi
 	*ret_status = 409;
 	if (!u->parts.control->initialized)
 		return "envd not initialized";
+	if (u->parts.control->disk_frozen)
+		return "the file system is frozen (/fsfreeze)";
 	if (target && *target && strcmp(target, UPGRADE_PROGRAM) != 0) {
 		*ret_status = 400;
 		return "unsupported upgrade target";
@@ -558,6 +560,12 @@ static void upgrade_execute(void *arg)
 
 	if (end_is_pending(u))
 		error_set(&u->err, ERROR_UNAVAILABLE, "handover aborted: the daemon is ending");
+	else if (u->parts.control->disk_frozen)
+		/*
+		 * execve(2) waits for the end of all threads, and a worker that writes to the file
+		 * system does not end before the thaw.
+		 */
+		error_set(&u->err, ERROR_ABORTED, "handover aborted: the file system was frozen");
 	else if (!freezer_holds(u->parts.control->freezer))
 		error_set(&u->err, ERROR_ABORTED, "handover aborted: the workload was thawed");
 	else

@@ -91,6 +91,19 @@ def test_nothing_that_init_writes_keeps_it_from_thawing(guest):
     wait_until(lambda: guest.envs().get("E2B_EVENTS_ADDRESS"), "the line of /etc/hosts")
 
 
+def test_no_upgrade_meanwhile(guest):
+    """POST /upgrade waited 1 s for the audit stream and then called execve, which waits for the end of
+    all threads: those that wrote to the frozen disk did not end, and nobody was left to thaw it."""
+    assert guest.init().status == 204
+    assert guest.request("POST", "/fsfreeze").status == 204
+    answer = guest.request("POST", "/upgrade", b"")
+    assert (answer.status, answer.body) == (409, b"the file system is frozen (/fsfreeze)\n")
+    assert guest.request("POST", "/fsthaw").status == 204
+    # This root has no /proc, so the upgrade fails later.
+    answer = guest.request("POST", "/upgrade", b"")
+    assert answer.status == 500 and b"/proc/self/exe" in answer.body
+
+
 def blocked(guest):
     """How many threads of the daemon wait for a disk."""
     waiting = 0
