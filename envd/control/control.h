@@ -39,7 +39,7 @@ struct control {
 	bool is_not_fc;
 	struct workers *collapse_workers; /* one thread per pool: a hang blocks no other pool */
 	struct workers *fsfreeze_workers;
-	bool disk_frozen; /* since a /fsfreeze was requested, until a /fsthaw ended */
+	bool disk_frozen;		/* since a /fsfreeze was requested, until a /fsthaw ended */
 	struct workers *system_workers; /* for system files: CA bundle, hosts, /run/e2b; in order */
 	struct run_files *run_files;
 	struct ports *ports;
