@@ -29,7 +29,7 @@ static int decode(const ProtobufCMessageDescriptor *type, const void *p, size_t 
 {
 	arena->limit_bytes = CALL_DECODED_MAX_BYTES;
 	if (codec_decode(RPC_CODEC_PROTO, type, p, n, 0, arena, ret, err) < 0)
-		return error_prefix(err, "a malformed answer: ");
+		return error_prefix(err, "a malformed answer");
 	return 0;
 }
 

@@ -139,7 +139,7 @@ static int print_metrics(const char *json, size_t n, struct error *err)
 			json_skip(&in);
 		}
 	if (json_finish(&in, err) < 0)
-		return error_prefix(err, "a malformed answer: ");
+		return error_prefix(err, "a malformed answer");
 	printf("cpu     %6.2f%% of %.0f\n", m[CPU_USED], m[CPU_COUNT]);
 	printf("memory  %.0f of %.0f MiB, %.0f MiB cache\n", m[MEM_USED] / mib, m[MEM_TOTAL] / mib,
 	       m[MEM_CACHE] / mib);
@@ -208,7 +208,7 @@ static int print_ports(const char *json, size_t n, struct error *err)
 				if (json_open_object(&in))
 					print_port(&in);
 		}
-	return json_finish(&in, err) < 0 ? error_prefix(err, "a malformed answer: ") : 0;
+	return json_finish(&in, err) < 0 ? error_prefix(err, "a malformed answer") : 0;
 }
 
 int cmd_ports(int argc, char **argv)
@@ -242,7 +242,7 @@ static int print_freeze(const char *json, size_t n, struct error *err)
 				json_skip(&in);
 		}
 	if (json_finish(&in, err) < 0)
-		return error_prefix(err, "a malformed answer: ");
+		return error_prefix(err, "a malformed answer");
 	printf("frozen: %" PRId64 " cgroups, not yet: %" PRId64 "\n", frozen, left);
 	return left ? error_set(err, ERROR_DEADLINE_EXCEEDED,
 				"not all processes have stopped within --wait")

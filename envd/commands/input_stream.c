@@ -12,10 +12,8 @@
 static void set_state(struct input_stream *in, enum input_state state)
 {
 	static const char *const names[] = {
-		[INPUT_IDLE] = "idle",
-		[INPUT_OPEN] = "open",
-		[INPUT_ENDING] = "ending",
-		[INPUT_CLOSED] = "closed",
+		[INPUT_IDLE] = "idle",	   [INPUT_OPEN] = "open", [INPUT_ENDING] = "ending",
+		[INPUT_CLOSED] = "closed", [INPUT_LOST] = "lost",
 	};
 
 	if (state != in->state)
@@ -25,7 +23,7 @@ static void set_state(struct input_stream *in, enum input_state state)
 
 static void put(struct input_stream *in, const Process__StreamInputRequest *request)
 {
-	call_put(&in->x, &request->base);
+	call_put(&in->stream.x, &request->base);
 	in->sent_ms = clock_monotonic_ms();
 }
 
@@ -40,9 +38,13 @@ int input_open(struct input_stream *in, const struct client *c, uint32_t pid, bo
 	in->client = c;
 	in->pid = pid;
 	in->pty = pty;
-	if (exchange_open(&in->x, c, "POST", "/process.Process/StreamInput",
-			  "Content-Type: application/connect+proto\r\n", EXCHANGE_CHUNKED, err) < 0)
+	in->stream = (struct call_stream){.type = &process__stream_input_response__descriptor};
+	if (exchange_open(&in->stream.x, c, "POST", "/process.Process/StreamInput",
+			  "Content-Type: application/connect+proto\r\n", EXCHANGE_CHUNKED,
+			  err) < 0) {
+		call_stream_close(&in->stream);
 		return -1;
+	}
 	selector.selector_case = PROCESS__PROCESS_SELECTOR__SELECTOR_PID;
 	selector.pid = pid;
 	start.process = &selector;
@@ -56,38 +58,50 @@ int input_open(struct input_stream *in, const struct client *c, uint32_t pid, bo
 void input_close(struct input_stream *in)
 {
 	if (in->state != INPUT_IDLE)
-		exchange_close(&in->x);
+		call_stream_close(&in->stream);
 	set_state(in, INPUT_CLOSED);
 }
 
 bool input_wants(const struct input_stream *in)
 {
-	return in->state == INPUT_OPEN && exchange_queued(&in->x) == 0;
+	return in->state == INPUT_OPEN && exchange_queued(&in->stream.x) == 0;
 }
 
 short input_events(const struct input_stream *in)
 {
 	if (in->state != INPUT_OPEN && in->state != INPUT_ENDING)
 		return 0;
-	return exchange_queued(&in->x) ? POLLIN | POLLOUT : POLLIN;
+	return exchange_queued(&in->stream.x) ? POLLIN | POLLOUT : POLLIN;
 }
 
-/* The process's stdin reaches its end. If it has ended meanwhile, nobody misses that. */
-static void close_stdin(const struct input_stream *in)
+static void lose(struct input_stream *in)
+{
+	error_prefix(&in->err, "stdin");
+	call_stream_close(&in->stream);
+	set_state(in, INPUT_LOST);
+}
+
+/*
+ * The process's stdin reaches its end. A process that has ended needs none. 0, or -1 with the error
+ * if the call did not arrive.
+ */
+static int close_stdin(const struct input_stream *in, struct error *err)
 {
 	Process__CloseStdinRequest request = PROCESS__CLOSE_STDIN_REQUEST__INIT;
 	Process__ProcessSelector selector = PROCESS__PROCESS_SELECTOR__INIT;
 	struct arena arena = {0};
 	ProtobufCMessage *answer;
-	struct error err;
+	int r;
 
 	selector.selector_case = PROCESS__PROCESS_SELECTOR__SELECTOR_PID;
 	selector.pid = in->pid;
 	request.process = &selector;
-	if (call_unary(in->client, "process.Process/CloseStdin", &request.base,
-		       &process__close_stdin_response__descriptor, &arena, &answer, &err) < 0)
-		log_debug("input: %s", err.message);
+	r = call_unary(in->client, "process.Process/CloseStdin", &request.base,
+		       &process__close_stdin_response__descriptor, &arena, &answer, err);
 	arena_clear(&arena);
+	if (r < 0)
+		log_debug("input: %s", err->message);
+	return r < 0 && err->code == ERROR_UNAVAILABLE ? -1 : 0;
 }
 
 int input_read(struct input_stream *in)
@@ -102,7 +116,7 @@ int input_read(struct input_stream *in)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 1;
 	if (n <= 0) {
-		exchange_put_end(&in->x);
+		exchange_put_end(&in->stream.x);
 		set_state(in, INPUT_ENDING);
 		input_step(in);
 		return 0;
@@ -124,25 +138,42 @@ int input_read(struct input_stream *in)
 	return 1;
 }
 
+/*
+ * The daemon's response is complete. As with a pipe, it is no error of the writer that the process
+ * has closed its stdin (internal) or has ended (not_found).
+ */
+static void take_end(struct input_stream *in)
+{
+	enum error_code code = in->err.code;
+
+	if (code != ERROR_OK && code != ERROR_INTERNAL && code != ERROR_NOT_FOUND)
+		lose(in);
+	else if (code == ERROR_OK && in->state == INPUT_ENDING && !in->pty &&
+		 close_stdin(in, &in->err) < 0)
+		lose(in);
+	else
+		input_close(in);
+}
+
 void input_step(struct input_stream *in)
 {
-	enum reply_event event = REPLY_MORE;
-	struct error err;
+	struct exchange *x = &in->stream.x;
+	int r = exchange_flush(x);
+	enum call_event event;
 
-	if (exchange_flush(&in->x) < 0)
-		event = REPLY_ERROR;
-	while (event == REPLY_MORE || event == REPLY_HEAD || event == REPLY_DATA) {
-		event = exchange_next(&in->x, 0, &err);
-		if (event == REPLY_MORE)
-			return;
-	}
-	/*
-	 * The response is there: all input was taken, or the process has closed its stdin or has
-	 * ended. As with a pipe, that is no error of the reader.
-	 */
-	if (in->state == INPUT_ENDING && !in->pty)
-		close_stdin(in);
-	input_close(in);
+	do
+		event = call_stream_next(&in->stream, 0, &in->err);
+	while (event == CALL_MESSAGE);
+	if (x->reply.status >= 300)
+		error_set(&in->err, ERROR_UNKNOWN, "HTTP status %u", x->reply.status);
+	else if (event == CALL_WAIT && r < 0)
+		error_set_errno(&in->err, ERROR_UNAVAILABLE, r, "%s", in->client->to);
+	else if (event == CALL_WAIT)
+		return;
+	if (event == CALL_END && x->reply.status < 300)
+		take_end(in);
+	else
+		lose(in);
 }
 
 void input_tick(struct input_stream *in)

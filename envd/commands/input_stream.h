@@ -12,13 +12,14 @@
 #include "envd/client/call.h"
 
 #define INPUT_PIECE_BYTES  65536
-#define INPUT_KEEPALIVE_MS 60000 /* the daemon ends a request that is silent for longer */
+#define INPUT_KEEPALIVE_MS 60000 /* envd ends a silent request after 640 s, proxies do so earlier */
 
 enum input_state {
 	INPUT_IDLE,   /* no input was asked for, or it has not begun */
 	INPUT_OPEN,   /* pieces are read and sent */
 	INPUT_ENDING, /* stdin is at its end; the response has not come yet */
-	INPUT_CLOSED,
+	INPUT_CLOSED, /* the daemon has taken all input, or the process reads no more */
+	INPUT_LOST,   /* input may be missing: `err` is the reason */
 };
 
 struct input_stream {
@@ -27,7 +28,8 @@ struct input_stream {
 	uint32_t pid;
 	bool pty;
 	uint64_t sent_ms; /* when the last message was queued */
-	struct exchange x;
+	struct call_stream stream;
+	struct error err;
 	char piece[INPUT_PIECE_BYTES];
 };
 
@@ -39,7 +41,7 @@ void input_close(struct input_stream *in);
 /* Returns true if stdin should be read. */
 bool input_wants(const struct input_stream *in);
 
-/* Returns the events to poll for on in->x.fd. */
+/* Returns the events to poll for on in->stream.x.fd. */
 short input_events(const struct input_stream *in);
 
 /*
@@ -48,7 +50,11 @@ short input_events(const struct input_stream *in);
  */
 int input_read(struct input_stream *in);
 
-/* Call it when in->x.fd has one of the events of input_events. */
+/*
+ * Call it when in->stream.x.fd has one of the events of input_events. The stdin of a process is
+ * closed only after the daemon has confirmed that it took all input: a process whose input was
+ * lost never sees a regular end.
+ */
 void input_step(struct input_stream *in);
 
 /* Sends a keepalive if it is time for one. */

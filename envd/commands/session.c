@@ -354,17 +354,18 @@ static bool rejoin(struct session *s, struct error *err)
 }
 
 /*
- * The connection was lost. Bytes of stdin that were on their way may be lost too: on a terminal the
- * operator sees that, in a pipe nobody would.
+ * A connection was lost. Bytes of stdin that were on their way may be lost too: on a terminal the
+ * operator sees that, in a pipe nobody would. A pipe that is at its end stays as it is: its own
+ * connection tells whether all bytes arrived.
  */
 static void resume(struct session *s, struct error *err)
 {
 	uint64_t until = clock_monotonic_ms() + RESUME_MS;
-	bool input = s->input.state == INPUT_OPEN;
+	bool input = s->input.state == INPUT_OPEN || s->input.state == INPUT_LOST;
 
 	if (s->state != SESSION_RUNNING || !s->resumable || (input && !s->tty)) {
 		if (s->state == SESSION_RUNNING)
-			error_prefix(err, "process %u was left: ", s->pid);
+			error_prefix(err, "process %u was left", s->pid);
 		fail(s, err);
 		return;
 	}
@@ -375,8 +376,10 @@ static void resume(struct session *s, struct error *err)
 		}
 		poll(NULL, 0, RESUME_RETRY_MS);
 	}
+	if (!input)
+		return;
 	input_close(&s->input);
-	if (input && input_open(&s->input, s->client, s->pid, s->tty, err) < 0)
+	if (input_open(&s->input, s->client, s->pid, s->tty, err) < 0)
 		fail(s, err);
 }
 
@@ -394,6 +397,16 @@ static void take_failure(struct session *s, struct error *err)
 	fail(s, err);
 	if (timeout)
 		end(s, SESSION_TIMEOUT);
+}
+
+/* Input was lost. Only a cut connection can be made again; a refusal would come again. */
+static void take_lost_input(struct session *s)
+{
+	struct error err = s->input.err;
+
+	if (err.code != ERROR_UNAVAILABLE)
+		s->resumable = false;
+	resume(s, &err);
 }
 
 /* Takes what has arrived, up to a piece that waits for its descriptor. */
@@ -425,7 +438,7 @@ static void turn(struct session *s)
 		[STREAM] = {.fd = s->n ? -1 : s->stream.x.fd, .events = POLLIN},
 		[OUTPUT] = {.fd = s->n ? s->to : -1, .events = POLLOUT},
 		[STDIN] = {.fd = input_wants(&s->input) ? STDIN_FILENO : -1, .events = POLLIN},
-		[INPUT] = {.fd = input_events(&s->input) ? s->input.x.fd : -1,
+		[INPUT] = {.fd = input_events(&s->input) ? s->input.stream.x.fd : -1,
 			   .events = input_events(&s->input)},
 	};
 
@@ -441,6 +454,9 @@ static void turn(struct session *s)
 		leave(s, true);
 	input_tick(&s->input);
 	read_stream(s);
+	/* After the stream: a process that has ended needs no input. */
+	if (s->state == SESSION_RUNNING && s->input.state == INPUT_LOST)
+		take_lost_input(s);
 }
 
 int session_run(struct session *s, const char *method, const char *fields,

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways to a guest, and connections that break."""
 
+import re
 import socket
+
+import pytest
 
 from conftest import Host
 from wait import SECONDS, wait_for
@@ -69,3 +72,40 @@ def test_without_kept_output_a_cut_is_an_error(proxy, tmp_path):
     assert done.returncode == 125
     line = done.stderr.splitlines()[-1].decode()
     assert line.startswith("envd exec: process ") and "was left" in line
+
+
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("mark,answer,ends", [
+    (b"\r\n0\r\n\r\n", b"", True), (b"\r\n\r\n", BUSY, True),
+    (b"\r\n\r\n", b"", False), (b"\r\n\r\n", BUSY, False),
+], ids=["cut-at-the-end", "refused-at-the-end", "cut", "refused"])
+def test_stdin_that_is_lost_is_an_error(proxy, daemon, tmp_path, mark, answer, ends):
+    """The connection that carried stdin was cut, or the request was refused. If stdin had ended, the
+    command's stdin was closed all the same: `cat` saw a regular end after a part of the bytes, and
+    `envd exec` succeeded. If stdin was still open, `cat` waited for ever, and nobody was told."""
+    between = proxy()
+    between.instead = {b"StreamInput": (mark, answer)}
+    host = Host(f"unix:{tmp_path}/proxy")
+    with host.start("exec", "-i", "--keep", "65536", "--", "cat") as process:
+        if ends:
+            process.stdin.write(b"lost")
+            process.stdin.close()
+        assert process.wait(SECONDS) == 125
+        assert process.stdout.read() == b""
+        line = process.stderr.read().decode()
+    left = re.fullmatch(r"envd exec: process (\d+) was left: stdin: .*\n", line)
+    assert left, line
+    Host(daemon.to["unix"]).ok("kill", "-s", "KILL", left[1])
+
+
+def test_a_large_stdin_that_is_cut(proxy, daemon, tmp_path):
+    """The same in the middle of the bytes. What had arrived is no whole input."""
+    between = proxy()
+    between.limit_up = 200_000
+    host = Host(f"unix:{tmp_path}/proxy")
+    done = host.run("exec", "-i", "--keep", "65536", "--", "wc", "-c", stdin=bytes(1 << 20))
+    left = re.fullmatch(rb"envd exec: process (\d+) was left: stdin: .*\n", done.stderr)
+    assert (done.returncode, done.stdout, bool(left)) == (125, b"", True), done.stderr
+    Host(daemon.to["unix"]).ok("kill", "-s", "KILL", left[1].decode())

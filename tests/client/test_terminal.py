@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from conftest import Host
 from daemon import ENVD
 from wait import SECONDS, wait_for
 
@@ -194,3 +195,29 @@ def test_attach_to_a_terminal(terminal, host):
 def test_a_terminal_without_input(host):
     """-t without -i needs no terminal here: the command has one of the usual size."""
     assert host.ok("exec", "-t", "--", "stty", "size") == "24 80\r\n"
+
+
+def test_a_cut_terminal_takes_keys_again(proxy, daemon, tmp_path):
+    """Both connections break. The end of the input was seen first and was taken for a regular one: the
+    output went on, but the keyboard was dead."""
+    between = proxy()
+    t = Terminal(Host(f"unix:{tmp_path}/proxy"), "exec", "-it", "--keep", "65536", "-e", "PS1=$ ", "-e",
+                 "TERM=xterm", "--", "sh")
+    try:
+        t.expect(rb"\$ ")
+        t.type(b"echo be''fore\r")
+        t.expect(rb"\r\nbefore\r\n")
+        between.cut()
+        # Keys that are typed before the command has noticed are lost, as on any line.
+        end = time.monotonic() + SECONDS
+        while not re.search(rb"\r\nagain\r\n", t.screen):
+            assert time.monotonic() < end, t.screen
+            t.type(b"echo ag''ain\r")
+            t.read(0.2)
+        t.type(b"exit 6\r")
+        assert t.status() == 6
+    finally:
+        t.close()
+        shell_left = Host(daemon.to["unix"])
+        for pid in shell_left.pids():
+            shell_left.run("kill", "-s", "KILL", str(pid))
