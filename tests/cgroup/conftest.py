@@ -2,6 +2,7 @@
 """Daemons whose cgroups lie in a directory of their own, and what is seen there."""
 
 import itertools
+import contextlib
 import os
 import signal
 import sys
@@ -105,7 +106,8 @@ class Daemon(base.Daemon):
         """What is frozen can be killed, too."""
         for pid in self.tree.pids("."):
             if pid != self.pid:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ends meanwhile
+                    os.kill(pid, signal.SIGKILL)
 
     def freeze(self, **parameters):
         query = "&".join(f"{name}={value}" for name, value in parameters.items())

@@ -5,6 +5,7 @@ file of the upgrade is left, and a program that lay at its path before is still 
 import contextlib
 import http.client
 import os
+import re
 import resource
 import shutil
 import signal
@@ -320,7 +321,10 @@ def test_what_a_program_of_another_project_gets():
     fds = [int(value) for name, value in said if name == "fd"]
     assert len(fds) == 3 and min(fds) >= FIRST_FD
     assert ["nofile", "1000"] in said and ["listeners", "none"] in said
-    for name in ("SigBlk:", "SigIgn:", "SigCgt:"):
+    # As the daemon was started: under nohup(1), for one, SIGHUP is ignored.
+    status = subprocess.check_output(["cat", "/proc/self/status"], text=True)
+    assert ["SigIgn:", re.search(r"SigIgn:\s*(\w+)", status)[1]] in said
+    for name in ("SigBlk:", "SigCgt:"):
         assert [name, "0" * 16] in said
     daemon.kill_started()
     daemon.process.kill()
