@@ -145,14 +145,14 @@ int input_read(struct input_stream *in)
 static void take_end(struct input_stream *in)
 {
 	enum error_code code = in->err.code;
+	bool taken = code == ERROR_OK || code == ERROR_INTERNAL || code == ERROR_NOT_FOUND;
 
-	if (code != ERROR_OK && code != ERROR_INTERNAL && code != ERROR_NOT_FOUND)
-		lose(in);
-	else if (code == ERROR_OK && in->state == INPUT_ENDING && !in->pty &&
-		 close_stdin(in, &in->err) < 0)
-		lose(in);
-	else
+	if (taken && code == ERROR_OK && in->state == INPUT_ENDING && !in->pty)
+		taken = close_stdin(in, &in->err) == 0;
+	if (taken)
 		input_close(in);
+	else
+		lose(in);
 }
 
 void input_step(struct input_stream *in)
