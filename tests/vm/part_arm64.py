@@ -47,7 +47,7 @@ def build(checks):
         shutil.copy(path, f"{root}/tests")
     checks.ok("the programs of the unit tests are there", programs)
     initrd = assets.build_path("arm64.cpio")
-    assets.initramfs(kernel, (*assets.VIRTIO_MODULES, "fuse"), COMPILER).write(initrd)
+    assets.initramfs(kernel, (*assets.VIRTIO_MODULES, "fuse", "tcp_diag"), COMPILER).write(initrd)
     return kernel, rootfs.disk("arm64", root), initrd, programs
 
 
