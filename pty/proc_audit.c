@@ -3,34 +3,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/audit.h"
 #include "pty/limits.h"
+#include "pty/proc_log.h"
 
 #define LIMITS_BYTES 512
-
-/* Appends a word of the command line, as far as there is room. */
-static size_t add_word(char *text, size_t n, const char *word)
-{
-	size_t bytes = strlen(word);
-
-	if (n && n < PROC_AUDIT_COMMAND_BYTES)
-		text[n++] = ' ';
-	if (bytes > PROC_AUDIT_COMMAND_BYTES - n)
-		bytes = PROC_AUDIT_COMMAND_BYTES - n;
-	memcpy(text + n, word, bytes);
-	return n + bytes;
-}
-
-static void format_command(const Process__ProcessConfig *config, char *text)
-{
-	size_t i, n = add_word(text, 0, config ? config->cmd : "");
-
-	for (i = 0; config && i < config->n_args && n < PROC_AUDIT_COMMAND_BYTES; i++)
-		n = add_word(text, n, config->args[i]);
-	text[n] = '\0';
-}
 
 /* Writes "memory=512, nice=5". Numbers are in the units of the kernel's files and calls. */
 static void format_limits(const struct limits *limits, char text[LIMITS_BYTES])
@@ -65,7 +43,7 @@ void proc_audit_start(const struct proc_audit_start *start)
 
 	if (!audit_enabled())
 		return;
-	format_command(start->config, command);
+	proc_log_command(start->config, command, PROC_AUDIT_COMMAND_BYTES);
 	format_limits(start->limits, limits);
 	if (start->proc)
 		fields[n++] = LOG_NUMBER("pid", start->proc->pid);

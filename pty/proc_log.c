@@ -7,30 +7,35 @@
 #include "base/log.h"
 #include "rpc/codec/json.h"
 
-/* Appends a word of the command line, as far as there is room in the text. */
-static size_t add_word(char *text, size_t n, const char *word)
+/* Appends a word to the n bytes of a command line, as far as there is room. Returns the length. */
+static size_t add_word(char *text, size_t n, size_t max, const char *word)
 {
 	size_t bytes = strlen(word);
 
-	if (n && n < PROC_LOG_COMMAND_BYTES)
+	if (n && n < max)
 		text[n++] = ' ';
-	if (bytes > PROC_LOG_COMMAND_BYTES - n)
-		bytes = PROC_LOG_COMMAND_BYTES - n;
+	if (bytes > max - n)
+		bytes = max - n;
 	memcpy(text + n, word, bytes);
 	return n + bytes;
+}
+
+void proc_log_command(const Process__ProcessConfig *config, char *text, size_t max)
+{
+	size_t i, n = config ? add_word(text, 0, max, config->cmd) : 0;
+
+	for (i = 0; config && i < config->n_args && n < max; i++)
+		n = add_word(text, n, max, config->args[i]);
+	text[n] = '\0';
 }
 
 void proc_log_start(const struct proc *p, const Process__ProcessConfig *config, int64_t timeout_ms)
 {
 	char command[PROC_LOG_COMMAND_BYTES + 1];
-	size_t i, n;
 
 	if (!log_has_sink())
 		return;
-	n = add_word(command, 0, config->cmd);
-	for (i = 0; i < config->n_args && n < PROC_LOG_COMMAND_BYTES; i++)
-		n = add_word(command, n, config->args[i]);
-	command[n] = '\0';
+	proc_log_command(config, command, PROC_LOG_COMMAND_BYTES);
 	log_event(&(struct log_line){.level = LOG_LEVEL_INFO,
 				     .logger = "process",
 				     .event_type = "process_start",

@@ -11,6 +11,12 @@
 /* A longer command line is cut in the log. */
 #define PROC_LOG_COMMAND_BYTES (16 * 1024)
 
+/*
+ * Writes the command and its arguments, with spaces between, and a NUL. The text is cut after max
+ * bytes. `config` may be NULL: "".
+ */
+void proc_log_command(const Process__ProcessConfig *config, char *text, size_t max);
+
 /* The process was started. timeout_ms: the deadline that the request has set; 0 or less: none. */
 void proc_log_start(const struct proc *p, const Process__ProcessConfig *config, int64_t timeout_ms);
 

@@ -67,7 +67,7 @@ void zombies_add(struct zombies *z, pid_t pid, int pidfd);
 /* As zombies_add, for a child that may run for any time. */
 void zombies_await(struct zombies *z, pid_t pid, int pidfd);
 
-/* Returns true if the child is one of those that must still be reaped. */
+/* Returns true if the child was added by one of the two functions above and is not reaped yet. */
 bool zombies_have(const struct zombies *z, pid_t pid);
 
 #endif

@@ -73,30 +73,24 @@ static void audit_done(struct work *work);
 
 /* ---- events, on the loop ---- */
 
-static void put_text(struct json_writer *out, const char *name, const char *value)
-{
-	if (!value)
-		return;
-	json_put_name(out, name);
-	json_put_string(out, value);
-}
-
 static void put_event(struct json_writer *out, const struct audit_event *event)
 {
+	uint64_t operation = event->request.operation;
 	char number[24], timestamp[RFC3339_BYTES];
+	const struct log_field common[] = {
+		LOG_TEXT("timestamp", timestamp),
+		LOG_TEXT("event", event->name),
+		LOG_TEXT("operation_id", operation ? number : NULL),
+		LOG_TEXT("traceparent", event->request.traceparent),
+		LOG_TEXT("asked_by", event->asked_by),
+	};
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	rfc3339_format(now.tv_sec, (int32_t)now.tv_nsec, timestamp);
+	snprintf(number, sizeof(number), "%" PRIu64, operation);
 	json_put_object(out);
-	put_text(out, "timestamp", timestamp);
-	put_text(out, "event", event->name);
-	if (event->request.operation) {
-		snprintf(number, sizeof(number), "%" PRIu64, event->request.operation);
-		put_text(out, "operation_id", number);
-	}
-	put_text(out, "traceparent", event->request.traceparent);
-	put_text(out, "asked_by", event->asked_by);
+	log_export_put_fields(out, common, ARRAY_LEN(common));
 	log_export_put_fields(out, event->fields, event->n_fields);
 	json_put_object_end(out);
 	json_append(out, "\n", 1);

@@ -451,7 +451,7 @@ static void put_defaults(struct init_call *call)
 	json_put_bool(&out, !context->user_delivered);
 	json_put_object_end(&out);
 	put_json_header(call, "X-Envd-Defaults", &out);
-	/* A daemon before this one may have had a default user, of which its state said nothing. */
+	/* The daemon before may have had a default user that the state it passed on does not name. */
 	if (call->control->handover && !context->user_delivered)
 		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
 					     .request = stream_log_request(call->stream),

@@ -147,7 +147,10 @@ static void generation_begin(struct lifecycle *l, struct generation *g)
 	work_submit(l->workers, &g->work);
 }
 
-/* The worker is busy with a generation. Only the newest one of those that wait begins after it. */
+/*
+ * Lets a generation wait while the worker is busy with another one. It replaces a generation that
+ * waits already: that one is out of date, and never begins.
+ */
 static void generation_wait(struct lifecycle *l, struct generation *g)
 {
 	log_warn("generation %s: waits until generation %s has begun", g->id, l->beginning->id);
