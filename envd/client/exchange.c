@@ -261,3 +261,10 @@ int exchange_refused(struct exchange *x, struct error *err)
 	free(body);
 	return -1;
 }
+
+int exchange_success(struct exchange *x, struct error *err)
+{
+	if (exchange_head(x, err) < 0)
+		return -1;
+	return x->reply.status / 100 == 2 ? 0 : exchange_refused(x, err);
+}

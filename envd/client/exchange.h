@@ -73,6 +73,9 @@ enum reply_event exchange_next(struct exchange *x, int timeout_ms, struct error 
  */
 int exchange_head(struct exchange *x, struct error *err);
 
+/* As exchange_head, but a status other than 2xx is an error, too: exchange_refused. */
+int exchange_success(struct exchange *x, struct error *err);
+
 /*
  * Reads the rest of the body, at most max_bytes, with a NUL. 0 and memory that the caller frees, or
  * -1 with the error.

@@ -34,6 +34,32 @@ int client_usage_error(const struct client *c, const char *why)
 	return -1;
 }
 
+int client_args_process(struct args *a, struct client *c, const char *usage, const char **ret,
+			bool *option)
+{
+	int key;
+
+	*ret = NULL;
+	a->operands = ARGS_OPERANDS;
+	while ((key = client_args_next(a, c, usage)) > 0) {
+		if (key != ARGS_OPERAND)
+			*option = true;
+		else if (*ret)
+			return client_usage_error(c, "one process at a time");
+		else
+			*ret = a->value;
+	}
+	return key == 0 && !*ret ? client_usage_error(c, "no process is named") : key;
+}
+
+int client_end(struct client *c, int key, int status, int wrong)
+{
+	client_clear(c);
+	if (key == 0)
+		return status;
+	return key == CLIENT_HELP ? 0 : wrong;
+}
+
 void client_select(const char *text, Process__ProcessSelector *ret)
 {
 	uint64_t pid;

@@ -3,6 +3,8 @@
 #ifndef ENVD_CLIENT_ARGS_H
 #define ENVD_CLIENT_ARGS_H
 
+#include <stdbool.h>
+
 #include "envd/client/client.h"
 #include "envd/commands/args.h"
 #include "process.pb-c.h"
@@ -33,6 +35,19 @@ int client_args_next(struct args *a, struct client *c, const char *usage);
 
 /* Prints "envd COMMAND: WHY (see envd COMMAND --help)" to stderr. Returns -1. */
 int client_usage_error(const struct client *c, const char *why);
+
+/*
+ * Parses a command with one process as its operand, and one plain option besides the common ones,
+ * which sets *option. 0 and the process in *ret; CLIENT_HELP; or -1 after an error message.
+ */
+int client_args_process(struct args *a, struct client *c, const char *usage, const char **ret,
+			bool *option);
+
+/*
+ * Ends a command: frees the client. Returns its exit status: `status` if `key`, the result of the
+ * arguments, is 0; 0 after --help; `wrong` after a wrong argument.
+ */
+int client_end(struct client *c, int key, int status, int wrong);
 
 /* Selects a process: by pid if the text is a number, else by tag. Borrows the text. */
 void client_select(const char *text, Process__ProcessSelector *ret);

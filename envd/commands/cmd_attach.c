@@ -68,30 +68,19 @@ static int run(struct client *c, const char *target, bool interactive)
 
 int cmd_attach(int argc, char **argv)
 {
-	const char *target = NULL;
+	int key, status = 0;
 	bool interactive = false;
+	const char *target;
 	struct client c;
 	struct args args;
-	int key = client_init(&c, "attach");
 
 	args_init(&args, "attach", attach_arguments, argv);
-	args.operands = ARGS_OPERANDS;
-	while (key >= 0 && (key = client_args_next(&args, &c, attach_usage)) > 0) {
-		if (key == 'i')
-			interactive = true;
-		else if (target)
-			key = client_usage_error(&c, "one process at a time");
-		else
-			target = args.value;
-	}
-	if (key == 0 && !target)
-		key = client_usage_error(&c, "no process is named");
+	key = client_init(&c, "attach");
 	if (key == 0)
-		key = run(&c, target, interactive);
-	else
-		key = key == CLIENT_HELP ? 0 : SESSION_FAILED;
-	client_clear(&c);
-	return key;
+		key = client_args_process(&args, &c, attach_usage, &target, &interactive);
+	if (key == 0)
+		status = run(&c, target, interactive);
+	return client_end(&c, key, status, SESSION_FAILED);
 }
 
 /* ---- logs ---- */
@@ -125,28 +114,17 @@ static int run_logs(struct client *c, const char *target, bool follow)
 
 int cmd_logs(int argc, char **argv)
 {
-	const char *target = NULL;
+	int key, status = 0;
 	bool follow = false;
+	const char *target;
 	struct client c;
 	struct args args;
-	int key = client_init(&c, "logs");
 
 	args_init(&args, "logs", logs_arguments, argv);
-	args.operands = ARGS_OPERANDS;
-	while (key >= 0 && (key = client_args_next(&args, &c, logs_usage)) > 0) {
-		if (key == 'f')
-			follow = true;
-		else if (target)
-			key = client_usage_error(&c, "one process at a time");
-		else
-			target = args.value;
-	}
-	if (key == 0 && !target)
-		key = client_usage_error(&c, "no process is named");
+	key = client_init(&c, "logs");
 	if (key == 0)
-		key = run_logs(&c, target, follow);
-	else
-		key = key == CLIENT_HELP ? 0 : 2;
-	client_clear(&c);
-	return key;
+		key = client_args_process(&args, &c, logs_usage, &target, &follow);
+	if (key == 0)
+		status = run_logs(&c, target, follow);
+	return client_end(&c, key, status, 2);
 }

@@ -34,6 +34,5 @@ int cmd_cat(int argc, char **argv)
 			status = 1;
 		}
 	}
-	client_clear(&c);
-	return key == 0 ? status : key == CLIENT_HELP ? 0 : 2;
+	return client_end(&c, key, status, 2);
 }

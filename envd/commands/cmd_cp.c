@@ -267,6 +267,5 @@ int cmd_cp(int argc, char **argv)
 		key = check_operands(&cp, argv, n);
 	if (key == 0)
 		status = copy(&cp, argv, n);
-	client_clear(&cp.client);
-	return key == 0 ? status : key == CLIENT_HELP ? 0 : 2;
+	return client_end(&cp.client, key, status, 2);
 }

@@ -193,16 +193,13 @@ static int run(struct exec *e)
 int cmd_exec(int argc, char **argv)
 {
 	struct exec e = {.config = PROCESS__PROCESS_CONFIG__INIT};
-	int r = client_init(&e.client, "exec");
+	int key = client_init(&e.client, "exec"), status = 0;
 
 	e.config.envs = arena_alloc(&e.arena, (size_t)argc * sizeof(*e.config.envs));
-	if (r == 0)
-		r = parse_arguments(&e, argv);
-	if (r == 0)
-		r = run(&e);
-	else
-		r = r == CLIENT_HELP ? 0 : SESSION_FAILED;
+	if (key == 0)
+		key = parse_arguments(&e, argv);
+	if (key == 0)
+		status = run(&e);
 	arena_clear(&e.arena);
-	client_clear(&e.client);
-	return r;
+	return client_end(&e.client, key, status, SESSION_FAILED);
 }

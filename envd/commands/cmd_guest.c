@@ -36,10 +36,8 @@ static int ask(const struct client *c, const char *method, const char *target, c
 	int r = exchange_open(x, c, method, target, "", 0, err);
 
 	if (r == 0)
-		r = exchange_head(x, err);
-	if (r == 0 && x->reply.status / 100 != 2)
-		r = exchange_refused(x, err);
-	else if (r == 0)
+		r = exchange_success(x, err);
+	if (r == 0)
 		r = exchange_body(x, GUEST_ANSWER_BYTES, ret, ret_bytes, err);
 	exchange_close(x);
 	free(x);
@@ -80,8 +78,7 @@ static int run(char **argv, const struct request *request)
 		json = true;
 	if (key == 0)
 		status = show_answer(&c, request, request->target, json);
-	client_clear(&c);
-	return key == 0 ? status : key == CLIENT_HELP ? 0 : 2;
+	return client_end(&c, key, status, 2);
 }
 
 /* ---- health, thaw ---- */
@@ -278,6 +275,5 @@ int cmd_freeze(int argc, char **argv)
 	}
 	if (key == 0)
 		status = show_answer(&c, &request, target, json);
-	client_clear(&c);
-	return key == 0 ? status : key == CLIENT_HELP ? 0 : 2;
+	return client_end(&c, key, status, 2);
 }

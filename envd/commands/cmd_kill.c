@@ -87,19 +87,14 @@ int cmd_kill(int argc, char **argv)
 	struct kill k = {.signal = PROCESS__SIGNAL__SIGNAL_SIGTERM};
 	struct args args;
 	size_t n = 0;
-	int r = client_init(&k.client, "kill");
+	int key = client_init(&k.client, "kill"), status = 0;
 
 	args_init(&args, "kill", arguments, argv);
 	/* The targets are gathered at the beginning of argv, which the parser has passed. */
-	if (r == 0)
-		r = parse_arguments(&k, &args, argv, &n);
-	if (r < 0) {
-		r = r == CLIENT_HELP ? 0 : 2;
-	} else {
-		for (size_t i = 0; i < n; i++)
-			if (send_signal(&k, argv[i]) < 0)
-				r = 1;
-	}
-	client_clear(&k.client);
-	return r;
+	if (key == 0)
+		key = parse_arguments(&k, &args, argv, &n);
+	for (size_t i = 0; key == 0 && i < n; i++)
+		if (send_signal(&k, argv[i]) < 0)
+			status = 1;
+	return client_end(&k.client, key, status, 2);
 }

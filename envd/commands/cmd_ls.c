@@ -22,7 +22,7 @@ static const char usage[] =
 	"Usage: envd ls [-l] [--depth N] [--json] [PATH…] [OPTION…]\n"
 	"Lists directories of a guest, and files. Without a path it is the user's home.\n"
 	"  -l, --long           mode, owner, group, size, time of change (UTC)\n"
-	"  --depth N            so many levels, 1 if not given\n"
+	"  --depth N            this number of levels, 1 if not given\n"
 	"  --json               the answer of filesystem.Filesystem/ListDir, or "
 	"/Stat\n" CLIENT_USAGE;
 
@@ -117,7 +117,7 @@ static int list(const struct ls *ls, const char *path, bool heading)
 	return r;
 }
 
-/* Applies one option. 0 or -1. */
+/* Applies one option. 0 or -EINVAL. */
 static int take_option(struct ls *ls, int key, const struct args *args)
 {
 	if (key == 'l')
@@ -125,7 +125,7 @@ static int take_option(struct ls *ls, int key, const struct args *args)
 	else if (key == 'j')
 		ls->json = true;
 	else if (args_number(args->value, 1, LS_DEPTH_MAX, &ls->depth) < 0)
-		return args_refuse(args, "not a number of levels") < 0 ? -1 : 0;
+		return args_refuse(args, "not a number of levels");
 	return 0;
 }
 
@@ -149,6 +149,5 @@ int cmd_ls(int argc, char **argv)
 	for (size_t i = 0; key == 0 && i < n; i++)
 		if (list(&ls, argv[i], n > 1) < 0)
 			status = 1;
-	client_clear(&ls.client);
-	return key == 0 ? status : key == CLIENT_HELP ? 0 : 2;
+	return client_end(&ls.client, key, status, 2);
 }

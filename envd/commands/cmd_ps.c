@@ -74,15 +74,12 @@ int cmd_ps(int argc, char **argv)
 	struct client c;
 	struct args args;
 	bool json = false;
-	int key = client_init(&c, "ps");
+	int key = client_init(&c, "ps"), status = 0;
 
 	args_init(&args, "ps", arguments, argv);
 	while (key >= 0 && (key = client_args_next(&args, &c, usage)) > 0)
 		json = true;
 	if (key == 0)
-		key = list(&c, json) < 0 ? 1 : 0;
-	else
-		key = key == CLIENT_HELP ? 0 : 2;
-	client_clear(&c);
-	return key;
+		status = list(&c, json) < 0 ? 1 : 0;
+	return client_end(&c, key, status, 2);
 }

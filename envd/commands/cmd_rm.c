@@ -76,6 +76,5 @@ int cmd_rm(int argc, char **argv)
 	for (size_t i = 0; key == 0 && i < n; i++)
 		if (remove_path(&rm, argv[i]) < 0)
 			status = 1;
-	client_clear(&rm.client);
-	return key == 0 ? status : key == CLIENT_HELP ? 0 : 2;
+	return client_end(&rm.client, key, status, 2);
 }

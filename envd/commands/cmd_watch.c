@@ -96,6 +96,5 @@ int cmd_watch(int argc, char **argv)
 		key = client_usage_error(&c, "no directory is named");
 	if (key == 0)
 		status = watch(&c, &request, json);
-	client_clear(&c);
-	return key == 0 ? status : key == CLIENT_HELP ? 0 : 2;
+	return client_end(&c, key, status, 2);
 }

@@ -208,14 +208,6 @@ static int put_body(struct exchange *x, int fd, uint64_t left, struct progress *
 	return 0;
 }
 
-/* 0 if the response is a success. */
-static int finish(struct exchange *x, struct error *err)
-{
-	if (exchange_head(x, err) < 0)
-		return -1;
-	return x->reply.status / 100 == 2 ? 0 : exchange_refused(x, err);
-}
-
 static int put_once(const struct client *c, const char *target, int fd, uint64_t from, int64_t size,
 		    bool resumable, struct exchange *x, struct progress *p, struct error *err)
 {
@@ -231,7 +223,7 @@ static int put_once(const struct client *c, const char *target, int fd, uint64_t
 	if (exchange_open(x, c, "POST", target, fields, body, err) < 0 ||
 	    put_body(x, fd, size < 0 ? UINT64_MAX : (uint64_t)body, p, err) < 0)
 		return -1;
-	return finish(x, err);
+	return exchange_success(x, err);
 }
 
 /*

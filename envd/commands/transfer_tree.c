@@ -209,7 +209,7 @@ static struct archive *archive_new(const struct client *c, const char *path, str
 	a->err = err;
 	if (exchange_open(a->x, c, "POST", target, "Content-Type: application/x-tar\r\n",
 			  EXCHANGE_CHUNKED, err) < 0)
-		a->answered = true; /* finish() reports it */
+		a->answered = true; /* archive_finish reports it */
 	free(target);
 	return a;
 }
@@ -227,9 +227,7 @@ static int archive_finish(struct archive *a, int r)
 	if (r == 0 && open && !a->answered)
 		exchange_put_end(x);
 	if (r == 0)
-		r = open ? exchange_head(x, a->err) : -1;
-	if (r == 0 && x->reply.status / 100 != 2)
-		r = exchange_refused(x, a->err);
+		r = open ? exchange_success(x, a->err) : -1;
 	exchange_close(x);
 	evbuffer_free(a->out);
 	free(x);
