@@ -2,6 +2,8 @@
 """The messages of the two services, by name and field number: enough to write a request in either
 codec and to read an answer back into the same form."""
 
+from protobuf import put_varint, take_varint
+
 # name: (number, type); `*` marks a repeated field, `{}` a map of strings, `?` explicit presence.
 SCHEMA = {
     "ListRequest": {},
@@ -71,15 +73,6 @@ ENUMS = {
 STREAMS = ("Start", "Connect", "WatchDir", "StreamInput")
 
 
-def varint(n):
-    n &= (1 << 64) - 1
-    out = bytearray()
-    while n > 0x7F:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    return bytes([*out, n])
-
-
 def _encode_value(number, kind, value):
     if kind in SCHEMA:
         data = encode(kind, value)
@@ -94,8 +87,8 @@ def _encode_value(number, kind, value):
         value = int(value)
         if kind == "sint32":
             value = value << 1 ^ value >> 31
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(data)) + data
+        return put_varint(number << 3) + put_varint(value)
+    return put_varint(number << 3 | 2) + put_varint(len(data)) + data
 
 
 def encode(name, message):
@@ -106,23 +99,13 @@ def encode(name, message):
         if kind == "{}":
             for k, v in value.items():
                 entry = _encode_value(1, "string", k) + _encode_value(2, "string", v)
-                out += varint(number << 3 | 2) + varint(len(entry)) + entry
+                out += put_varint(number << 3 | 2) + put_varint(len(entry)) + entry
         elif kind[0] == "*":
             for item in value:
                 out += _encode_value(number, kind[1:], item)
         elif value or kind[0] == "?" or kind in SCHEMA:
             out += _encode_value(number, kind.lstrip("?"), value)
     return out
-
-
-def _read_varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
 
 
 def _decode_scalar(kind, value):
@@ -153,13 +136,13 @@ def decode(name, data):
     fields = {number: (key, kind) for key, (number, kind) in SCHEMA[name].items()}
     out, at = {}, 0
     while at < len(data):
-        tag, at = _read_varint(data, at)
+        tag, at = take_varint(data, at)
         key, kind = fields.get(tag >> 3, (f"field {tag >> 3}", "string"))
         if tag & 7 == 0:
-            value, at = _read_varint(data, at)
+            value, at = take_varint(data, at)
             value = _decode_scalar(kind.lstrip("?"), value)
         elif tag & 7 == 2:
-            size, at = _read_varint(data, at)
+            size, at = take_varint(data, at)
             value, at = data[at:at + size], at + size
             if kind == "{}":
                 entry = decode("MapEntry", value)
