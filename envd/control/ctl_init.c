@@ -451,7 +451,7 @@ static void put_defaults(struct init_call *call)
 	json_put_bool(&out, !context->user_delivered);
 	json_put_object_end(&out);
 	put_json_header(call, "X-Envd-Defaults", &out);
-	/* The daemon before may have had a default user that the state it passed on does not name. */
+	/* The daemon before may have had a default user that its state does not name. */
 	if (call->control->handover && !context->user_delivered)
 		log_event(&(struct log_line){.level = LOG_LEVEL_WARN,
 					     .request = stream_log_request(call->stream),
