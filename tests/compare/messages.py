@@ -2,7 +2,7 @@
 """The messages of the two services, by name and field number: enough to write a request in either
 codec and to read an answer back into the same form."""
 
-from protobuf import put_varint, take_varint
+from protobuf_wire import put_varint, take_varint
 
 # name: (number, type); `*` marks a repeated field, `{}` a map of strings, `?` explicit presence.
 SCHEMA = {

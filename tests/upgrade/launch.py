@@ -14,7 +14,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 
-import protobuf  # noqa: E402
+import protobuf_wire as protobuf  # noqa: E402
 
 STATE = "/run/e2b/envd-handover.pb"
 PROCESSES, PID, CONFIG, STDOUT, STDERR, STDIN, TTY = 3, 1, 5, 6, 7, 8, 9

@@ -13,12 +13,12 @@ import socket
 import sys
 import threading
 
-import protobuf
+import protobuf_wire as protobuf
 import pytest
 from client import Failed
 from conftest import ADDRESS, ENVD, FIRST_FD, NONE, PORT, Daemon, wait_for
 from daemon import LOG_DIR
-from protobuf import BYTES, FIXED32, FIXED64, VARINT
+from protobuf_wire import BYTES, FIXED32, FIXED64, VARINT
 from test_crash import is_free
 
 HERE = os.path.dirname(os.path.abspath(__file__))
