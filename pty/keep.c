@@ -18,35 +18,6 @@ static const struct {
 	[OUTPUT_PTY] = {"pty", true},
 };
 
-static int parse_header(const struct rpc_call *call, const char *name, const char *shown,
-			uint64_t max, uint64_t *ret, struct error *err)
-{
-	const char *text = rpc_call_header(call, name);
-
-	*ret = 0;
-	if (!text)
-		return 0;
-	if (!decimal_parse_text(text, max, ret) || *ret < 1)
-		return error_set(err, ERROR_INVALID_ARGUMENT,
-				 "%s is a number from 1 to %" PRIu64 ", not '%s'", shown, max,
-				 text);
-	return 0;
-}
-
-int keep_parse(const struct rpc_call *call, struct keep *ret, struct error *err)
-{
-	uint64_t bytes, seconds;
-
-	if (parse_header(call, "x-envd-keep-output", "X-Envd-Keep-Output", KEPT_MAX_BYTES, &bytes,
-			 err) < 0 ||
-	    parse_header(call, "x-envd-keep-for", "X-Envd-Keep-For", KEEP_FOR_MAX_S, &seconds,
-			 err) < 0)
-		return -1;
-	ret->output_bytes = (size_t)bytes;
-	ret->for_ms = seconds * 1000;
-	return 0;
-}
-
 /* Parses "NAME=OFFSET" at *text, and advances *text. */
 static int parse_offset(const char **text, bool is_pty, uint64_t from[OUTPUT_KINDS])
 {

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The request headers for kept output (docs/processes.md):
+ * The headers for a reader of kept output (docs/processes.md). The request of a Connect:
  *
- *	Start      X-Envd-Keep-Output: BYTES     keep the last BYTES of all outputs
- *	           X-Envd-Keep-For: SECONDS      keep exit and output for this time after the end
- *	Connect    X-Envd-From: stdout=N, stderr=N | pty=N | start
+ *	X-Envd-From: stdout=N, stderr=N | pty=N | start
  *
  * and two response headers: X-Envd-Offsets, the offset at which each output of the stream begins,
  * and X-Envd-Written, the number of bytes that the process has written to each output so far.
- * Stock clients send none of the request headers.
+ * Stock clients do not send the request header.
  */
 #ifndef PTY_KEEP_H
 #define PTY_KEEP_H
@@ -16,16 +14,6 @@
 #include "base/error.h"
 #include "pty/kept.h"
 #include "rpc/call.h"
-
-#define KEEP_FOR_MAX_S 86400
-
-struct keep {
-	size_t output_bytes; /* 0: keep no output */
-	uint64_t for_ms;     /* 0: the default for all exits */
-};
-
-/* Parses the two headers of a Start. 0, or -1 with ERROR_INVALID_ARGUMENT. */
-int keep_parse(const struct rpc_call *call, struct keep *ret, struct error *err);
 
 /* The offsets at which a reader wants each output to begin. */
 struct keep_from {

@@ -20,12 +20,12 @@
 #include "base/work.h"
 #include "pty/cgroup/cgroup.h"
 #include "pty/environment.h"
-#include "pty/keep.h"
 #include "pty/proc_audit.h"
 #include "pty/proc_log.h"
 #include "pty/rpc.h"
 #include "pty/seccomp/profiles.h"
 #include "pty/spawn.h"
+#include "pty/start_options.h"
 #include "pty/store.h"
 #include "rpc/context.h"
 
@@ -71,14 +71,10 @@ struct start {
 	struct user user;		      /* in `arena` */
 	struct env_var *globals;	      /* a copy of the global environment */
 	size_t n_globals;
-	enum kill_scope scope;
+	struct start_options options;
 	struct cgroup *cgroup;	   /* of the child; NULL: the daemon's */
 	struct budget_share share; /* for the memory that the process keeps */
-	bool ends_with_leader;
-	struct limits limits;
-	const char *seccomp; /* seccomp_profiles_choose */
-	struct keep keep;
-	struct start_key *key; /* NULL: the request has none, or it joined another */
+	struct start_key *key;	   /* NULL: the request has none, or it joined another */
 	bool is_system;
 	TAILQ_ENTRY(start) link; /* of svc->starting, unless is_system */
 	int result;		 /* of start_run */
@@ -92,51 +88,6 @@ struct start {
 };
 
 /* ---- open ---- */
-
-/* From the header, otherwise the daemon's default. */
-static int choose_scope(struct start *start, struct error *err)
-{
-	const char *text = rpc_call_header(start->call, "x-envd-kill-scope");
-
-	start->scope = start->svc->kill_scope;
-	if (text && kill_scope_parse(text, &start->scope) < 0)
-		return error_set(err, ERROR_INVALID_ARGUMENT,
-				 "X-Envd-Kill-Scope is leader, session or tree, not '%s'", text);
-	return 0;
-}
-
-/* X-Envd-End. */
-static int choose_end(struct start *start, struct error *err)
-{
-	const char *text = rpc_call_header(start->call, "x-envd-end");
-
-	start->ends_with_leader = text && strcmp(text, "leader") == 0;
-	if (text && !start->ends_with_leader && strcmp(text, "output") != 0)
-		return error_set(err, ERROR_INVALID_ARGUMENT,
-				 "X-Envd-End is leader or output, not '%s'", text);
-	return 0;
-}
-
-/* X-Envd-Limits, and for the names that it does not set the daemon's default. */
-static int choose_limits(struct start *start, struct error *err)
-{
-	const char *text = rpc_call_header(start->call, "x-envd-limits");
-
-	if (limits_parse(text, "X-Envd-Limits", &start->limits, err) < 0)
-		return -1;
-	if (!start->is_system)
-		limits_default(&start->limits, &start->svc->limits);
-	return 0;
-}
-
-static int choose_profile(struct start *start, struct error *err)
-{
-	struct seccomp_profiles *profiles = start->svc->seccomp;
-	const char *asked = rpc_call_header(start->call, "x-envd-seccomp");
-
-	start->spawn.no_new_privs = start->svc->no_new_privs;
-	return profiles ? seccomp_profiles_choose(profiles, asked, &start->seccomp, err) : 0;
-}
 
 /* Returns cmd and args, NULL-terminated, after the spare element that spawn.h requires. */
 static char **make_argv(const Process__ProcessConfig *config, struct arena *arena)
@@ -189,6 +140,7 @@ static int prepare_spawn(struct start *start, struct error *err)
 	s->n_groups = user->n_groups;
 	s->argv = make_argv(config, &start->arena);
 	copy_globals(start);
+	s->no_new_privs = start->svc->no_new_privs;
 	s->pty = request->pty != NULL;
 	if (s->pty && request->pty->size) {
 		s->cols = (uint16_t)request->pty->size->cols;
@@ -233,7 +185,7 @@ static void choose_cgroup(struct start *start)
 	if (!start->is_system)
 		start->cgroup = cgroup_new(start->svc->cgroups,
 					   start->spawn.pty ? CGROUP_PTYS : CGROUP_USER);
-	if (!start->cgroup && start->scope == KILL_SCOPE_TREE)
+	if (!start->cgroup && start->options.scope == KILL_SCOPE_TREE)
 		log_info("kill scope tree, but no cgroup: a KILL will reach the session");
 }
 
@@ -327,10 +279,9 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 		start_free(start);
 		return;
 	}
-	if (r < 0 || choose_scope(start, &err) < 0 || choose_end(start, &err) < 0 ||
-	    choose_limits(start, &err) < 0 || choose_profile(start, &err) < 0 ||
-	    keep_parse(call, &start->keep, &err) < 0 || prepare_spawn(start, &err) < 0 ||
-	    refuse_while_frozen(start, &err) < 0 || take_budget(start, &err) < 0) {
+	if (r < 0 || start_options_parse(call, svc, start->is_system, &start->options, &err) < 0 ||
+	    prepare_spawn(start, &err) < 0 || refuse_while_frozen(start, &err) < 0 ||
+	    take_budget(start, &err) < 0) {
 		rpc_fail(call, &err);
 		start_free(start);
 		return;
@@ -388,9 +339,9 @@ static void start_run(struct work *work)
 	struct spawn *s = &start->spawn;
 
 	start->result = make_environment(start, &start->err);
-	if (start->result == 0 && start->seccomp) {
-		s->filter =
-			seccomp_profiles_program(start->svc->seccomp, start->seccomp, &start->err);
+	if (start->result == 0 && start->options.seccomp) {
+		s->filter = seccomp_profiles_program(start->svc->seccomp, start->options.seccomp,
+						     &start->err);
 		start->result = s->filter ? 0 : -1;
 	}
 	if (start->result == 0 && start->cgroup) {
@@ -399,9 +350,10 @@ static void start_run(struct work *work)
 		if (start->result < 0)
 			error_prefix(&start->err, "error starting process '%s'", s->argv[0]);
 	}
-	s->limits = &start->limits;
+	s->limits = &start->options.limits;
 	if (start->result == 0)
-		start->result = limits_apply_cgroup(&start->limits, start->cgroup, &start->err);
+		start->result =
+			limits_apply_cgroup(&start->options.limits, start->cgroup, &start->err);
 	if (start->result == 0)
 		start->result = spawn_run(s, &start->err);
 	fd_close(&s->cgroup_fd);
@@ -469,8 +421,8 @@ static void audit_start(const struct start *start, const struct proc *p)
 		.error = p ? NULL : start->err.message,
 		.user = start->user.name,
 		.cwd = start->spawn.cwd,
-		.limits = &start->limits,
-		.seccomp = start->seccomp,
+		.limits = &start->options.limits,
+		.seccomp = start->options.seccomp,
 		.tag = has_tag(start->request) ? start->request->tag : NULL,
 	});
 }
@@ -487,14 +439,14 @@ static void begin(struct start *start)
 
 	svc->last_start_ms = now;
 	p = proc_new(&svc->table, svc->context, &start->spawn, start->cgroup, start->request,
-		     start->scope, &start->share);
+		     start->options.scope, &start->share);
 	start->cgroup = NULL;
 	start->share = (struct budget_share){0};
-	p->ends_with_leader = start->ends_with_leader;
+	p->ends_with_leader = start->options.ends_with_leader;
 	p->explains_end = tap_explains(start->call);
-	p->keep_for_ms = start->keep.for_ms;
-	if (start->keep.output_bytes)
-		p->kept = kept_new(&svc->context->budget, start->keep.output_bytes);
+	p->keep_for_ms = start->options.keep_for_ms;
+	if (start->options.keep_output_bytes)
+		p->kept = kept_new(&svc->context->budget, start->options.keep_output_bytes);
 	p->start_key = key;
 	start->key = NULL;
 	start_key_run(key, p);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "pty/start_options.h"
 
 static void start_key_set_state(struct start_key *key, enum start_key_state state)
 {
@@ -30,18 +31,29 @@ static struct start_key_list *bucket(struct start_keys *keys, const char *text)
 	return &keys->buckets[hash % START_KEY_BUCKETS];
 }
 
+/* Adds a text, NULL: none, so that no other sequence of texts adds the same bytes. */
+static void digest_text(SHA2_CTX *sha, const char *text)
+{
+	const uint8_t present = text != NULL;
+
+	SHA256Update(sha, &present, sizeof(present));
+	if (text)
+		SHA256Update(sha, (const uint8_t *)text, strlen(text) + 1);
+}
+
 static void digest_request(const struct rpc_call *call, const ProtobufCMessage *request,
 			   uint8_t digest[START_KEY_DIGEST])
 {
-	const char *user = rpc_call_user(call);
-	size_t n = protobuf_c_message_get_packed_size(request);
+	const char *header;
+	size_t i, n = protobuf_c_message_get_packed_size(request);
 	uint8_t *packed = mem_alloc(n);
 	SHA2_CTX sha;
 
 	protobuf_c_message_pack(request, packed);
 	SHA256Init(&sha);
-	/* With its NUL: no user and another message never look alike. */
-	SHA256Update(&sha, (const uint8_t *)(user ? user : ""), user ? strlen(user) + 1 : 0);
+	digest_text(&sha, rpc_call_user(call));
+	for (i = 0; (header = start_options_header(i)); i++)
+		digest_text(&sha, rpc_call_header(call, header));
 	SHA256Update(&sha, packed, n);
 	SHA256Final(digest, &sha);
 	free(packed);

@@ -43,7 +43,7 @@ enum start_key_state {
 
 struct start_key {
 	enum start_key_state state;	   /* start_key_set_state is the only writer */
-	uint8_t request[START_KEY_DIGEST]; /* SHA-256 of user and message */
+	uint8_t request[START_KEY_DIGEST]; /* SHA-256 of user, headers (start_options.h), message */
 	struct tap_list waiting;	   /* STARTING: taps of the calls that joined */
 	struct proc *proc;		   /* RUNNING: borrowed */
 	struct retained_exit *exit;	   /* ENDED: borrowed */

@@ -238,6 +238,37 @@ def test_a_start_that_is_repeated(envd):
         assert f.read() == "x\n"
 
 
+# Each header that changes what is started, with two values.
+START_HEADERS = {
+    "X-Envd-Keep-Output": ("1000", "2000"), "X-Envd-Keep-For": ("60", "61"),
+    "X-Envd-Limits": ("nofile=100", "nofile=101"), "X-Envd-Seccomp": ("default", "none"),
+    "X-Envd-Kill-Scope": ("leader", "session"), "X-Envd-End": ("leader", "output"),
+}
+
+
+@pytest.mark.parametrize("name", START_HEADERS)
+def test_a_repeated_start_with_other_headers(envd, name):
+    """A Start whose X-Envd-Limits differed from those of the first one with its key joined the process of
+    the first one: the client believed that its limits were in effect. The same held for all headers."""
+    request = {"process": {"cmd": "sleep", "args": ["100"]}}
+    key = {"X-Envd-Start-Key": f"headers-{name}"}
+    first, second = ({**key, name: value} for value in START_HEADERS[name])
+    stream = envd.stream("Start", request, headers=first)
+    stream.next()
+    for other in (key, second):
+        with pytest.raises(Failed) as failed:
+            envd.stream("Start", request, headers=other).next()
+        assert failed.value.code == "already_exists"
+    # What belongs to the attempt and not to the process may differ.
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333%d-01"
+    for i in range(2):
+        again = envd.stream("Start", request, headers={**first, "X-Envd-Explain-End": "1",
+                                                       "traceparent": trace % i})
+        again.next()
+        assert again.pid == stream.pid
+    envd.kill(stream.pid)
+
+
 def test_starts_that_race(envd):
     results = []
 
