@@ -7,6 +7,10 @@
  * Calls from outside (a process' output for a stream) schedule it for the end of the loop's turn,
  * so that everything that one turn produces leaves in one write.
  *
+ * In a turn a connection reads once, and processes a bounded share of its input (http1.h). While
+ * more waits, the socket is not read: a timer without delay continues in the next turn, after the
+ * sockets that have become ready meanwhile.
+ *
  * A connection is freed by conn_free: at the end of conn_update, by its deadline, or with the
  * server.
  */
@@ -77,6 +81,7 @@ void conn_free(struct conn *c)
 	fd_event_del(&c->readable);
 	fd_event_del(&c->writable);
 	defer_cancel(&c->update);
+	timer_cancel(&c->next_turn);
 	timer_cancel(&c->timer);
 	close(c->fd);
 	TAILQ_REMOVE(&server->conns, c, link);
@@ -145,6 +150,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	struct conn *c = arg;
 	int r = 0;
 
+	if (timer_pending(&c->next_turn))
+		return;
 	/* The event may have become active before the body was lent to a worker. */
 	c->updating = true;
 	if (c->phase == CONN_LINGERING || http1_wants_input(&c->http))
@@ -312,6 +319,7 @@ static void conn_set_phase(struct conn *c, enum conn_phase phase)
 static void conn_close(struct conn *c)
 {
 	if (http1_lingers(&c->http) && shutdown(c->fd, SHUT_WR) == 0) {
+		timer_cancel(&c->next_turn);
 		conn_set_phase(c, CONN_LINGERING);
 		conn_set_interest(c);
 		return;
@@ -325,6 +333,8 @@ static void conn_update(struct conn *c)
 
 	if (c->phase == CONN_LINGERING)
 		return;
+	if (!timer_pending(&c->next_turn))
+		http1_begin_turn(&c->http);
 	c->updating = true;
 	do {
 		http1_process(&c->http);
@@ -341,11 +351,12 @@ static void conn_update(struct conn *c)
 		return;
 	}
 	/*
-	 * The engine has not run since the last write. It may have requests in `in` and nothing to
-	 * write, so no event of the socket would bring it here again.
+	 * After the last write of a turn the engine has not run. It may have requests in `in` and
+	 * nothing to write, so no event of the socket would bring it here again. A deferred call
+	 * would run in this turn, before the sockets of the others are looked at.
 	 */
-	if (writes == WRITES_A_TURN)
-		defer_schedule(&c->update);
+	if (writes == WRITES_A_TURN || http1_is_paused(&c->http))
+		timer_set_ms(&c->next_turn, 0);
 	conn_set_interest(c);
 }
 
@@ -408,6 +419,7 @@ void conn_new(struct server *server, int fd, bool reserve, bool restricted)
 	fd_event_init(&c->readable, server->loop, fd, EV_READ | EV_PERSIST, on_readable, c);
 	fd_event_init(&c->writable, server->loop, fd, EV_WRITE, on_writable, c);
 	defer_init(&c->update, server->loop, conn_update_deferred, c);
+	timer_init(&c->next_turn, server->loop, conn_update_deferred, c);
 	conn_init_deadline(c);
 	TAILQ_INSERT_TAIL(&server->conns, c, link);
 	conn_set_interest(c);

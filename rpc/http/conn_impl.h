@@ -39,6 +39,7 @@ struct conn {
 	struct fd_event readable;
 	struct fd_event writable;
 	struct defer update;
+	struct timer next_turn; /* pending: the share of this turn of the loop is used up */
 	struct timer timer;
 	enum conn_phase phase;
 	enum conn_wait wait;

@@ -2,6 +2,7 @@
 #include "rpc/http/http1.h"
 
 #include <event2/buffer.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ void http1_init(struct http1 *h, const struct http1_calls *calls, void *arg, str
 	h->in = evbuffer_new();
 	h->out = evbuffer_new();
 	h->file.fd = -1;
+	h->steps_left = UINT_MAX;
 	budget_share_init(&h->input, budget, BUDGET_CLASS_UNAUTHENTICATED);
 }
 
@@ -303,7 +305,7 @@ static bool http1_take_body(struct http1 *h)
  */
 static void http1_check_eof(struct http1 *h)
 {
-	if (!h->eof || !h->stream || h->response_done)
+	if (!h->eof || !h->stream || h->response_done || h->paused)
 		return;
 	if (h->state == HTTP1_BODY && !h->stream->held)
 		http1_bad_body(h, 400, "the body is cut short");
@@ -353,23 +355,49 @@ static void http1_charge(struct http1 *h)
 	budget_share_clear(&h->input);
 }
 
+/* Takes steps from the share of this turn. False: it is used up, and the input waits. */
+static bool http1_take_steps(struct http1 *h, unsigned n)
+{
+	if (h->steps_left < n) {
+		h->paused = evbuffer_get_length(h->in) > 0;
+		return false;
+	}
+	h->steps_left -= n;
+	return true;
+}
+
+void http1_begin_turn(struct http1 *h)
+{
+	h->steps_left = HTTP1_TURN_STEPS;
+}
+
+bool http1_is_paused(const struct http1 *h)
+{
+	return h->paused;
+}
+
+/* Takes a part of the input. False: nothing more can be taken now. */
+static bool http1_take(struct http1 *h)
+{
+	switch (h->state) {
+	case HTTP1_IDLE:
+	case HTTP1_HEAD:
+		return http1_take_steps(h, HTTP1_HEAD_STEPS) && http1_take_head(h);
+	case HTTP1_BODY:
+		return http1_take_steps(h, 1) && http1_take_body(h);
+	default:
+		return false;
+	}
+}
+
 void http1_process(struct http1 *h)
 {
 	bool more = true;
 
+	h->paused = false;
 	while (more) {
 		http1_settle(h);
-		switch (h->state) {
-		case HTTP1_IDLE:
-		case HTTP1_HEAD:
-			more = http1_take_head(h);
-			break;
-		case HTTP1_BODY:
-			more = http1_take_body(h);
-			break;
-		default:
-			more = false;
-		}
+		more = http1_take(h);
 	}
 	http1_charge(h);
 	http1_check_eof(h);

@@ -22,12 +22,17 @@
 #include "base/mem.h"
 #include "base/work.h"
 #include "rpc/http/body_loan.h"
+#include "rpc/http/http1.h"
 #include "rpc/http/router.h"
 #include "rpc/http/server.h"
 #include "rpc/http/server_impl.h"
 #include "rpc/http/stream.h"
 
 #define BIG_BYTES 20000
+
+/* Clients that send requests without a pause, and the requests that each has sent. */
+#define N_FLOODERS     50
+#define FLOOD_REQUESTS 400
 
 /* Deadlines of the tests: one that is to come, and one that is never reached. */
 #define SOON_MS	 100
@@ -44,7 +49,8 @@ static struct fixture {
 	struct evbuffer *body;
 	struct evbuffer *got; /* what the client has read */
 	unsigned n_gone;
-	bool admit; /* the gate trusts the client */
+	bool admit;		     /* the gate trusts the client */
+	unsigned long long n_before; /* requests before the one of /count, or 0 */
 	int file;
 } f;
 
@@ -117,6 +123,13 @@ static void open_health(struct stream *s, void *arg)
 	stream_reply(s, 204, NULL, NULL, 0);
 }
 
+/* Notes how many requests came before this one. */
+static void open_count(struct stream *s, void *arg)
+{
+	f.n_before = server_requests(f.server) - 1;
+	open_health(s, arg);
+}
+
 static bool gate(struct stream *s, void *arg)
 {
 	if (f.admit)
@@ -158,7 +171,8 @@ static int setup(void **state)
 		const char *path;
 		router_fn *open;
 	} routes[] = {{"/big", open_big},	  {"/sink", open_sink}, {"/patient", open_patient},
-		      {"/endless", open_endless}, {"/file", open_file}, {"/health", open_health}};
+		      {"/endless", open_endless}, {"/file", open_file}, {"/health", open_health},
+		      {"/count", open_count}};
 
 	f = (struct fixture){.client = -1, .file = -1};
 	loop_init(&f.loop);
@@ -196,6 +210,18 @@ static void client_sends(const char *text)
 	assert_int_equal(write(f.client, text, strlen(text)), strlen(text));
 }
 
+/* Sends a text many times over, in one piece. */
+static void client_repeats(const char *text, size_t n)
+{
+	size_t bytes = strlen(text);
+	char *all = mem_zalloc(n * bytes + 1);
+
+	for (size_t i = 0; i < n; i++)
+		memcpy(all + i * bytes, text, bytes);
+	client_sends(all);
+	free(all);
+}
+
 static void get(const char *path)
 {
 	char text[100];
@@ -208,6 +234,12 @@ static void get(const char *path)
 static void turn(void)
 {
 	event_base_loop(f.loop.base, EVLOOP_ONCE);
+}
+
+/* One turn, which does not wait. */
+static void turn_at_once(void)
+{
+	event_base_loop(f.loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 /* All that happens without waiting. */
@@ -249,13 +281,9 @@ static void test_pipelined_requests_are_all_answered(void **state)
 {
 	size_t wanted = 600 * (size_t)BIG_BYTES, before;
 	unsigned silent = 0;
-	char *requests = mem_zalloc(600 * 40);
 
-	for (int i = 0; i < 600; i++)
-		strcat(requests, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
 	make_connection(false);
-	client_sends(requests);
-	free(requests);
+	client_repeats("GET /big HTTP/1.1\r\nHost: h\r\n\r\n", 600);
 	while (evbuffer_get_length(f.got) < wanted) {
 		before = evbuffer_get_length(f.got);
 		event_base_loop(f.loop.base, EVLOOP_NONBLOCK);
@@ -264,6 +292,79 @@ static void test_pipelined_requests_are_all_answered(void **state)
 		/* The loop had all those turns, and nothing is between it and the client. */
 		assert_true(silent < 100);
 	}
+}
+
+/* Makes a connection whose client has sent small requests. Returns the client. */
+static int flood(void)
+{
+	make_connection(false);
+	client_repeats("GET /health HTTP/1.1\r\nHost:\r\n\r\n", FLOOD_REQUESTS);
+	return f.client;
+}
+
+/*
+ * A connection had all requests answered that one read had brought, about 500. With 50 such clients
+ * the next request of another client came after 25,000: /health took 378 ms. Now each has its share
+ * of a turn, and a turn begins with what has arrived on the sockets meanwhile.
+ */
+static void test_a_flood_leaves_turns_to_others(void **state)
+{
+	const unsigned share = HTTP1_TURN_STEPS / HTTP1_HEAD_STEPS;
+	unsigned long long served;
+	int flooders[N_FLOODERS], honest;
+
+	for (int i = 0; i < N_FLOODERS; i++)
+		flooders[i] = flood();
+	make_connection(false);
+	honest = f.client;
+	get("/count");
+	while (!f.n_before)
+		turn_at_once();
+	assert_in_range(f.n_before, 1, N_FLOODERS * share);
+
+	/* The requests of the flood that wait in memory do not go first. */
+	served = server_requests(f.server);
+	f.n_before = 0;
+	get("/count");
+	turn_at_once();
+	assert_in_range(f.n_before, served, served + N_FLOODERS * share);
+	assert_true(served + N_FLOODERS * share < N_FLOODERS * FLOOD_REQUESTS);
+
+	/* Every request is answered. */
+	while (server_requests(f.server) < N_FLOODERS * FLOOD_REQUESTS + 2)
+		turn_at_once();
+	for (int i = 0; i < N_FLOODERS; i++)
+		close(flooders[i]);
+	f.client = honest;
+}
+
+/* Small chunks are a flood too. What a client sent before it shut down its side is not lost. */
+static void test_a_turn_takes_some_chunks(void **state)
+{
+	const unsigned n = 8 * HTTP1_TURN_STEPS;
+
+	make_connection(false);
+	client_sends("POST /sink HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n\r\n");
+	client_repeats("1\r\nx\r\n", n);
+	client_sends("0\r\n\r\n");
+	assert_int_equal(shutdown(f.client, SHUT_WR), 0);
+	turn_at_once();
+	assert_in_range(evbuffer_get_length(f.body), 1, HTTP1_TURN_STEPS);
+	settle();
+	assert_int_equal(evbuffer_get_length(f.body), n);
+	assert_true(client_reads());
+	assert_string_equal(got_text(), "");
+}
+
+static void test_requests_before_an_end_are_answered(void **state)
+{
+	flood();
+	assert_int_equal(shutdown(f.client, SHUT_WR), 0);
+	while (server_connections(f.server)) {
+		turn_at_once();
+		client_reads();
+	}
+	assert_int_equal(server_requests(f.server), FLOOD_REQUESTS);
 }
 
 /* ---- deadlines ---- */
@@ -484,6 +585,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_pipelined_requests_are_all_answered),
+		TEST(test_a_flood_leaves_turns_to_others),
+		TEST(test_a_turn_takes_some_chunks),
+		TEST(test_requests_before_an_end_are_answered),
 		TEST(test_a_head_has_a_deadline),
 		TEST(test_each_head_has_its_own_deadline),
 		TEST(test_a_strangers_body_has_a_deadline),
