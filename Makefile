@@ -338,8 +338,9 @@ build/envd.cdx.json: build/envd scripts/sbom
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
 FOLDERS  := $(filter-out bench compare faults lib mutants newcomer soak vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
 # The longest come first.
-SUITES   ?= $(filter conformance,$(FOLDERS)) vm unit unit-asan unit-tsan fuzz-replay faults-few \
-            $(filter-out conformance,$(FOLDERS)) $(SANITIZED:%=%-asan)
+LONGEST  := conformance vm control process
+SUITES   ?= $(LONGEST) unit unit-asan unit-tsan process-asan fuzz-replay faults-few \
+            $(filter-out $(LONGEST),$(FOLDERS)) $(filter-out process-asan,$(SANITIZED:%=%-asan))
 # With sanitizers the daemon's own suites, for the SDKs' send it nothing that those do not.
 SANITIZED := $(filter conformance files http process upgrade watch,$(FOLDERS))
 
