@@ -352,11 +352,18 @@ static void open_state_dir(struct daemon *d)
 		log_info("locked: a token was set before this start");
 }
 
-static void store_put(void *arg, const char *name, const int *fds, size_t n)
+static bool store_put(void *arg, const char *name, const int *fds, size_t n)
 {
 	struct daemon *d = arg;
 
-	notify_store(&d->notify, name, fds, n);
+	return notify_store(&d->notify, name, fds, n);
+}
+
+static void store_has_room(void *arg)
+{
+	struct daemon *d = arg;
+
+	pty_store_resume(d->pty);
 }
 
 static void store_drop(void *arg, const char *name)
@@ -374,10 +381,11 @@ static void store_drop(void *arg, const char *name)
  */
 static void connect_store(struct daemon *d)
 {
-	if (d->notify.fd >= 0 && (d->notify.is_connected || d->options->state_dir))
-		pty_service_set_store(
-			d->pty,
-			&(struct pty_store){.put = store_put, .drop = store_drop, .arg = d});
+	if (d->notify.fd < 0 || !(d->notify.is_connected || d->options->state_dir))
+		return;
+	pty_service_set_store(d->pty,
+			      &(struct pty_store){.put = store_put, .drop = store_drop, .arg = d});
+	notify_on_room(&d->notify, store_has_room, d);
 }
 
 /* Adopts the processes of the previous daemon after a crash. */

@@ -346,7 +346,7 @@ static struct kept *restore_kept(struct pty_service *svc, const Handover__Kept *
  * any. After a crash it keeps them already. To replace them then would lose the process if the
  * daemon is killed between the two messages.
  */
-static void put_again(const struct proc *p)
+static void put_again(struct proc *p)
 {
 	pty_store_drop_stdin(p);
 	pty_store_drop(p);
@@ -407,6 +407,7 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 	start_key_run(p->start_key, p);
 	p->readopted = true;
 	proc_log_readopted(p);
+	pty_store_assume(p);
 	if (pidfd < 0)
 		put_again(p);
 	proc_pump(p);

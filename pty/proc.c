@@ -319,6 +319,7 @@ void proc_abandon(struct proc *p)
 	timer_cancel(&p->stall);
 	proc_set_state(p, PROC_ENDED);
 	/* The next daemon may adopt it from the store, with its stdin. */
+	pty_store_release(p);
 	p->input.closed = NULL;
 	input_end(&p->input);
 	for (i = 0; i < p->n_outputs; i++)

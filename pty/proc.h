@@ -31,6 +31,7 @@
 #include "pty/kill.h"
 #include "pty/message.h"
 #include "pty/spawn.h"
+#include "pty/store.h"
 #include "pty/tap.h"
 
 struct cgroup;
@@ -136,6 +137,7 @@ struct proc {
 	struct kill_list kills;
 	unsigned n_kill_works; /* kills whose worker still needs the pid */
 	struct exit_status exit_status;
+	struct proc_store store;
 
 	TAILQ_ENTRY(proc) link; /* of the table: live ones in the order of their start, or ended */
 	struct proc *hash_next;

@@ -246,6 +246,7 @@ void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *bud
 	t->stall_ms = TAP_STALL_MS;
 	t->trim = trim;
 	t->loop = loop;
+	TAILQ_INIT(&t->store_due);
 	TAILQ_INIT(&t->live);
 	TAILQ_INIT(&t->ended);
 	TAILQ_INIT(&t->retained);

@@ -57,11 +57,12 @@ struct retained_exit {
 };
 
 struct proc_table {
-	struct pty_store store; /* keeps descriptors across a crash; may have no hooks */
-	bool paused;		/* outputs are not read: the daemon is about to be replaced */
-	unsigned retain_ms;	/* PROC_RETAIN_MS; tests set others */
-	unsigned stall_ms;	/* TAP_STALL_MS; tests set others */
-	struct proc_list live;	/* in the order of their start */
+	struct pty_store store;		  /* keeps descriptors across a crash; may have no hooks */
+	struct proc_store_list store_due; /* processes that the store must still take */
+	bool paused;	       /* outputs are not read: the daemon is about to be replaced */
+	unsigned retain_ms;    /* PROC_RETAIN_MS; tests set others */
+	unsigned stall_ms;     /* TAP_STALL_MS; tests set others */
+	struct proc_list live; /* in the order of their start */
 	size_t n_live;
 	struct proc_list ended; /* the table drops its reference in the next turn of the loop */
 	struct proc **by_pid;	/* n_buckets, a power of two */

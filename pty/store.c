@@ -79,57 +79,109 @@ static int make_record(const struct proc *p)
 	return fd;
 }
 
-void pty_store_put(const struct proc *p)
+/* Puts the description, the pidfd and the outputs. False: the parent is busy. */
+static bool put_proc(const struct proc *p)
 {
 	const struct pty_store *store = &p->table->store;
 	char name[NAME_BYTES];
 	int fds[4], n = 0;
 	unsigned i;
+	bool taken;
 
-	if (!store->put)
-		return;
 	fds[n] = make_record(p);
 	if (fds[n++] < 0) {
 		log_warn("process %d would be lost in a crash: %s", (int)p->pid,
 			 error_errno_text(errno));
-		return;
+		return true;
 	}
 	fds[n++] = p->pidfd;
 	for (i = 0; i < p->n_outputs; i++)
 		if (p->outputs[i].fd >= 0)
 			fds[n++] = p->outputs[i].fd;
 	name_of(p, PROCESS_PREFIX, name);
-	store->put(store->arg, name, fds, (size_t)n);
+	taken = store->put(store->arg, name, fds, (size_t)n);
 	fd_close(&fds[0]);
-	if (p->is_pty || p->input.fd < 0)
+	return taken;
+}
+
+static bool put_stdin(const struct proc *p)
+{
+	const struct pty_store *store = &p->table->store;
+	char name[NAME_BYTES];
+
+	name_of(p, STDIN_PREFIX, name);
+	return store->put(store->arg, name, &p->input.fd, 1);
+}
+
+/* Puts the parts that the parent does not have. False: the parent is busy. */
+static bool put_parts(struct proc *p)
+{
+	if (!p->store.has_proc)
+		p->store.has_proc = put_proc(p);
+	if (p->store.has_proc && !p->store.has_stdin && !p->is_pty && p->input.fd >= 0) {
+		p->store.has_stdin = put_stdin(p);
+		return p->store.has_stdin;
+	}
+	return p->store.has_proc;
+}
+
+void pty_store_put(struct proc *p)
+{
+	struct proc_table *t = p->table;
+
+	if (!t->store.put || p->store.is_due || (TAILQ_EMPTY(&t->store_due) && put_parts(p)))
 		return;
-	name_of(p, STDIN_PREFIX, name);
-	store->put(store->arg, name, &p->input.fd, 1);
+	p->store.is_due = true;
+	TAILQ_INSERT_TAIL(&t->store_due, p, store.link);
 }
 
-void pty_store_drop_stdin(const struct proc *p)
+void pty_store_release(struct proc *p)
+{
+	if (p->store.is_due)
+		TAILQ_REMOVE(&p->table->store_due, p, store.link);
+	p->store.is_due = false;
+}
+
+void pty_store_resume(struct pty_service *svc)
+{
+	struct proc *p;
+
+	while ((p = TAILQ_FIRST(&svc->table.store_due)) && put_parts(p))
+		pty_store_release(p);
+}
+
+void pty_store_assume(struct proc *p)
+{
+	p->store.has_proc = true;
+	p->store.has_stdin = !p->is_pty;
+}
+
+void pty_store_drop_stdin(struct proc *p)
 {
 	const struct pty_store *store = &p->table->store;
 	char name[NAME_BYTES];
 
 	name_of(p, STDIN_PREFIX, name);
-	if (store->drop && !p->is_pty)
+	if (store->drop && p->store.has_stdin)
 		store->drop(store->arg, name);
+	p->store.has_stdin = false;
 }
 
-void pty_store_drop(const struct proc *p)
+void pty_store_drop(struct proc *p)
 {
 	const struct pty_store *store = &p->table->store;
 	char name[NAME_BYTES];
 
+	pty_store_release(p);
 	name_of(p, PROCESS_PREFIX, name);
-	if (store->drop)
+	if (store->drop && p->store.has_proc)
 		store->drop(store->arg, name);
+	p->store.has_proc = false;
 }
 
 void pty_store_drop_all(const struct pty_service *svc)
 {
-	const struct proc *p;
+	struct proc *p;
 
 	TAILQ_FOREACH (p, &svc->table.live, link) {
 		pty_store_drop_stdin(p);
@@ -139,7 +191,7 @@ void pty_store_drop_all(const struct pty_service *svc)
 
 void pty_store_put_all(const struct pty_service *svc)
 {
-	const struct proc *p;
+	struct proc *p;
 
 	TAILQ_FOREACH (p, &svc->table.live, link)
 		pty_store_put(p);

@@ -14,7 +14,9 @@
 #ifndef PTY_STORE_H
 #define PTY_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
 #include "handover.pb-c.h"
 
@@ -23,12 +25,24 @@ struct pty_service;
 
 /*
  * The hooks to reach the parent. They must not block. The descriptors are borrowed during the call.
+ * `put` returns false if the parent is busy and took nothing. The process then waits, without a
+ * duplicate of its descriptors, and is put again by pty_store_resume, unless it ends before.
  */
 struct pty_store {
-	void (*put)(void *arg, const char *name, const int *fds, size_t n);
+	bool (*put)(void *arg, const char *name, const int *fds, size_t n);
 	void (*drop)(void *arg, const char *name);
 	void *arg;
 };
+
+/* What the parent has of one process. */
+struct proc_store {
+	bool is_due;   /* a part of it waits for pty_store_resume */
+	bool has_proc; /* the parent was sent "proc.PID", and "stdin.PID" */
+	bool has_stdin;
+	TAILQ_ENTRY(proc) link; /* of the processes that are due */
+};
+
+TAILQ_HEAD(proc_store_list, proc);
 
 /* Copies. Call it before the first process is started or adopted. */
 void pty_service_set_store(struct pty_service *svc, const struct pty_store *store);
@@ -37,9 +51,21 @@ void pty_service_set_store(struct pty_service *svc, const struct pty_store *stor
  * Call these when a process was started or adopted, when its stdin was closed, and when it has
  * ended.
  */
-void pty_store_put(const struct proc *p);
-void pty_store_drop_stdin(const struct proc *p);
-void pty_store_drop(const struct proc *p);
+void pty_store_put(struct proc *p);
+void pty_store_drop_stdin(struct proc *p);
+void pty_store_drop(struct proc *p);
+
+/* Puts the processes that wait, until the parent is busy. Call it when the parent has room. */
+void pty_store_resume(struct pty_service *svc);
+
+/*
+ * Call it for an adopted process: the parent keeps its descriptors already, because the daemon
+ * before put them.
+ */
+void pty_store_assume(struct proc *p);
+
+/* The daemon releases the process, which keeps running: it no longer waits. The parent keeps it. */
+void pty_store_release(struct proc *p);
 
 /*
  * pty_store_drop_all drops every process. Call it before the daemon is replaced by a program that

@@ -21,11 +21,10 @@
 #define NOTIFY_MAX_FDS	  8
 #define NOTIFY_TEXT_BYTES 128
 
-struct notify_message {
-	TAILQ_ENTRY(notify_message) link;
-	int fds[NOTIFY_MAX_FDS]; /* duplicates */
-	size_t n_fds;
-	char text[NOTIFY_TEXT_BYTES];
+/* A name that the manager is to drop. */
+struct notify_removal {
+	TAILQ_ENTRY(notify_removal) link;
+	char name[NOTIFY_NAME_BYTES];
 };
 
 static void on_retry(void *arg);
@@ -52,8 +51,8 @@ void notify_init(struct notify *n)
 	uint64_t watchdog_us = manager_take_number("WATCHDOG_USEC");
 	uint64_t watchdog_pid = manager_take_number("WATCHDOG_PID");
 
-	*n = (struct notify){.fd = -1};
-	TAILQ_INIT(&n->waiting);
+	*n = (struct notify){.fd = -1, .retry_ms = NOTIFY_RETRY_MS};
+	TAILQ_INIT(&n->removals);
 	if (!text)
 		return;
 	if (read_address(n, text) == 0)
@@ -91,102 +90,155 @@ static int send_now(struct notify *n, const char *text, const int *fds, size_t n
 	return sendmsg(n->fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static void message_free(struct notify_message *m)
+/*
+ * Sends a message. False: the manager is busy, or the kernel is short of memory. A message that
+ * fails for another reason is logged and not sent again.
+ */
+static bool send_with(struct notify *n, const char *text, const int *fds, size_t n_fds)
 {
-	while (m->n_fds > 0)
-		fd_close(&m->fds[--m->n_fds]);
-	free(m);
+	int r = send_now(n, text, fds, n_fds);
+
+	if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM || r == -ETOOMANYREFS)
+		return false;
+	if (r < 0)
+		log_warn("sending %.20s to the service manager: %s", text, error_errno_text(r));
+	return true;
+}
+
+static bool something_waits(const struct notify *n)
+{
+	return n->states || !TAILQ_EMPTY(&n->removals) || n->store_waits;
 }
 
 static void retry_later(struct notify *n)
 {
-	if (n->loop && !TAILQ_EMPTY(&n->waiting) && !timer_pending(&n->retry))
-		timer_set_ms(&n->retry, NOTIFY_RETRY_MS);
+	if (n->loop && something_waits(n) && !timer_pending(&n->retry))
+		timer_set_ms(&n->retry, n->retry_ms);
 }
 
-/* Lets a message wait, with duplicates of its descriptors. */
-static void enqueue(struct notify *n, const char *text, const int *fds, size_t n_fds)
+static bool send_state(struct notify *n, enum notify_state state)
 {
-	struct notify_message *m = mem_zalloc(sizeof(*m));
+	static const char *const texts[NOTIFY_STATES] = {
+		[NOTIFY_READY] = "READY=1",
+		[NOTIFY_WATCHDOG] = "WATCHDOG=1",
+		[NOTIFY_NO_WATCHDOG] = "WATCHDOG_USEC=18446744073709551615",
+		[NOTIFY_STOPPING] = "STOPPING=1",
+	};
 
-	snprintf(m->text, sizeof(m->text), "%s", text);
-	while (m->n_fds < n_fds) {
-		m->fds[m->n_fds] = fcntl(fds[m->n_fds], F_DUPFD_CLOEXEC, 0);
-		if (m->fds[m->n_fds++] >= 0)
-			continue;
-		log_warn("%.20s for the service manager is lost: %s", text,
-			 error_errno_text(errno));
-		message_free(m);
+	return send_with(n, texts[state], NULL, 0);
+}
+
+static bool send_removal(struct notify *n, const char *name)
+{
+	char text[NOTIFY_TEXT_BYTES];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	return send_with(n, text, NULL, 0);
+}
+
+/* Sends a state, or lets it wait. */
+static void report(struct notify *n, enum notify_state state)
+{
+	if (n->fd < 0)
 		return;
-	}
-	TAILQ_INSERT_TAIL(&n->waiting, m, link);
+	if (n->states || !send_state(n, state))
+		n->states |= 1u << state;
 	retry_later(n);
 }
 
-/* Sends a message, or lets it wait behind others. A manager that refuses it does not get it. */
-static void send_with(struct notify *n, const char *text, const int *fds, size_t n_fds)
+static void removal_free(struct notify *n, struct notify_removal *removal)
 {
-	int r = -EAGAIN;
-
-	if (n->fd < 0 || n_fds > NOTIFY_MAX_FDS)
-		return;
-	if (TAILQ_EMPTY(&n->waiting))
-		r = send_now(n, text, fds, n_fds);
-	if (r == -EAGAIN)
-		enqueue(n, text, fds, n_fds);
-	else if (r < 0)
-		log_warn("sending %.20s to the service manager: %s", text, error_errno_text(r));
+	TAILQ_REMOVE(&n->removals, removal, link);
+	free(removal);
 }
 
-/* Sends the messages that wait, until the manager's queue is full again. */
+/* Sends what waits. Returns true if nothing waits any more; *ret_sent: at least one was sent. */
+static bool flush(struct notify *n, bool *ret_sent)
+{
+	struct notify_removal *removal;
+	unsigned state;
+
+	*ret_sent = false;
+	for (state = 0; state < NOTIFY_STATES; state++) {
+		if (!(n->states & 1u << state))
+			continue;
+		if (!send_state(n, (enum notify_state)state))
+			return false;
+		n->states &= ~(1u << state);
+		*ret_sent = true;
+	}
+	while ((removal = TAILQ_FIRST(&n->removals))) {
+		if (!send_removal(n, removal->name))
+			return false;
+		removal_free(n, removal);
+		*ret_sent = true;
+	}
+	return true;
+}
+
+/* The manager may read again: sends what waits, and then lets the owner store descriptors. */
 static void on_retry(void *arg)
 {
 	struct notify *n = arg;
-	struct notify_message *m;
-	int r = 0;
+	bool sent;
 
-	while (r != -EAGAIN && (m = TAILQ_FIRST(&n->waiting))) {
-		r = send_now(n, m->text, m->fds, m->n_fds);
-		if (r == -EAGAIN)
-			break;
-		if (r < 0)
-			log_warn("sending %.20s to the service manager: %s", m->text,
-				 error_errno_text(r));
-		TAILQ_REMOVE(&n->waiting, m, link);
-		message_free(m);
+	if (flush(n, &sent) && n->store_waits) {
+		n->store_waits = false;
+		n->stored = false;
+		if (n->room)
+			n->room(n->room_arg);
+		sent = sent || n->stored;
 	}
+	if (sent || !something_waits(n))
+		n->retry_ms = NOTIFY_RETRY_MS;
+	else if (n->retry_ms < NOTIFY_RETRY_MAX_MS)
+		n->retry_ms *= 2;
 	retry_later(n);
-}
-
-static void send_state(struct notify *n, const char *text)
-{
-	send_with(n, text, NULL, 0);
 }
 
 void notify_init_connected(struct notify *n, int fd)
 {
-	*n = (struct notify){.fd = fd, .is_connected = true};
-	TAILQ_INIT(&n->waiting);
+	*n = (struct notify){.fd = fd, .is_connected = true, .retry_ms = NOTIFY_RETRY_MS};
+	TAILQ_INIT(&n->removals);
 }
 
-void notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds)
+bool notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds)
 {
 	char text[NOTIFY_TEXT_BYTES];
 
+	if (n->fd < 0 || n_fds > NOTIFY_MAX_FDS)
+		return true;
 	/*
 	 * Without FDPOLL=0, the manager closes a pipe whose writer is gone, and its unread bytes
 	 * are lost.
 	 */
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-	send_with(n, text, fds, n_fds);
+	/* A removal that waits may have the same name. */
+	if (TAILQ_EMPTY(&n->removals) && send_with(n, text, fds, n_fds)) {
+		n->stored = true;
+		return true;
+	}
+	n->store_waits = true;
+	retry_later(n);
+	return false;
+}
+
+void notify_on_room(struct notify *n, void (*room)(void *arg), void *arg)
+{
+	n->room = room;
+	n->room_arg = arg;
 }
 
 void notify_drop(struct notify *n, const char *name)
 {
-	char text[NOTIFY_TEXT_BYTES];
+	struct notify_removal *removal;
 
-	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	send_state(n, text);
+	if (n->fd < 0 || (TAILQ_EMPTY(&n->removals) && send_removal(n, name)))
+		return;
+	removal = mem_zalloc(sizeof(*removal));
+	snprintf(removal->name, sizeof(removal->name), "%s", name);
+	TAILQ_INSERT_TAIL(&n->removals, removal, link);
+	retry_later(n);
 }
 
 /* The timer runs in the loop, so it proves that the loop is not blocked. */
@@ -194,7 +246,7 @@ static void on_watchdog(void *arg)
 {
 	struct notify *n = arg;
 
-	send_state(n, "WATCHDOG=1");
+	report(n, NOTIFY_WATCHDOG);
 	timer_set_ms(&n->timer, n->watchdog_ms / 2);
 }
 
@@ -203,7 +255,7 @@ void notify_ready(struct notify *n, struct loop *loop)
 	n->loop = loop;
 	timer_init(&n->retry, loop, on_retry, n);
 	timer_init(&n->timer, loop, on_watchdog, n);
-	send_state(n, "READY=1");
+	report(n, NOTIFY_READY);
 	retry_later(n);
 	if (n->watchdog_ms >= 2)
 		timer_set_ms(&n->timer, n->watchdog_ms / 2);
@@ -244,27 +296,23 @@ void notify_clear_environment(const struct notify *n)
 void notify_stop_watchdog(struct notify *n)
 {
 	if (n->watchdog_ms)
-		send_state(n, "WATCHDOG_USEC=18446744073709551615");
+		report(n, NOTIFY_NO_WATCHDOG);
 }
 
 void notify_stopping(struct notify *n)
 {
 	if (n->loop)
 		timer_cancel(&n->timer);
-	send_state(n, "STOPPING=1");
+	report(n, NOTIFY_STOPPING);
 }
 
 void notify_clear(struct notify *n)
 {
-	struct notify_message *m;
-
 	if (n->loop) {
 		timer_cancel(&n->timer);
 		timer_cancel(&n->retry);
 	}
-	while ((m = TAILQ_FIRST(&n->waiting))) {
-		TAILQ_REMOVE(&n->waiting, m, link);
-		message_free(m);
-	}
+	while (!TAILQ_EMPTY(&n->removals))
+		removal_free(n, TAILQ_FIRST(&n->removals));
 	fd_close(&n->fd);
 }

@@ -13,12 +13,30 @@
 
 #include "base/loop.h"
 
-struct notify_message;
+struct notify_removal;
 
-/* The kernel queues few datagrams for a receiver (net.unix.max_dgram_qlen). More wait here. */
-TAILQ_HEAD(notify_queue, notify_message);
+/*
+ * The kernel queues few datagrams for a receiver (net.unix.max_dgram_qlen). A manager that does not
+ * read costs the daemon little: each kind of state waits once, as a bit; a name that the manager is
+ * to drop waits as a name, and the daemon has at most one for each name that it has sent before;
+ * descriptors do not wait here (notify_store).
+ */
+TAILQ_HEAD(notify_removals, notify_removal);
 
-#define NOTIFY_RETRY_MS 5
+/* In the order in which they are sent, before everything else that waits. */
+enum notify_state {
+	NOTIFY_READY,
+	NOTIFY_WATCHDOG,
+	NOTIFY_NO_WATCHDOG,
+	NOTIFY_STOPPING,
+	NOTIFY_STATES,
+};
+
+/* The next try after the manager was busy; doubled after each try that sent nothing. */
+#define NOTIFY_RETRY_MS	    5
+#define NOTIFY_RETRY_MAX_MS 1000
+
+#define NOTIFY_NAME_BYTES 32
 
 struct notify {
 	int fd;		   /* -1: there is no service manager */
@@ -27,9 +45,15 @@ struct notify {
 	socklen_t addr_bytes;
 	uint64_t watchdog_ms; /* 0: the manager requested no watchdog */
 	struct timer timer;
-	struct loop *loop;	     /* NULL before notify_ready */
-	struct notify_queue waiting; /* in the order in which they were sent */
+	struct loop *loop;		 /* NULL before notify_ready */
+	unsigned states;		 /* that wait: a bit for each */
+	struct notify_removals removals; /* that wait, in their order */
+	bool store_waits; /* notify_store has returned false since `room` was called */
+	bool stored;	  /* notify_store has returned true since then */
 	struct timer retry;
+	uint64_t retry_ms;
+	void (*room)(void *arg);
+	void *room_arg;
 };
 
 /*
@@ -47,11 +71,18 @@ void notify_init_connected(struct notify *n, int fd);
 /*
  * Sends duplicates of the descriptors to the manager, which keeps them (FDSTORE in sd_notify(3)).
  * After a crash the next daemon receives them (envd/boot/inherited.h). `name` must not contain a
- * colon. Does not block: if the manager is busy, the message waits in the daemon.
+ * colon and is shorter than NOTIFY_NAME_BYTES. Does not block. Returns false if the manager is busy
+ * and got nothing: `room` will be called when it reads again.
  */
-void notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds);
+bool notify_store(struct notify *n, const char *name, const int *fds, size_t n_fds);
 
-/* Tells the manager to close the descriptors that it keeps under the name. */
+/* `room` is called on the loop when notify_store has returned false, and may now succeed. */
+void notify_on_room(struct notify *n, void (*room)(void *arg), void *arg);
+
+/*
+ * Tells the manager to close the descriptors that it keeps under the name. Call it only for a name
+ * that notify_store has sent.
+ */
 void notify_drop(struct notify *n, const char *name);
 
 /*

@@ -143,6 +143,25 @@ static void test_watchdog(void **state)
 	close(manager);
 }
 
+/* Processes that wait until the manager has room, as the table of processes keeps them. */
+struct waiting {
+	struct notify *notify;
+	int pipes[2];
+	int next, total;
+};
+
+static void store_waiting(void *arg)
+{
+	struct waiting *w = arg;
+	char name[NOTIFY_NAME_BYTES];
+
+	for (; w->next < w->total; w->next++) {
+		snprintf(name, sizeof(name), "proc.%d", w->next);
+		if (!notify_store(w->notify, name, w->pipes, 2))
+			return;
+	}
+}
+
 /*
  * A manager that is busy. The kernel queues few datagrams for it (ten, unless
  * net.unix.max_dgram_qlen is raised), and descriptors beyond these were lost: a burst of starts,
@@ -150,39 +169,95 @@ static void test_watchdog(void **state)
  */
 static void test_a_busy_manager(void **state)
 {
-	enum { MESSAGES = 200 }; /* two descriptors each: a soft limit may be 1,024 */
+	enum { MESSAGES = 2000 };
+	struct waiting w = {.total = MESSAGES};
 	char expected[64];
 	struct notify n;
 	struct loop loop;
-	int ends[2], pipes[2], files = count_descriptors();
-	struct timeval patience = {.tv_sec = 5};
+	int ends[2], files = count_descriptors();
+	struct timeval patience = {.tv_sec = 60};
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, ends), 0);
 	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(pipe(w.pipes), 0);
 	loop_init(&loop);
 	notify_init_connected(&n, ends[0]);
+	w.notify = &n;
+	notify_on_room(&n, store_waiting, &w);
 	/* A daemon that adopts processes sends before it is ready. */
-	for (int i = 0; i < MESSAGES; i++) {
-		if (i == MESSAGES / 2)
-			notify_ready(&n, &loop);
-		snprintf(expected, sizeof(expected), "proc.%d", i);
-		notify_store(&n, expected, pipes, 2);
-	}
-	close(pipes[0]);
-	close(pipes[1]);
+	store_waiting(&w);
+	assert_int_not_equal(w.next, MESSAGES);
+	assert_int_not_equal(w.next, 0);
+	notify_ready(&n, &loop);
 	fcntl(ends[1], F_SETFL, 0);
-	for (int i = 0; i < MESSAGES; i++) {
-		if (i == MESSAGES / 2)
+	for (int i = 0, taken = w.next; i < MESSAGES; i++) {
+		if (i == taken)
 			assert_told_by(&loop, ends[1], "READY=1");
 		snprintf(expected, sizeof(expected), "FDSTORE=1\nFDPOLL=0\nFDNAME=proc.%d", i);
 		assert_told_by(&loop, ends[1], expected);
 	}
-	assert_true(TAILQ_EMPTY(&n.waiting));
 	notify_clear(&n);
 	loop_clear(&loop);
 	close(ends[1]);
+	close(w.pipes[0]);
+	close(w.pipes[1]);
 	assert_int_equal(count_descriptors(), files);
+}
+
+/*
+ * A manager that does not read. Each message waited in a queue without a bound, with duplicates of
+ * its descriptors, and was tried every 5 ms: a guest that starts short processes took all of the
+ * daemon's descriptors, and a watchdog added two messages in each period.
+ */
+static void test_a_manager_that_does_not_read(void **state)
+{
+	struct waiting w = {.total = 100000};
+	char expected[64];
+	struct notify n;
+	struct loop loop;
+	int ends[2], files, sent;
+	struct timeval patience = {.tv_sec = 60};
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, ends), 0);
+	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	assert_int_equal(pipe(w.pipes), 0);
+	loop_init(&loop);
+	notify_init_connected(&n, ends[0]);
+	w.notify = &n;
+	n.watchdog_ms = 4;
+	store_waiting(&w);
+	sent = w.next;
+	files = count_descriptors();
+	for (int i = 0; i < 1000; i++)
+		assert_false(notify_store(&n, "proc.waits", w.pipes, 2));
+	assert_int_equal(count_descriptors(), files);
+	notify_drop(&n, "proc.0");
+	notify_ready(&n, &loop);
+	while (n.retry_ms < NOTIFY_RETRY_MAX_MS / 10)
+		event_base_loop(loop.base, EVLOOP_ONCE);
+	assert_int_equal(n.states, 1u << NOTIFY_READY | 1u << NOTIFY_WATCHDOG);
+	notify_stopping(&n);
+	notify_on_room(&n, store_waiting, &w);
+	w.total = sent + 1;
+
+	fcntl(ends[1], F_SETFL, 0);
+	for (int i = 0; i < sent; i++) {
+		snprintf(expected, sizeof(expected), "FDSTORE=1\nFDPOLL=0\nFDNAME=proc.%d", i);
+		assert_told_by(&loop, ends[1], expected);
+	}
+	assert_told_by(&loop, ends[1], "READY=1");
+	assert_told_by(&loop, ends[1], "WATCHDOG=1");
+	assert_told_by(&loop, ends[1], "STOPPING=1");
+	assert_told_by(&loop, ends[1], "FDSTOREREMOVE=1\nFDNAME=proc.0");
+	snprintf(expected, sizeof(expected), "FDSTORE=1\nFDPOLL=0\nFDNAME=proc.%d", sent);
+	assert_told_by(&loop, ends[1], expected);
+	assert_int_equal(n.retry_ms, NOTIFY_RETRY_MS);
+	assert_false(timer_pending(&n.retry));
+	notify_clear(&n);
+	loop_clear(&loop);
+	close(ends[1]);
+	close(w.pipes[0]);
+	close(w.pipes[1]);
 }
 
 /* A period meant for another process, and names that lead nowhere. */
@@ -234,8 +309,11 @@ static void test_halt_parse(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ready_and_stopping), cmocka_unit_test(test_watchdog),
-		cmocka_unit_test(test_a_busy_manager),	   cmocka_unit_test(test_not_for_us),
+		cmocka_unit_test(test_ready_and_stopping),
+		cmocka_unit_test(test_watchdog),
+		cmocka_unit_test(test_a_busy_manager),
+		cmocka_unit_test(test_a_manager_that_does_not_read),
+		cmocka_unit_test(test_not_for_us),
 		cmocka_unit_test(test_halt_parse),
 	};
 

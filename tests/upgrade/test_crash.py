@@ -111,6 +111,35 @@ def test_processes_outlive_the_daemon(below):
     assert not below.client.call("List", {}).get("processes")
 
 
+def test_process_1_does_not_read(below):
+    """While process 1 did not read, each message for it waited in the daemon with duplicates of its descriptors:
+    eight of a process instead of four, and those of ended processes too. What process 1 could not take waits in
+    the table of processes, and process 1 gets it when it reads again."""
+    os.kill(below.first(), signal.SIGSTOP)
+    # The sender's buffer of a socketpair holds some 280 messages, two for each process.
+    pids = [below.client.start("cat", tag=f"cat {i}").pid for i in range(170)]
+    descriptors = f"/proc/{below.daemon()}/fd"
+    before = len(os.listdir(descriptors))
+    more = [below.client.start("cat", tag=f"more {i}") for i in range(20)]
+    # A pidfd, three pipes and the connection of each one's stream.
+    assert len(os.listdir(descriptors)) <= before + 5 * len(more)
+    gone = {more[i].pid for i in range(10)}
+    for pid in gone:
+        below.client.call("SendSignal", {"process": {"pid": pid}, "signal": "SIGNAL_SIGKILL"})
+    pids += [start.pid for start in more if start.pid not in gone]
+    wait_for(lambda: {p["pid"] for p in below.client.call("List", {})["processes"]} == set(pids))
+    os.kill(below.first(), signal.SIGCONT)
+    first_holds = f"/proc/{below.first()}/fd"
+    wait_for(lambda: len(os.listdir(first_holds)) >= 5 * len(pids))
+    below.crash()
+    assert {p["pid"] for p in below.client.call("List", {})["processes"]} == set(pids)
+    stream = connect(below, "more 19")
+    send(below, "more 19", "stdin", b"still here\n")
+    stream.until("stdout", b"still here\n")
+    below.client.call("CloseStdin", {"process": {"tag": "more 19"}})
+    stream.drain()
+
+
 def test_an_audit_file_that_no_longer_opens(tmp_path):
     """After a crash, too, the daemon ended with 2 when it could not open its audit file, again and again,
     and nobody reached the processes any more."""
