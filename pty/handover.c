@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pty/cgroup/cgroup.h"
+#include "pty/cgroup/cgroups.h"
 #include "pty/output.h"
 #include "pty/proc_log.h"
 #include "pty/rpc.h"
@@ -194,6 +195,28 @@ static Handover__HandoverExit *export_exit(const struct retained_exit *exit, str
 	return out;
 }
 
+/* Adds the OOM kills of each group that counts them. */
+static void export_oom(struct cgroups *cgroups, struct arena *arena, Handover__HandoverState *state)
+{
+	Handover__OomKills *out;
+	struct oom_count count;
+	enum cgroup_group group;
+
+	state->oom_kills = arena_zalloc(arena, CGROUP_GROUPS * sizeof(state->oom_kills[0]));
+	for (group = 0; cgroups && group < CGROUP_GROUPS; group++) {
+		cgroups_oom_count(cgroups, group, &count);
+		if (!count.known)
+			continue;
+		out = arena_zalloc(arena, sizeof(*out));
+		handover__oom_kills__init(out);
+		out->group = cgroups_group_name(group);
+		out->seen = count.seen;
+		out->unclaimed = count.unclaimed;
+		out->age_ms = clock_monotonic_ms() - count.grown_ms;
+		state->oom_kills[state->n_oom_kills++] = out;
+	}
+}
+
 void pty_handover_export(const struct pty_service *svc, struct arena *arena,
 			 Handover__HandoverState *state)
 {
@@ -213,6 +236,7 @@ void pty_handover_export(const struct pty_service *svc, struct arena *arena,
 	state->n_helper_pids = t->zombies.n;
 	state->helper_pids = arena_zalloc(arena, (t->zombies.n + 1) * sizeof(int32_t));
 	zombies_pids(&t->zombies, state->helper_pids);
+	export_oom(svc->cgroups, arena, state);
 }
 
 /* ---- adoption ---- */
@@ -467,11 +491,23 @@ void pty_handover_reap_others(struct pty_service *svc)
 	free(text);
 }
 
+static void adopt_oom(struct cgroups *cgroups, const Handover__OomKills *in)
+{
+	enum cgroup_group group;
+
+	for (group = 0; cgroups && group < CGROUP_GROUPS; group++)
+		if (strcmp(cgroups_group_name(group), in->group) == 0)
+			cgroups_continue_oom(cgroups, group, in->seen, in->unclaimed, in->age_ms);
+}
+
 void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *state,
 			struct pty_adopted *ret)
 {
 	size_t i;
 
+	/* Before the processes: one of them may have been an OOM kill. */
+	for (i = 0; i < state->n_oom_kills; i++)
+		adopt_oom(svc->cgroups, state->oom_kills[i]);
 	*ret = (struct pty_adopted){0};
 	for (i = 0; i < state->n_processes; i++, ret->procs++)
 		ret->procs_failed += pty_handover_adopt_one(svc, state->processes[i], -1) < 0;

@@ -79,6 +79,14 @@ void pty_service_stats(const struct pty_service *svc, struct pty_stats *ret)
 		ret->readers += p->n_taps;
 }
 
+void pty_service_add_stats(struct pty_service *svc, const struct pty_stats *stats)
+{
+	svc->stats.started += stats->started;
+	svc->stats.failed += stats->failed;
+	svc->table.output_bytes += stats->output_bytes;
+	svc->table.oom_kills += stats->oom_kills;
+}
+
 void pty_service_dump(const struct pty_service *svc)
 {
 	uint64_t now = clock_monotonic_ms();

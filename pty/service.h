@@ -16,12 +16,14 @@ struct pty_service;
 struct router;
 struct seccomp_profiles;
 
-/* For the metrics. Counts are since the daemon's start. */
+/* For the metrics. */
 struct pty_stats {
+	/* Counts since the daemon's start, and those that pty_service_add_stats added. */
 	uint64_t started;
 	uint64_t failed; /* to start */
 	uint64_t oom_kills;
 	uint64_t output_bytes;
+
 	size_t live;
 	size_t readers;
 	size_t waiting;	  /* starts that have a request but no process yet */
@@ -69,6 +71,9 @@ void pty_service_refuse_starts(struct pty_service *svc, bool refuse);
 bool pty_service_starting(const struct pty_service *svc);
 
 void pty_service_stats(const struct pty_service *svc, struct pty_stats *ret);
+
+/* Adds the counts of an earlier daemon, which this one has replaced. */
+void pty_service_add_stats(struct pty_service *svc, const struct pty_stats *stats);
 
 /* Writes every process to the log. */
 void pty_service_dump(const struct pty_service *svc);

@@ -359,6 +359,13 @@ const struct freezer_stats *freezer_stats(const struct freezer *f)
 	return &f->stats;
 }
 
+void freezer_add_stats(struct freezer *f, const struct freezer_stats *stats)
+{
+	f->stats.freezes += stats->freezes;
+	f->stats.thaws += stats->thaws;
+	f->stats.rescues += stats->rescues;
+}
+
 /* Random, so that a generation from another daemon does not match by chance. */
 static uint64_t first_generation(void)
 {

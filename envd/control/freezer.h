@@ -160,4 +160,7 @@ struct freezer_stats {
 };
 const struct freezer_stats *freezer_stats(const struct freezer *f);
 
+/* Adds the counts of an earlier daemon. */
+void freezer_add_stats(struct freezer *f, const struct freezer_stats *stats);
+
 #endif

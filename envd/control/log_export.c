@@ -45,8 +45,9 @@ struct log_export {
 	TAILQ_HEAD(, line) queue;
 	size_t queued_bytes; /* the sum of `memory` */
 	_Atomic unsigned long long dropped;
-	unsigned long long told; /* number of dropped lines that the log has reported */
-	int eventfd;		 /* wakes the loop: any thread may queue lines */
+	unsigned long long dropped_before; /* by earlier daemons */
+	unsigned long long told;	   /* number of dropped lines that the log has reported */
+	int eventfd;			   /* wakes the loop: any thread may queue lines */
 	struct fd_event event;
 
 	struct http_url url;
@@ -376,5 +377,10 @@ void log_export_set_target(struct log_export *x, const char *address, const char
 
 unsigned long long log_export_dropped(const struct log_export *x)
 {
-	return x->dropped;
+	return x->dropped + x->dropped_before;
+}
+
+void log_export_add_dropped(struct log_export *x, unsigned long long n)
+{
+	x->dropped_before += n;
 }

@@ -46,6 +46,9 @@ void log_export_flush(struct log_export *x, unsigned max_ms, void (*done)(void *
 /* Returns the number of lines that were dropped or not delivered since the start. */
 unsigned long long log_export_dropped(const struct log_export *x);
 
+/* Adds the lines that an earlier daemon dropped, which the log has reported already. */
+void log_export_add_dropped(struct log_export *x, unsigned long long n);
+
 /*
  * Formats a line as JSON with a newline, without the two names of log_export_set_target. -verbose
  * writes this form too. Returns an owned text.

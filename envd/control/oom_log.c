@@ -42,7 +42,8 @@ struct oom_log {
 	struct oom_kill kills[OOM_LOG_KILLS]; /* oldest first */
 	size_t n;
 	uint64_t total;
-	uint64_t last_seq; /* of the last record that was read */
+	uint64_t count_from; /* kills in records before this one are in `total` already */
+	uint64_t last_seq;   /* of the last record that was read */
 	bool has_last;
 };
 
@@ -170,7 +171,8 @@ static void take_record(struct oom_log *o, const char *record, size_t n)
 	if (o->n == OOM_LOG_KILLS)
 		memmove(o->kills, o->kills + 1, --o->n * sizeof(*o->kills));
 	o->kills[o->n++] = kill;
-	o->total++;
+	if (seq >= o->count_from)
+		o->total++;
 }
 
 static void fail(struct oom_log *o, int errnum)
@@ -266,6 +268,19 @@ bool oom_log_kills(const struct oom_log *o, const struct oom_kill **ret, size_t 
 uint64_t oom_log_total(const struct oom_log *o)
 {
 	return o ? o->total : 0;
+}
+
+uint64_t oom_log_next(const struct oom_log *o)
+{
+	uint64_t next = o && o->has_last ? o->last_seq + 1 : 0;
+
+	return o && o->count_from > next ? o->count_from : next;
+}
+
+void oom_log_continue(struct oom_log *o, uint64_t total, uint64_t next)
+{
+	o->total = total;
+	o->count_from = next;
 }
 
 struct oom_log *oom_log_new(struct loop *loop, const char *path)

@@ -40,9 +40,18 @@ bool oom_log_kills(const struct oom_log *o, const struct oom_kill **ret, size_t 
 
 /*
  * Returns the number of kills that were read since the daemon's start, including older kills that
- * were still in the log. 0 if `o` is NULL.
+ * were still in the log, and the kills before oom_log_continue. 0 if `o` is NULL.
  */
 uint64_t oom_log_total(const struct oom_log *o);
+
+/* The sequence number after the last record that was read; 0 if there is none, or `o` is NULL. */
+uint64_t oom_log_next(const struct oom_log *o);
+
+/*
+ * Continues the count of an earlier daemon: it had read `total` kills, in records before `next`.
+ * These are read again for oom_log_kills, and are not counted twice. Call it before the loop runs.
+ */
+void oom_log_continue(struct oom_log *o, uint64_t total, uint64_t next);
 
 /*
  * Parses a record of n bytes. Returns true if it reports a kill. If the name of the process can't

@@ -21,6 +21,7 @@
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
 #include "envd/control/volumes.h"
+#include "envd/upgrade/sums.h"
 #include "pty/handover.h"
 #include "rpc/codec/codec.h"
 #include "watch/handover.h"
@@ -294,6 +295,7 @@ void handover_adopt(struct handover *h, struct loop *loop, struct control *contr
 	if (h->state) {
 		add_forwards(h);
 		adopt_control_state(h);
+		sums_add(control, pty, h->state->sums);
 		pty_handover_adopt(pty, h->state, &procs);
 		adopt_watchers(h, watch, &watchers);
 		timer_set_ms(&h->thaw, HANDOVER_THAW_MS);

@@ -18,6 +18,7 @@
 #include "envd/control/freezer.h"
 #include "envd/control/volumes.h"
 #include "envd/upgrade/handover.h"
+#include "envd/upgrade/sums.h"
 #include "envd/version.h"
 #include "handover.pb-c.h"
 #include "pty/handover.h"
@@ -165,6 +166,7 @@ static void collect(const struct upgrade_parts *parts, struct arena *arena,
 	add_variables(control->context, arena, state);
 	if (control->lifecycle)
 		state->lifecycle_id = control->lifecycle;
+	state->sums = sums_export(control, arena);
 	state->newest_init_ns = control->has_newest ? control->newest_ns : 0;
 }
 

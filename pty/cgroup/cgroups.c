@@ -233,10 +233,20 @@ bool cgroups_claim_oom(struct cgroups *c, enum cgroup_group group)
 	if (!oom->count.known)
 		return false;
 	look_for_oom(oom);
-	if (!oom_count_claim(&oom->count, clock_monotonic_ms()))
-		return false;
-	oom->claimed++;
-	return true;
+	return oom_count_claim(&oom->count, clock_monotonic_ms());
+}
+
+void cgroups_oom_count(struct cgroups *c, enum cgroup_group group, struct oom_count *ret)
+{
+	if (c->oom[group].count.known)
+		look_for_oom(&c->oom[group]);
+	*ret = c->oom[group].count;
+}
+
+void cgroups_continue_oom(struct cgroups *c, enum cgroup_group group, uint64_t seen,
+			  uint64_t unclaimed, uint64_t age_ms)
+{
+	oom_count_continue(&c->oom[group].count, seen, unclaimed, age_ms, clock_monotonic_ms());
 }
 
 /* ---- all of it ---- */

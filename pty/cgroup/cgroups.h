@@ -56,7 +56,6 @@ struct cgroup_oom {
 	enum cgroup_group group;
 	struct cgroup_watch watch; /* watches its memory.events */
 	struct oom_count count;
-	uint64_t claimed; /* by processes, since the start */
 };
 
 TAILQ_HEAD(cgroup_list, cgroup);
@@ -108,6 +107,14 @@ const char *cgroups_group_name(enum cgroup_group group);
  * Returns true if a process of the group that just ended by SIGKILL was an OOM kill (oom_count.h).
  */
 bool cgroups_claim_oom(struct cgroups *c, enum cgroup_group group);
+
+/*
+ * The count of a group's OOM kills, up to date; and its continuation after an upgrade. Both do
+ * nothing if the group has no memory controller: then `*ret` is not known.
+ */
+void cgroups_oom_count(struct cgroups *c, enum cgroup_group group, struct oom_count *ret);
+void cgroups_continue_oom(struct cgroups *c, enum cgroup_group group, uint64_t seen,
+			  uint64_t unclaimed, uint64_t age_ms);
 
 /*
  * Calls watch->changed from the loop when the kernel reports a change of the file: a cgroup.events

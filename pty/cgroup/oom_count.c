@@ -18,6 +18,19 @@ void oom_count_update(struct oom_count *oom, uint64_t kills, uint64_t now_ms)
 	oom->seen = kills;
 }
 
+void oom_count_continue(struct oom_count *oom, uint64_t seen, uint64_t unclaimed, uint64_t age_ms,
+			uint64_t now_ms)
+{
+	uint64_t current = oom->seen;
+
+	if (!oom->known || current < seen)
+		return;
+	oom->seen = seen;
+	oom->unclaimed = unclaimed;
+	oom->grown_ms = age_ms < now_ms ? now_ms - age_ms : 0;
+	oom_count_update(oom, current, now_ms);
+}
+
 bool oom_count_claim(struct oom_count *oom, uint64_t now_ms)
 {
 	expire(oom, now_ms);

@@ -34,6 +34,14 @@ struct oom_count {
 void oom_count_update(struct oom_count *oom, uint64_t kills, uint64_t now_ms);
 
 /*
+ * Continues the count of an earlier daemon, whose last increment was age_ms before now_ms. Call it
+ * after the first oom_count_update. Kills since the earlier daemon's last update are new. If the
+ * current count is smaller than `seen`, the cgroup is another one, and nothing is taken over.
+ */
+void oom_count_continue(struct oom_count *oom, uint64_t seen, uint64_t unclaimed, uint64_t age_ms,
+			uint64_t now_ms);
+
+/*
  * Returns true if a process that just ended by SIGKILL was an OOM kill. Claims one kill of the
  * count.
  */

@@ -308,6 +308,11 @@ unsigned long long server_requests(const struct server *server)
 	return server->n_requests;
 }
 
+void server_add_requests(struct server *server, unsigned long long n)
+{
+	server->n_requests += n;
+}
+
 /* ---- the end ---- */
 
 static void report_end(void *arg)

@@ -114,8 +114,14 @@ bool server_is_ending(const struct server *server);
 #define SERVER_SUSPECT_MS (10 * 1000)
 void server_suspect_connections(struct server *server);
 
-/* Return the number of open connections, and of requests since the start. */
+/*
+ * Return the number of open connections, and of requests since the start, including the requests
+ * that server_add_requests added.
+ */
 size_t server_connections(const struct server *server);
 unsigned long long server_requests(const struct server *server);
+
+/* Adds the requests of an earlier daemon, which this one has replaced. */
+void server_add_requests(struct server *server, unsigned long long n);
 
 #endif

@@ -125,12 +125,49 @@ static void test_oom_count(void **state)
 	assert_false(oom_count_claim(&oom, 60000));
 }
 
+/*
+ * An upgrade set the base anew: a process whose OOM kill the daemon before had counted, or that was
+ * killed between the two daemons, was reported as killed by somebody.
+ */
+static void test_oom_count_goes_on(void **state)
+{
+	struct oom_count oom = {0};
+
+	/* One kill was unclaimed, and two came since. */
+	oom_count_update(&oom, 7, 100000);
+	oom_count_continue(&oom, 5, 1, 100, 100000);
+	assert_int_equal(oom.seen, 7);
+	assert_true(oom_count_claim(&oom, 100000));
+	assert_true(oom_count_claim(&oom, 100000));
+	assert_true(oom_count_claim(&oom, 100000));
+	assert_false(oom_count_claim(&oom, 100000));
+	/* The unclaimed one is too old. */
+	oom = (struct oom_count){0};
+	oom_count_update(&oom, 5, 100000);
+	oom_count_continue(&oom, 5, 1, OOM_CLAIM_MS + 1, 100000);
+	assert_false(oom_count_claim(&oom, 100000));
+	/* The group was made anew, or has no count. */
+	oom = (struct oom_count){0};
+	oom_count_update(&oom, 2, 100000);
+	oom_count_continue(&oom, 5, 1, 0, 100000);
+	assert_false(oom_count_claim(&oom, 100000));
+	oom = (struct oom_count){0};
+	oom_count_continue(&oom, 5, 1, 0, 100000);
+	assert_false(oom.known);
+	assert_false(oom_count_claim(&oom, 100000));
+	/* Times from another boot. */
+	oom_count_update(&oom, 5, 100000);
+	oom_count_continue(&oom, 5, 1, UINT64_MAX, 100000);
+	assert_false(oom_count_claim(&oom, 100000));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_oom_count),
+		cmocka_unit_test(test_oom_count_goes_on),
 	};
 	char path[] = "/tmp/test-cgroup-XXXXXX", command[64];
 	int failed;

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """States of other versions of this daemon, and states that are wrong.
 
-blobs/first.pb is the state of the first version that had /upgrade, and kept.pb that of one which carries
-kept output and start keys. Both name a reader, a terminal with a deadline, and a poller; the second one
-an exit too. launch.py plays the daemon that wrote them."""
+blobs/first.pb is the state of the first version that had /upgrade, kept.pb that of one which carries kept
+output and start keys, and sums.pb that of one which carries the counters of /metrics. All name a reader, a
+terminal with a deadline, and a poller; the later two an exit too. launch.py plays the daemon that wrote
+them."""
 
 import contextlib
 import json
@@ -26,11 +27,11 @@ WHOLE = {**NONE, "procs": 2, "retained": 1, "watchers": 1}
 
 SCHEMA, PROCESSES, TERMINATED, WATCHERS = 1, 3, 4, 5
 PID, CONFIG, STDOUT, STDERR, STDIN, TTY = 1, 5, 6, 7, 8, 9
-KEPT = 1010
+KEPT, SUMS = 1010, 1003
 
 # The messages in a state, by the numbers of their fields.
 MESSAGES = {PROCESSES: {CONFIG: {}, KEPT: {3: {}}}, TERMINATED: {4: {}, KEPT: {3: {}}}, WATCHERS: {5: {}},
-            9: {}, 1000: {}}
+            9: {}, 1000: {}, SUMS: {}, 1004: {}}
 
 
 def stored(name):
@@ -88,13 +89,13 @@ def report(daemon):
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["as stored", "with unknown fields"])
-@pytest.mark.parametrize("name", ["first.pb", "kept.pb"])
+@pytest.mark.parametrize("name", ["first.pb", "kept.pb", "sums.pb"])
 def test_a_state_of_another_version(launch, tmp_path, name, later):
     """An older version leaves fields out; a later one adds some, also where a fleet goes back to this
     version. Neither loses a process."""
     blob = stored(name)
     daemon = launch(of_a_later_version(blob) if later else blob)
-    assert report(daemon) == {**WHOLE, "retained": name == "kept.pb"}
+    assert report(daemon) == {**WHOLE, "retained": name != "first.pb"}
     client = daemon.client
     assert {p["tag"] for p in client.list()} == {"reader", "terminal"}
     reader, terminal = client.connect(tag="reader"), client.connect(tag="terminal")
@@ -106,7 +107,7 @@ def test_a_state_of_another_version(launch, tmp_path, name, later):
     client.send_input(terminal.pid, b"tty; exit 5\n", "pty")
     assert terminal.drain().end["exitCode"] == 5
     assert b"/dev/pts/" in terminal.out["pty"]
-    if name == "kept.pb":
+    if name != "first.pb":
         assert client.connect(tag="ended").drain().end["exitCode"] == 9
     (watcher,) = [protobuf.get(protobuf.decode(value), 1).decode()
                   for n, _, value in protobuf.decode(blob) if n == WATCHERS]
@@ -146,6 +147,25 @@ def test_what_a_version_has_kept(launch):
         daemon.client.start("true", headers={"X-Envd-Start-Key": "key"})
     daemon.client.close_stdin(pid)
     again.drain()
+
+
+# The counters of /metrics, by the numbers of their fields. Number 2 counts log lines, which are sent to a
+# platform that is not there.
+COUNTERS = ("requests", None, "processes_started", "process_start_failures", "oom_kills",
+            "process_output_bytes", "freezes", "thaws", "thaws_by_watchdog")
+
+
+def test_counters_of_a_version(launch):
+    state = protobuf.decode(stored("sums.pb"))
+    for sums in each(state, SUMS):
+        for i in range(len(COUNTERS)):
+            protobuf.put(sums, i + 1, 1000 * (i + 1))
+    daemon = launch(protobuf.encode(state))
+    report(daemon)
+    found = daemon.metrics()
+    for i, name in enumerate(COUNTERS):
+        assert not name or 1000 * (i + 1) <= found[f"envd_{name}_total"] < 1000 * (i + 1) + 100
+    assert found["envd_processes_started_total"] == 3000
 
 
 # ---- states that are wrong ----

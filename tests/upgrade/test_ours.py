@@ -285,6 +285,27 @@ def test_variables_and_defaults(daemon):
         b"yes\n/usr\nnobody\n"
 
 
+def test_the_counters_go_on(daemon):
+    """Every counter of /metrics began at 0 again, as after a crash, and a collector that adds up what each
+    daemon counted missed what came since its last visit."""
+    daemon.client.start("seq", "1000").drain()
+    with pytest.raises(Failed):
+        daemon.client.start("true", "x" * 1000000)  # longer than the kernel takes (E2BIG)
+    before = {name: value for name, value in daemon.metrics().items() if name.endswith("_total")}
+    assert all(before[f"envd_{name}_total"] > 0 for name in (
+        "requests", "processes_started", "process_start_failures", "process_output_bytes", "thaws"))
+    for i in range(1, 3):
+        daemon.replace()
+        after = daemon.metrics()
+        for name in "processes_started", "process_start_failures", "process_output_bytes":
+            assert after[f"envd_{name}_total"] == before[f"envd_{name}_total"]
+        assert after["envd_freezes_total"] == before["envd_freezes_total"] + i
+        assert after["envd_thaws_total"] == before["envd_thaws_total"] + i
+        assert after["envd_requests_total"] >= before["envd_requests_total"] + 3 * i
+    daemon.client.start("true").drain()
+    assert daemon.metrics()["envd_processes_started_total"] == before["envd_processes_started_total"] + 1
+
+
 def test_the_gate_is_closed_until_an_init(daemon):
     assert daemon.upgrade() is None
     wait_for(daemon.answers)

@@ -3,10 +3,12 @@
 platform's groups, OOM kills told from others, the accounting of processes; CPUs that are offline; and a
 guest that is hostile to its agent."""
 
+import contextlib
 import json
 
 import assets
 import client
+import crashes
 import guest
 import hostile
 
@@ -73,6 +75,14 @@ def check_properties(checks, envd):
                  read(envd, "user/cgroup.subtree_control"), "")
 
 
+def upgrade(envd):
+    """Replaces the daemon by itself."""
+    crashes.init(envd)
+    with contextlib.suppress(*crashes.GONE):
+        raise RuntimeError(envd.request("POST", "/upgrade", b""))
+    crashes.init(envd)
+
+
 def check_oom(checks, envd):
     killed = {"exitCode": -1, "status": "signal: killed", "error": "signal: killed"}
     ask = {"X-Envd-Explain-End": "1"}
@@ -85,6 +95,11 @@ def check_oom(checks, envd):
                  {"exitCode": 137, "exited": True, "status": "exit status 137",
                   "error": "exit status 137"})
     checks.equal("none of these is counted", metrics(envd)["envd_oom_kills_total"], 2)
+    upgrade(envd)
+    checks.equal("an upgrade does not forget the count", metrics(envd)["envd_oom_kills_total"], 2)
+    checks.equal("out of memory after an upgrade", why(end_of(envd, "/hunger", headers=ask)),
+                 {**killed, "oomKilled": True})
+    checks.equal("which is counted", metrics(envd)["envd_oom_kills_total"], 3)
 
 
 def check_freeze(checks, envd):
@@ -187,6 +202,10 @@ def check_oom_log(checks, envd):
     found = kills()
     checks.ok("the second one is the newer", found[0]["seq"] < found[1]["seq"], found)
     checks.equal("reading them does not consume them", kills(), found)
+    upgrade(envd)
+    guest.wait_for("the kernel's log, again", lambda: "oom_kills" in json_metrics(envd))
+    checks.equal("the next daemon finds the same kills", kills(), found)
+    checks.equal("and does not count them again", metrics(envd)["sandbox_oom_kills_total"], 2)
 
 
 def run(context):
