@@ -131,7 +131,7 @@ static int make_missing(struct fs_untar *u, char *path)
 		slash = strchr(name, '/');
 		if (slash)
 			*slash = '\0';
-		r = fs_create_dir(at, name, 0755, u->uid, u->gid);
+		r = fs_create_dir(at, name, 0755 & ~u->mask, u->uid, u->gid);
 		if (slash)
 			*slash = '/';
 		if (r < 0 && r != -EEXIST)
@@ -291,7 +291,7 @@ static int make_directory(struct fs_untar *u, const char *name, const struct tar
 
 	if (*name == '\0')
 		return 0;
-	r = fs_create_dir(u->parent, name, e->mode & 01777, u->uid, u->gid);
+	r = fs_create_dir(u->parent, name, e->mode & 01777 & ~u->mask, u->uid, u->gid);
 	if (r == -EEXIST) {
 		fd = openat(u->parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd >= 0)
@@ -371,7 +371,7 @@ static int end_entry(struct fs_untar *u)
 	};
 
 	if (u->fd >= 0) {
-		if (fchmod(u->fd, e->mode & 0777) < 0 || futimens(u->fd, times) < 0)
+		if (fchmod(u->fd, e->mode & 0777 & ~u->mask) < 0 || futimens(u->fd, times) < 0)
 			return fail(u, errno, "setting mode and time");
 		/* NFS reports a lack of space at close(2). */
 		if (close(fd_take(&u->fd)) < 0 && errno != EINTR)

@@ -34,6 +34,7 @@ struct fs_untar {
 	char *parent_path;  /* the cleaned path of `parent`, "" for the top */
 	bool parent_real;   /* parent_path contains no link */
 	bool no_nodes;	    /* the caller sets it: devices and FIFOs are refused, also to root */
+	mode_t mask;	    /* the caller sets it: bits that the mode of no new entry has */
 	int fd;		    /* the file that is written, or -1 */
 };
 

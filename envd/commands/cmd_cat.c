@@ -18,7 +18,7 @@ int cmd_cat(int argc, char **argv)
 	struct args args;
 	struct error err;
 	size_t n = 0;
-	int key = client_init(&c, "cat"), status = 0;
+	int key = client_init(&c, "cat"), status = 0, out = STDOUT_FILENO;
 
 	args_init(&args, "cat", arguments, argv);
 	args.operands = ARGS_OPERANDS;
@@ -29,7 +29,7 @@ int cmd_cat(int argc, char **argv)
 	for (size_t i = 0; key == 0 && i < n; i++) {
 		struct progress none = {0};
 
-		if (transfer_get(&c, argv[i], STDOUT_FILENO, &none, &err) < 0) {
+		if (transfer_get(&c, argv[i], &out, NULL, &none, &err) < 0) {
 			client_complain(&c, &err);
 			status = 1;
 		}

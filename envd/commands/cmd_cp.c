@@ -32,12 +32,14 @@ static const char usage[] =
 	"begins at the user's home, and the user owns what is created there. Directories need "
 	"this\n"
 	"envd in the guest, not E2B's.\n"
-	"  -p, --preserve       single files keep mode and time too, as those in directories do\n"
+	"  -p, --preserve       single files keep mode and time too, as those in directories do;\n"
+	"                       the umask changes no mode\n"
 	"  -q, --quiet          no progress on a terminal\n" CLIENT_USAGE;
 
 struct cp {
 	struct client client;
 	bool preserve, quiet;
+	mode_t mask; /* of the modes that a guest sends */
 };
 
 /* The path behind "guest:", or NULL. */
@@ -83,15 +85,20 @@ static int local_error(struct error *err, const char *path, int errnum)
 /* ---- to the guest ---- */
 
 /*
- * The target of one source: inside the path if that is a directory. `several`: it must be one. 0 or
- * -1.
+ * The target of one source: inside the path if that is a directory. `tree`: the source is a
+ * directory. `several`: the path must be a directory. 0 or -1.
  */
-static int guest_target(const struct cp *cp, const char *path, const char *name, bool several,
-			struct arena *arena, const char **ret, struct error *err)
+static int guest_target(const struct cp *cp, const char *path, const char *name, bool tree,
+			bool several, struct arena *arena, const char **ret, struct error *err)
 {
 	Filesystem__EntryInfo *entry;
 	bool directory = ends_in_slash(path) || several || !*path;
 
+	if (tree && !*name) {
+		/* As `cp -r . DIR`: the contents go into the target. */
+		*ret = *path ? path : ".";
+		return 0;
+	}
 	if (!directory) {
 		if (guest_stat(&cp->client, path, arena, &entry, err) == 0)
 			directory = guest_is_directory(entry);
@@ -130,7 +137,7 @@ static int send_one(const struct cp *cp, const char *source, const char *path, b
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return local_error(err, source, errno);
-	if (guest_target(cp, path, name, several, arena, &target, err) < 0)
+	if (guest_target(cp, path, name, S_ISDIR(st.st_mode), several, arena, &target, err) < 0)
 		return -1;
 	if (S_ISDIR(st.st_mode))
 		r = transfer_put_tree(&cp->client, target, fd_take(&fd), &p, err);
@@ -155,20 +162,19 @@ static int receive_tree(const struct cp *cp, const char *source, const char *tar
 	top = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0)
 		return local_error(err, target, errno);
-	return transfer_get_tree(&cp->client, source, top, p, err);
+	return transfer_get_tree(&cp->client, source, top, cp->mask, p, err);
 }
 
 static int receive_file(const struct cp *cp, const char *source, const char *target,
 			const Filesystem__EntryInfo *entry, struct progress *p, struct error *err)
 {
 	bool out = strcmp(target, "-") == 0;
-	FD_AUTO int fd = out ? dup(STDOUT_FILENO)
-			     : open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	FD_AUTO int fd = out ? dup(STDOUT_FILENO) : -1;
 	struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
 
-	if (fd < 0)
-		return local_error(err, target, errno);
-	if (transfer_get(&cp->client, source, fd, p, err) < 0)
+	if (out && fd < 0)
+		return local_error(err, "stdout", errno);
+	if (transfer_get(&cp->client, source, &fd, target, p, err) < 0)
 		return -1;
 	if (!cp->preserve || out)
 		return 0;
@@ -181,30 +187,33 @@ static int receive_file(const struct cp *cp, const char *source, const char *tar
 	return 0;
 }
 
+/*
+ * The operator's arguments alone decide the local name. A guest that could choose it might name
+ * ".ssh" (CVE-2019-6111, of scp).
+ */
 static int receive_one(const struct cp *cp, const char *source, const char *target, bool several,
 		       struct arena *arena, struct error *err)
 {
+	const char *name = last_element(source, arena);
 	bool out = strcmp(target, "-") == 0;
 	struct progress p = progress_for(cp);
 	Filesystem__EntryInfo *entry;
-	const char *name;
 	struct stat st;
 	int r;
 
 	if (guest_stat(&cp->client, source, arena, &entry, err) < 0)
 		return -1;
-	if (!out &&
-	    (several || ends_in_slash(target) || (stat(target, &st) == 0 && S_ISDIR(st.st_mode)))) {
-		/* Of "." it is the name that the guest's path ends in. */
-		name = last_element(source, arena);
-		target = join(arena, target, *name ? name : last_element(entry->path, arena));
-	}
-	if (!guest_is_directory(entry))
-		r = receive_file(cp, source, target, entry, &p, err);
-	else if (out)
-		r = error_set(err, ERROR_INVALID_ARGUMENT, "guest:%s: a directory", source);
+	/* As `cp -r . DIR`: a source without a name gives its contents to the target. */
+	if (!out && *name &&
+	    (several || ends_in_slash(target) || (stat(target, &st) == 0 && S_ISDIR(st.st_mode))))
+		target = join(arena, target, name);
+	if (guest_is_directory(entry))
+		r = out ? error_set(err, ERROR_INVALID_ARGUMENT, "guest:%s: a directory", source)
+			: receive_tree(cp, source, target, &p, err);
+	else if (!*name)
+		r = error_set(err, ERROR_INVALID_ARGUMENT, "guest:%s: not a directory", source);
 	else
-		r = receive_tree(cp, source, target, &p, err);
+		r = receive_file(cp, source, target, entry, &p, err);
 	progress_clear(&p);
 	return r;
 }
@@ -265,6 +274,10 @@ int cmd_cp(int argc, char **argv)
 	}
 	if (key == 0)
 		key = check_operands(&cp, argv, n);
+	if (key == 0 && !cp.preserve) {
+		cp.mask = umask(0);
+		umask(cp.mask);
+	}
 	if (key == 0)
 		status = copy(&cp, argv, n);
 	return client_end(&cp.client, key, status, 2);

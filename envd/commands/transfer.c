@@ -2,6 +2,7 @@
 #include "envd/commands/transfer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -77,8 +78,9 @@ char *transfer_target(const struct client *c, const char *path, const char *more
 struct download {
 	const struct client *client;
 	const char *target;
-	int fd;
-	uint64_t done;			 /* bytes that fd has */
+	int *fd;
+	const char *local;		 /* the file that is opened if *fd is -1 */
+	uint64_t done;			 /* bytes that *fd has */
 	char validator[VALIDATOR_BYTES]; /* of the first response: ETag or Last-Modified */
 	struct progress *progress;
 };
@@ -105,12 +107,14 @@ static int check_head(struct download *d, struct exchange *x, struct error *err)
 			return error_set(err, ERROR_ABORTED, "the file has changed meanwhile");
 		return exchange_refused(x, err);
 	}
-	if (d->done == 0) {
-		keep_validator(d, &x->reply);
-		if (length && decimal_parse_text(length, INT64_MAX, &bytes))
-			d->progress->total = bytes;
-	}
-	return 0;
+	if (d->done)
+		return 0;
+	keep_validator(d, &x->reply);
+	if (length && decimal_parse_text(length, INT64_MAX, &bytes))
+		d->progress->total = bytes;
+	if (*d->fd < 0)
+		*d->fd = open(d->local, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	return *d->fd < 0 ? error_set_errno(err, ERROR_ABORTED, errno, "%s", d->local) : 0;
 }
 
 /* Requests what is missing, once. 0; -1: ERROR_UNAVAILABLE means that another attempt can help. */
@@ -127,7 +131,7 @@ static int get_once(struct download *d, struct exchange *x, struct error *err)
 	    exchange_head(x, err) < 0 || check_head(d, x, err) < 0)
 		return -1;
 	while ((event = exchange_next(x, CLIENT_SILENCE_MS, err)) == REPLY_DATA) {
-		r = fd_write_all(d->fd, x->reply.data, x->reply.data_bytes);
+		r = fd_write_all(*d->fd, x->reply.data, x->reply.data_bytes);
 		if (r < 0)
 			return error_set_errno(err, ERROR_ABORTED, r, "write");
 		d->done += x->reply.data_bytes;
@@ -138,15 +142,16 @@ static int get_once(struct download *d, struct exchange *x, struct error *err)
 	return event == REPLY_END ? 0 : -1;
 }
 
-int transfer_get(const struct client *c, const char *path, int fd, struct progress *p,
-		 struct error *err)
+int transfer_get(const struct client *c, const char *path, int *fd, const char *local,
+		 struct progress *p, struct error *err)
 {
 	char *target = transfer_target(c, path, "");
-	struct download d = {.client = c, .target = target, .fd = fd, .progress = p};
+	struct download d = {.client = c, .target = target, .local = local, .progress = p};
 	struct exchange *x = mem_zalloc(sizeof(*x));
 	uint64_t before, until = 0;
 	int r;
 
+	d.fd = fd;
 	for (;;) {
 		before = d.done;
 		r = get_once(&d, x, err);
@@ -249,6 +254,23 @@ static int64_t ask_length(const struct client *c, const char *target, struct exc
 	return r;
 }
 
+/*
+ * Waits until the guest says how much of the file it has. The number of bytes, 0 also if the upload
+ * was cut before the daemon made the file; -1 if the guest does not answer in time.
+ */
+static int64_t await_length(const struct client *c, const char *target, struct exchange *x,
+			    uint64_t until)
+{
+	int64_t from;
+
+	while ((from = ask_length(c, target, x)) < 0 && from != -ENOENT) {
+		if (clock_monotonic_ms() > until)
+			return -1;
+		poll(NULL, 0, TRANSFER_RETRY_MS);
+	}
+	return from < 0 ? 0 : from;
+}
+
 int transfer_put(const struct client *c, const char *path, int fd, int64_t size, struct progress *p,
 		 struct error *err)
 {
@@ -270,16 +292,19 @@ int transfer_put(const struct client *c, const char *path, int fd, int64_t size,
 		exchange_close(x);
 		if (r == 0 || !resumable || err->code != ERROR_UNAVAILABLE)
 			break;
-		do {
-			from = ask_length(c, target, x);
-			if (from < 0)
-				poll(NULL, 0, TRANSFER_RETRY_MS);
-		} while (from < 0 && clock_monotonic_ms() < until);
+		from = await_length(c, target, x, until);
+		if (from == size) {
+			/* All bytes arrived. The answer was lost. */
+			r = 0;
+			break;
+		}
 		if (from < 0 || from > size || lseek(fd, from, SEEK_SET) < 0 ||
-		    (from == reached && clock_monotonic_ms() > until))
+		    (from <= reached && clock_monotonic_ms() > until))
 			break;
 		if (from > reached)
 			until = clock_monotonic_ms() + TRANSFER_RESUME_MS;
+		else
+			poll(NULL, 0, TRANSFER_RETRY_MS);
 		reached = from;
 	}
 	free(x);

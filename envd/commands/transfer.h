@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "envd/client/client.h"
 
@@ -27,16 +28,21 @@ struct progress {
 void progress_clear(struct progress *p);
 
 /*
- * Writes a file of the guest to a descriptor. A broken connection is made again, and the download
+ * Writes a file of the guest to *fd. If *fd is -1, the local file is opened, and truncated, after
+ * the guest has answered with the file: a refused download changes nothing. The caller closes *fd
+ * in any case. A broken connection is made again, and the download
  * continues at its offset, unless the file has changed meanwhile. 0, or -1 with the error; the
- * error of a write to fd has the code ERROR_ABORTED.
+ * error of an open or a write has the code ERROR_ABORTED.
  */
-int transfer_get(const struct client *c, const char *path, int fd, struct progress *p,
-		 struct error *err);
+int transfer_get(const struct client *c, const char *path, int *fd, const char *local,
+		 struct progress *p, struct error *err);
 
-/* Unpacks a directory of the guest into the open directory `top`. Takes ownership of `top`. */
-int transfer_get_tree(const struct client *c, const char *path, int top, struct progress *p,
-		      struct error *err);
+/*
+ * Unpacks a directory of the guest into the open directory `top`. Takes ownership of `top`. No new
+ * entry gets a bit of `mask` in its mode (umask(2)).
+ */
+int transfer_get_tree(const struct client *c, const char *path, int top, mode_t mask,
+		      struct progress *p, struct error *err);
 
 /*
  * Writes all bytes of a descriptor to a file of the guest. `size` is the size of a regular file;

@@ -20,8 +20,8 @@
 
 /* ---- from the guest ---- */
 
-int transfer_get_tree(const struct client *c, const char *path, int top, struct progress *p,
-		      struct error *err)
+int transfer_get_tree(const struct client *c, const char *path, int top, mode_t mask,
+		      struct progress *p, struct error *err)
 {
 	char *target = transfer_target(c, path, "&format=tar");
 	struct exchange *x = mem_zalloc(sizeof(*x));
@@ -33,6 +33,7 @@ int transfer_get_tree(const struct client *c, const char *path, int top, struct 
 	fs_untar_init(&untar, top, geteuid(), getegid(), err);
 	/* A guest must not choose devices of this machine. */
 	untar.no_nodes = true;
+	untar.mask = mask;
 	r = exchange_open(x, c, "GET", target, "", 0, err);
 	if (r == 0)
 		r = exchange_head(x, err);

@@ -10,7 +10,9 @@ class Proxy:
     """Stands between the command and the daemon on a unix socket: as Firecracker's vsock proxy does with
     `ask`, else it just passes bytes on. `limit` and `limit_up`: the connection that has passed this many
     bytes to the command, or from it, is cut. `instead`: of a request with this method, the bytes up to a
-    mark are read, and answered with these bytes and the end of the connection; the daemon never sees it."""
+    mark are read, and answered with these bytes and the end of the connection; the daemon never sees it.
+    `swallow`: the daemon gets the next request with this method, and its answer is not passed on. With
+    `once`, one request of each is treated so."""
 
     def __init__(self, path, daemon, ask=False):
         self.listener = socket.socket(socket.AF_UNIX)
@@ -19,6 +21,7 @@ class Proxy:
         self.daemon, self.ask = daemon, ask
         self.limit = self.limit_up = None
         self.instead = {}  # method: (mark, answer)
+        self.once, self.swallow = False, None
         self.asked, self.cuts, self.refused = [], 0, 0
         self.refusing = False
         self.clients = []
@@ -46,6 +49,13 @@ class Proxy:
             if self.instead and self._answer_instead(client):
                 return
             guest.connect(self.daemon)
+            if self.swallow and client.recv(65536, socket.MSG_PEEK).startswith(self.swallow):
+                self.swallow = None
+                threading.Thread(target=self._pass, args=(client, guest), daemon=True).start()
+                guest.recv(4096)
+                client.shutdown(socket.SHUT_RDWR)
+                self.cuts += 1
+                return
             threading.Thread(target=self._pass, args=(client, guest), daemon=True).start()
             self._answer(guest, client)
 
@@ -53,6 +63,8 @@ class Proxy:
         first = client.recv(65536, socket.MSG_PEEK).split(b"\r\n")[0]
         for method, (mark, answer) in self.instead.items():
             if method in first:
+                if self.once:
+                    self.instead = {}
                 request = b""
                 while mark not in request and (data := client.recv(65536)):
                     request += data

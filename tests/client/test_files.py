@@ -200,6 +200,89 @@ def test_a_guest_cannot_write_outside_of_the_target(rogue, local, members):
     assert not os.path.exists("/etc/escaped") and not os.path.exists("/tmp/escaped")
 
 
+def entry(path, kind):
+    """The answer to Stat: FILE (1) or DIRECTORY (2)."""
+    name = path.rpartition("/")[2].encode()
+    body = b"\x0a%c%b\x10%c\x1a%c%b" % (len(name), name, kind, len(path), path.encode())
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n\x0a%c%b" % (len(body) + 2, len(body), body)
+
+
+def tar(body):
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(body), body)
+
+
+REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+
+def test_a_refused_download_changes_nothing_here(rogue, local):
+    """The file was truncated before the guest had answered: a refusal, or a guest that was away, left
+    it empty."""
+    (local / "kept").write_text("kept")
+    away = b""
+    for answer in REFUSED, away:
+        for name in "kept", "new":
+            done = rogue(entry("/x", 1), answer).run("cp", "guest:/x", f"{local}/{name}")
+            assert done.returncode == 1 and done.stderr.count(b"\n") == 1
+    assert os.listdir(local) == ["kept"]
+    assert (local / "kept").read_text() == "kept"
+
+
+def test_an_existing_file_keeps_its_inode_and_mode(host, guest, local):
+    """As with cp(1) and scp(1): somebody may have it open, or may have given it a mode."""
+    (guest / "file").write_text("new")
+    (local / "file").write_text("old, and longer")
+    (local / "file").chmod(0o640)
+    before = (local / "file").stat()
+    host.ok("cp", f"guest:{guest}/file", f"{local}/file")
+    after = (local / "file").stat()
+    assert (local / "file").read_text() == "new"
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+
+
+NAMELESS = ["guest:", "guest:.", "guest:..", "guest:x/.", "guest:/", "guest:x/../"]
+
+
+@pytest.mark.parametrize("source", NAMELESS)
+def test_a_guest_cannot_choose_the_local_name(rogue, local, source):
+    """The name came from the path in the guest's answer: a guest could have put its files into ~/.ssh,
+    as the servers of CVE-2019-6111 did."""
+    host = rogue(entry("/x/.ssh", 2), tar(archive(("authorized_keys", tarfile.REGTYPE, ""))),
+                 entry("/x/.ssh", 1))
+    host.ok("cp", source, str(local))
+    assert os.listdir(local) == ["authorized_keys"]
+    done = host.run("cp", source, str(local))
+    assert done.returncode == 1 and done.stderr.endswith(b": not a directory\n")
+    assert os.listdir(local) == ["authorized_keys"]
+
+
+@pytest.mark.beyond
+def test_the_contents_of_a_directory(host, guest, local):
+    """As with `cp -r`: "x/." gives the contents, "x/" gives x."""
+    (guest / "tree" / "sub").mkdir(parents=True)
+    (guest / "tree" / "file").write_text("x")
+    host.ok("cp", f"guest:{guest}/tree/.", str(local))
+    assert sorted(os.listdir(local)) == ["file", "sub"]
+    host.ok("cp", f"guest:{guest}/tree/", str(local))
+    assert sorted(os.listdir(local)) == ["file", "sub", "tree"]
+    host.ok("cp", ".", f"guest:{guest}/up", cwd=local)
+    assert sorted(os.listdir(guest / "up")) == ["file", "sub", "tree"]
+
+
+@pytest.mark.beyond
+def test_the_umask_holds_for_trees(host, guest, local):
+    """The guest's modes were taken as they were, and opened files to users whom the operator's umask
+    shuts out."""
+    (guest / "tree" / "sub").mkdir(parents=True)
+    (guest / "tree" / "file").write_text("x")
+    for path in "tree/sub", "tree/file":
+        (guest / path).chmod(0o777)
+    host.ok("cp", f"guest:{guest}/tree", f"{local}/masked", umask=0o027)
+    host.ok("cp", "-p", f"guest:{guest}/tree", f"{local}/kept", umask=0o027)
+    for top, mode in ("masked", 0o750), ("kept", 0o777):
+        assert {(local / top / name).stat().st_mode & 0o777 for name in ("sub", "file")} == {mode}
+
+
 # ---- connections that break ----
 
 def test_a_download_goes_on_where_it_was_cut(proxy, tmp_path, guest):
@@ -220,6 +303,27 @@ def test_an_upload_goes_on_where_it_was_cut(proxy, tmp_path, guest):
     host.ok("cp", f"{tmp_path}/file", f"guest:{guest}/file")
     assert (guest / "file").read_bytes() == DATA
     assert between.cuts > 1
+
+
+def test_an_upload_whose_answer_is_lost(proxy, tmp_path, guest):
+    """The daemon had the whole file. The command asked for the rest, an empty range, which the daemon
+    refused."""
+    between = proxy()
+    between.swallow = b"POST /files?"
+    (tmp_path / "file").write_bytes(DATA)
+    host = Host(f"unix:{tmp_path}/proxy")
+    host.ok("cp", f"{tmp_path}/file", f"guest:{guest}/file")
+    assert ((guest / "file").read_bytes() == DATA, between.cuts) == (True, 1)
+
+
+def test_an_upload_that_is_cut_before_the_file_exists(proxy, tmp_path, guest):
+    """The command waited for a file that nobody was going to make, and failed then."""
+    between = proxy()
+    between.once, between.instead = True, {b"POST /files?": (b"\r\n\r\n", b"")}
+    (tmp_path / "file").write_bytes(DATA)
+    host = Host(f"unix:{tmp_path}/proxy")
+    host.ok("cp", f"{tmp_path}/file", f"guest:{guest}/file")
+    assert ((guest / "file").read_bytes() == DATA, between.cuts) == (True, 1)
 
 
 def test_a_file_that_changes_between_the_parts(proxy, tmp_path, guest):
