@@ -39,7 +39,9 @@ struct control {
 	bool is_not_fc;
 	struct workers *collapse_workers; /* one thread per pool: a hang blocks no other pool */
 	struct workers *fsfreeze_workers;
-	bool disk_frozen;		/* since a /fsfreeze was requested, until a /fsthaw ended */
+	unsigned disk_freezes;		/* calls of /fsfreeze that have not ended */
+	bool disk_frozen;		/* a /fsfreeze has succeeded, and no /fsthaw since */
+	bool disk_holds_log;		/* the same; for the worker only */
 	struct workers *system_workers; /* for system files: CA bundle, hosts, /run/e2b; in order */
 	struct run_files *run_files;
 	struct ports *ports;
@@ -105,6 +107,9 @@ void ctl_init_register(struct control *c, struct router *router);
 void ctl_metrics_register(struct control *c, struct router *router);
 void ctl_freeze_register(struct control *c, struct router *router);
 void ctl_fsfreeze_register(struct control *c, struct router *router);
+
+/* True from the request of a /fsfreeze until it fails, or until a /fsthaw succeeds. */
+bool ctl_fsfreeze_active(const struct control *c);
 void ctl_collapse_register(struct control *c, struct router *router);
 
 /*

@@ -58,10 +58,15 @@ static void fsfreeze_open(struct stream *s, struct control *c, bool thaw)
 	call->stream = stream_ref(s);
 	call->thaw = thaw;
 	if (!thaw)
-		c->disk_frozen = true;
+		c->disk_freezes++;
 	call->work.run = fsfreeze_run;
 	call->work.done = fsfreeze_done;
 	work_submit(c->fsfreeze_workers, &call->work);
+}
+
+bool ctl_fsfreeze_active(const struct control *c)
+{
+	return c->disk_freezes > 0 || c->disk_frozen;
 }
 
 /*
@@ -78,7 +83,9 @@ static void fsfreeze_run(struct work *work)
 	if (fd < 0 || (ioctl(fd, call->thaw ? FITHAW : FIFREEZE, 0) < 0 &&
 		       errno != (call->thaw ? EINVAL : EBUSY)))
 		call->result = -errno;
-	if (call->thaw || call->result < 0)
+	if (call->result == 0)
+		call->control->disk_holds_log = !call->thaw;
+	if (call->thaw || !call->control->disk_holds_log)
 		log_hold_files(false);
 }
 
@@ -87,10 +94,10 @@ static void fsfreeze_done(struct work *work)
 	struct fsfreeze_call *call = container_of(work, struct fsfreeze_call, work);
 	struct error err;
 
+	if (!call->thaw)
+		call->control->disk_freezes--;
 	if (call->result == 0)
 		call->control->disk_frozen = !call->thaw;
-	else if (!call->thaw)
-		call->control->disk_frozen = false;
 	if (call->result < 0) {
 		error_set_errno(&err, ERROR_INTERNAL, call->result, "%s /",
 				call->thaw ? "FITHAW" : "FIFREEZE");

@@ -171,7 +171,7 @@ static const char *refusal(const struct upgrade *u, const struct stream *s, unsi
 	*ret_status = 409;
 	if (!u->parts.control->initialized)
 		return "envd not initialized";
-	if (u->parts.control->disk_frozen)
+	if (ctl_fsfreeze_active(u->parts.control))
 		return "the file system is frozen (/fsfreeze)";
 	if (target && *target && strcmp(target, UPGRADE_PROGRAM) != 0) {
 		*ret_status = 400;
@@ -560,7 +560,7 @@ static void upgrade_execute(void *arg)
 
 	if (end_is_pending(u))
 		error_set(&u->err, ERROR_UNAVAILABLE, "handover aborted: the daemon is ending");
-	else if (u->parts.control->disk_frozen)
+	else if (ctl_fsfreeze_active(u->parts.control))
 		/*
 		 * execve(2) waits for the end of all threads, and a worker that writes to the file
 		 * system does not end before the thaw.

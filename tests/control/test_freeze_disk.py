@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The root file system stopped for a snapshot: an ext4 image that a daemon has for its root."""
 
+import http.client
 import os
+import resource
 import shutil
 import subprocess
 import threading
 
 import pytest
 
-from conftest import ENVD, Daemon, wait_until
+from conftest import ENVD, PORT, Daemon, wait_until
 
 # More than there are workers for files.
 WRITERS = 80
@@ -102,6 +104,27 @@ def test_no_upgrade_meanwhile(guest):
     # This root has no /proc, so the upgrade fails later.
     answer = guest.request("POST", "/upgrade", b"")
     assert answer.status == 500 and b"/proc/self/exe" in answer.body
+
+
+def test_a_call_that_fails_does_not_thaw(guest):
+    """A second /fsfreeze that found no descriptor made the daemon forget the first one: POST /upgrade was
+    not refused any more, and log lines were written to the frozen disk again."""
+    assert guest.init().status == 204
+    assert guest.request("POST", "/fsfreeze").status == 204
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+    connection.request("GET", "/health")
+    assert connection.getresponse().read() == b""
+    limit = resource.prlimit(guest.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(guest.pid, resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        connection.request("POST", "/fsfreeze")
+        answer = connection.getresponse()
+        assert answer.status == 500 and b"too many open files" in answer.read()
+    finally:
+        resource.prlimit(guest.pid, resource.RLIMIT_NOFILE, limit)
+        connection.close()
+    assert guest.request("POST", "/upgrade", b"").status == 409
+    assert guest.request("POST", "/fsthaw").status == 204
 
 
 def blocked(guest):
