@@ -24,6 +24,8 @@ FLOORS  := $(MODULES) rpc/codec rpc/http pty/cgroup pty/seccomp fs/http watch/en
 PREFIX  ?= /usr
 # What `envd -version` and X-Envd-Version say; a packager may set another (envd/version.h).
 VERSION_REPORTED ?= 0.9.1+c1
+# The project's own version (semver.org): of packages and archives, and in what `envd -build` says.
+VERSION ?= 1.0.0
 SECONDS ?= 60
 V       ?= 0
 
@@ -49,7 +51,8 @@ CSTD     := -std=gnu11
 ifeq ($(ARCH),arm64)
 CROSS    := aarch64-linux-gnu-
 SYSROOT  := build/sysroot-arm64
-CC       := $(CROSS)gcc --sysroot=$(SYSROOT)
+# Also where the caller names a compiler for this machine; of that, ccache is kept.
+override CC := $(strip $(filter ccache,$(CC)) $(CROSS)gcc --sysroot=$(SYSROOT))
 export UNIT_RUNNER := qemu-aarch64-static -L $(SYSROOT)
 else ifneq ($(ARCH),)
 $(error ARCH is arm64, or not given)
@@ -209,7 +212,7 @@ build/deps: | $(if $(ARCH),$(SYSROOT))
 # sources give the same bytes.
 $(BUILD)/gen/build_info.h: FORCE
 	@mkdir -p $(@D)
-	@VERSION_REPORTED='$(VERSION_REPORTED)' scripts/build-info >$@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
+	@VERSION='$(VERSION)' VERSION_REPORTED='$(VERSION_REPORTED)' scripts/build-info >$@.$$$$; cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@
 
 # Other flags or another compiler make the objects stale as a changed source does.
 $(BUILD)/flags: FORCE | build/deps
@@ -304,8 +307,8 @@ run:
 SHARE    := $(DESTDIR)$(PREFIX)/share
 MAN      := $(wildcard docs/man/*.[1-8] man/*.[1-8])
 .PHONY: install
-install: build/envd
-	install -D -m 0755 build/envd "$(DESTDIR)$(PREFIX)/bin/envd"
+install: $(DAEMON)
+	install -D -m 0755 $(DAEMON) "$(DESTDIR)$(PREFIX)/bin/envd"
 	install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system"
 	sed 's,/usr/bin/envd,$(PREFIX)/bin/envd,' systemd/envd.service \
 		>"$(DESTDIR)$(PREFIX)/lib/systemd/system/envd.service"
@@ -325,12 +328,29 @@ reproducible:
 
 # What was linked: the linker says from which files, the package database from which packages.
 .PHONY: sbom
-sbom: build/envd.cdx.json
-build/envd.cdx.json: build/envd scripts/sbom
+sbom: $(DAEMON).cdx.json
+$(DAEMON).cdx.json: $(DAEMON) scripts/sbom
 	$(Q)$(CC) -static-pie $(LINK) $(LDFLAGS) -Wl,--trace -o $(BUILD)/envd-traced $(LIB_OBJ) $(MAIN_OBJ) \
 		$(LIBS) >$(BUILD)/linked.txt
-	$(Q)scripts/sbom $(BUILD)/linked.txt build/envd >$@
+	$(Q)scripts/sbom $(BUILD)/linked.txt $(DAEMON) $(SYSROOT) >$@
 	@echo "$@: $$(grep -c '"bom-ref": "pkg:' $@) packages"
+
+# The files of a release, in build/dist: packages, archives, an OCI image, symbols, SBOM, checksums. The
+# same commit gives the same bytes. DIST_ARCHS=amd64 leaves the cross-built one out.
+DIST_ARCHS ?= amd64 arm64
+.PHONY: dist dist-stage $(DIST_ARCHS:%=dist-%)
+dist:
+	@scripts/packages build dist
+	@rm -rf build/dist
+	$(SUBMAKE) $(DIST_ARCHS:%=dist-%)
+	@scripts/dist/dist '$(VERSION)' build/dist $(DIST_ARCHS)
+	@cat build/dist/SHA256SUMS
+
+$(DIST_ARCHS:%=dist-%):
+	+@$(MAKE) --no-print-directory ARCH=$(patsubst dist-amd64,,$(@:dist-arm64=arm64)) sbom dist-stage
+
+dist-stage: $(DAEMON)
+	+@$(MAKE) -s --no-print-directory install DESTDIR=build/dist/stage/$(or $(ARCH),amd64) PREFIX=/usr
 
 ### tests: each suite ends with the line "N passed, N failed"
 #
@@ -567,7 +587,7 @@ lint-license:
 	for file in $$lacking; do echo "$$file: no SPDX line"; done; test -z "$$lacking"
 
 lint-shell:
-	@shellcheck $(shell grep -lE '^\#!.*sh$$' scripts/* .ci/* tests/*/* 2>/dev/null)
+	@shellcheck $(shell grep -lE '^\#!.*sh$$' scripts/* scripts/dist/* scripts/dist/*/* .ci/* tests/*/* 2>/dev/null)
 
 # The suites' logs belong to root.
 .PHONY: clean
@@ -600,6 +620,7 @@ help:
 #H make bench        measure; PEER=another envd to compare with, ONLY=commands,idle,...
 #H make compare      undeclared differences between the answers of PEER=another envd and ours
 #H make sbom         what is linked into build/envd (CycloneDX)
+#H make dist         packages, archives and the OCI image of a release, in build/dist
 #H make reproducible two builds of the last commit have the same bytes
 #H make lock         newest test clients into the lock files
 #H make clean        remove build/

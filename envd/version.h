@@ -16,8 +16,8 @@ const char *version_reported(void);
 const char *version_commit(void);
 
 /*
- * Returns one line with the commit, its date, and the linked libraries with versions. Borrowed,
- * static.
+ * Returns one line with the project's own version (`make VERSION=…`), the commit, its date, the
+ * version of the protocol, and the linked libraries with versions. Borrowed, static.
  */
 const char *version_build(void);
 
