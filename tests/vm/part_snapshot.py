@@ -7,6 +7,7 @@ import base64
 import contextlib
 import datetime
 import http.client
+import json
 import os
 import socket
 import tempfile
@@ -54,6 +55,16 @@ echo done
 """
 
 
+# Both kinds of hooks. They say what they were told.
+HOOK = """#!/bin/sh
+echo "$1 $2 $3" >>/run/hooks
+"""
+ORIGIN, CLONES = "origin", ("clone-a", "clone-b")
+# The kernel reseeds by itself now and then, sooner in a young guest, and the guest's clock goes on
+# while the host is busy with others.
+CONTROLS = 5
+
+
 class Saved:
     """A guest with one daemon in it, that can be saved and restored; with a uds, the host's socket
     of its vsock, it has that device when it is booted."""
@@ -66,6 +77,9 @@ class Saved:
         archive.copy("envd", envd)
         archive.file("start", START.encode())
         archive.file("pages", PAGES.encode())
+        archive.copy("draw", assets.guest_program("draw"))
+        for kind in ("pre-freeze", "post-thaw"):
+            archive.file(f"etc/envd/hooks.d/{kind}/note", HOOK.encode())
         archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", 0o644)
         archive.file("etc/group", b"root:x:0:\n", 0o644)
         self._initrd = assets.build_path(f"{name}.cpio")
@@ -229,6 +243,99 @@ def check_bridge(checks, vm, bridge, before):
     checks.ok("and its output", next(numbers(events)) > 0)
 
 
+def init(envd, lifecycle, hours):
+    """An /init of the platform. Returns the time that it named."""
+    there = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours)
+    body = {"lifecycleID": lifecycle, "timestamp": there.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    status, _, answer = envd.request("POST", "/init", json.dumps(body).encode())
+    if status != 204:
+        raise guest.GuestError(f"/init: {status} {answer}")
+    return there.timestamp()
+
+
+def read_file(envd, path):
+    status, _, content = envd.request("GET", f"/files?path={path}")
+    return content.decode() if status == 200 else ""
+
+
+def draw(envd):
+    """The numbers that the program of before draws now."""
+    envd.unary("process.Process/SendInput", {"process": {"tag": "draw"}, "input": {
+        "stdin": base64.b64encode(b"x").decode()}})
+    lines = b""
+    for message in envd.stream("process.Process/Connect", {"process": {"tag": "draw"}},
+                               headers={"X-Envd-From": "start"}):
+        data = message["event"].get("data", {})
+        lines += base64.b64decode(data.get("stdout", ""))
+        if lines.count(b"\n") == 64:
+            return set(lines.split())
+    raise guest.GuestError("the program that draws has ended")
+
+
+def prepare_clones(checks, saved, vm):
+    """The guest that is cloned: in its first generation, with a program that will draw, and frozen."""
+    envd = client.Client(saved.connect)
+    init(envd, ORIGIN, 1)
+    first = f"post-thaw 1 {ORIGIN}\n"
+    guest.wait_for("the first hook", lambda: read_file(envd, "/run/hooks") == first)
+    envd.start_detached("/draw", "/dev/urandom", tag="draw", headers={"X-Envd-Keep-Output": "65536"})
+    checks.equal("freeze", envd.request("POST", "/freeze?maxWaitMs=60000")[0], 200)
+    checks.equal("the hooks before the freeze", read_file(envd, "/run/hooks"),
+                 f"{first}pre-freeze 1 {ORIGIN}\n")
+    saved.save(vm)
+    return True
+
+
+def check_control(checks, saved):
+    """Restored guests that are told no new id go on with one state of the generator."""
+    numbers = []
+    for _ in range(CONTROLS):
+        with saved.restored() as vm:
+            vm.qmp.command("cont")
+            envd = client.Client(saved.connect)
+            init(envd, ORIGIN, 2)
+            numbers.append(draw(envd))
+            checks.equal("control: no generation begins", read_file(envd, "/run/e2b/generation"),
+                         f"1 {ORIGIN}\n")
+            checks.ok("control: nothing is reseeded", not vm.console.find("generation 2"))
+        if any(numbers[-1] & others for others in numbers[:-1]):
+            break
+    return checks.ok("control: with one id, two restored guests draw the same numbers",
+                     any(numbers[-1] & others for others in numbers[:-1]), numbers)
+
+
+def check_clone(checks, saved, lifecycle, hours):
+    """A restored guest that is told an id of its own. Returns the numbers that it draws."""
+    with saved.restored() as vm:
+        vm.qmp.command("cont")
+        envd = client.Client(saved.connect)
+        there = init(envd, lifecycle, hours)
+        numbers = draw(envd)
+        code, out, _ = envd.command("/bin/date", "+%s")
+        checks.ok(f"{lifecycle}: its clock", code == 0 and -1 <= int(out) - there < guest.TIMEOUT_S, out)
+        checks.equal(f"{lifecycle}: its generation", read_file(envd, "/run/e2b/generation"),
+                     f"2 {lifecycle}\n")
+        vm.wait_line("generation 2: the random generator was reseeded")
+        guest.wait_for("the hook after the thaw", lambda: read_file(envd, "/run/hooks") ==
+                       f"post-thaw 1 {ORIGIN}\npre-freeze 1 {ORIGIN}\npost-thaw 2 {lifecycle}\n")
+        checks.ok(f"{lifecycle}: the hooks of both kinds", True)
+        return numbers
+    raise guest.GuestError(f"{lifecycle} did not come back")
+
+
+def check_clones(context):
+    """Guests restored from one file are themselves: random numbers, clock, generation, hooks."""
+    checks = context.checks
+    saved = Saved(context, "snapshot-clones", context.envd)
+    with saved.booted() as vm:
+        if not checks.run("saved to be cloned", prepare_clones, checks, saved, vm):
+            return
+    check_control(checks, saved)
+    first, second = (check_clone(checks, saved, lifecycle, 3 + i) for i, lifecycle in enumerate(CLONES))
+    checks.ok("two clones draw different numbers", first and second and not first & second,
+              first & second)
+
+
 def count_pages(context, name, envd):
     """Pages of the daemon's that are touched from the restore until its first answer."""
     saved = Saved(context, name, envd)
@@ -271,4 +378,5 @@ def run(context):
                 with saved.restored() as vm:
                     checks.run("restored", check_after, checks, saved, vm, before, last)
                     checks.run("bridged", check_bridge, checks, vm, bridge, before)
+    checks.run("clones", check_clones, context)
     checks.run("pages", check_pages, context)
