@@ -14,13 +14,11 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/audit.h"
@@ -32,13 +30,11 @@
 #include "envd/control/audit.h"
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
-#include "envd/control/run_command.h"
 #include "envd/control/run_files.h"
 #include "envd/options.h"
-#include "envd/upgrade/command_line.h"
-#include "envd/upgrade/elf.h"
 #include "envd/upgrade/handover.h"
 #include "envd/upgrade/image.h"
+#include "envd/upgrade/program.h"
 #include "envd/upgrade/upgrade.h"
 #include "fs/http/sink.h"
 #include "pty/handover.h"
@@ -297,134 +293,6 @@ static void upgrade_gone(struct fs_sink *sink)
 
 /* ---- the check, on the worker ---- */
 
-/* The program as it can be run before the rename. */
-static const char *unchecked_path(const struct upgrade *u)
-{
-	return u->has_body ? UPGRADE_PART : "/proc/self/exe";
-}
-
-/* Whether the file is a program for this machine. 0, or -1 with the reason. */
-static int check_file(struct upgrade *u)
-{
-	const char *path = unchecked_path(u);
-	FD_AUTO int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	char head[ELF_HEAD_BYTES];
-	struct stat status;
-	const char *why;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &status) < 0)
-		return error_set_errno(&u->err, ERROR_INTERNAL, errno, "%s", path);
-	n = fd_read_all(fd, head, sizeof(head));
-	if (n < 0)
-		return error_set_errno(&u->err, ERROR_INTERNAL, (int)n, "%s", path);
-	why = elf_check(head, (size_t)n, (uint64_t)status.st_size);
-	return why ? error_set(&u->err, ERROR_INVALID_ARGUMENT, "the body is %s", why) : 0;
-}
-
-/*
- * Returns the path of this program's file. NULL if the file was replaced or removed: the path then
- * leads to another file or to none, and only /proc/self/exe is the program (proc(5)). The kernel
- * takes the name of the process from the path, and "exe" tells nobody what runs.
- */
-static const char *find_own_path(struct upgrade *u)
-{
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	struct stat own, named;
-
-	path[n > 0 ? n : 0] = '\0';
-	if (stat("/proc/self/exe", &own) < 0 || stat(path, &named) < 0 ||
-	    own.st_dev != named.st_dev || own.st_ino != named.st_ino)
-		return NULL;
-	return arena_strdup(&u->arena, path);
-}
-
-/* Whether the text is one line that begins as a semantic version does: three numbers. */
-static bool is_version(const char *text)
-{
-	int part;
-
-	if (strpbrk(text, " \t\r\n"))
-		return false;
-	for (part = 0; part < 3; part++) {
-		if (part && *text++ != '.')
-			return false;
-		if (!strspn(text, "0123456789"))
-			return false;
-		text += strspn(text, "0123456789");
-	}
-	return strchr("-+", *text);
-}
-
-/*
- * Finds out whether the program is a build of this project, which understands our own flags, fields
- * and listening sockets: the reference has no -build, and exits with 2. 0, or -1 with the reason.
- */
-static int ask_build(struct upgrade *u)
-{
-	const char *asking[] = {unchecked_path(u), "-build", NULL};
-	struct run_result run;
-	int r = run_command(asking, UPGRADE_CHECK_MS, &run);
-
-	if (r < 0)
-		return error_set_errno(&u->err, ERROR_INVALID_ARGUMENT, r,
-				       "the new program does not print its version");
-	u->image.ours = WIFEXITED(run.status) && WEXITSTATUS(run.status) == 0 && *run.output;
-	return 0;
-}
-
-/*
- * Runs the program with the flags of argv and -version, so that it reads the flags, prints one line
- * and exits. 0, or -1 with the reason.
- */
-static int ask_version(struct upgrade *u, char *const *argv)
-{
-	struct run_result run;
-	const char **asking;
-	size_t n = 0;
-	int r;
-
-	while (argv[n])
-		n++;
-	asking = arena_zalloc(&u->arena, (n + 2) * sizeof(*asking));
-	memcpy(asking, argv, n * sizeof(*asking));
-	asking[0] = unchecked_path(u);
-	asking[n] = "-version";
-	r = run_command(asking, UPGRADE_CHECK_MS, &run);
-	if (r < 0)
-		return error_set_errno(&u->err, ERROR_INVALID_ARGUMENT, r,
-				       "the new program does not print its version");
-	if (!WIFEXITED(run.status) || WEXITSTATUS(run.status) != 0 || !*run.output)
-		return error_set(&u->err, ERROR_INVALID_ARGUMENT,
-				 "the new program refuses its flags: %.200s", run.output);
-	if (!is_version(run.output))
-		return error_set(&u->err, ERROR_INVALID_ARGUMENT,
-				 "the new program prints no version: %.200s", run.output);
-	return 0;
-}
-
-/* Finds out what the program is, and whether it takes the flags that it would get. */
-static int check_program(struct upgrade *u)
-{
-	const char *own_path, *name = UPGRADE_PROGRAM;
-
-	if (ask_build(u) < 0)
-		return -1;
-	if (!u->image.ours && u->parts.sockets_are_held)
-		return error_set(&u->err, ERROR_FAILED_PRECONDITION,
-				 "this program can't take over the sockets that a parent holds");
-	u->image.path = name;
-	if (!u->has_body) {
-		own_path = find_own_path(u);
-		u->image.path = own_path ? own_path : unchecked_path(u);
-		name = own_path ? own_path : u->parts.options->argv[0];
-	}
-	u->image.argv = upgrade_command_line(u->parts.options, u->parts.options->argv, name,
-					     u->image.ours, &u->arena);
-	return ask_version(u, u->image.argv);
-}
-
 /* Gives the body the name under which it is executed. */
 static int move_program(struct upgrade *u)
 {
@@ -460,7 +328,14 @@ static void upgrade_check(struct work *work)
 {
 	struct upgrade *u = container_of(work, struct upgrade, check);
 
-	if (check_file(u) < 0 || check_program(u) < 0)
+	const struct program program = {
+		.path = u->has_body ? UPGRADE_PART : NULL,
+		.name = UPGRADE_PROGRAM,
+		.options = u->parts.options,
+		.sockets_are_held = u->parts.sockets_are_held,
+	};
+
+	if (program_check(&program, &u->arena, &u->image, &u->err) < 0)
 		u->status = u->err.code == ERROR_INTERNAL ? 500 : 400;
 	else if (open_blob(u) < 0 || move_program(u) < 0)
 		u->status = 500;

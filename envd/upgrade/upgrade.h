@@ -36,9 +36,6 @@ struct watch_service;
 /* A larger body is refused with 413. */
 #define UPGRADE_MAX_BYTES (256ull * 1024 * 1024)
 
-/* How long the new program may take to print its version. */
-#define UPGRADE_CHECK_MS 1000
-
 /* How long the kernel may take to stop the workload. */
 #define UPGRADE_FREEZE_MS 2000
 

@@ -36,6 +36,7 @@ PORT = 49983
 ADDRESS = ("127.0.0.1", PORT)
 LISTEN = f"tcp:127.0.0.1:{PORT}"
 FIRST_FD = 200  # UPGRADE_FIRST_FD
+TOO_SLOW = b"the new program does not print its version"
 
 NONE = {"failed": False, "procs": 0, "procs_failed": 0, "retained": 0, "retained_failed": 0,
         "watchers": 0, "watchers_failed": 0}
@@ -59,10 +60,18 @@ class Daemon(base.Daemon):
         self.threads_at_rest += 8  # workers end some seconds after their work
 
     def upgrade(self, program=b"", headers=None):
-        """POST /upgrade: None if the connection ended, as it does where it succeeds."""
+        """POST /upgrade: None if the connection ended, as it does where it succeeds. A program that has not
+        answered in time is asked again: the machine may be busy."""
         if isinstance(program, str):
             with open(program, "rb") as file:
                 program = file.read()
+        for _ in range(10):
+            answer = self.upgrade_once(program, headers)
+            if answer is None or TOO_SLOW not in answer.body:
+                break
+        return answer
+
+    def upgrade_once(self, program, headers=None):
         try:
             return self.request("POST", "/upgrade", program,
                                 headers={"X-Envd-Upgrade-Bin": NEXT, **(headers or {})})

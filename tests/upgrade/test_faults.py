@@ -15,8 +15,8 @@ import time
 
 import pytest
 from client import Client
-from conftest import (ADDRESS, BLOB, CGROUP_ROOT, ENVD, FIRST_FD, LISTEN, NEXT, NONE, PART, WORLD,
-                      Daemon, compiled, wait_for)
+from conftest import (ADDRESS, BLOB, CGROUP_ROOT, ENVD, FIRST_FD, LISTEN, NEXT, NONE, PART,
+                      TOO_SLOW, WORLD, Daemon, compiled, wait_for)
 from connect import Connection
 
 BEFORE = b"the program of an upgrade before\n"
@@ -200,6 +200,12 @@ def test_a_blob_that_cannot_be_written(daemon, echo):
     kept.drain()
 
 
+# Prints no version, once a file exists.
+WAITING = r"""
+#include <unistd.h>
+int main(void) { while (access("LEFT", F_OK)) usleep(1000); return 1; }
+"""
+
 SILENT = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
 
 REFUSED_BY_THE_KERNEL = r"""
@@ -232,22 +238,24 @@ def is_checked():
 
 
 def test_a_program_that_says_nothing(daemon, echo):
-    answer = daemon.upgrade(compiled(SILENT))
+    answer = daemon.upgrade_once(compiled(SILENT))
     assert answer.status == 400
-    assert answer.body.startswith(b"the new program does not print its version")
+    assert answer.body.startswith(TOO_SLOW)
     assert previous() == BEFORE
 
 
 def test_a_client_that_leaves_during_the_check(daemon, echo):
     """The body is complete, and the program is asked for its version: the end of the connection reached
     the upload, which was freed, and the daemon crashed."""
-    body = compiled(SILENT)
+    leave = os.path.join(WORLD, "left")
+    body = compiled(WAITING.replace("LEFT", leave))
     with socket.create_connection(ADDRESS) as connection:
         connection.sendall(b"POST /upgrade HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body))
         connection.sendall(body)
         wait_for(is_checked)
+    open(leave, "w").close()
     wait_for(lambda: daemon.upgrade(b"x").status == 400)
-    assert "does not print its version" in daemon.log()
+    assert "the new program refuses its flags: " in daemon.log()
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["a program before", "none before"])
