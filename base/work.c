@@ -327,11 +327,19 @@ int workers_keep_thread(struct workers *w)
 	int r = 0;
 
 	pthread_mutex_lock(&w->lock);
-	w->keep = 1;
 	if (w->threads == 0)
 		r = start_thread(w);
+	w->keep = r == 0;
 	pthread_mutex_unlock(&w->lock);
 	return r;
+}
+
+void workers_release_thread(struct workers *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->keep = 0;
+	pthread_mutex_unlock(&w->lock);
+	sem_post(&w->wake); /* it sleeps without a limit of time */
 }
 
 void work_submit(struct workers *w, struct work *work)

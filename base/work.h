@@ -50,10 +50,13 @@ void workers_set_patience(struct workers *w, unsigned patience_us);
 void workers_obey_quotas(struct workers *w);
 
 /*
- * Starts one thread now, and keeps one thread even if it is idle. 0; or -errno, and then the pool
- * starts threads on demand.
+ * Starts one thread now if there is none, and keeps one thread even if it is idle, until
+ * workers_release_thread. 0; or -errno, and then the pool starts threads on demand.
  */
 int workers_keep_thread(struct workers *w);
+
+/* The threads of the pool may all end again when they are idle. */
+void workers_release_thread(struct workers *w);
 
 /* Waits for running work, drops queued work (`done` is not called), and frees the pool. */
 void workers_free(struct workers *w);

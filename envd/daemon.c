@@ -51,7 +51,10 @@
 #define FILE_PATIENCE_US 1000
 #define PROCESS_WORKERS	 64
 
-/* For KILLs, and for creating and removing cgroups, which do not block. */
+/*
+ * For KILLs, and for creating and removing cgroups, which do not block; and for freezes and thaws
+ * while the kernel refuses threads.
+ */
 #define KILL_WORKERS 4
 
 /* For decoding large messages and compressing responses: CPU work, which does not block. */
@@ -326,6 +329,7 @@ static void start_cgroups(struct daemon *d)
 						    .starting = is_starting,
 						    .prepare = prepare_freeze,
 						    .arg = d});
+	freezer_set_spare(d->freezer, d->context.kill_workers);
 	d->control.freezer = d->freezer;
 	control_set_cgroups(&d->control, d->cgroups ? d->cgroups->root_fd : -1);
 }

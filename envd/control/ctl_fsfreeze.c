@@ -5,7 +5,8 @@
  *
  * While the file system is frozen, every write to it blocks, including writes of the daemon's
  * workers. Therefore both calls use a pool of their own, and log lines for files on disk are
- * dropped.
+ * dropped. The pool keeps its thread from a /fsfreeze to the /fsthaw: a guest that has used up all
+ * processes meanwhile can't prevent the thaw.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +54,14 @@ static void fsthaw(struct stream *s, void *arg)
 static void fsfreeze_open(struct stream *s, struct control *c, bool thaw)
 {
 	struct fsfreeze_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
+	int r = workers_keep_thread(c->fsfreeze_workers);
+	struct error err;
 
+	if (r < 0) {
+		error_set_errno(&err, ERROR_RESOURCE_EXHAUSTED, r, "no thread can be started");
+		stream_reply_error(s, 503, err.message);
+		return;
+	}
 	call->control = c;
 	call->stream = stream_ref(s);
 	call->thaw = thaw;
@@ -98,6 +106,8 @@ static void fsfreeze_done(struct work *work)
 		call->control->disk_freezes--;
 	if (call->result == 0)
 		call->control->disk_frozen = !call->thaw;
+	if (!call->control->disk_frozen && workers_busy(call->control->fsfreeze_workers) == 0)
+		workers_release_thread(call->control->fsfreeze_workers);
 	if (call->result < 0) {
 		error_set_errno(&err, ERROR_INTERNAL, call->result, "%s /",
 				call->thaw ? "FITHAW" : "FIFREEZE");

@@ -59,6 +59,8 @@ static void await(struct freeze_job *job, struct path_list *targets, uint64_t be
 	/* The limit of a day keeps the sum below from overflowing. */
 	if (max_ms > 24 * 60 * 60 * 1000)
 		max_ms = 24 * 60 * 60 * 1000;
+	if (job->workers == job->freezer->spare && max_ms > FREEZER_SPARE_WAIT_MS)
+		max_ms = FREEZER_SPARE_WAIT_MS;
 	until_us = begun_us + (uint64_t)max_ms * 1000;
 	for (;;) {
 		look(job, targets);

@@ -133,10 +133,17 @@ static bool nothing_frozen(const struct freezer *f)
 
 static void job_run(struct freeze_job *job)
 {
-	job_set_state(job, JOB_RUNNING);
+	struct freezer *f = job->freezer;
+
 	job->work.run = job->frozen ? freeze_run : thaw_run;
 	job->work.done = job_done;
-	work_submit(job->freezer->workers, &job->work);
+	job->workers = f->workers;
+	job_set_state(job, JOB_RUNNING);
+	work_submit(f->workers, &job->work);
+	if (!f->spare || !workers_starve(f->workers) || !work_cancel(f->workers, &job->work))
+		return;
+	job->workers = f->spare;
+	work_submit(f->spare, &job->work);
 }
 
 /* Without cgroups, a freeze only refuses process starts; user and ptys count as unobservable. */
@@ -278,7 +285,7 @@ void freezer_give_up(struct freeze_job *job)
 
 	atomic_store(&job->given_up, true);
 	if (job->state == JOB_DRAINING ||
-	    (job->state == JOB_RUNNING && !work_cancel(f->workers, &job->work)))
+	    (job->state == JOB_RUNNING && !work_cancel(job->workers, &job->work)))
 		return; /* it ends by itself, soon */
 	TAILQ_REMOVE(&f->jobs, job, link);
 	defer_schedule(&f->next);
@@ -391,6 +398,11 @@ struct freezer *freezer_new(struct loop *loop, int root_fd, uint64_t watchdog_ms
 	TAILQ_INIT(&f->jobs);
 	defer_init(&f->next, loop, job_next, f);
 	return f;
+}
+
+void freezer_set_spare(struct freezer *f, struct workers *spare)
+{
+	f->spare = spare;
 }
 
 void freezer_free(struct freezer *f)

@@ -26,9 +26,11 @@
 
 struct freeze_job;
 struct freezer;
+struct workers;
 
-#define FREEZER_WATCHDOG_MS (10 * 60 * 1000)
-#define FREEZER_DRAIN_MS    250
+#define FREEZER_WATCHDOG_MS   (10 * 60 * 1000)
+#define FREEZER_DRAIN_MS      250
+#define FREEZER_SPARE_WAIT_MS 500
 
 /* Hooks into the service that starts processes. Called on the loop. */
 struct freezer_hooks {
@@ -97,7 +99,18 @@ typedef void freezer_thawed_fn(void *arg, const struct thaw_result *result);
 struct freezer *freezer_new(struct loop *loop, int root_fd, uint64_t watchdog_ms,
 			    const struct freezer_hooks *hooks);
 
-/* Waits for the running job and frees the freezer. Accepts NULL. Frozen cgroups stay frozen. */
+/*
+ * A pool that always has a thread, borrowed. A freeze or thaw runs on it if the kernel refuses a
+ * thread to the freezer: a guest that has used up all processes must be frozen and thawed like any
+ * other. The freeze then waits for FREEZER_SPARE_WAIT_MS at most, because the pool's own work waits
+ * behind it.
+ */
+void freezer_set_spare(struct freezer *f, struct workers *spare);
+
+/*
+ * Waits for the running job and frees the freezer. Accepts NULL. Frozen cgroups stay frozen.
+ * Precondition: no job runs on the spare pool.
+ */
 void freezer_free(struct freezer *f);
 
 /*

@@ -34,6 +34,7 @@ struct freeze_job {
 	TAILQ_ENTRY(freeze_job) link; /* in the freezer's queue */
 	struct freezer *freezer;
 	enum job_state state;
+	struct workers *workers; /* in JOB_RUNNING: the pool that runs it */
 	void *arg;
 
 	/* A freeze; `frozen` is not NULL. */
@@ -63,6 +64,7 @@ TAILQ_HEAD(freeze_jobs, freeze_job);
 
 struct freezer {
 	struct workers *workers; /* one thread */
+	struct workers *spare;	 /* a pool that keeps a thread; NULL: none */
 	int root_fd;		 /* -1: no cgroups */
 	struct freezer_hooks hooks;
 

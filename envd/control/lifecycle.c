@@ -360,6 +360,13 @@ void lifecycle_before_freeze(struct lifecycle *l, uint64_t number,
 	l->freeze_number = number;
 	timer_set_ms(&l->freeze_deadline, (uint64_t)l->hook_timeout_ms * LIFECYCLE_HOOK_TIMEOUTS);
 	submit_hooks(&l->pre_freeze);
+	/* Where the kernel has no thread left, it has no process for a hook either. */
+	if (workers_starve(l->hook_workers))
+		cancel_pre_freeze(l);
+	if (l->pre_freeze.running)
+		return;
+	log_warn("the freeze goes on without hooks in pre-freeze: no thread can be started");
+	freeze_tell(l);
 }
 
 static void pre_freeze_done(struct work *work)

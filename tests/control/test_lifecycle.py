@@ -255,6 +255,7 @@ def test_hooks_that_others_may_change_are_not_run(hooks, start):
     d.init(lifecycleID="one")
     assert d.request("POST", "/freeze").status == 204
     d.request("POST", "/unfreeze")
+    wait_until(lambda: hooks.out.exists() and hooks.out.read_text(), "the good hook")
     assert hooks.out.read_text() == "good\n"
     for name in "10-bad", "20-owned":
         assert f"hook post-thaw/{name} is not run" in d.log()

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -21,8 +23,10 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/work.h"
 #include "envd/control/freeze_tree.h"
 #include "envd/control/freezer.h"
+#include "envd/control/lifecycle.h"
 
 static char top[64];
 static int root_fd;
@@ -681,6 +685,87 @@ static void test_cgroups_that_vanish(void **state)
 	finish(f);
 }
 
+/* ---- no thread to be had ---- */
+
+#define NOBODY 54321
+
+static unsigned n_prepared;
+
+static void on_prepared(void *arg, uint64_t number)
+{
+	n_prepared++;
+}
+
+/* Runs the loop until the count is 1. False: it is not, after 30 s. */
+static bool comes(const unsigned *count)
+{
+	uint64_t until_ms = clock_monotonic_ms() + 30000;
+
+	while (*count == 0 && clock_monotonic_ms() < until_ms) {
+		event_base_loop(loop.base, EVLOOP_NONBLOCK);
+		usleep(500);
+	}
+	return *count == 1;
+}
+
+/* A user with one task more than RLIMIT_NPROC allows (root is not bound by it). */
+static int starved_child(void)
+{
+	struct freeze_request request = {.max_wait_ms = INT64_MAX};
+	struct rlimit limit = {.rlim_cur = 1, .rlim_max = 1};
+	struct lifecycle *lifecycle;
+	struct workers *spare;
+	struct freezer *f;
+
+	if (geteuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) < 0)
+		return 1;
+	loop_init(&loop);
+	n_frozen = n_thawed = 0;
+	f = freezer_new(&loop, root_fd, FREEZER_WATCHDOG_MS, &hooks);
+	spare = workers_new(&loop, "spare", 1);
+	lifecycle = lifecycle_new(&loop);
+	lifecycle_set_hooks(lifecycle, top, 60000);
+	freezer_set_spare(f, spare);
+	if (workers_keep_thread(spare) < 0 || setrlimit(RLIMIT_NPROC, &limit) < 0)
+		return 2;
+	freezer_freeze(f, &request, on_frozen, NULL);
+	if (!comes(&n_frozen) || frozen_result.requested != 2 || asked("user") != 1)
+		return 3;
+	freezer_thaw(f, &(struct thaw_request){0}, on_thawed, NULL);
+	if (!comes(&n_thawed) || !thawed_result.complete || asked("user") != 0)
+		return 4;
+	lifecycle_before_freeze(lifecycle, 1, on_prepared, NULL);
+	if (!comes(&n_prepared))
+		return 5;
+	lifecycle_free(lifecycle);
+	workers_free(spare);
+	freezer_free(f);
+	return 0;
+}
+
+/*
+ * A fork bomb had used up all processes: the kernel refused the thread of the freezer and the one
+ * of the hooks, and /freeze, /unfreeze and the thaw of /init waited for them for good.
+ */
+static void test_no_thread_can_be_started(void **state)
+{
+	char command[96];
+	int status;
+	pid_t pid;
+
+	begin();
+	snprintf(command, sizeof(command), "chown -R %d %s", NOBODY, top);
+	assert_true(geteuid() != 0 || system(command) == 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(starved_child());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	end();
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -704,6 +789,7 @@ int main(void)
 		cmocka_unit_test(test_a_freeze_voids_the_thaws_of_earlier_generations),
 		cmocka_unit_test(test_a_missing_group),
 		cmocka_unit_test(test_cgroups_that_vanish),
+		cmocka_unit_test(test_no_thread_can_be_started),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pools of workers: who takes a piece of work, and that none waits for one that hangs. */
+#include <dirent.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -195,6 +196,36 @@ static int kept_child(void)
 	return job.done ? 0 : 2;
 }
 
+static unsigned count_threads(void)
+{
+	struct dirent *entry;
+	unsigned n = 0;
+	DIR *dir = opendir("/proc/self/task");
+
+	while ((entry = readdir(dir)))
+		n += entry->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+/* A thread that was kept ends after the pool was told that it may. */
+static void test_a_kept_thread_is_released(void **state)
+{
+	struct job job;
+	unsigned kept;
+
+	assert_int_equal(workers_keep_thread(workers), 0);
+	assert_int_equal(workers_keep_thread(workers), 0);
+	kept = count_threads();
+	submit(&job, NULL);
+	wait_for_done(1);
+	workers_release_thread(workers);
+	while (count_threads() >= kept)
+		usleep(1000);
+	submit(&job, NULL);
+	wait_for_done(2);
+}
+
 static int exit_status_of(int (*child)(void))
 {
 	pid_t pid = fork();
@@ -232,6 +263,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all_hang, setup, teardown),
 		cmocka_unit_test(test_no_thread_for_now),
 		cmocka_unit_test(test_a_thread_is_kept),
+		cmocka_unit_test_setup_teardown(test_a_kept_thread_is_released, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
