@@ -604,7 +604,7 @@ help:
 #H
 #H make test         every suite, about ten minutes; SUITES="unit sdk" for some
 #H make unit         one suite: unit http process files watch control cgroup cmd client loop sdk
-#H                   secure versions packages conformance; with -asan or -tsan: on a daemon with that sanitizer
+#H                   secure versions packages container conformance; with -asan or -tsan: on a daemon with that sanitizer
 #H make client       the commands on the host; PEER=another envd: against that too
 #H make versions     features by versions of E2B's SDKs; WRITE=1 writes docs/compatibility/sdks.md
 #H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test

@@ -606,7 +606,7 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	if (start_ports(d) < 0 && !takes_over(d))
 		return 2;
 	notify_ready(&d->notify, &d->loop);
-	if (options->init)
+	if (options->init && !options->pid1.command)
 		pid1_listening();
 	/* SIGTERM may have come during the adoption, which runs the loop too. */
 	if (!d->ending)

@@ -56,9 +56,13 @@ static const struct flag flags[] = {
 	FLAG("hooks-dir", FLAG_STRING, hooks_dir, "directory",
 	     "executables to run: in post-thaw/ after a resume, in pre-freeze/ before a freeze\n"
 	     "    \t(default /etc/envd/hooks.d)"),
-	FLAG("init", FLAG_BOOL, init, NULL, "be process 1: mount, reap, end the machine in order"),
+	FLAG("init", FLAG_BOOL, init, NULL,
+	     "be process 1: mount, reap, end the machine in order; in a container, with\n"
+	     "    \t-- COMMAND...: run it, forward signals, reap, exit as it does"),
 	FLAG("init-exec", FLAG_STRING, pid1.exec, "command",
 	     "with -init: start this, split at blanks, once envd listens"),
+	FLAG("init-group", FLAG_BOOL, pid1.group, NULL,
+	     "with -init --: forward signals to the process group of the command"),
 	FLAG("init-halt", FLAG_HALT, pid1.halt, "how",
 	     "with -init: how the machine ends, poweroff, reboot or halt (default auto:\n"
 	     "    \tSIGTERM and SIGPWR power off, SIGINT reboots)"),
@@ -108,6 +112,7 @@ static void usage(void)
 	size_t i;
 
 	puts("Usage: envd [flags]\n"
+	     "       envd -init [flags] -- COMMAND …\n"
 	     "       envd COMMAND …   (envd COMMAND --help)\n"
 	     "Commands:");
 	for (const struct cmd *c = cmds; c->name; c++)
@@ -246,8 +251,8 @@ size_t options_flag_words(char *const *argv)
 
 bool options_flag_survives_upgrade(const char *word)
 {
-	static const char *const dropped[] = {"init", "init-exec", "init-halt", "resume-handover",
-					      "state-dir"};
+	static const char *const dropped[] = {"init",	   "init-exec",	      "init-group",
+					      "init-halt", "resume-handover", "state-dir"};
 	const struct flag *flag = flag_of(word);
 	size_t i;
 
@@ -314,6 +319,25 @@ static enum options_result unknown_word(const char *word)
 	return OPTIONS_WRONG;
 }
 
+/* "--": the rest is the command of a container. */
+static enum options_result take_command(struct options *o, char **command)
+{
+	const char *fault = NULL;
+
+	if (!o->init)
+		fault = "-- is for the command of -init";
+	else if (!command[0])
+		fault = "no command after --";
+	else if (o->pid1.exec)
+		fault = "-init takes a command after -- or by -init-exec, not both";
+	if (fault) {
+		fprintf(stderr, "envd: %s (see envd --help)\n", fault);
+		return OPTIONS_WRONG;
+	}
+	o->pid1.command = command;
+	return OPTIONS_OK;
+}
+
 enum options_result options_parse(struct options *o, int argc, char **argv)
 {
 	const struct flag *flag;
@@ -331,7 +355,12 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 	};
 	for (i = 1; i < argc; i++) {
 		name = argv[i];
-		if (name[0] != '-' || name[1] == '\0' || strcmp(name, "--") == 0)
+		if (strcmp(name, "--") == 0) {
+			if (take_command(o, argv + i + 1) == OPTIONS_WRONG)
+				return OPTIONS_WRONG;
+			break;
+		}
+		if (name[0] != '-' || name[1] == '\0')
 			return unknown_word(name);
 		name += name[1] == '-' ? 2 : 1;
 		equals = strchr(name, '=');

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "envd/boot/inherited.h"
+#include "envd/boot/pid1_command.h"
 #include "envd/boot/pid1_store.h"
 
 /*
@@ -42,6 +44,7 @@ struct pid1 {
 	struct pid1_store *store; /* NULL: it could not be created */
 	bool exec_started;
 	pid_t exec;
+	struct pid1_command command; /* without argv: this is process 1 of a machine */
 };
 
 int pid1_halt_parse(const char *text, enum pid1_halt *ret)
@@ -89,6 +92,17 @@ static void favour_daemon(void)
 	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_RT, 4));
 }
 
+/* In the daemon of a container: standard input and its terminal are the command's. */
+static void leave_input(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	dup2(fd, STDIN_FILENO);
+	close(fd);
+}
+
 /* Forks the daemon. Returns true in the child, which is the daemon. */
 static bool start_daemon(struct pid1 *p)
 {
@@ -96,7 +110,10 @@ static bool start_daemon(struct pid1 *p)
 
 	if (pid == 0) {
 		setsid();
-		favour_daemon();
+		if (p->command.argv)
+			leave_input();
+		else
+			favour_daemon();
 		sigprocmask(SIG_SETMASK, &p->inherited, NULL);
 		return true;
 	}
@@ -186,6 +203,10 @@ static bool reap(struct pid1 *p, bool ending)
 			log_info("init: %s ended with %s", p->options->exec, how);
 		if (pid == p->exec)
 			p->exec = 0;
+		if (pid == p->command.pid) {
+			p->command.pid = 0;
+			p->command.status = status;
+		}
 	}
 	return pid == 0;
 }
@@ -244,9 +265,38 @@ static _Noreturn void end_machine(struct pid1 *p, int sig)
 	_exit(0);
 }
 
-static void take_signal(struct pid1 *p, int sig, const siginfo_t *info)
+/* Ends process 1 with the command's exit status. The kernel then ends the container. */
+static _Noreturn void end_container(struct pid1 *p)
+{
+	if (p->daemon) {
+		kill(p->daemon, SIGTERM);
+		reap_until_gone(p, &p->daemon, PID1_STOP_DAEMON_MS);
+	}
+	if (p->daemon)
+		kill(p->daemon, SIGKILL);
+	_exit(pid1_command_exit_code(&p->command));
+}
+
+/* A signal to process 1 of a container: all but its own are the command's. */
+static void take_container_signal(struct pid1 *p, int sig, const siginfo_t *info)
 {
 	if (sig == SIGCHLD) {
+		reap(p, false);
+		if (!p->command.pid)
+			end_container(p);
+	} else if (sig == SIGIO && info->si_code > 0) {
+		/* From the kernel (sigaction(2), si_code), for the store. */
+		pid1_store_read(p->store);
+	} else {
+		pid1_command_forward(&p->command, sig);
+	}
+}
+
+static void take_signal(struct pid1 *p, int sig, const siginfo_t *info)
+{
+	if (p->command.argv) {
+		take_container_signal(p, sig, info);
+	} else if (sig == SIGCHLD) {
 		reap(p, false);
 	} else if (sig == SIGIO) {
 		pid1_store_read(p->store);
@@ -297,19 +347,70 @@ void pid1_reap_for_daemon(void)
 	}
 }
 
-void pid1_run(const struct pid1_options *options, struct inherited *listeners)
-{
-	struct pid1 p = {.options = options};
-	siginfo_t info;
+/* The inode of the first PID namespace's file (PROC_PID_INIT_INO in the kernel's proc_ns.h). */
+#define FIRST_PID_NAMESPACE 0xEFFFFFFCu
 
-	if (getpid() != 1) {
-		fprintf(stderr, "envd: -init is for process 1, this is process %d\n", getpid());
+/*
+ * Returns true in process 1 of a machine. The kernel starts it without /proc, which every container
+ * engine mounts.
+ */
+static bool is_machine(void)
+{
+	struct stat st;
+
+	return getpid() == 1 &&
+	       (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == FIRST_PID_NAMESPACE);
+}
+
+/* Exits with status 2 if this process can't do what the options ask. */
+static void check_place(const struct pid1_options *options)
+{
+	if (options->command && is_machine()) {
+		fputs("envd: -init -- COMMAND is for containers; a machine takes -init-exec\n",
+		      stderr);
 		exit(2);
 	}
+	if (!options->command && getpid() != 1) {
+		fprintf(stderr,
+			"envd: -init is for process 1, this is process %d; with -- COMMAND it may "
+			"be "
+			"any process\n",
+			getpid());
+		exit(2);
+	}
+}
+
+/* Starts the command of a container, or prepares a machine. */
+static void begin(struct pid1 *p)
+{
+	int r;
+
+	if (!p->command.argv) {
+		pid1_setup();
+		return;
+	}
+	if (getpid() != 1 && prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) < 0)
+		log_warn("init: orphans are not reaped: %s", error_errno_text(errno));
+	r = pid1_command_start(&p->command, &p->inherited);
+	if (r < 0) {
+		log_error("init: fork: %s", error_errno_text(-r));
+		_exit(PID1_COMMAND_REFUSED);
+	}
+}
+
+void pid1_run(const struct pid1_options *options, struct inherited *listeners)
+{
+	struct pid1 p = {
+		.options = options,
+		.command = {.argv = options->command, .group = options->group},
+	};
+	siginfo_t info;
+
+	check_place(options);
 	/* The kernel drops signals that a PID 1 has no handler for; a blocked signal waits. */
 	sigfillset(&p.signals);
 	sigprocmask(SIG_SETMASK, &p.signals, &p.inherited);
-	pid1_setup();
+	begin(&p);
 	inherited_open(listeners, options->listen, options->n_listen);
 	p.store = pid1_store_new();
 	if (start_daemon(&p)) {

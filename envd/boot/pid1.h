@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Process 1 (-init): with it, a sandbox needs only a kernel, an image and this binary.
+ * Process 1 (-init): with it, a sandbox needs only a kernel, an image and this binary. With a
+ * command (-init -- COMMAND…) it is the entry point of a container, beside the container's command.
  *
  * Process 1 is a small loop around sigtimedwait(2). It prepares the machine, starts the daemon as
- * its child, reaps orphans, forwards signals, and shuts the machine down in order. The daemon is a
- * child of process 1 for two reasons. The daemon waits only for its own children, and never has to
- * distinguish them from orphans. If the daemon dies, process 1 starts it again, whereas the kernel
- * panics if process 1 dies.
+ * its child, reaps orphans, forwards signals, and shuts the machine down in order. With a command
+ * it leaves the machine alone, and exits when the command has ended.
+ *
+ * The daemon is a child of process 1 for two reasons. The daemon waits only for its own children,
+ * and never has to distinguish them from orphans. If the daemon dies, process 1 starts it again,
+ * whereas the kernel panics if process 1 dies.
  */
 #ifndef ENVD_PID1_H
 #define ENVD_PID1_H
@@ -41,7 +44,9 @@ struct pid1_options {
 	enum pid1_halt halt;
 	const struct listen_spec *listen; /* the daemon's listening sockets; borrowed */
 	size_t n_listen;
-	const char *exec; /* command to start when the daemon listens; borrowed; may be NULL */
+	const char *exec;     /* command to start when the daemon listens; borrowed; may be NULL */
+	char *const *command; /* the container's command; borrowed; NULL: a machine */
+	bool group;	      /* signals go to the command's process group */
 };
 
 /* Reads the value of -init-halt: auto, poweroff, reboot or halt. 0 or -EINVAL. */
@@ -49,9 +54,12 @@ int pid1_halt_parse(const char *text, enum pid1_halt *ret);
 
 /*
  * Does the work of process 1 (-init). Call it before the daemon starts a thread or opens a
- * descriptor. It returns in the daemon, a child of process 1; in process 1 it does not return. If
- * the caller is not the first process of its PID namespace, it prints an error and exits with
- * status 2.
+ * descriptor. It returns in the daemon, a child of process 1; in process 1 it does not return.
+ *
+ * Without a command the caller must be the first process of its PID namespace; otherwise it prints
+ * an error and exits with status 2. With a command it may be any process, and adopts orphans as a
+ * child subreaper (PR_SET_CHILD_SUBREAPER(2const)); but process 1 of a machine is an error: the
+ * kernel panics when it exits.
  *
  * Process 1 opens the sockets of options->listen and does not close them, so that no other process
  * can bind their ports while the daemon restarts. In the daemon, *listeners receives them.

@@ -136,7 +136,7 @@ void pid1_store_read(struct pid1_store *store)
 	}
 }
 
-void pid1_store_inherit(const struct pid1_store *store, struct inherited *set)
+void pid1_store_inherit(struct pid1_store *store, struct inherited *set)
 {
 	size_t i;
 
@@ -146,4 +146,6 @@ void pid1_store_inherit(const struct pid1_store *store, struct inherited *set)
 	for (i = 0; i < store->n; i++)
 		inherited_add_stored(set, store->kept[i].fd, store->kept[i].name,
 				     strlen(store->kept[i].name));
+	free(store->kept);
+	free(store);
 }

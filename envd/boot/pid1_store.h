@@ -27,8 +27,8 @@ void pid1_store_read(struct pid1_store *store);
 
 /*
  * Call it in the daemon, after the fork: moves the daemon's end of the socketpair and the kept
- * descriptors to the set. Accepts NULL, and then does nothing.
+ * descriptors to the set, and frees the store. Accepts NULL, and then does nothing.
  */
-void pid1_store_inherit(const struct pid1_store *store, struct inherited *set);
+void pid1_store_inherit(struct pid1_store *store, struct inherited *set);
 
 #endif

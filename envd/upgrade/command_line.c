@@ -64,7 +64,8 @@ char **upgrade_command_line(const struct options *options, char *const *argv, co
 	struct command_line line = {.arena = arena};
 	size_t n = 0, i, words;
 
-	while (argv[n])
+	/* "--" begins the command of a container, which process 1 has started. */
+	while (argv[n] && strcmp(argv[n], "--") != 0)
 		n++;
 	line.argv = arena_zalloc(arena, (n + 16) * sizeof(char *));
 	add(&line, program);

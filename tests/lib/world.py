@@ -99,6 +99,10 @@ def cmd(_world, _stack):
     pass
 
 
+def container(_world, _stack):
+    pass
+
+
 def control(world, _stack):
     """The addresses of the platform: 169.254.169.254 for the metadata service, 169.254.0.21 for
     forwarded ports. The files that /init changes are copies, and so is /dev/urandom. The clock is the machine's: no test may
