@@ -597,7 +597,8 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 		context_serve_invoker(&d->context);
 	start_services(d);
 	if (options->resume_handover) {
-		handover_adopt(&d->handover, &d->loop, &d->control, d->pty, d->watch);
+		handover_adopt(&d->handover, &d->loop, &d->control, d->pty, d->watch,
+			       options->upgrade_thaw_s);
 		listeners_open(&d->listeners, inherited);
 	} else {
 		freezer_adopt_found(d->freezer);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "envd/commands/cmd.h"
 #include "envd/control/lifecycle.h"
+#include "envd/upgrade/handover.h"
 #include "pty/limits.h"
 
 enum flag_kind {
@@ -101,6 +102,8 @@ static const struct flag flags[] = {
 	FLAG("upgrade-over", FLAG_UPGRADE_OVER, upgrade_over, "address",
 	     "accept POST /upgrade over this listener, as -listen names it, and over no other;\n"
 	     "    \trepeatable (default: over every listener)"),
+	FLAG("upgrade-thaw", FLAG_SECONDS, upgrade_thaw_s, "seconds",
+	     "after an upgrade: how long the workload waits for an /init (default 60)"),
 	FLAG("verbose", FLAG_BOOL, verbose, NULL, "write the log to stdout too, in full"),
 	FLAG("version", FLAG_BOOL, version, NULL, "print the version"),
 	FLAG("vsock-any", FLAG_BOOL, any_vsock_peer, NULL,
@@ -350,6 +353,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		.kill_scope = "session",
 		.hooks_dir = LIFECYCLE_HOOKS_DIR,
 		.hook_timeout_s = LIFECYCLE_HOOK_TIMEOUT_S,
+		.upgrade_thaw_s = HANDOVER_THAW_S,
 		.cors = true,
 		.argv = argv,
 	};

@@ -49,6 +49,7 @@ struct options {
 	const char *limits;	/* checked; NULL: none */
 	struct seccomp_options seccomp;
 	bool no_new_privs;
+	unsigned upgrade_thaw_s;
 	bool init; /* be PID 1 */
 	struct pid1_options pid1;
 };

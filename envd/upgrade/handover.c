@@ -177,17 +177,16 @@ void handover_read(struct handover *h, const char *blob_path, const struct inher
 
 /* ---- adopting ---- */
 
-/* HANDOVER_THAW_MS have passed. If an /init came, it has thawed the workload. */
+/* The time for an /init has passed. If one came, it has thawed the workload. */
 static void thaw_without_init(void *arg)
 {
 	struct handover *h = arg;
 	const struct thaw_request request = {0};
 
-	if (!h->control->initialized)
-		log_error("handover: no /init for %d s, the workload is thawed",
-			  HANDOVER_THAW_MS / 1000);
-	if (!h->control->initialized)
-		freezer_thaw(h->control->freezer, &request, NULL, NULL);
+	if (h->control->initialized)
+		return;
+	log_error("handover: no /init for %u s, the workload is thawed", h->thaw_s);
+	freezer_thaw(h->control->freezer, &request, NULL, NULL);
 }
 
 static void thaw_now(struct handover *h)
@@ -284,13 +283,14 @@ static void adopt_watchers(struct handover *h, struct watch_service *watch,
 }
 
 void handover_adopt(struct handover *h, struct loop *loop, struct control *control,
-		    struct pty_service *pty, struct watch_service *watch)
+		    struct pty_service *pty, struct watch_service *watch, unsigned thaw_s)
 {
 	struct pty_adopted procs = {0};
 	struct watch_adopted watchers = {0};
 
 	h->loop = loop;
 	h->control = control;
+	h->thaw_s = thaw_s;
 	timer_init(&h->thaw, loop, thaw_without_init, h);
 	if (h->state) {
 		add_forwards(h);
@@ -298,7 +298,7 @@ void handover_adopt(struct handover *h, struct loop *loop, struct control *contr
 		sums_add(control, pty, h->state->sums);
 		pty_handover_adopt(pty, h->state, &procs);
 		adopt_watchers(h, watch, &watchers);
-		timer_set_ms(&h->thaw, HANDOVER_THAW_MS);
+		timer_set_ms(&h->thaw, (uint64_t)thaw_s * 1000);
 	} else {
 		thaw_now(h);
 	}

@@ -7,7 +7,8 @@
  *	handover_read ─► (the daemon builds its services) ─► handover_adopt ─► serve
  *
  * Until the first authorised /init the gate refuses everything but /health and /init, and the
- * workload stays frozen; without an /init it is thawed after HANDOVER_THAW_MS.
+ * workload stays frozen. If no /init comes for a time (HANDOVER_THAW_S, or -upgrade-thaw), the
+ * workload is thawed, and the gate stays closed.
  */
 #ifndef ENVD_UPGRADE_HANDOVER_H
 #define ENVD_UPGRADE_HANDOVER_H
@@ -32,8 +33,8 @@ struct watch_service;
 /* The newest schema that handover_read understands. */
 #define HANDOVER_SCHEMA 3
 
-/* Without an /init the workload is thawed this long after the start. */
-#define HANDOVER_THAW_MS (60 * 1000)
+/* The default of the time after which the workload is thawed without an /init. */
+#define HANDOVER_THAW_S 60
 
 /* Watchers are set up before the daemon serves, but no longer than this. */
 #define HANDOVER_WATCH_MS 2000
@@ -48,6 +49,7 @@ struct handover {
 	char report[HANDOVER_REPORT_BYTES];
 	struct control *control;
 	struct loop *loop;
+	unsigned thaw_s; /* after this time the workload is thawed without an /init */
 	struct timer thaw;
 	struct timer watch_limit;
 };
@@ -63,10 +65,11 @@ void handover_clear(struct handover *h);
 
 /*
  * Adopts what was read, before the daemon listens. The control API must have its freezer and
- * services. Runs the loop until the watchers are set up, for HANDOVER_WATCH_MS at most.
+ * services. Runs the loop until the watchers are set up, for HANDOVER_WATCH_MS at most. The workload
+ * waits for an /init for thaw_s.
  */
 void handover_adopt(struct handover *h, struct loop *loop, struct control *control,
-		    struct pty_service *pty, struct watch_service *watch);
+		    struct pty_service *pty, struct watch_service *watch, unsigned thaw_s);
 
 /* Decodes n bytes of a file into the arena. 0, or -1 with the reason. Public for a fuzz target. */
 int handover_decode(const void *p, size_t n, struct arena *arena, Handover__HandoverState **ret,

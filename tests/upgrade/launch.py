@@ -5,11 +5,15 @@ Starts a process for each one that the stored state in the file BLOB describes, 
 terminal at the descriptor numbers of the state, writes the state with the pids of these processes, and
 replaces itself by the program. The state stays as it is otherwise, byte for byte. In BLOB.json is what
 else is to be done: {"close": [numbers that are closed again], "open": {number: path}, "extra": how many
-children more, "tail": what follows the state}."""
+children more, "helpers": how many that the state names, "forwards": [ports of 127.0.0.2 that a child
+holds], "strangers": [pids that the state names as such children], "tail": what follows the state}."""
 
+import contextlib
 import json
 import os
 import pty
+import signal
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
@@ -18,6 +22,7 @@ import protobuf_wire as protobuf  # noqa: E402
 
 STATE = "/run/e2b/envd-handover.pb"
 PROCESSES, PID, CONFIG, STDOUT, STDERR, STDIN, TTY = 3, 1, 5, 6, 7, 8, 9
+FORWARDS, HELPERS = 7, 10
 COMMAND, ARGUMENTS = 1, 2
 
 
@@ -55,6 +60,39 @@ def start(process):
     return pid
 
 
+def sleeper():
+    pid = os.fork()
+    if pid == 0:
+        os.closerange(3, 4096)
+        os.execvp("sleep", ["sleep", "4321"])
+    return pid
+
+
+def forwarder(port):
+    """As the reference's socat: the leader of a group, whose child serves a connection."""
+    ready, done = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        server = socket.create_server(("127.0.0.2", port))
+        os.fork()
+        for fd in range(3, 4096):
+            if fd != server.fileno():
+                with contextlib.suppress(OSError):
+                    os.close(fd)  # the last one that holds `done` tells that the port is taken
+        signal.pause()
+    os.close(done)
+    os.read(ready, 1)
+    os.close(ready)
+    return pid
+
+
+def forward(port, pid):
+    return [FORWARDS, protobuf.BYTES, protobuf.encode([
+        [1, protobuf.BYTES, b"1-%d" % port], [2, protobuf.VARINT, port], [3, protobuf.VARINT, 1],
+        [4, protobuf.VARINT, 4], [5, protobuf.VARINT, pid]])]
+
+
 def main():
     blob, *command = sys.argv[1:]
     with open(blob, "rb") as file:
@@ -70,9 +108,12 @@ def main():
             protobuf.put(process, PID, started[named])
             field[2] = protobuf.encode(process)
     for _ in range(more.get("extra", 0)):
-        if os.fork() == 0:
-            os.closerange(3, 4096)
-            os.execvp("sleep", ["sleep", "4321"])
+        sleeper()
+    strangers = more.get("strangers", [])
+    helpers = [sleeper() for _ in range(more.get("helpers", 0))] + strangers
+    state += [[HELPERS, protobuf.VARINT, pid] for pid in helpers]
+    state += [forward(port, forwarder(port)) for port in more.get("forwards", [])]
+    state += [forward(9, pid) for pid in strangers]
     for fd in more.get("close", []):
         os.close(fd)
     for at, path in more.get("open", {}).items():
