@@ -290,13 +290,24 @@ def test_the_only_reader_holds_up_the_process(envd):
 
 
 def test_a_stalled_reader_is_cut_off(envd):
-    stalled = envd.start("yes", tag="stall", receive_bytes=4096)
+    """With kept output it resumes where it was, as after any other cut."""
+    stalled = envd.start("seq", "100000000", tag="stall", receive_bytes=4096,
+                         headers={"X-Envd-Keep-Output": str(32 << 20), "X-Envd-Keep-For": "1"})
     other = envd.connect(tag="stall")
     # More than the buffers of the stalled one hold: it is cut off, or the process would wait for it.
     while len(other.out["stdout"]) < 5000000:
         other.next()
     message = fails("resource_exhausted", stalled.drain)
     assert "nothing was read" in message
+    begin = len(stalled.out["stdout"])
+    again = envd.connect(tag="stall", headers={"X-Envd-From": f"stdout={begin}"})
+    assert again.response.headers["X-Envd-Offsets"] == f"stdout={begin}, stderr=0"
+    while len(again.out["stdout"]) < 1000000:
+        again.next()
+    whole = stalled.out["stdout"] + again.out["stdout"]
+    expected = b"".join(b"%d\n" % (i + 1) for i in range(len(whole) // 2))
+    assert whole == expected[:len(whole)]
+    again.close()
     envd.kill(other.pid)
     assert other.drain().end["status"] == "signal: killed"
 
