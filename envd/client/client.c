@@ -141,46 +141,71 @@ void client_clear(struct client *c)
 
 /* ---- connecting ---- */
 
-/* Waits for an event until the deadline. 0 or -errno. */
-static int wait_event(int fd, short events, uint64_t deadline_ms)
+int client_wait(const struct client *c, int fd, short events, int timeout_ms)
 {
-	struct pollfd p = {.fd = fd, .events = events};
-	uint64_t now;
-	int n;
+	struct pollfd p[2] = {
+		{.fd = fd, .events = events},
+		{.fd = c->interruptible ? c->interrupt_fd : -1, .events = POLLIN},
+	};
 
-	do {
+	if (poll(p, ARRAY_LEN(p), timeout_ms) < 0)
+		return errno == EINTR ? 0 : -errno;
+	return p[1].revents ? -ECANCELED : p[0].revents;
+}
+
+void client_pause(const struct client *c, int ms)
+{
+	client_wait(c, -1, 0, ms);
+}
+
+int client_interrupted(struct error *err)
+{
+	return error_set(err, ERROR_CANCELED, "interrupted");
+}
+
+/* Waits for an event until the deadline. 0 or -errno. */
+static int wait_event(const struct client *c, int fd, short events, uint64_t deadline_ms)
+{
+	uint64_t now;
+	int r = 0;
+
+	while (r == 0) {
 		now = clock_monotonic_ms();
-		n = poll(&p, 1, now < deadline_ms ? (int)(deadline_ms - now) : 0);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n == 0 ? -ETIMEDOUT : 0;
+		if (now >= deadline_ms)
+			return -ETIMEDOUT;
+		r = client_wait(c, fd, events, (int)(deadline_ms - now));
+	}
+	return r < 0 ? r : 0;
 }
 
 /* 0 or -errno. */
-static int connect_until(int fd, const struct address *to, uint64_t deadline_ms)
+static int connect_until(const struct client *c, int fd, uint64_t deadline_ms)
 {
+	const struct address *to = &c->target.address;
 	socklen_t size = sizeof(int);
 	int r, failure = 0;
 
 	/* A unix socket whose queue is full says EAGAIN, and no event tells when it has room. */
 	while (connect(fd, (const struct sockaddr *)&to->storage, to->bytes) < 0) {
 		if (errno == EINPROGRESS) {
-			r = wait_event(fd, POLLOUT, deadline_ms);
+			r = wait_event(c, fd, POLLOUT, deadline_ms);
 			if (r == 0)
 				getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size);
 			return r < 0 ? r : -failure;
 		}
 		if (errno != EAGAIN || clock_monotonic_ms() >= deadline_ms)
 			return -errno;
-		poll(NULL, 0, DIAL_RETRY_MS);
+		if (client_wait(c, -1, 0, DIAL_RETRY_MS) < 0)
+			return -ECANCELED;
 	}
 	return 0;
 }
 
 /* Asks a guest's proxy for the port. Its line is read byte by byte: the guest's bytes follow it. */
-static int ask_proxy(int fd, uint32_t port, uint64_t deadline_ms)
+static int ask_proxy(const struct client *c, int fd, uint64_t deadline_ms)
 {
 	char line[DIAL_REPLY_BYTES];
-	int n = snprintf(line, sizeof(line), "CONNECT %u\n", port), r;
+	int n = snprintf(line, sizeof(line), "CONNECT %u\n", c->target.proxy_port), r;
 	size_t have = 0;
 	ssize_t got;
 
@@ -189,7 +214,7 @@ static int ask_proxy(int fd, uint32_t port, uint64_t deadline_ms)
 	while ((r = dial_reply_parse(line, have)) == 0) {
 		if (have == sizeof(line))
 			return -EPROTO;
-		r = wait_event(fd, POLLIN, deadline_ms);
+		r = wait_event(c, fd, POLLIN, deadline_ms);
 		if (r < 0)
 			return r;
 		got = read(fd, line + have, 1);
@@ -203,14 +228,15 @@ static int ask_proxy(int fd, uint32_t port, uint64_t deadline_ms)
 
 int client_dial(const struct client *c, struct error *err)
 {
-	const struct address *to = &c->target.address;
 	uint64_t deadline_ms = clock_monotonic_ms() + CLIENT_CONNECT_MS;
-	FD_AUTO int fd =
-		socket(to->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r = fd < 0 ? -errno : connect_until(fd, to, deadline_ms), on = 1;
+	FD_AUTO int fd = socket(c->target.address.storage.ss_family,
+				SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r = fd < 0 ? -errno : connect_until(c, fd, deadline_ms), on = 1;
 
 	if (r == 0 && c->target.proxy_port)
-		r = ask_proxy(fd, c->target.proxy_port, deadline_ms);
+		r = ask_proxy(c, fd, deadline_ms);
+	if (r == -ECANCELED)
+		return client_interrupted(err);
 	if (r < 0)
 		return error_set(err, ERROR_UNAVAILABLE,
 				 "%s: %s: does envd listen there? (--to, $ENVD_TO)", c->to,

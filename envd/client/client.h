@@ -6,7 +6,9 @@
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "envd/relay/dial.h"
@@ -23,6 +25,12 @@ struct client {
 	const char *user;    /* NULL: the default user of the daemon; borrowed */
 	char *token;	     /* NULL: none; owned */
 	struct dial_target target;
+	/*
+	 * With `interruptible`, a wait ends with the error ERROR_CANCELED when interrupt_fd becomes
+	 * readable. Whoever sets it reads the descriptor.
+	 */
+	bool interruptible;
+	int interrupt_fd;
 };
 
 /* The keys of the common options, for client_option. */
@@ -48,6 +56,18 @@ int client_parse_to(const char *text, struct dial_target *ret);
 
 /* Connects. Returns a non-blocking descriptor, or -1 with the error. */
 int client_dial(const struct client *c, struct error *err);
+
+/*
+ * Waits at most timeout_ms (-1: no limit) for events of a descriptor, POLLIN and so on. Returns the
+ * events, 0 at the timeout, or -errno; -ECANCELED if the command was interrupted.
+ */
+int client_wait(const struct client *c, int fd, short events, int timeout_ms);
+
+/* Sleeps, unless the command is interrupted. */
+void client_pause(const struct client *c, int ms);
+
+/* Fills in the error of an interrupted wait. Returns -1. */
+int client_interrupted(struct error *err);
 
 /* Prints "envd COMMAND: message" to stderr, without escape sequences. Returns -1. */
 int client_complain(const struct client *c, const struct error *err);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "rpc/codec/base64.h"
 #include "rpc/codec/json.h"
@@ -91,15 +92,15 @@ int exchange_flush(struct exchange *x)
 
 int exchange_send(struct exchange *x, struct error *err)
 {
-	struct pollfd p = {.fd = x->fd, .events = POLLIN | POLLOUT};
-
 	while (exchange_queued(x)) {
-		int n = poll(&p, 1, CLIENT_SILENCE_MS);
+		int n = client_wait(x->client, x->fd, POLLIN | POLLOUT, CLIENT_SILENCE_MS);
 
+		if (n == -ECANCELED)
+			return client_interrupted(err);
 		if (n == 0)
 			return error_set(err, ERROR_UNAVAILABLE, "%s: takes no bytes for %u s",
 					 x->client->to, CLIENT_SILENCE_MS / 1000);
-		if (n > 0 && (p.revents & POLLIN))
+		if (n > 0 && (n & POLLIN))
 			return 1;
 		if (n > 0 && exchange_flush(x) < 0)
 			return 1;
@@ -110,13 +111,15 @@ int exchange_send(struct exchange *x, struct error *err)
 /* Reads more bytes. 1, 0 at the timeout, or -errno. */
 static int read_more(struct exchange *x, int timeout_ms)
 {
-	struct pollfd p = {.fd = x->fd, .events = POLLIN};
-	ssize_t n;
+	ssize_t n = read(x->fd, x->in, sizeof(x->in));
+	int r;
 
-	do
+	if (n < 0 && errno == EAGAIN && timeout_ms) {
+		r = client_wait(x->client, x->fd, POLLIN, timeout_ms);
+		if (r <= 0)
+			return r;
 		n = read(x->fd, x->in, sizeof(x->in));
-	while ((n < 0 && errno == EINTR) ||
-	       (n < 0 && errno == EAGAIN && timeout_ms && poll(&p, 1, timeout_ms) > 0));
+	}
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	x->eof = n == 0;
@@ -127,13 +130,23 @@ static int read_more(struct exchange *x, int timeout_ms)
 
 enum reply_event exchange_next(struct exchange *x, int timeout_ms, struct error *err)
 {
+	uint64_t until = timeout_ms > 0 ? clock_monotonic_ms() + (uint64_t)timeout_ms : 0, now;
 	enum reply_event event;
 	int r;
 
 	while ((event = reply_next(&x->reply, &x->p, &x->n)) == REPLY_MORE) {
+		/* One deadline for the event: a byte from time to time does not move it. */
+		if (until) {
+			now = clock_monotonic_ms();
+			timeout_ms = now < until ? (int)(until - now) : 0;
+		}
 		r = x->eof ? 1 : read_more(x, timeout_ms);
 		if (r == 0)
 			return REPLY_MORE;
+		if (r == -ECANCELED) {
+			client_interrupted(err);
+			return REPLY_ERROR;
+		}
 		if (r < 0) {
 			error_set(err, ERROR_UNAVAILABLE, "%s: %s", x->client->to,
 				  error_errno_text(r));
@@ -181,15 +194,14 @@ int exchange_body(struct exchange *x, size_t max_bytes, char **ret, size_t *ret_
 	if (event == REPLY_MORE)
 		error_set(err, ERROR_UNAVAILABLE, "%s: the answer stopped for %u s", x->client->to,
 			  CLIENT_SILENCE_MS / 1000);
-	*ret_bytes = evbuffer_get_length(body);
-	*ret = mem_alloc(*ret_bytes + 1);
-	evbuffer_remove(body, *ret, *ret_bytes);
-	(*ret)[*ret_bytes] = '\0';
+	if (event == REPLY_END) {
+		*ret_bytes = evbuffer_get_length(body);
+		*ret = mem_alloc(*ret_bytes + 1);
+		evbuffer_remove(body, *ret, *ret_bytes);
+		(*ret)[*ret_bytes] = '\0';
+	}
 	evbuffer_free(body);
-	if (event == REPLY_END)
-		return 0;
-	free(*ret);
-	return -1;
+	return event == REPLY_END ? 0 : -1;
 }
 
 /* ---- refusals ---- */

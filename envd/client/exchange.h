@@ -62,7 +62,7 @@ int exchange_flush(struct exchange *x);
 int exchange_send(struct exchange *x, struct error *err);
 
 /*
- * Returns the next event of the response. Waits at most timeout_ms for bytes (-1: no limit), then
+ * Returns the next event of the response. Waits at most timeout_ms for it (-1: no limit), then
  * returns REPLY_MORE. The error of REPLY_ERROR is in *err.
  */
 enum reply_event exchange_next(struct exchange *x, int timeout_ms, struct error *err);

@@ -38,6 +38,7 @@ int input_open(struct input_stream *in, const struct client *c, uint32_t pid, bo
 	in->client = c;
 	in->pid = pid;
 	in->pty = pty;
+	in->answered = false;
 	in->stream = (struct call_stream){.type = &process__stream_input_response__descriptor};
 	if (exchange_open(&in->stream.x, c, "POST", "/process.Process/StreamInput",
 			  "Content-Type: application/connect+proto\r\n", EXCHANGE_CHUNKED,
@@ -159,11 +160,18 @@ void input_step(struct input_stream *in)
 {
 	struct exchange *x = &in->stream.x;
 	int r = exchange_flush(x);
-	enum call_event event;
+	enum call_event event = call_stream_next(&in->stream, 0, &in->err);
 
-	do
+	/* The response is one message (Connect, "Client-streaming"). More could never end. */
+	if (event == CALL_MESSAGE && !in->answered) {
+		in->answered = true;
 		event = call_stream_next(&in->stream, 0, &in->err);
-	while (event == CALL_MESSAGE);
+	}
+	if (event == CALL_MESSAGE) {
+		error_set(&in->err, ERROR_INTERNAL, "an answer of more than one message");
+		lose(in);
+		return;
+	}
 	if (x->reply.status >= 300)
 		error_set(&in->err, ERROR_UNKNOWN, "HTTP status %u", x->reply.status);
 	else if (event == CALL_WAIT && r < 0)

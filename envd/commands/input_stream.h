@@ -27,6 +27,7 @@ struct input_stream {
 	enum input_state state;
 	uint32_t pid;
 	bool pty;
+	bool answered;	  /* the message of the response has come */
 	uint64_t sent_ms; /* when the last message was queued */
 	struct call_stream stream;
 	struct error err;

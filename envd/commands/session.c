@@ -49,22 +49,34 @@ static void fail(struct session *s, const struct error *err)
 	end(s, SESSION_FAILED);
 }
 
+/* Blocks the signals. A descriptor that becomes readable when one arrives. */
+static int open_signals(const int *signals, size_t n)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < n; i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	/* Fatal: at the start of the command. */
+	if (fd < 0)
+		fatal("signalfd: %s", error_errno_text(errno));
+	return fd;
+}
+
 struct session *session_new(struct client *c)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT}, winch = SIGWINCH;
 	struct session *s = mem_zalloc(sizeof(*s));
-	sigset_t set;
 
 	s->client = c;
 	s->stream.x.fd = -1;
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		sigaddset(&set, signals[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-	/* Fatal: at the start of the command. */
-	if (s->signal_fd < 0)
-		fatal("signalfd: %s", error_errno_text(errno));
+	s->signal_fd = open_signals(signals, ARRAY_LEN(signals));
+	s->winch_fd = open_signals(&winch, 1);
+	c->interruptible = true;
+	c->interrupt_fd = s->signal_fd;
 	return s;
 }
 
@@ -73,7 +85,9 @@ void session_free(struct session *s)
 	terminal_restore(&s->terminal);
 	call_stream_close(&s->stream);
 	input_close(&s->input);
+	s->client->interruptible = false;
 	fd_close(&s->signal_fd);
+	fd_close(&s->winch_fd);
 	free(s);
 }
 
@@ -84,6 +98,17 @@ static void select_own(const struct session *s, Process__ProcessSelector *ret)
 	process__process_selector__init(ret);
 	ret->selector_case = PROCESS__PROCESS_SELECTOR__SELECTOR_PID;
 	ret->pid = s->pid;
+}
+
+/* Ends this command because of a signal, and says that the process goes on. */
+static void abandon(struct session *s)
+{
+	struct error err;
+
+	client_interrupted(&err);
+	if (s->state == SESSION_RUNNING)
+		error_prefix(&err, "process %u was left", s->pid);
+	fail(s, &err);
 }
 
 /* A failure means that the process has ended, or that the stream fails too. */
@@ -100,8 +125,11 @@ static void send_signal(struct session *s, Process__Signal number)
 	request.signal = number;
 	request.descendants = true;
 	if (call_unary(s->client, "process.Process/SendSignal", &request.base,
-		       &process__send_signal_response__descriptor, &arena, &answer, &err) < 0)
+		       &process__send_signal_response__descriptor, &arena, &answer, &err) < 0) {
 		log_debug("session: %s", err.message);
+		if (err.code == ERROR_CANCELED)
+			abandon(s);
+	}
 	arena_clear(&arena);
 }
 
@@ -129,13 +157,17 @@ static void send_size(struct session *s)
 /*
  * This command should end. The process of another command goes on. An own process gets TERM, and
  * KILL if that was not enough; KILL at once if its terminal goes away (`hangup`), because shells
- * ignore TERM on a terminal.
+ * ignore TERM on a terminal. After KILL nothing is left to send.
  */
 static void leave(struct session *s, bool hangup)
 {
 	if (!s->owner || s->state == SESSION_STARTING) {
 		s->status = s->state == SESSION_STARTING ? SESSION_FAILED : 0;
 		set_state(s, SESSION_DETACHED);
+		return;
+	}
+	if (s->signals >= 2) {
+		abandon(s);
 		return;
 	}
 	send_signal(s, s->signals || hangup ? PROCESS__SIGNAL__SIGNAL_SIGKILL
@@ -147,11 +179,16 @@ static void on_signal(struct session *s)
 {
 	struct signalfd_siginfo info;
 
-	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo != SIGWINCH)
+	if (read(s->signal_fd, &info, sizeof(info)) == sizeof(info))
 		leave(s, s->tty);
-	else if (s->tty && (s->interactive || s->owner) && s->state == SESSION_RUNNING)
+}
+
+static void on_winch(struct session *s)
+{
+	struct signalfd_siginfo info;
+
+	if (read(s->winch_fd, &info, sizeof(info)) == sizeof(info) && s->tty &&
+	    (s->interactive || s->owner) && s->state == SESSION_RUNNING)
 		send_size(s);
 }
 
@@ -371,10 +408,11 @@ static void resume(struct session *s, struct error *err)
 	}
 	while (!rejoin(s, err)) {
 		if (err->code != ERROR_UNAVAILABLE || clock_monotonic_ms() > until) {
+			error_prefix(err, "process %u was left", s->pid);
 			fail(s, err);
 			return;
 		}
-		poll(NULL, 0, RESUME_RETRY_MS);
+		client_pause(s->client, RESUME_RETRY_MS);
 	}
 	if (!input)
 		return;
@@ -409,12 +447,16 @@ static void take_lost_input(struct session *s)
 	resume(s, &err);
 }
 
-/* Takes what has arrived, up to a piece that waits for its descriptor. */
+/* Takes what has arrived, up to a piece that waits for its descriptor, or SESSION_MESSAGES. */
 static void read_stream(struct session *s)
 {
+	unsigned left = SESSION_MESSAGES;
 	struct error err;
 
-	for (settle_replay(s); s->n == 0 && s->state <= SESSION_RUNNING; settle_replay(s))
+	for (settle_replay(s); s->n == 0 && s->state <= SESSION_RUNNING; settle_replay(s)) {
+		s->pending = left-- == 0;
+		if (s->pending)
+			return;
 		switch (call_stream_next(&s->stream, 0, &err)) {
 		case CALL_WAIT:
 			return;
@@ -428,13 +470,15 @@ static void read_stream(struct session *s)
 			resume(s, &err);
 			break;
 		}
+	}
 }
 
 static void turn(struct session *s)
 {
-	enum { SIGNALS, STREAM, OUTPUT, STDIN, INPUT, N };
+	enum { SIGNALS, WINCH, STREAM, OUTPUT, STDIN, INPUT, N };
 	struct pollfd p[N] = {
 		[SIGNALS] = {.fd = s->signal_fd, .events = POLLIN},
+		[WINCH] = {.fd = s->winch_fd, .events = POLLIN},
 		[STREAM] = {.fd = s->n ? -1 : s->stream.x.fd, .events = POLLIN},
 		[OUTPUT] = {.fd = s->n ? s->to : -1, .events = POLLOUT},
 		[STDIN] = {.fd = input_wants(&s->input) ? STDIN_FILENO : -1, .events = POLLIN},
@@ -442,10 +486,12 @@ static void turn(struct session *s)
 			   .events = input_events(&s->input)},
 	};
 
-	if (poll(p, N, INPUT_KEEPALIVE_MS) < 0)
+	if (poll(p, N, s->pending ? 0 : INPUT_KEEPALIVE_MS) < 0)
 		return;
 	if (p[SIGNALS].revents)
 		on_signal(s);
+	if (p[WINCH].revents)
+		on_winch(s);
 	if (p[OUTPUT].revents)
 		write_piece(s);
 	if (p[INPUT].revents)

@@ -3,6 +3,10 @@
  * Connects this command to a process of a guest: the outputs of the process go to stdout and
  * stderr, and stdin and signals go to the process.
  *
+ * The first signal sends TERM to the process, the second one KILL. A third one, or one that arrives
+ * while the daemon has not answered, ends this command at once: a guest that is silent, slow, or
+ * sends without end can't hold it.
+ *
  * One piece of output waits for stdout at a time, and no further piece is read meanwhile, so a slow
  * reader of stdout slows the process down.
  */
@@ -17,9 +21,10 @@
 #include "envd/commands/terminal.h"
 #include "process.pb-c.h"
 
-#define SESSION_FAILED	125 /* exit status: the command itself failed, not the process */
-#define SESSION_TIMEOUT 124 /* exit status: the process was killed at its deadline, as timeout(1) */
-#define SESSION_PIECE	4096 /* bytes of a write that poll(2) has announced room for: PIPE_BUF */
+#define SESSION_FAILED	 125  /* exit status: the command itself failed, not the process */
+#define SESSION_TIMEOUT	 124  /* exit status: killed at its deadline, as by timeout(1) */
+#define SESSION_PIECE	 4096 /* bytes of a write that poll(2) has announced room for: PIPE_BUF */
+#define SESSION_MESSAGES 64   /* of a turn: then signals are looked at */
 
 enum session_state {
 	SESSION_STARTING, /* before the start event */
@@ -55,7 +60,9 @@ struct session {
 	bool discard;			   /* stdout is closed */
 	uint64_t offsets[SESSION_OUTPUTS]; /* of the next byte of each output */
 	uint64_t written[SESSION_OUTPUTS]; /* replay: the end */
-	int signal_fd;
+	int signal_fd;			   /* signals that end this command or the process */
+	int winch_fd;			   /* the terminal has another size */
+	bool pending; /* bytes of the stream have arrived that were not looked at yet */
 	struct call_stream stream;
 	struct input_stream input;
 	struct terminal terminal;
