@@ -44,28 +44,32 @@ static int open_path(char *path, int flags)
 	return fd;
 }
 
-bool watch_node_is(const struct watch_node *node, const struct stat *st)
+/* Opens the directory at an absolute path. A descriptor; -ESTALE if it is another one; -errno. */
+static int open_same(char *path, dev_t dev, ino_t ino)
 {
-	return st->st_dev == node->dev && st->st_ino == node->ino;
+	struct stat st;
+	int r = 0, fd = open_path(path, DIR_FLAGS);
+
+	if (fd < 0)
+		return fd;
+	/* An error does not show that the path leads to another directory. */
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (st.st_dev != dev || st.st_ino != ino)
+		r = -ESTALE;
+	if (r == 0)
+		return fd;
+	fd_close(&fd);
+	return r;
 }
 
 int watch_open_node(struct watch_node *node)
 {
 	size_t bytes;
-	const char *path = watch_node_path(node, NULL, 0, true, &bytes);
-	struct stat st;
-	int fd;
 
-	if (!path)
+	if (!watch_node_path(node, NULL, 0, true, &bytes))
 		return -ESTALE;
-	fd = open_path(node->tree->source->path, DIR_FLAGS);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0 || !watch_node_is(node, &st)) {
-		fd_close(&fd);
-		return -ESTALE;
-	}
-	return fd;
+	return open_same(node->tree->source->path, node->dev, node->ino);
 }
 
 /* Returns true if a directory is the root of a file system that the watch does not enter. */
@@ -91,13 +95,14 @@ static void see_open(int inotify_fd, int fd, struct watch_seen *ret)
 	ret->fd = fd;
 	if (fd < 0)
 		return;
-	if (fstat(fd, &ret->st) < 0)
-		ret->wd = -errno;
-	else
-		ret->wd = inotify_watch_fd(inotify_fd, fd);
+	ret->wd = fstat(fd, &ret->st) < 0 ? -errno : inotify_watch_fd(inotify_fd, fd);
 	/* The kernel has no memory for a watch: handled as a reached limit. */
 	if (ret->wd == -ENOMEM)
 		ret->wd = -ENOSPC;
+	if (ret->wd >= 0 || ret->wd == -ENOSPC)
+		return;
+	fd_close(&ret->fd);
+	ret->fd = ret->wd;
 }
 
 void watch_see_child(struct watch_node *parent, int dirfd, uint32_t place, bool mounts_below,
@@ -127,21 +132,5 @@ void watch_see_below(struct watch_node *node, bool mounts_below, struct watch_se
 
 void watch_see_top(struct watch_tree *tree, struct watch_seen *ret)
 {
-	int fd = open_path(tree->path, DIR_FLAGS);
-	struct stat st;
-	int r = 0;
-
-	/*
-	 * An error does not show that the directory is stale; only another directory in its place
-	 * does.
-	 */
-	if (fd >= 0 && fstat(fd, &st) < 0)
-		r = -errno;
-	else if (fd >= 0 && (st.st_dev != tree->dev || st.st_ino != tree->ino))
-		r = -ESTALE;
-	if (r < 0) {
-		fd_close(&fd);
-		fd = r;
-	}
-	see_open(tree->source->fd, fd, ret);
+	see_open(tree->source->fd, open_same(tree->path, tree->dev, tree->ino), ret);
 }

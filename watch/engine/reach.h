@@ -19,13 +19,10 @@ struct watch_tree;
 
 /* A directory that was opened and watched. */
 struct watch_seen {
-	int fd; /* owned by the caller. -errno: not opened; the rest is not set */
-	int wd; /* -errno: not watched; -ENOSPC: there is no watch left, or no instance */
+	int fd; /* owned by the caller. -errno: not opened, or not watched; the rest is not set */
+	int wd; /* -ENOSPC: there is no watch left, or no instance */
 	struct stat st;
 };
-
-/* Returns true if the node stands for this directory. */
-bool watch_node_is(const struct watch_node *node, const struct stat *st);
 
 /*
  * Opens the node's directory by its path, without changing its watch. Returns a descriptor; -ESTALE

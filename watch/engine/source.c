@@ -15,7 +15,7 @@
 
 /* Nodes that are freed at once, and steps of a worker between two checks of the clock. */
 #define COLLECT_NODES  256
-#define STEPS_PER_LOOK 16
+#define STEPS_PER_LOOK 64
 
 struct watch_source *watch_source_new(int fd, struct watch_memory *memory,
 				      struct watch_mounts *mounts)
@@ -463,6 +463,5 @@ int64_t watch_source_due_ms(const struct watch_source *source, uint64_t now_ms)
 
 void watch_source_rest(struct watch_source *source)
 {
-	if (source->scan.tree)
-		watch_scan_rest(source);
+	watch_scan_rest(source);
 }
