@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every group of figures uses: the daemons, the client, rounds taken in turn.
+"""Shared by all groups of figures: the daemons, the client, and the rounds of a measurement.
 
-A figure is a function `name(bench)` in figures/GROUP.py that stands in the GROUP tuple at that
-file's end; `run` imports the files by name. It
+A figure is a function `name(bench)` in figures/GROUP.py. The GROUP tuple at the end of the file
+lists it, and `run` imports the file by name. A figure
 
-- makes its requests with wire.py and stores them with bench.file(),
-- measures with bench.rounds(count, measure, floor): `measure(daemon)` is called for ours and the
-  peer in turn, `floor()` where there is the same work with nothing between, and each returns a
-  dict of numbers, of which rounds() gives the medians,
-- adds rows with bench.row(name, unit, {"floor": …, "ours": …, "peer": …}, reach), where `reach`
-  is a limit of table.py (at_most, floor_at_most, peer_at_least, …; two of them joined by &) and a
-  subject that was not measured is left out.
+- makes its requests with wire.py, and stores them with bench.file();
+- measures with bench.rounds(count, measure, floor). rounds() calls `measure(daemon)` for ours and
+  for the peer in turn, and `floor()`, which does the same work without a daemon, if there is such
+  work. Each call returns a dict of numbers; rounds() returns their medians;
+- adds rows with bench.row(name, unit, {"floor": …, "ours": …, "peer": …}, reach). `reach` is a
+  limit of table.py (at_most, floor_at_most, peer_at_least, …; & joins two limits). A subject that
+  was not measured is left out.
 
-The load comes from the client in C (client/, `build/bench/client` tells its subcommands):
-bench.client() runs one to its end and gives what it printed, bench.client_held() runs one that
-keeps something open during a with-block. Both daemons run all the time, on ports of their own of
-a private network namespace, without cgroups; a figure that needs them otherwise stops them,
-starts them with its flags, and leaves them as it found them. Files go below bench.work_dir, a
-tmpfs. What can't be measured raises Failed: the other figures go on."""
+A client in C makes the load (client/; `build/bench/client` prints its subcommands). bench.client()
+runs a subcommand to its end and returns the printed numbers. bench.client_held() runs a subcommand
+that keeps connections open during a `with` block. Both daemons run all the time, without cgroups,
+on different ports in a private network namespace. A figure that needs other flags stops the
+daemons, starts them with its flags, and restores them at its end. Files lie below bench.work_dir, a
+tmpfs. A figure that can't be measured raises Failed, and the other figures continue."""
 
 import contextlib
 import ctypes
@@ -41,22 +41,22 @@ SUBJECTS = ("floor", "ours", "peer")
 
 
 def keep_off_the_clock():
-    """Run in the child before its exec: /init can set the clock, which no namespace keeps apart,
-    so a daemon that is measured gets no right to (capabilities(7), prctl(2))."""
+    """Drops CAP_SYS_TIME; runs in the child before its exec. POST /init can set the clock, which belongs to
+    no namespace, so a measured daemon must not be able to (capabilities(7), prctl(2))."""
     if LIBC.prctl(PR_CAPBSET_DROP, CAP_SYS_TIME, 0, 0, 0):
         os._exit(126)
 
 
 class Failed(Exception):
-    """A figure that could not be taken."""
+    """A figure could not be measured."""
 
 
 class Daemon:
-    """An envd under test, on a port of its own of this network namespace's loopback."""
+    """An envd that is measured. It listens on loopback, on its own port."""
 
     def __init__(self, name, path, port, log_dir):
         self.name, self.path, self.port = name, path, port
-        # A socket of AF_VSOCK would be outside of the network namespace.
+        # A vsock socket would not belong to the network namespace.
         self.address = ["-listen", f"tcp:127.0.0.1:{port}"] if name == "ours" else \
             ["-port", str(port)]
         self.log_path = os.path.join(log_dir, f"{name}.log")
@@ -69,7 +69,7 @@ class Daemon:
         self.start("-cgroup-root", root)
 
     def start(self, *extra):
-        """With these flags instead of -no-cgroups."""
+        """Starts the daemon with these flags instead of -no-cgroups."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.argv(*extra), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log,
@@ -100,11 +100,11 @@ class Daemon:
         self.process = None
 
     def cpu_us(self):
-        """CPU time of all its threads, ended ones too (clock_getcpuclockid(3))."""
+        """Returns the CPU time of all its threads, including ended ones (clock_getcpuclockid(3))."""
         return time.clock_gettime_ns(~self.process.pid << 3 | 2) / 1e3
 
     def memory_kib(self):
-        """Its private memory: (dirty, dirty and clean)."""
+        """Returns its private memory: (dirty, dirty and clean)."""
         dirty = clean = 0
         with open(f"/proc/{self.process.pid}/smaps_rollup", encoding="ascii") as f:
             for line in f:
@@ -118,8 +118,8 @@ class Daemon:
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
 
     def wakeups(self):
-        """How often one of its threads went to sleep of its own will, which it does each time it
-        was woken."""
+        """Returns how often its threads blocked: the voluntary context switches. This is the number of
+        wake-ups."""
         count = 0
         for task in os.listdir(f"/proc/{self.process.pid}/task"):
             with open(f"/proc/{self.process.pid}/task/{task}/status", encoding="utf-8") as f:
@@ -130,7 +130,7 @@ class Daemon:
 
     @contextlib.contextmanager
     def peak_memory(self):
-        """Samples the dirty private memory meanwhile; gives a dict with `peak_kib`."""
+        """Samples the dirty private memory during the `with` block. Yields a dict that gets `peak_kib`."""
         result = {"peak_kib": 0}
         over = threading.Event()
 
@@ -150,7 +150,7 @@ class Daemon:
 class Bench:
     def __init__(self, client, work_dir, daemons, quick):
         self.client_path, self.work_dir = client, work_dir
-        self.daemons = daemons  # by name: "ours", and "peer" where there is one
+        self.daemons = daemons  # by name: "ours", and "peer" if there is one
         self.quick = quick
         self.table = table.Table()
         self.failures = []
@@ -159,18 +159,18 @@ class Bench:
         return os.path.join(self.work_dir, name)
 
     def peer_program(self, path):
-        """A program that tests/bench/peers unpacked, or that is installed; None for neither."""
+        """Returns the path of a program that tests/bench/peers has unpacked or that is installed, or None."""
         unpacked = os.path.join(os.path.dirname(self.client_path), "peers", path)
         return unpacked if os.access(unpacked, os.X_OK) else shutil.which(os.path.basename(path))
 
     def file(self, name, data):
-        """Writes a file for the client (a request, a body); returns its path."""
+        """Writes a file for the client (a request, or a body) and returns its path."""
         with open(self.path(name), "wb") as f:
             f.write(data)
         return self.path(name)
 
     def client(self, *args):
-        """Runs a load to its end; the figures it printed, as a dict of numbers."""
+        """Runs a load to its end. Returns the printed numbers as a dict."""
         return parse(self.run_client(*args))
 
     def run_client(self, *args):
@@ -182,7 +182,8 @@ class Bench:
 
     @contextlib.contextmanager
     def client_held(self, *args):
-        """Runs a load that holds something; gives what it printed, ends it in the end."""
+        """Runs a load that keeps connections open. Yields the printed numbers, and ends the load after the
+        block."""
         process = subprocess.Popen([self.client_path, *(str(a) for a in args)],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
@@ -197,7 +198,7 @@ class Bench:
 
     @contextlib.contextmanager
     def spawned(self, *argv, before_exec=None):
-        """A process that says when it is ready; it and its group are ended."""
+        """Starts a process and waits until it prints a line, when it is ready. Kills it after the block."""
         process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, preexec_fn=before_exec)
         try:
@@ -209,16 +210,16 @@ class Bench:
             process.stdout.close()
 
     def spawned_in(self, cgroup, *argv):
-        """As spawned, in that cgroup."""
+        """As spawned, but in this cgroup."""
         def enter():
             with open(os.path.join(cgroup, "cgroup.procs"), "w", encoding="ascii") as f:
                 f.write("0")
         return self.spawned(*argv, before_exec=enter)
 
     def rounds(self, count, measure, floor=None):
-        """Measures floor, ours and peer in turn, `count` times, so that what disturbs the machine
-        disturbs all of them. `measure(daemon)` and `floor()` return dicts of numbers. Gives, by
-        figure and then by subject, the median of the rounds."""
+        """Measures floor, ours and peer in turn, `count` times, so that a disturbance of the machine affects
+        all three. `measure(daemon)` and `floor()` return dicts of numbers. Returns the medians:
+        {figure: {subject: median}}."""
         results = {name: [] for name in SUBJECTS}
         turns = [("floor", floor)] if floor else []
         turns += [(name, functools.partial(measure, daemon))
@@ -226,7 +227,7 @@ class Bench:
         for _ in range(1 if self.quick else count):
             for name, turn in turns:
                 results[name].append(turn())
-            turns.reverse()  # nobody is always the first, when caches are cold
+            turns.reverse()  # the order changes, because the caches are cold for the first one
         return Medians(results)
 
     parse = staticmethod(lambda text: parse(text))
@@ -235,7 +236,7 @@ class Bench:
         self.table.add(name, unit, {k: values.get(k) for k in SUBJECTS}, reach)
 
     def run(self, title, groups):
-        """Takes the figures of a group; one that fails does not keep the others back."""
+        """Measures the figures of a group. If one fails, the others continue."""
         self.table.section(title)
         for function in groups:
             began = time.monotonic()
@@ -252,7 +253,7 @@ class Medians:
         self.results = results
 
     def __getitem__(self, figure):
-        """{subject: median} of a figure; subjects that did not yield it are left out."""
+        """Returns {subject: median} of a figure, without the subjects that were not measured."""
         out = {}
         for name, rounds in self.results.items():
             values = [r[figure] for r in rounds if figure in r]

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures, what they are to reach, and the table they are printed in."""
+"""The limits of figures, and the table that shows the figures."""
 
 
 class Reach:
-    """A target for a figure: its text, and whether the values (floor, ours, peer) meet it.
-
-    `needs` names the values without which nothing can be said."""
+    """A limit of a figure: its text, and a function that returns true if the values (floor, ours, peer)
+    meet it. `needs` names the values that the function requires."""
 
     def __init__(self, text, met, needs=()):
         self.text, self.met, self.needs = text, met, needs
@@ -45,7 +44,7 @@ def peer_at_least(factor):
 
 
 def number(value):
-    """Three significant digits, without an exponent."""
+    """Formats a number with three significant digits and no exponent."""
     if value is None:
         return "–"
     if value == 0:
@@ -91,7 +90,7 @@ class Table:
         return "\n".join(lines)
 
     def summary(self):
-        """One line: how many limits were reached; those that lack a subject can't be judged."""
+        """Returns one line: how many limits are met, and how many lack a value that they need."""
         text = f"{self.verdicts['yes']} limits reached, {self.verdicts['NO']} missed"
         if self.verdicts["–"]:
             text += f", {self.verdicts['–']} not judged: there is no peer to compare with"

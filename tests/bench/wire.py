@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The raw bytes of requests: HTTP/1.1 around Connect, in JSON or in protobuf."""
+"""Makes requests as raw bytes: Connect over HTTP/1.1, in JSON or protobuf."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ import struct
 
 
 def http(method, path, headers=(), body=b"", close=False):
-    """A whole request. `headers` are pairs; Content-Length is added where there is a body."""
+    """Returns a whole request. `headers` are pairs; Content-Length is added if there is a body."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     lines += [f"{name}: {value}" for name, value in headers]
     if close:
@@ -18,12 +18,12 @@ def http(method, path, headers=(), body=b"", close=False):
 
 
 def envelope(message, flags=0):
-    """One message of a Connect stream."""
+    """Returns one message of a Connect stream with its envelope."""
     return struct.pack(">BI", flags, len(message)) + message
 
 
 def encode(message):
-    """A dict becomes JSON; bytes are protobuf already."""
+    """Encodes a dict as JSON. Bytes are protobuf, and stay unchanged."""
     return message if isinstance(message, bytes) else json.dumps(message).encode()
 
 
@@ -32,19 +32,19 @@ def codec(message):
 
 
 def unary(method, message, close=False):
-    """A unary call of `package.Service/Method`."""
+    """Returns a unary call of `package.Service/Method`."""
     return http("POST", f"/{method}", [("Content-Type", f"application/{codec(message)}")],
                 encode(message), close)
 
 
 def stream(method, message, close=False, headers=()):
-    """A call with one request message and a stream of answers."""
+    """Returns a call with one request message, whose response is a stream."""
     kind = ("Content-Type", f"application/connect+{codec(message)}")
     return http("POST", f"/{method}", [kind, *headers], envelope(encode(message)), close)
 
 
 def client_stream_head(method, kind):
-    """The head of a call with a stream of requests; envelopes follow as chunks."""
+    """Returns the head of a call whose request is a stream. The envelopes follow as chunks."""
     return (f"POST /{method} HTTP/1.1\r\nHost: localhost\r\n"
             f"Content-Type: application/connect+{kind}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n").encode()
@@ -66,7 +66,7 @@ def varint(n):
 
 
 def field(number, value):
-    """A protobuf field: an integer as varint, text and bytes with their length."""
+    """Encodes a protobuf field: an integer as a varint, text and bytes with their length."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     if isinstance(value, str):
@@ -75,7 +75,7 @@ def field(number, value):
 
 
 def start(cmd, *args, tag=None):
-    """StartRequest in JSON."""
+    """Returns a StartRequest in JSON."""
     message = {"process": {"cmd": str(cmd), "args": [str(a) for a in args]}}
     if tag:
         message["tag"] = tag
@@ -83,7 +83,7 @@ def start(cmd, *args, tag=None):
 
 
 def start_proto(cmd, *args, tag=None):
-    """StartRequest in protobuf."""
+    """Returns a StartRequest in protobuf."""
     config = field(1, str(cmd)) + b"".join(field(2, str(a)) for a in args)
     return field(1, config) + (field(3, tag) if tag else b"")
 

@@ -15,9 +15,9 @@ LIBC = ctypes.CDLL(None)
 
 
 class Changer:
-    """Changes below `top`; `outside` is for moves in and out. With `few_names` there are few names,
-    which are used again and again, for whatever; otherwise each new thing gets a name of its own
-    (as Carrier of picture.py needs it)."""
+    """Makes random changes below `top`. Moves into and out of the tree use `outside`. With `few_names`
+    all entries share five names; otherwise each new entry gets a unique name, as Carrier in picture.py
+    requires."""
 
     def __init__(self, top, outside, seed, few_names):
         self.top, self.outside = top, outside
@@ -34,21 +34,21 @@ class Changer:
                "do_rename": 12, "do_exchange": 3, "do_move_out": 3, "do_move_in": 4,
                "do_remove_tree": 1, "do_copy_tree": 1, "do_link": 2, "do_save": 3, "do_hold": 2,
                "do_write_held": 3, "do_change_outside": 2, "do_mode_of_top": 1}
-    FOR_FEW = ("do_exchange", "do_copy_tree")  # they make no new names
+    FOR_FEW = ("do_exchange", "do_copy_tree")  # they give an entry a name that another entry had
 
     def run(self, changes, pause_seconds):
         for _ in range(changes):
             try:
                 self.random.choice(self.ways)()
             except OSError:
-                pass  # another was faster, or it can't be done
+                pass  # another process was faster, or the kernel refuses the change
             if pause_seconds and self.random.random() < 0.1:
                 time.sleep(self.random.random() * pause_seconds)
 
     # ---- choices ----
 
     def directory(self, top=None):
-        """A directory, by a walk downwards."""
+        """Returns a random directory below `top`."""
         at = top or self.top
         while self.random.random() < 0.7:
             with os.scandir(at) as entries:
@@ -82,7 +82,7 @@ class Changer:
         return os.path.join(self.directory(top), self.name(letter))
 
     def another_name(self, path):
-        """For what is renamed: one that tells whose it was."""
+        """Returns the new name for a rename. It begins with the entry's first name."""
         if self.few_names:
             return self.name("")
         self.count += 1
@@ -102,7 +102,7 @@ class Changer:
         os.mkdir(self.new("d"))
 
     def make_deep(self):
-        """As `tar x` does."""
+        """Creates nested directories with files, as `tar x` does."""
         at = self.new("d")
         for _ in range(self.random.randrange(1, 5)):
             os.mkdir(at)
@@ -154,7 +154,8 @@ class Changer:
             os.rename(path, self.new("d"))
 
     def change_outside(self):
-        """What was moved out is no longer watched; what happens there is part of what comes in."""
+        """Creates a directory in an entry that was moved out and is not watched. do_move_in may move it
+        back."""
         path = self.directory(self.outside)
         if path != self.outside:
             os.mkdir(os.path.join(path, self.name("d")))
@@ -171,7 +172,7 @@ class Changer:
         os.symlink(self.random.choice((".", "..", "nowhere", "a")), self.new("l"))
 
     def save(self):
-        """As editors do: a new file that takes the old one's name."""
+        """Replaces a file by a new one of the same name, as editors do."""
         path = self.file()
         temporary = os.path.join(os.path.dirname(path), self.name("t"))
         with open(temporary, "xb") as f:
@@ -184,13 +185,13 @@ class Changer:
             self.open_files.pop(0).close()
 
     def write_held(self):
-        """Whatever its name is by now."""
+        """Writes to an open file, which may have been renamed or removed."""
         if self.open_files:
             self.random.choice(self.open_files).write(self.data())
 
 
 def start(top, outside, seed, few_names, changes, pause_seconds):
-    """A process that makes so many changes; its id."""
+    """Starts a process that makes `changes` changes, and returns its pid."""
     pid = os.fork()
     if pid:
         return pid

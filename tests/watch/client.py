@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of the watch methods that shows every message as it came."""
+"""A client of the watch methods. It returns every message unchanged."""
 
 import http.client
 import io
@@ -17,7 +17,7 @@ KINDS = ("CREATE", "WRITE", "REMOVE", "RENAME", "CHMOD")
 
 
 class Event:
-    """A change: `kind` is one of KINDS, `entry` the EntryInfo as a dict or None."""
+    """One event. `kind` is one of KINDS; `entry` is the EntryInfo as a dict, or None."""
 
     def __init__(self, message):
         self.kind = message["type"].removeprefix("EVENT_TYPE_")
@@ -31,13 +31,13 @@ class Event:
 
 
 class Chunks:
-    """The body of a chunked answer. http.client reads ahead, so that select(2) on its socket does
-    not tell whether there is more."""
+    """Reads the body of a chunked response. http.client is not used for it, because it reads ahead, so
+    select(2) on its socket does not show all available data."""
 
     def __init__(self, connection):
         self.socket = connection.sock
         self.raw = bytearray()
-        self.left = 0  # bytes of the current chunk, with the CRLF behind it
+        self.left = 0  # bytes of the current chunk that have not come, including the CRLF
         while b"\r\n\r\n" not in self.raw:
             self._receive()
         head, _, self.raw = self.raw.partition(b"\r\n\r\n")
@@ -53,7 +53,8 @@ class Chunks:
         self.raw += data
 
     def read(self, wait=True):
-        """Data of the body, b"" at the end of it and, without `wait`, if there is none yet."""
+        """Returns data of the body; b"" at its end. If `wait` is false, returns b"" when no data is
+        available."""
         out = bytearray()
         while not self._decode(out) and not out:
             if not wait and not select.select([self.socket], [], [], 0)[0]:
@@ -86,17 +87,17 @@ class Client(connect.Client):
     service = "filesystem.Filesystem"
 
     def send(self, method, path, body=None, kind="application/json", user=None, headers=None):
-        """Any request: the status, the headers and the body of the answer."""
+        """Sends any request. Returns the status, the headers and the body of the response."""
         answer = self.request(method, path, body, self.headers(kind, user, headers))
         return answer.status, answer.headers, answer.body
 
     def open(self, path, recursive=False, entry=False, network=False, **how):
-        """WatchDir; of its answer the head is read."""
+        """Calls WatchDir, and reads the head of the response."""
         connection = super().open("WatchDir", request(path, recursive, entry, network), **how)
         return Stream(connection, Chunks(connection), path)
 
     def watch(self, path, *options, **more):
-        """WatchDir with its START read."""
+        """Calls WatchDir, and reads the response up to START."""
         stream = self.open(path, *options, **more)
         try:
             assert stream.next_message() == {"start": {}}
@@ -106,30 +107,30 @@ class Client(connect.Client):
         return stream
 
     def poll(self, path, recursive=False, entry=False, network=False, **how):
-        """CreateWatcher."""
+        """Calls CreateWatcher."""
         answer = self.call("CreateWatcher", request(path, recursive, entry, network), **how)
         assert set(answer) == {"watcherId"} and answer["watcherId"].startswith("w")
         return Poller(self, answer["watcherId"], path)
 
 
 def request(path, recursive, entry, network):
-    """As a client writes it: what is false is left out."""
+    """Returns the request message. Like the SDKs, it omits fields that are false."""
     message = {"path": path, "recursive": recursive, "includeEntry": entry,
                "allowNetworkMounts": network}
     return {key: value for key, value in message.items() if value or key == "path"}
 
 
 class Watch:
-    """What Stream and Poller have in common: events, and how to wait for them."""
+    """The base of Stream and Poller: waits for events."""
 
     syncs = 0
 
     def __init__(self, path):
         self.path = path
-        self.lag = []  # events that were read and not yet given away
+        self.lag = []  # events that were read, but not returned yet
 
     def more(self, seconds):
-        """Reads at least one event into `lag`, if one comes in time."""
+        """Waits up to `seconds` for an event, and adds the events that came to `lag`."""
         raise NotImplementedError
 
     def take(self):
@@ -137,7 +138,7 @@ class Watch:
         return events
 
     def until(self, *wanted):
-        """Reads until these events ("CREATE a") have come; gives all events so far."""
+        """Reads until all these events ("CREATE a") have come. Returns all events read."""
         missing = set(wanted)
         events = []
         end = time.monotonic() + SECONDS
@@ -151,8 +152,9 @@ class Watch:
             self.more(end - time.monotonic())
 
     def sync(self, directory=None):
-        """The events up to now: makes a file in the watched directory and waits for its event,
-        as events come in order. The file is left, its own event is left out."""
+        """Returns all events of changes made before the call. It creates a file in the watched directory,
+        and reads until the event of this file, because events come in order. The file stays; its event is
+        not returned."""
         Watch.syncs += 1
         name = f"sync-{Watch.syncs}"
         with open(os.path.join(directory or self.path, name), "xb"):
@@ -160,8 +162,8 @@ class Watch:
         return [e for e in self.until(f"CREATE {name}") if "sync-" not in e.name]
 
     def texts(self, **how):
-        """As sync; an event that only repeats the one before is left out, for the kernel and the
-        daemon may tell two alike in a row as one."""
+        """Returns the events of sync() as texts. Equal events in a row count as one, because the kernel and
+        the daemon may merge them."""
         texts = []
         for event in self.sync(**how):
             if not texts or texts[-1] != str(event):
@@ -170,7 +172,7 @@ class Watch:
 
 
 class Stream(Watch):
-    """The answer of WatchDir."""
+    """A WatchDir stream."""
 
     def __init__(self, connection, chunks, path):
         super().__init__(path)
@@ -181,7 +183,7 @@ class Stream(Watch):
         self.keepalives = 0
 
     def _message(self):
-        """The next message in the buffer, or None."""
+        """Removes the next message from the buffer and returns it; None if it is not complete."""
         if len(self.buffer) < 5:
             return None
         flags, size = struct.unpack_from(">BI", self.buffer)
@@ -196,7 +198,8 @@ class Stream(Watch):
         return message
 
     def next_message(self):
-        """The next message. Raises what the stream ends with."""
+        """Waits for the next message and returns it. At the end of the stream, raises Failed with the
+        stream's error, or with the code "ok"."""
         while (message := self._message()) is None:
             data = self.chunks.read()
             assert data, "the stream ended without its envelope"
@@ -204,22 +207,25 @@ class Stream(Watch):
         return message
 
     def more(self, seconds):
-        if not select.select([self.connection.sock], [], [], max(0, seconds))[0]:
-            return
-        self.buffer += self.chunks.read(wait=False)
-        while (message := self._message()) is not None:
+        # Events may have come together with START, and are in the buffer already.
+        message = self._message()
+        if message is None and select.select([self.connection.sock], [], [], max(0, seconds))[0]:
+            self.buffer += self.chunks.read(wait=False)
+            message = self._message()
+        while message is not None:
             if "keepalive" in message:
                 self.keepalives += 1
             else:
                 assert set(message) == {"filesystem"}, message
                 self.lag.append(Event(message["filesystem"]))
+            message = self._message()
 
     def close(self):
         self.connection.close()
 
 
 class Poller(Watch):
-    """A watcher that is asked."""
+    """A polled watcher (CreateWatcher)."""
 
     PAUSE_SECONDS = 0.01
 
@@ -230,7 +236,7 @@ class Poller(Watch):
         self.closed = False
 
     def get(self):
-        """GetWatcherEvents."""
+        """Calls GetWatcherEvents."""
         answer = self.client.call("GetWatcherEvents", {"watcherId": self.id})
         return [Event(e) for e in answer.get("events", [])]
 

@@ -20,8 +20,8 @@ LOCK = "/tmp/envd-watch-queue.lock"
 
 
 class Daemon(base.Daemon):
-    """A daemon on a port of its own, with a client. `user_limits`: inotify's limits, which are those of
-    a user namespace, e.g. {"max_inotify_watches": 10}."""
+    """A daemon with its own port, and a client for it. `user_limits` sets limits of inotify, which belong
+    to a user namespace; e.g. {"max_inotify_watches": 10}."""
 
     more_descriptors = 2  # spare inotify instances
 
@@ -36,8 +36,8 @@ class Daemon(base.Daemon):
         self.client = Client(self.address)
 
     def instances(self):
-        """The number of watches of each of its inotify instances. The spare one, which has none, is
-        left out."""
+        """Returns the number of watches of each inotify instance, sorted. Spare instances, which have no
+        watches, are left out."""
         counts = []
         for fd in os.listdir(f"/proc/{self.pid}/fd"):
             with contextlib.suppress(OSError):
@@ -51,8 +51,8 @@ class Daemon(base.Daemon):
 
 @contextlib.contextmanager
 def queue_of(events):
-    """The kernel's limit on queued events is one for the machine, and read when an inotify instance
-    is made: so it is set for as long as that takes, by one at a time."""
+    """Limits the queue of inotify instances that are created in the `with` block. The limit applies to the
+    whole machine, so a lock allows one process at a time to change it."""
     with open(LOCK, "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with open(QUEUE, encoding="ascii") as f:
@@ -85,7 +85,7 @@ def daemon():
 
 
 class Opener:
-    """Watches that are closed at the end of the test."""
+    """A client whose watches are closed at the end of the test."""
 
     def __init__(self, client):
         self.client = client
@@ -111,7 +111,7 @@ class Opener:
 
 @pytest.fixture
 def envd(daemon):
-    """The client."""
+    """A client of the shared daemon."""
     opener = Opener(daemon.client)
     yield opener
     opener.close()
@@ -119,7 +119,7 @@ def envd(daemon):
 
 @pytest.fixture
 def other_daemon():
-    """A function that starts a daemon of the test's own; gives it and its client."""
+    """A function that starts another daemon for this test. It returns the daemon and a client."""
     started = []
 
     def start(*flags, **how):
@@ -135,13 +135,13 @@ def other_daemon():
 
 @pytest.fixture(params=["watch", "poll"])
 def open_watch(request, envd):
-    """Client.watch and Client.poll in turn: both ways to watch tell the same."""
+    """Client.watch and Client.poll in turn, because both must return the same events."""
     return getattr(envd, request.param)
 
 
 @pytest.fixture
 def directory():
-    """An empty directory, with another beside it (../beside) that nobody watches."""
+    """An empty directory. An unwatched directory lies beside it (../beside)."""
     top = new_directory()
     for name in ("watched", "beside"):
         os.mkdir(os.path.join(top, name), 0o755)
@@ -149,7 +149,7 @@ def directory():
 
 
 def pytest_runtest_setup(item):
-    """A test that needs FUSE is skipped where there is none. The suite's result names it."""
+    """Skips a test that needs FUSE on a machine without FUSE. The suite's result names the test."""
     if item.get_closest_marker("fuse"):
         try:
             os.close(os.open("/dev/fuse", os.O_RDWR))
@@ -159,4 +159,4 @@ def pytest_runtest_setup(item):
 
 def pytest_addoption(parser):
     parser.addoption("--seeds", default="1-7", metavar="FROM-TO",
-                     help="of the model, for each of its situations")
+                     help="seeds of the model test, for each situation")

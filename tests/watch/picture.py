@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client believes a directory to hold, from the events that it was told.
+"""A client's picture of a directory, which the events of a watch build.
 
-A picture says of each name what it is: the kind and the mode, of a file its time and its data, of a
-symlink where it leads. The rules by which events change it are those that a client has to follow:
+A picture stores the state of each name: kind and mode; for a file also its time and data, for a
+symbolic link its target. Events change the picture by the rules that every client must follow:
 
-    CREATE, CHMOD   look at the name
-    WRITE           the same; of a directory it means "look again": list it and all below it
-    REMOVE, RENAME  the name is gone, and all below it
+    CREATE, CHMOD   examine the name
+    WRITE           the same; for a directory it means "look again": list it and everything below
+    REMOVE, RENAME  forget the name and everything below
 
-A name that can't be found when it is looked at stays in the picture: what became of it is yet to be
-told. What is below a directory that was renamed is not told again under its new name; there are two
-kinds of clients:
+If a name can't be found when it is examined, it stays in the picture, because a later event will
+report what happened to it. After the rename of a directory, no events report its contents under the
+new name. Clients handle this in two ways:
 
-    Lister    lists each directory that was created, and relies on what it saw there: it was watched
-              before it was told.
-    Carrier   takes over what was below the old name, and never lists. It knows that two names are
-              one directory because the tests name them so (d7, d7~1). What it learns of a directory
-              that was made or moved into the tree it learns by events alone.
+    Lister    lists every directory that a CREATE names, and relies on the listing: the directory is
+              watched before its CREATE is sent.
+    Carrier   moves the contents of the old name to the new name, and never lists. It recognises the
+              directory by its name, because the tests name it so (d7, d7~1). It learns the contents
+              of a directory that was created or moved in from events only.
 """
 
 import collections
@@ -24,12 +24,12 @@ import contextlib
 import os
 import stat
 
-GONE = "gone"  # instead of what a name is
-UNSURE = "unsure"  # instead of what a name is that was carried on and is not there
+GONE = "gone"  # the state of a name that does not exist
+UNSURE = "unsure"  # of a name that Carrier moved, and that was not found there
 
 
 def look_in(directory, name):
-    """What a name in an open directory is, or GONE."""
+    """Returns the state of a name in an open directory, or GONE."""
     try:
         info = os.stat(name, dir_fd=directory, follow_symlinks=False)
         kind = stat.S_IFMT(info.st_mode)
@@ -45,8 +45,8 @@ def look_in(directory, name):
 
 @contextlib.contextmanager
 def opened(top, path):
-    """A directory below `top`, open; or FileNotFoundError. No link is followed on the way: there
-    was none when its name was told."""
+    """Opens a directory below `top`, or raises FileNotFoundError. Follows no symbolic link, because the path
+    had none when its event was sent."""
     at = os.open(top, os.O_RDONLY)
     try:
         for name in path.split("/"):
@@ -60,7 +60,7 @@ def opened(top, path):
 
 
 def look(top, path):
-    """What a path below `top` is, or GONE."""
+    """Returns the state of a path below `top`, or GONE."""
     try:
         with opened(top, os.path.dirname(path) or ".") as directory:
             return look_in(directory, os.path.basename(path))
@@ -69,8 +69,8 @@ def look(top, path):
 
 
 def listing(top, below=".", recursive=True):
-    """{name: what it is} of all there is below a directory of `top`. What goes meanwhile is left
-    out."""
+    """Returns {name: state} of everything below a directory in `top`. Names that vanish during the listing
+    are left out."""
     found = {}
     waiting = [below]
     while waiting:
@@ -88,7 +88,7 @@ def listing(top, below=".", recursive=True):
 
 
 class Names(dict):
-    """What each name is; `below` counts the names below each directory."""
+    """The state of each name. `below` counts the names below each directory."""
 
     def __init__(self, names=()):
         super().__init__()
@@ -123,7 +123,7 @@ class Lister:
         self.look_again(".")
 
     def __eq__(self, other):
-        """Whether it says the same as the truth."""
+        """Returns true if the picture shows the same as the true one."""
         return self.names == other.names and self.itself == other.itself
 
     def look_again(self, path):
@@ -137,7 +137,7 @@ class Lister:
             self.names.update(listing(self.top, path))
 
     def forget_below(self, path):
-        """Gives what was there, by names relative to the path."""
+        """Removes the names below the path. Returns {relative name: state} of them."""
         prefix = path + "/"
         below = [name for name in self.names if name.startswith(prefix)] \
             if self.names.below[path] else []
@@ -187,7 +187,7 @@ class Carrier(Lister):
         self.names[path] = look(self.top, path)
         for name in self.carried.pop(self.identity(path), {}):
             what = look(self.top, f"{path}/{name}")
-            # Moved on already, or gone on its way from one name to the other.
+            # It was moved again, or removed during the move.
             self.names[f"{path}/{name}"] = UNSURE if what == GONE else what
 
     def __eq__(self, other):
@@ -196,9 +196,9 @@ class Carrier(Lister):
 
 
 def difference(picture, truth):
-    """For people, and empty where there is none."""
-    lines = [f"not known: {name}" for name in truth.names.keys() - picture.names.keys()]
-    lines += [f"not there: {name}, {picture.names[name]}"
+    """Returns the differences as text for the report; "" if there are none."""
+    lines = [f"missing: {name}" for name in truth.names.keys() - picture.names.keys()]
+    lines += [f"does not exist: {name}, {picture.names[name]}"
               for name in picture.names.keys() - truth.names.keys()]
     lines += [f"{name}: {picture.names[name]}, is {truth.names[name]}"
               for name in picture.names.keys() & truth.names.keys()

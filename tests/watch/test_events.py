@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of each kind of change, and under which name."""
+"""The events of each kind of change, and their names."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ import pytest
 
 from conftest import new_directory, sh, wait_for
 
-# (what is tested, what is there before, what is done, what is told)
+# (case, shell commands before the watch begins, commands while it runs, expected events)
 IN_ONE_DIRECTORY = [
     ("create", "", ":>a", ["CREATE a"]),
     ("create with data", "", "echo x >a", ["CREATE a", "WRITE a"]),
@@ -83,8 +83,8 @@ def test_tree(open_watch, directory, before, act, told):
     assert watch.texts() == told
 
 
-# What is told of directories that were not there before: in an order of the listing's, but each
-# directory before what is in it.
+# The last element lists the expected CREATE events for a new directory and its contents. Their order is
+# the order of the listing, but a directory comes before its contents.
 NEW_DIRECTORIES = [
     ("made", "", "mkdir -p d/e; :>d/a; :>d/e/b", ["d", "d/e", "d/a", "d/e/b"]),
     ("moved in", "mkdir -p ../beside/d/e/f; :>../beside/d/a; :>../beside/d/e/b",
@@ -106,9 +106,9 @@ def test_new_directories(open_watch, directory, before, act, told):
     for name in created:
         parent = os.path.dirname(name)
         assert not parent or created.index(parent) < created.index(name)
-    # A file may be found before its data is written, but nothing else has happened.
+    # A listing may find a file before or after its data is written. Other events are wrong.
     assert {e.kind for e in events} <= {"CREATE", "WRITE"}
-    # And it is watched from then on.
+    # The new directories are watched now.
     sh(directory, "for d in $(find * -type d); do :>$d/new; done")
     assert sorted(watch.texts()) == sorted(
         f"CREATE {name}/new" for name in told if os.path.isdir(os.path.join(directory, name))
@@ -133,7 +133,7 @@ def test_replaced_directory(open_watch, directory):
     sh(directory, "rm -r d; mv ../beside/d .; echo >>d/e/g")
     events = watch.texts()
     assert events[:2] == ["REMOVE d/x", "REMOVE d"]
-    # A file that is found with its content is told as CREATE and WRITE, and the write may be told too.
+    # For a file with content, a listing emits CREATE and WRITE. The write itself may cause another WRITE.
     assert sorted(e for e in events[2:] if e != "WRITE d/e/g") == \
         ["CREATE d", "CREATE d/e", "CREATE d/e/f", "CREATE d/e/g"]
     assert events[2:].count("WRITE d/e/g") <= 2
@@ -159,7 +159,7 @@ def test_a_file_written_through_an_old_descriptor(open_watch, directory):
 
 
 def test_deep(open_watch, directory):
-    """Paths longer than PATH_MAX can't be named in one piece, but directories reach that deep."""
+    """A directory may lie so deep that its path is longer than PATH_MAX, the limit of system calls."""
     watch = open_watch(directory, True)
     name = "n" * 200
     top = os.open(directory, os.O_RDONLY)
@@ -183,7 +183,7 @@ NAMES = [b"plain", "Grüße 世界 🦊".encode(), b"with space", b" ", b"-rf", 
 
 
 def shown(name):
-    """U+FFFD for each byte that is no UTF-8."""
+    """Returns the name as events show it: U+FFFD replaces each byte that is invalid in UTF-8."""
     return "".join("\ufffd" if "\udc80" <= c <= "\udcff" else c
                    for c in name.decode(errors="surrogateescape"))
 
@@ -220,7 +220,7 @@ def test_a_socket(open_watch, directory):
 
 
 def test_a_directory_of_no_permissions(open_watch, directory):
-    """The daemon is root."""
+    """They do not prevent the watch, because the daemon is root."""
     sh(directory, "mkdir -m 0 d")
     watch = open_watch(directory, True)
     sh(directory, ":>d/a; mkdir -m 0 d/e; :>d/e/b")
@@ -228,7 +228,8 @@ def test_a_directory_of_no_permissions(open_watch, directory):
 
 
 def test_two_files_in_turn(envd, directory):
-    """To one who reads along, each change is told; one who asks later is told of each file."""
+    """A stream that reads at once gets an event for each change. For a polled watcher, repeated events of a
+    file count as one."""
     sh(directory, ":>a; :>b")
     stream, poller = envd.watch(directory), envd.poll(directory)
     sh(directory, "for i in 1 2 3; do echo >>a; echo >>b; done")

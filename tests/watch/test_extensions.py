@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client asks for beyond the protocol, in X-Envd-Watch: names that are left out, and paths
-whose events alone are sent. A client that does not ask gets everything."""
+"""The filters of the header X-Envd-Watch: names to ignore, and paths to which the events are limited. A
+client without the header gets all events."""
 
 import os
 
@@ -19,7 +19,7 @@ def cases(table):
                                    ids=[c[0].replace(" ", "-") for c in table])
 
 
-# (what is tested, what is asked for, what is there before, what is done, what is told)
+# (case, items of the header, commands before the watch begins, commands while it runs, expected events)
 IGNORE = [
     ("a file", "ignore=*.tmp", ":>a.tmp", "echo x >>a.tmp; :>b.tmp; :>b; rm a.tmp", ["CREATE b"]),
     ("one of several", "ignore=a, ignore=b", "", ":>a; :>b; :>c", ["CREATE c"]),
@@ -31,7 +31,7 @@ IGNORE = [
     ("itself is no name", "ignore=*.*, ignore=.", "", "chmod 700 .", ["CHMOD ."]),
 ]
 
-# What is told of sync's files has to be asked for.
+# test_only adds a pattern for the files of sync().
 ONLY = [
     ("last elements", "only=*.c", "mkdir d", ":>a.c; :>a.h; :>d/b.c; :>d/c", ["CREATE a.c",
                                                                              "CREATE d/b.c"]),
@@ -66,7 +66,7 @@ def test_what_is_ignored_is_not_watched(envd, daemon, directory):
     wait_for(lambda: daemon.instances() == [3])
 
 
-# ---- what is not understood, and who does not ask ----
+# ---- invalid headers, and other watches of the directory ----
 
 @pytest.mark.parametrize("items", [
     "colour=red", "Ignore=a", "only=a x, y", "ignore", "ignore=", "ignore=a/b", "only", "only=",
@@ -91,7 +91,7 @@ def test_accepted_and_nothing_else(open_watch, directory, items):
 
 
 def test_others_are_told_as_ever(open_watch, envd, directory):
-    """Of the same directory, beside watches that ask for everything there is."""
+    """A watch without the header gets all events, although other watches of the directory filter theirs."""
     sh(directory, "mkdir d; :>d/a")
     more = [envd.watch(directory, True, **asking(items))
             for items in ("ignore=d", "only=x")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Too much of something: events, watchers, directories, a reader that does not read."""
+"""Limits: many events, watchers and directories, and readers that do not read."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from conftest import ENVD, new_directory, queue_of, sh, wait_for
 from picture import Lister, difference
 
-BURST = 20000  # more than a watcher holds
+BURST = 20000  # more events than the queue of a watcher holds
 SANITIZED = "asan" in ENVD
 
 
@@ -20,7 +20,7 @@ def make_files(directory, count, first=0):
 
 
 def follow(watch, picture, right):
-    """Applies what is told until the picture is right."""
+    """Applies events until the picture is right."""
     def step():
         watch.more(0.05)
         for event in watch.take():
@@ -52,12 +52,12 @@ def test_a_small_queue(envd, directory, queue, how):
 
 
 def test_a_burst_is_told_entirely(envd, directory):
-    """With a queue that holds it: not one event is lost, doubled or out of order."""
+    """If the kernel's queue is long enough, no event is lost, repeated or out of order."""
     with queue_of(BURST * 2):
         stream, poller = envd.watch(directory), envd.poll(directory)
     make_files(directory, BURST)
     assert [str(e) for e in stream.sync()] == [f"CREATE {i}" for i in range(BURST)]
-    # The poller's own queue may be shorter; what is then told is to look again.
+    # The queue of the polled watcher may be shorter. Then its last event is "look again".
     told = [str(e) for e in poller.get()]
     assert len(told) > BURST or told[-1] == "WRITE ."
 
@@ -65,7 +65,7 @@ def test_a_burst_is_told_entirely(envd, directory):
 # ---- clients ----
 
 def read_names(watch, directory, names):
-    """Keeps the names in a directory until they are right."""
+    """Applies events to the set of names in a directory until the set is right."""
     right = set(os.listdir(directory))
 
     def step():
@@ -113,7 +113,7 @@ def test_a_poller_that_nobody_asks(envd, daemon, directory):
     assert daemon.memory_kib() - before < 24 * 1024 or SANITIZED
     events = poller.get()
     assert str(events[-1]) == "WRITE ." and len(events) < 3 * BURST
-    # Afterwards it goes on as ever.
+    # Afterwards the watcher returns events again.
     make_files(directory, 1, 4 * BURST)
     assert poller.texts() == [f"CREATE {4 * BURST}"]
 
@@ -131,7 +131,7 @@ def test_pollers_that_nobody_asks_lock_nobody_out(other_daemon, directory):
     for name in range(600):
         for i in range(200):
             os.close(os.open(f"{top}/{i}/{name}{'x' * 200}", os.O_CREAT | os.O_WRONLY))
-    # They are full when the last of them have dropped something.
+    # 600 events of this size are more than the memory for waiting events holds.
     sh(directory, ":>a; echo x >a; rm a")
     for watch in (stream, poller):
         assert watch.texts() == ["CREATE a", "WRITE a", "REMOVE a"]
@@ -139,14 +139,14 @@ def test_pollers_that_nobody_asks_lock_nobody_out(other_daemon, directory):
     assert any(str(events[-1]) == "WRITE ." for events in answers)
     for p in pollers:
         assert p.remove() == {}
-    # All of the memory is there again.
+    # The memory is free again.
     late = client.poll(directory, False, True)
     make_files(directory, 5000)
     assert len(late.until("CREATE 4999")) >= 5000
 
 
 def test_a_thousand_watchers(other_daemon, directory):
-    """Half of them streams; all on one tree, which is watched once."""
+    """Half of them are streams. All watch the same tree, and share the kernel's watches."""
     daemon, client = other_daemon()
     sh(directory, "mkdir -p a/b c/d")
     watches = [(client.watch if i % 2 else client.poll)(directory, i % 4 < 2) for i in range(1000)]
@@ -162,7 +162,7 @@ def test_a_thousand_watchers(other_daemon, directory):
 
 
 def test_many_directories_watched(other_daemon):
-    """More roots than there are inotify instances for one user."""
+    """More watched directories than a user has inotify instances."""
     daemon, client = other_daemon()
     top = new_directory()
     watches = []
@@ -190,7 +190,7 @@ def test_none_left_at_all(other_daemon, directory, limit):
     sh(directory, "mkdir d/e; echo x >>d/a; :>d/e/b; :>c")
     for watch, picture in watches:
         follow(watch, picture, lambda: Lister(directory, True))
-    # There are some again: the directories are watched from the next reading on.
+    # The limit is raised: at the next reading, the directories get watches.
     subprocess.run(["nsenter", "--user", "-t", str(daemon.pid), "sh", "-c",
                     f"echo 100 >/proc/sys/user/{limit}"], check=True)
     wait_for(lambda: daemon.instances() == [3])
@@ -256,7 +256,8 @@ def test_fewer_watches_than_directories(other_daemon, directory):
 
 @pytest.mark.parametrize("kept, other", ["ab", "ba"])
 def test_a_watch_that_comes_late(other_daemon, directory, kept, other):
-    """One of the two has no watch until the other's is free: what was made before is told."""
+    """The limit leaves no watch for one of two directories until the other one is removed. Files that were
+    created before are reported as well."""
     daemon, client = other_daemon(user_limits={"max_inotify_watches": 2})
     sh(directory, "mkdir a b")
     watch = client.watch(directory, True)
@@ -270,7 +271,7 @@ def test_a_watch_that_comes_late(other_daemon, directory, kept, other):
 # ---- big trees ----
 
 def test_a_big_tree(envd, daemon):
-    """Start is not said before all of it is watched, and nothing else waits for that."""
+    """START comes when the whole tree is watched. Other requests do not wait for it."""
     top = new_directory()
     for i in range(60):
         for j in range(100):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model: processes change a tree at random while clients watch it. When it is quiet, each
-client's picture (picture.py), made of what it was told, is the tree.
+"""The model test: processes change a tree at random while clients watch it. After the last change, each
+client's picture (picture.py), which its events have built, must equal the tree.
 
-A test is one seed of one situation; --seeds tells which (make watch-model).
+One test is one seed in one situation. --seeds chooses the seeds (make watch-model).
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from conftest import Daemon, new_directory, queue_of
 from picture import Carrier, Lister, difference
 
 SMALL_QUEUE = 16
-REMEMBERED = 60  # events of a client's, for the report
+REMEMBERED = 60  # events of each client, for the report
 
-# name: (client, the kernel's queue, what else)
+# name: (kind of client, events in the kernel's queue, other options)
 SITUATIONS = {
     "lister": (Lister, None, {}),
     "carrier": (Carrier, None, {}),
@@ -33,7 +33,7 @@ SITUATIONS = {
 
 
 class Reader:
-    """A client: a watch, the picture made of it, and how patiently it reads."""
+    """A client: a watch, its picture, and the longest pause between two reads."""
 
     def __init__(self, watch, picture, pause_seconds):
         self.watch, self.picture = watch, picture
@@ -52,7 +52,7 @@ class Reader:
 
 
 def settle(readers, truth):
-    """Reads on until each picture is right, or for as long as anyone would wait."""
+    """Reads until every picture is right. Fails after SECONDS."""
     end = time.monotonic() + SECONDS
     while True:
         for reader in readers:
@@ -121,7 +121,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="module")
 def limited_daemon():
-    """A function that gives the daemon with these limits of its user's."""
+    """A function that returns a daemon whose user has these limits. Tests share it."""
     started = {}
 
     def get(limits):

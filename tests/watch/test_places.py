@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Directories that go while they are watched, several watchers of one, and what is mounted."""
+"""Watched directories that are removed or moved, several watchers of one directory, and mounts."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from fuse import Fuse
 
 @contextlib.contextmanager
 def mounted(*arguments):
-    """mount(8); the last argument is the mount point."""
+    """Runs mount(8) with these arguments; the last one is the mount point. Unmounts at the end."""
     subprocess.run(["mount", *arguments], check=True)
     try:
         yield
@@ -25,7 +25,7 @@ def mounted(*arguments):
 
 
 def stays_silent(watch, seconds=0.15):
-    """There is nothing to wait for, so this takes its time."""
+    """Returns true if no event comes within `seconds`. There is no condition to wait for."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         watch.more(0.05)
@@ -48,10 +48,10 @@ def test_the_directory_goes(envd, open_watch, directory, recursive, act, told):
     watch = open_watch(directory, recursive)
     sh(os.path.dirname(directory), act)
     events = [str(e) for e in watch.until(told[-1])]
-    # The kernel tells a removal as a change of the number of links as well.
+    # The kernel also reports a removal as IN_ATTRIB, because the number of links changes.
     assert [e for e in events if e != "CHMOD ."] == told
     assert stays_silent(watch)
-    # Its path is free for another.
+    # Another directory at the same path can be watched.
     sh(os.path.dirname(directory), "mkdir -p watched; rm -rf watched/*")
     again = envd.watch(directory, recursive)
     sh(directory, ":>y")
@@ -72,7 +72,7 @@ def test_a_tree_that_goes_with_the_directory(open_watch, directory, recursive):
 
 @pytest.mark.parametrize("recursive", [False, True])
 def test_a_parent_that_is_moved(open_watch, directory, recursive):
-    """The directory is still the one that is watched, wherever it is."""
+    """The watch follows the directory to its new path."""
     top = os.path.dirname(directory)
     sh(directory, "mkdir d")
     watch = open_watch(directory, recursive)
@@ -90,14 +90,14 @@ def test_unmounted(open_watch, directory, recursive):
         watch = open_watch(directory, recursive)
         sh(directory, ":>a")
         watch.until("CREATE a")
-        # Watching does not keep it busy.
+        # The watch does not keep the file system busy.
         subprocess.run(["umount", directory], check=True)
         assert [str(e) for e in watch.until("REMOVE .")][-1] == "REMOVE ."
         assert stays_silent(watch)
 
 
 def test_gone_while_others_stay(envd, daemon, directory):
-    """Watches of a directory that is gone cost no kernel watch, and removing them works."""
+    """A watcher whose directory was removed holds no watch of the kernel, and RemoveWatcher still works."""
     sh(directory, "mkdir -p d/e")
     watches = [envd.watch(directory, True), envd.poll(directory, True),
                envd.watch(f"{directory}/d", True)]
@@ -141,7 +141,7 @@ def test_watchers_of_different_kinds(envd, directory):
 
 
 def test_one_who_comes_late(envd, directory):
-    """Is told of nothing that happened before its START, though others still are being told."""
+    """A watcher gets no event of a change before its START, even while another watcher gets it."""
     first = envd.watch(directory, True)
     for i in range(100):
         sh_fast(directory, f"before-{i}")
@@ -184,16 +184,16 @@ def test_a_mount_inside(open_watch, directory):
         watch = open_watch(directory, True)
         sh(directory, ":>d/a; :>d/e/b; mkdir d/f; :>d/f/c")
         assert watch.texts() == ["CREATE d/a", "CREATE d/e/b", "CREATE d/f", "CREATE d/f/c"]
-        # Watching does not keep it busy.
+        # The watch does not keep the file system busy.
         subprocess.run(["umount", f"{directory}/d"], check=True)
     sh(directory, ":>x")
     watch.until("CREATE x")
-    # By then it is known what d is now.
+    # When "CREATE x" has come, the daemon may still be reading the new directory d.
     wait_for(lambda: tells(watch, f"{directory}/d"))
 
 
 def tells(watch, directory):
-    """Whether a file made in the directory is told."""
+    """Creates a file in the directory. Returns true if its event comes."""
     tells.count = getattr(tells, "count", 0) + 1
     name = f"probe-{tells.count}"
     sh_fast(directory, name)
@@ -206,8 +206,8 @@ def tells(watch, directory):
 
 
 def test_something_mounted_over_a_watched_directory(open_watch, directory):
-    """The files below it have no path during that time. The watch continues, and reports changes again
-    afterwards."""
+    """The mount hides the files below the directory. After the unmount, the watch reports changes there
+    again."""
     sh(directory, "mkdir -p d/e")
     watch = open_watch(directory, True)
     with mounted("-t", "tmpfs", "none", f"{directory}/d"):
@@ -218,7 +218,8 @@ def test_something_mounted_over_a_watched_directory(open_watch, directory):
 
 
 def test_a_bind_mount_inside(open_watch, directory):
-    """One directory with two names: the kernel watches it once, and it is told under both."""
+    """The directory has two names. The kernel watches it once, and the daemon emits each event under both
+    names."""
     sh(directory, "mkdir -p a/c b; :>a/old")
     with mounted("--bind", f"{directory}/a", f"{directory}/b"):
         watch = open_watch(directory, True)
@@ -234,7 +235,8 @@ def test_a_bind_mount_inside(open_watch, directory):
 
 
 def test_a_bind_mount_of_a_parent(open_watch, directory):
-    """A tree that contains itself has an end: a mount inside the mount is not there again."""
+    """The tree contains itself, but once only: a bind mount without --rbind does not contain the mounts below
+    its source."""
     sh(directory, "mkdir -p a/b")
     with mounted("--bind", directory, f"{directory}/a/b"):
         watch = open_watch(directory, True)
@@ -243,7 +245,7 @@ def test_a_bind_mount_of_a_parent(open_watch, directory):
 
 
 def test_the_kernels_own_file_systems(open_watch, directory, daemon):
-    """Directories in proc come and go without events."""
+    """They are not watched, because their directories come and go without events."""
     sh(directory, "mkdir p s")
     with mounted("-t", "proc", "none", f"{directory}/p"), \
             mounted("-t", "sysfs", "none", f"{directory}/s"):
@@ -254,7 +256,7 @@ def test_the_kernels_own_file_systems(open_watch, directory, daemon):
 
 
 def test_overlayfs(open_watch, directory):
-    """Changes through the merged directory, whichever layer the file comes from."""
+    """Changes through the merged directory are reported, for files of either layer."""
     layers = f"{directory}/../beside"
     sh(layers, "mkdir -p lower/d/e upper/u work; echo x >lower/a; echo x >lower/d/b; "
                "echo x >upper/u/c; :>lower/d/e/f")
@@ -263,7 +265,7 @@ def test_overlayfs(open_watch, directory):
         watch = open_watch(directory, True)
         sh(directory, "echo y >>a; chmod 600 d/b; echo y >>u/c")
         assert set(watch.texts()) == {"WRITE a", "CHMOD d/b", "WRITE u/c"}
-        # The directory is copied up, and stays the one that is watched.
+        # The kernel copies the directory to the upper layer. The watch stays on it.
         sh(directory, ":>d/e/g; rm d/e/f; mv d/b d/e/h; echo >>d/e/h")
         assert watch.texts() == ["CREATE d/e/g", "REMOVE d/e/f", "RENAME d/b", "CREATE d/e/h",
                                  "WRITE d/e/h"]
@@ -273,11 +275,11 @@ def test_overlayfs(open_watch, directory):
         assert events[3:] == ["REMOVE d", "CREATE d", "CREATE d/new"]
 
 
-# ---- network file systems, FUSE standing for them ----
+# ---- network file systems; FUSE represents them ----
 
 @pytest.fixture
 def network(directory):
-    """A FUSE file system, on the directory `net`."""
+    """A FUSE file system, mounted on the directory `net`."""
     sh(directory, "mkdir net")
     fuse = Fuse(f"{directory}/net")
     yield fuse.where
@@ -296,7 +298,7 @@ def test_a_network_mount_is_refused(open_watch, network, recursive):
     os.mkdir(f"{network}/sub")
     assert refused(open_watch, network, recursive) == "invalid_argument"
     assert refused(open_watch, f"{network}/sub", recursive) == "invalid_argument"
-    # Nothing of it is touched, so it does not matter what is there.
+    # The daemon refuses the path without accessing the file system, so the rest of the path is irrelevant.
     assert refused(open_watch, f"{network}/absent", recursive) == "invalid_argument"
 
 
@@ -313,7 +315,7 @@ def test_a_network_mount_is_allowed(open_watch, network, recursive):
 
 @pytest.mark.fuse
 def test_a_network_mount_inside(open_watch, network, directory, daemon):
-    """Not gone into, unless allowed."""
+    """A watch does not enter it, unless the client allows network mounts."""
     os.mkdir(f"{network}/sub")
     watch = open_watch(directory, True)
     os.mkdir(f"{network}/sub/a")
@@ -327,7 +329,7 @@ def test_a_network_mount_inside(open_watch, network, directory, daemon):
 
 @pytest.mark.fuse
 def test_a_server_that_does_not_answer(envd, open_watch, directory):
-    """Neither the daemon nor a watch of the directories around it waits for the server."""
+    """Neither the daemon nor a watch of the directories above waits for the server."""
     sh(directory, "mkdir net")
     fuse = Fuse(f"{directory}/net", served=False)
     try:

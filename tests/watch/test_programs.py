@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real programs as the source of changes. What a client believes in the end is compared with what
-is there; where a program is known for how it goes about, so is what was told."""
+"""Changes by real programs: git, tar, npm, make, editors. At the end, a client's picture must equal the
+directory. For programs that change files in a known way, the events are compared, too."""
 
 import http.server
 import json
@@ -21,7 +21,7 @@ NPM = os.path.join(TOP, "build", "tools", "npm")
 
 
 class Client(threading.Thread):
-    """A picture that is kept while programs run."""
+    """A client that updates its picture while programs run."""
 
     def __init__(self, watch, directory):
         super().__init__(daemon=True)
@@ -56,7 +56,7 @@ class Client(threading.Thread):
 
 @pytest.fixture(params=["watch", "poll"])
 def follow(request, envd):
-    """A function that follows a directory."""
+    """A function that begins to watch a directory and returns its client."""
     started = []
 
     def begin(directory):
@@ -70,7 +70,7 @@ def follow(request, envd):
 
 
 def make_tree(directory, version, directories=40, files=12):
-    """A tree of which every version has other directories, files and contents."""
+    """Creates a tree whose directories, files and contents depend on the version."""
     for i in range(directories):
         path = os.path.join(directory, f"d{i % 7}", f"e{(i * version) % 11}", f"f{i}")
         os.makedirs(path, exist_ok=True)
@@ -128,15 +128,15 @@ def test_copy_move_and_remove(follow, tree):
 
 
 def npm_archives(directory):
-    """The packages of the tests' JS tools as a registry gives them, and a lock file that names
-    where; needed because there is no network."""
+    """Packs the packages of the tests' JS tools as an npm registry does, because the tests have no network.
+    Returns a lock file that names the archives."""
     with open(os.path.join(NPM, "package-lock.json"), encoding="utf-8") as f:
         lock = json.load(f)
     for path, package in list(lock["packages"].items()):
         if not path:
             continue
         if not os.path.isdir(os.path.join(NPM, path)):
-            del lock["packages"][path]  # for another platform
+            del lock["packages"][path]  # a package for another platform
             continue
         name = path.replace("/", "_") + ".tgz"
         with tarfile.open(os.path.join(directory, name), "w:gz", compresslevel=1) as archive:
@@ -183,7 +183,7 @@ def run_vim(directory, *commands):
                    stdin=subprocess.DEVNULL, capture_output=True)
 
 
-# How editors save: (what runs, what is told of the file at last).
+# How editors save a file: (command, expected events of the file).
 EDITORS = {
     "sed": (lambda d: sh(d, "sed -i s/two/2/ text"), ["CREATE text"]),
     "ed": (lambda d: sh(d, "printf 's/two/2/\\nw\\nq\\n' | ed -s text"), ["WRITE text"]),
@@ -210,7 +210,7 @@ def test_editors(open_watch, directory, editor):
 
 
 def test_a_build(follow):
-    """A tree that is made, built in, and cleaned, again and again."""
+    """A tree in which make builds and cleans several times."""
     directory = new_directory()
     with open(os.path.join(directory, "Makefile"), "w", encoding="utf-8") as f:
         f.write("OUT := $(foreach i,1 2 3 4 5 6 7 8 9,out/$(i)/a out/$(i)/b)\nall: $(OUT)\n"

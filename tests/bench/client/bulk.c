@@ -14,11 +14,11 @@
 /* One transfer of many bytes, on a connection of its own. */
 struct transfer {
 	int fd;
-	struct bytes pieces[3]; /* head, what is repeated (of body_fd), tail */
+	struct bytes pieces[3]; /* head, repeated part (from body_fd), tail */
 	int body_fd;
-	size_t times; /* how often the second piece is still to be sent */
+	size_t times; /* remaining repetitions of the second piece */
 	unsigned piece;
-	size_t offset; /* into the piece that is being sent */
+	size_t offset; /* in the current piece */
 	bool sent;
 	struct reply reply;
 };
@@ -32,7 +32,7 @@ struct bulk {
 	const char *body, *tail, *text;
 };
 
-/* Steps to the piece that is to be sent next, past empty ones. */
+/* Advances to the next piece that is not empty. */
 static void transfer_next_piece(struct transfer *t)
 {
 	t->offset = 0;
@@ -47,8 +47,8 @@ static void transfer_next_piece(struct transfer *t)
 }
 
 /*
- * Sends once. What is repeated goes out without being copied: the time that a daemon takes is not
- * to hide behind the client's.
+ * Sends once. The repeated part is sent without a copy, so that the client is faster than the
+ * daemon.
  */
 static ssize_t transfer_send(const struct transfer *t, const struct bytes *b)
 {
@@ -78,7 +78,7 @@ static void transfer_writable(struct transfer *t)
 	}
 }
 
-/* Runs all transfers to the ends of their answers; returns the bytes received. */
+/* Runs all transfers to the ends of their responses. Returns the number of received bytes. */
 static size_t run(struct transfer *transfers, unsigned n)
 {
 	struct pollfd *fds = xalloc(n * sizeof(*fds));
@@ -154,7 +154,7 @@ static struct bulk parse_options(int argc, char **argv)
 	return bulk;
 }
 
-/* Makes the requests (the files are dealt in turn), checks the answers, prints the time. */
+/* Sends the requests (each connection uses the next file), checks the responses, prints the time. */
 static int transfer_all(const struct bulk *bulk, char **files, int n_files)
 {
 	struct transfer *transfers = xalloc(bulk->connections * sizeof(*transfers));
@@ -194,8 +194,8 @@ static int transfer_all(const struct bulk *bulk, char **files, int n_files)
 }
 
 /*
- * Big answers. The end is known by Content-Length or by EOF, so a request for a chunked answer
- * says `Connection: close`. -m: fewer bytes are a failure; -k: they are read to memory.
+ * Big responses. The end is known by Content-Length or by EOF, so a request for a chunked response
+ * contains `Connection: close`. -m: fewer bytes are a failure; -k: the bytes are copied to memory.
  */
 int cmd_fetch(int argc, char **argv)
 {
@@ -204,7 +204,7 @@ int cmd_fetch(int argc, char **argv)
 	return transfer_all(&bulk, argv + optind, argc - optind);
 }
 
-/* Big requests: the head in FILE, then the bytes of -b -r times, then the bytes of -t. */
+/* Big requests: the head from FILE, the bytes of -b repeated -r times, the bytes of -t. */
 int cmd_push(int argc, char **argv)
 {
 	struct bulk bulk = parse_options(argc, argv);

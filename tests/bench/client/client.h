@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The load client of the benchmark: one program, one subcommand a kind of load.
+ * The load client of the benchmark: one program with a subcommand for each kind of load.
  *
- * It is told requests as files of raw bytes and reads answers without decoding them, so that it
- * never is what limits a figure. Each subcommand prints one line of `name=value` pairs; a load
- * that went wrong (a refused request, an answer without the text it must hold) ends the program
- * with a message and status 1, so that no figure is ever made of failures.
+ * It reads requests from files of raw bytes, and does not decode the responses, so that the client
+ * does not limit a figure. Each subcommand prints one line of `name=value` pairs. If a load fails
+ * (a refused request, a response without its required text), the program ends with a message and
+ * status 1, so that a figure is not made of failures.
  */
 #ifndef BENCH_CLIENT_H
 #define BENCH_CLIENT_H
@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Says what went wrong (with errno's text where `errnum` is not 0) and exits with 1. */
+/* Prints the error, with the text of `errnum` if it is not 0, and exits with status 1. */
 _Noreturn void die(int errnum, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* CLOCK_MONOTONIC in nanoseconds. */
@@ -25,7 +25,7 @@ uint64_t now_ns(void);
 /* Allocates or dies. */
 void *xalloc(size_t n);
 
-/* A file read whole; dies where it can't be. */
+/* read_file reads a whole file, or dies. */
 struct bytes {
 	char *data;
 	size_t n;
@@ -42,7 +42,7 @@ void samples_add(struct samples *s, uint64_t ns);
 /* Prints `count= p50_us= p99_us= mean_us=` without a newline; sorts the samples. */
 void samples_print(struct samples *s);
 
-/* Where requests go: -a ADDRESS (127.0.0.1 unless given) and -p PORT. */
+/* The address of the daemon: -a ADDRESS (default 127.0.0.1) and -p PORT. */
 struct target {
 	struct sockaddr_in address;
 };
@@ -50,15 +50,15 @@ void target_init(struct target *t);
 void target_set_address(struct target *t, const char *text);
 void target_set_port(struct target *t, const char *text);
 
-/* A connected, blocking socket with TCP_NODELAY; dies where it is refused. */
+/* Returns a connected, blocking socket with TCP_NODELAY, or dies. */
 int target_connect(const struct target *t);
 
 /* Sends all n bytes of a blocking socket, or dies. */
 void send_all(int fd, const void *data, size_t n);
 
 /*
- * One answer as it arrives. Small ones are kept whole (REPLY_BYTES, then only counted), and the
- * end is known by Content-Length, by the last chunk at the end of what arrived, or by EOF.
+ * One response while it arrives. The first REPLY_BYTES are kept, later bytes are counted. The end
+ * is known by Content-Length, by a last chunk at the end of the received bytes, or by EOF.
  */
 #define REPLY_BYTES (64 * 1024)
 
@@ -68,14 +68,14 @@ struct reply {
 	size_t total;	 /* bytes that arrived */
 	size_t expected; /* of head and body; 0 until known */
 	bool have_head, chunked, done;
-	bool reads; /* all bytes, as programs do; otherwise those of a long body are only counted */
+	bool reads; /* copies all bytes; otherwise the bytes of a long body are discarded */
 };
 void reply_reset(struct reply *r);
 
-/* One read of the socket, at most. 1 when the answer is complete, 0 when more is to come. */
+/* Reads from the socket once. Returns 1 if the response is complete, otherwise 0. */
 int reply_read(struct reply *r, int fd);
 
-/* Dies unless the status is 2xx and the kept bytes hold `text` (NULL: any). */
+/* Dies unless the status is 2xx and the kept bytes contain `text` (NULL: not checked). */
 void reply_check(const struct reply *r, const char *text);
 
 /* The subcommands, with their own argc and argv. */

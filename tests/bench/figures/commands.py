@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short commands: how long one takes, how many a second, what they cost the daemon."""
+"""Short commands: their duration, their rate, and their cost for the daemon."""
 
 import table
 import wire

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Control: /init, killing trees of processes, freezing, and a busy guest's idle daemon."""
+"""Control: POST /init, killing process trees, freezing, and an idle daemon in a busy guest."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ def init(bench):
 
 
 def cgroup2_root():
-    """Where a cgroup2 hierarchy is mounted; None where there is none."""
+    """Returns the mount point of a cgroup2 hierarchy, or None."""
     with open("/proc/mounts", encoding="ascii", errors="replace") as f:
         for line in f:
             fields = line.split()
@@ -47,7 +47,7 @@ def cgroup2_root():
 
 @contextlib.contextmanager
 def with_cgroups(bench):
-    """The daemons started anew below a cgroup of their own, as the guest's root would be."""
+    """Restarts each daemon in its own cgroup, which represents the guest's root cgroup."""
     root = cgroup2_root()
     if not root:
         raise harness.Failed("no cgroup2 hierarchy is mounted")
@@ -67,7 +67,7 @@ def with_cgroups(bench):
 
 
 def remove_cgroup(path):
-    """Kills what is in a cgroup, and removes it with all below."""
+    """Kills the processes in a cgroup, and removes it with all cgroups below."""
     with contextlib.suppress(OSError):
         with open(os.path.join(path, "cgroup.kill"), "w", encoding="ascii") as f:
             f.write("1")
@@ -105,7 +105,7 @@ def call(daemon, method, message):
 
 
 def commands(bench):
-    """Short commands, each in a cgroup; the peer puts all of them into one."""
+    """Short commands, each in its own cgroup. The peer puts all commands into one cgroup."""
     request = bench.file("start-true", wire.stream("process.Process/Start",
                                                    wire.start("/bin/true")))
 
@@ -182,7 +182,7 @@ def freeze(bench):
 
 
 def busy_guest(bench):
-    """300 processes that are not the daemon's, and 50 listening ports that it may forward."""
+    """Starts 300 processes that the daemon does not know, and 50 listening ports that it may forward."""
     seconds = 2 if bench.quick else 10
     for daemon in bench.daemons.values():
         daemon.stop()
@@ -200,7 +200,7 @@ def busy_guest(bench):
 
 
 class Socat(harness.Daemon):
-    """A forwarder of one connection; it ends with it, and its CPU time is known then."""
+    """Forwards one connection and ends with it, so that its CPU time can be read."""
 
     ADDRESS = "127.0.0.98"
 
@@ -212,7 +212,7 @@ class Socat(harness.Daemon):
                 f"TCP4:127.0.0.1:{self.port}"]
 
     def healthy(self):
-        """Looks at the listening sockets: a connection would be the one that it forwards."""
+        """Searches the list of sockets, because a connection would be the one that it forwards."""
         local = f"{int.from_bytes(socket.inet_aton(self.ADDRESS), 'little'):08X}:{self.port:04X}"
         with open("/proc/net/tcp", encoding="ascii") as f:
             return any(line.split()[1] == local and line.split()[3] == "0A" for line in f)
@@ -224,7 +224,7 @@ class Socat(harness.Daemon):
 
 
 def relay(bench):
-    """One connection through the forwarder, to a server on loopback."""
+    """Measures one connection through the forwarder to a server on loopback."""
     size = 1024 * 1024 * 1024
     port, address = 21500, "127.0.0.99"
     daemon = bench.daemons["ours"]
@@ -247,7 +247,7 @@ def relay(bench):
 
     m = harness.Medians({"floor": [], "ours": [], "peer": []})
     with bench.client_held("serve", port, size):
-        time.sleep(3)  # it looks for listening sockets once a second
+        time.sleep(3)  # the daemon looks for listening sockets once a second
         for _ in range(1 if bench.quick else 5):
             m.results["ours"].append(ours())
             if shutil.which("socat"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client pays for the extensions that it asks for, against the same work without them."""
+"""The cost of the extensions that a client requests, compared with the same work without them."""
 
 import table
 import wire
@@ -35,7 +35,7 @@ def command_latency(bench):
 
 
 def kept_output(bench):
-    """1 MiB is kept of 512 MiB. The floor is our own daemon without the header."""
+    """The daemon keeps 1 MiB of 512 MiB of output. The floor is our own daemon without the header."""
     size = 512 * MIB
 
     def request(name, *headers):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files: downloads, uploads, directories. The floor is nginx, where it does the same work."""
+"""Files: downloads, uploads, directories. The floor is nginx if nginx does the same work."""
 
 import ctypes
 import os
@@ -41,7 +41,7 @@ http {{
 
 
 class Nginx(harness.Daemon):
-    """nginx from below build/bench/peers or from the PATH, serving the work directory."""
+    """Runs nginx, which serves the work directory. It comes from build/bench/peers or from the PATH."""
 
     def __init__(self, bench):
         super().__init__("nginx", bench.peer_program("usr/sbin/nginx"), NGINX_PORT, bench.work_dir)
@@ -57,7 +57,7 @@ class Nginx(harness.Daemon):
 
 
 def get(bench, daemon, name, headers=()):
-    """The request that downloads a file of the work directory from that daemon."""
+    """Returns the request that downloads a file of the work directory from this daemon."""
     target = f"/{name}" if daemon.name == "nginx" else f"/files?path={bench.path(name)}"
     return bench.file(f"get-{daemon.name}", wire.http("GET", target, headers))
 
@@ -75,7 +75,7 @@ def big_file(bench, name, size):
 
 
 def with_nginx(bench, measure):
-    """The floor's measure, by nginx; None where there is none."""
+    """Returns the function that measures the floor with nginx; None if there is no nginx."""
     if not bench.peer_program("usr/sbin/nginx"):
         return None, None
     nginx = Nginx(bench)
@@ -101,8 +101,8 @@ def download(bench):
     bench.row("download of 1 GiB (floor: nginx)", "MiB/s", m["rate"],
               table.floor_at_least(0.95, "nginx") & table.peer_at_least(1))
     bench.row("  daemon CPU", "ms", m["cpu_ms"], table.peer_at_most(1))
-    # A client that throws the bytes away waits for each of them: the rate is that of two processes
-    # that wake each other, and goes up and down with where the scheduler puts them.
+    # A client that discards the bytes waits for each piece. Then client and daemon wake each other all the
+    # time, and the rate depends on the CPUs that the scheduler chooses for them.
     m = bench.rounds(7, measure, (lambda: measure(nginx)) if nginx else None)
     bench.row("  thrown away by the client (floor: nginx)", "MiB/s", m["rate"])
     bench.row("  daemon CPU", "ms", m["cpu_ms"])
@@ -126,7 +126,7 @@ def upload_head(path, length, kind="application/octet-stream"):
             f"Content-Length: {length}\r\n\r\n").encode()
 
 
-# As long as those of httpx and requests, which the search for it depends on.
+# As long as the boundaries of httpx and requests: the length affects the search for the boundary.
 BOUNDARY = "7c6f2d0e9ab14385b0d1e6f97a2c4853"
 
 
@@ -147,7 +147,7 @@ def upload(bench):
         cpu_us = daemon.cpu_us()
         a = bench.client("push", "-p", daemon.port, "-b", block, "-r", size // MIB, octet)
         cpu_us = daemon.cpu_us() - cpu_us
-        os.unlink(target)  # to empty a file of 1 GiB takes a tenth of the time
+        os.unlink(target)  # truncating a file of 1 GiB takes a tenth of the time
         b = bench.client("push", "-p", daemon.port, "-b", block, "-r", size // MIB, "-t", tail,
                          multipart)
         if os.path.getsize(target) != size:
@@ -193,7 +193,7 @@ def compressed(bench):
 
 
 def short_calls(bench):
-    """How long the slowest of a hundred short calls takes, on one connection."""
+    """Returns the duration of the slowest of 100 short calls on one connection."""
     path = bench.file("short", os.urandom(4096))
     calls = {
         "Stat": wire.unary("filesystem.Filesystem/Stat", {"path": path}),
@@ -254,7 +254,7 @@ def eight_transfers(bench):
 
 
 class HungMount:
-    """A FUSE file system that never answers: what touches it waits until it is aborted."""
+    """A FUSE file system that never answers: processes that access it block until its end."""
 
     def __init__(self, path):
         libc = ctypes.CDLL(None, use_errno=True)
@@ -266,7 +266,7 @@ class HungMount:
             raise OSError(ctypes.get_errno(), "FUSE mount")
 
     def close(self):
-        os.close(self.fd)  # the last descriptor: the connection is aborted
+        os.close(self.fd)  # closing the last descriptor aborts the connection
         self.libc.umount2(self.path, 2)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the daemon costs while it does nothing, and how soon it is there."""
+"""The cost of an idle daemon, and the time until a new daemon answers."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def binary(bench):
 
 
 def boot(bench):
-    """Runs before the daemons of the other figures take their ports: they are stopped for it."""
+    """Stops the daemons of the other figures, because this figure starts others on the same ports."""
     for daemon in bench.daemons.values():
         daemon.stop()
     m = bench.rounds(5, lambda daemon: bench.client("boot", "-p", daemon.port, "-n", 8,
@@ -31,7 +31,7 @@ def boot(bench):
 
 
 def rest(bench):
-    """Fresh daemons that have each served one command, three seconds ago or more."""
+    """Yields new daemons that have each served one command, at least three seconds ago."""
     run = bench.file("rest-true", wire.stream("process.Process/Start", wire.start("/bin/true")))
     for daemon in bench.daemons.values():
         daemon.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes out of a process, and into one."""
+"""The output and the input of processes."""
 
 import socket
 import time
@@ -38,7 +38,7 @@ def output(bench):
 
 
 def start_sink(bench, daemon):
-    """Starts a process that reads its input to the end; its tag."""
+    """Starts a process that reads its input to the end. Returns its tag."""
     tag = f"sink-{daemon.name}"
     message = wire.start(bench.client_path, "sink", tag=tag)
     request = bench.file(f"sink-{daemon.name}", wire.stream("process.Process/Start", message))
@@ -104,7 +104,7 @@ def input_calls(bench):
 
 
 def kept_output(bench):
-    """The same bytes with 1 MiB of them kept for later readers: what keeping costs."""
+    """The same output, of which the daemon keeps 1 MiB for later readers: the cost of keeping."""
     size = 512 * MIB
     message = wire.start(bench.client_path, "produce", size)
     requests = {
@@ -123,7 +123,7 @@ def kept_output(bench):
 
 
 def echo(bench):
-    """A byte to a process and back: from SendInput to the data event on the stream of its Start."""
+    """The time from SendInput of one byte until the process' stream returns this byte."""
     count = 200 if bench.quick else 2000
 
     def measure(daemon):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live upgrade of a daemon to itself: how long it is away, how long the workload stands still, and how much
-output does not reach a client that joins its process again."""
+"""Live upgrade of a daemon to the same program: how long it does not answer, how long the workload is
+stopped, and how much output is missing for a client that connects to its process again."""
 
 import base64
 import contextlib
@@ -44,7 +44,7 @@ def connection(daemon):
 
 
 def start(daemon, *command):
-    """A process whose client has left; its stream is closed once it has begun."""
+    """Starts a process, and closes its stream when the process has begun."""
     c = connection(daemon)
     c.request("POST", "/process.Process/Start", wire.envelope(wire.encode(wire.start(*command))),
               {"Content-Type": "application/connect+json"})
@@ -62,7 +62,8 @@ def init(daemon):
 
 
 def settle(daemon):
-    """E2B's envd refuses while one of its descriptors has a number from 200 up: connections that end."""
+    """Waits until the peer has closed old connections: E2B's envd refuses an upgrade while one of its
+    descriptors has a number of 200 or more."""
     began = time.monotonic()
     while daemon.name == "peer" and time.monotonic() - began < 10 and \
             max(map(int, os.listdir(f"/proc/{daemon.process.pid}/fd"))) >= 200:
@@ -70,11 +71,11 @@ def settle(daemon):
 
 
 def replace(daemon):
-    """Sends the request for an upgrade without a body: milliseconds until /health is answered again."""
+    """Requests an upgrade without a body. Returns the milliseconds until /health is answered again."""
     began = time.monotonic()
     c = connection(daemon)
     c.request("POST", "/upgrade", b"", {"Content-Length": "0"})
-    # The answer does not come: the connection ends when the program is replaced.
+    # No response comes, because the connection ends when the program is replaced.
     with contextlib.suppress(OSError, http.client.HTTPException):
         answer = c.getresponse()
         raise harness.Failed(f"{daemon.name}: the upgrade is refused: {answer.read()!r}")
@@ -117,7 +118,7 @@ def upgrade(bench):
 
 
 class Output(threading.Thread):
-    """Reads a stream to its end, and counts the bytes of stdout."""
+    """Reads a stream to its end. Returns the number of bytes of stdout."""
 
     def __init__(self, daemon, method, message, headers):
         super().__init__()

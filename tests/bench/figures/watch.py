@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watches: how fast events come, how many are lost, what a big tree costs."""
+"""Watches: the rate and the delay of events, lost events, and the cost of a big tree."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ MAX_QUEUED = "/proc/sys/fs/inotify/max_queued_events"
 
 @contextlib.contextmanager
 def queue_of(events):
-    """The kernel's limit is one for the machine: it is set only while a watch is made."""
+    """Limits the queue of inotify instances created in the `with` block. The limit is that of the machine."""
     with open(MAX_QUEUED, encoding="ascii") as f:
         before = f.read()
     try:
@@ -33,7 +33,7 @@ def watch_request(bench, path, recursive=False):
 
 
 def messages(raw):
-    """The JSON messages in the bytes of a chunked answer."""
+    """Yields the JSON messages in the bytes of a chunked response."""
     body = bytearray()
     at = 0
     while (end := raw.find(b"\r\n", at)) >= 0:
@@ -68,7 +68,7 @@ def burst(bench):
 
 
 def overflow(bench):
-    """Whether a client knows all files in the end: by an event each, or by being told to look."""
+    """Whether a client knows all files at the end: by their events, or because "look again" was sent."""
     count = 20000 if bench.quick else 100000
 
     def measure(daemon):
@@ -130,7 +130,7 @@ def latency(bench):
 
 
 def many_watchers(bench):
-    """Watchers that are polled, for a stream's memory is a figure of its own."""
+    """Polled watchers, because the memory of a stream is another figure."""
     tree = bench.path("thousand")
     for i in range(1000):
         os.makedirs(f"{tree}/{i // 32}/{i % 32}", exist_ok=True)
@@ -143,7 +143,7 @@ def many_watchers(bench):
             daemon.start()
             before = daemon.memory_kib()[0]
             bench.client("load", "-p", daemon.port, "-n", count, "-e", "watcherId", create)
-            time.sleep(4)  # threads have gone
+            time.sleep(4)  # until idle threads have ended
             values[daemon.name] = daemon.memory_kib()[0] - before
         daemon.stop()
         daemon.start()
