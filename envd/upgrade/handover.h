@@ -65,8 +65,8 @@ void handover_clear(struct handover *h);
 
 /*
  * Adopts what was read, before the daemon listens. The control API must have its freezer and
- * services. Runs the loop until the watchers are set up, for HANDOVER_WATCH_MS at most. The workload
- * waits for an /init for thaw_s.
+ * services. Runs the loop until the watchers are set up, for HANDOVER_WATCH_MS at most. If no /init
+ * comes, the workload is thawed after thaw_s.
  */
 void handover_adopt(struct handover *h, struct loop *loop, struct control *control,
 		    struct pty_service *pty, struct watch_service *watch, unsigned thaw_s);

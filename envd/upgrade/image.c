@@ -17,6 +17,7 @@
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
 #include "envd/control/volumes.h"
+#include "envd/upgrade/fuse.h"
 #include "envd/upgrade/handover.h"
 #include "envd/upgrade/sums.h"
 #include "envd/version.h"
@@ -322,6 +323,7 @@ int image_execute(const struct upgrade_parts *parts, const struct image *image, 
 	Handover__HandoverState state;
 	struct placed placed = {0};
 	struct arena arena = {0};
+	const char *why;
 	int r;
 
 	collect(parts, &arena, &state);
@@ -331,8 +333,11 @@ int image_execute(const struct upgrade_parts *parts, const struct image *image, 
 	if (r < 0) {
 		error_set_errno(err, ERROR_INTERNAL, r, "relocate handover fds");
 	} else if (write_state(image->blob_fd, &state, err) == 0) {
-		r = execute(parts, image);
-		error_set_errno(err, ERROR_INTERNAL, r, "execve %s", image->path);
+		why = fuse_blocks_exec();
+		r = why ? error_set(err, ERROR_ABORTED, "handover aborted: %s", why)
+			: execute(parts, image);
+		if (!why)
+			error_set_errno(err, ERROR_INTERNAL, r, "execve %s", image->path);
 	}
 	unsetenv(INHERITED_VARIABLE);
 	placed_clear(&placed);

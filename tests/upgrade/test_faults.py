@@ -4,18 +4,20 @@ file of the upgrade is left, and a program that lay at its path before is still 
 
 import contextlib
 import http.client
+import json
 import os
 import resource
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
 import pytest
 from client import Client
-from conftest import (ADDRESS, BLOB, CGROUP_ROOT, ENVD, FIRST_FD, LISTEN, NEXT, NONE, PART,
+from conftest import (ADDRESS, BLOB, CGROUP_ROOT, ENVD, FIRST_FD, HERE, LISTEN, NEXT, NONE, PART,
                       TOO_SLOW, WORLD, Daemon, compiled, wait_for)
 from connect import Connection
 
@@ -41,6 +43,20 @@ def echo(daemon):
     assert not os.path.exists(PART)
     assert not os.path.exists(BLOB)
     assert daemon.replace(ENVD)["procs"] == 1
+
+
+@pytest.fixture
+def echo_beside(daemon):
+    """A process with a client; the result checks that both go on."""
+    stream = daemon.client.start("cat", tag="cat")
+
+    def check():
+        daemon.client.send_input(stream.pid, b"again\n")
+        stream.until("stdout", b"again\n")
+        assert "--resume-handover" not in daemon.words()
+
+    yield check
+    daemon.client.kill(stream.pid)
 
 
 def previous():
@@ -346,6 +362,59 @@ def test_a_fifo_in_place_of_the_blob(daemon):
     assert daemon.upgrade() is None
     wait_for(lambda: not os.path.exists(BLOB))
     wait_for(daemon.answers)
+
+
+# ---- FUSE ----
+
+def kernel_has_fuse():
+    with open("/proc/filesystems", encoding="ascii") as known:
+        return "nodev\tfuse\n" in known.readlines()
+
+
+if kernel_has_fuse():
+    @pytest.fixture
+    def fuse(daemon, tmp_path):
+        """A FUSE file system whose server is a process of the daemon, and is frozen with the others."""
+        folder = tmp_path / "fuse"
+        folder.mkdir()
+        server = daemon.client.start(sys.executable, os.path.join(HERE, "fuse_server.py"), str(folder))
+        server.until("stdout", b"ready\n")
+        server.folder = folder
+        yield server
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+    def test_a_request_that_a_fuse_server_has(daemon, echo_beside, fuse):
+        """A thread that waits for a FUSE server can't be killed, the execve waited for the thread, the server
+        was frozen, and nobody was left to thaw it: the sandbox was lost."""
+        asking = threading.Thread(target=daemon.request,
+                                  args=("GET", f"/files?path={fuse.folder}/silence&username=root"))
+        asking.start()
+        fuse.until("stdout", b"asked\n")
+        answer = daemon.upgrade()
+        assert (answer.status, answer.body) == \
+            (500, b"handover aborted: a request waits for a FUSE server\n")
+        echo_beside()
+        os.kill(fuse.pid, signal.SIGKILL)  # the request fails
+        asking.join()
+        fuse.drain()
+        assert daemon.replace()["procs"] == 1
+
+    def test_a_file_of_a_fuse_server(daemon, echo_beside, fuse):
+        """The execve closes it, and the close asks the frozen server to flush it."""
+        connection = Connection(ADDRESS)
+        connection.request("GET", f"/files?path={fuse.folder}/zeros&username=root")
+        assert connection.getresponse().status == 200
+        # Once the client, which does not read, has stalled the download; a read comes before that.
+        wait_for(lambda: daemon.upgrade().body == b"handover aborted: a file of a FUSE server is open\n")
+        echo_beside()
+        connection.close()
+        # The download ends, and the mount alone is no hindrance.
+        wait_for(lambda: daemon.upgrade() is None)
+        wait_for(daemon.answers)
+        assert json.loads(daemon.init().headers["X-Envd-Handover"])["procs"] == 2
+        assert os.path.exists(fuse.folder / "zeros")
+        daemon.client.kill(fuse.pid)
+        wait_for(lambda: len(daemon.client.list()) == 1)
 
 
 # ---- what is refused at its head ----
