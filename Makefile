@@ -352,11 +352,17 @@ $(DIST_ARCHS:%=dist-%):
 dist-stage: $(DAEMON)
 	+@$(MAKE) -s --no-print-directory install DESTDIR=build/dist/stage/$(or $(ARCH),amd64) PREFIX=/usr
 
+# What a release is worth to somebody who downloads it: SYSTEMS="debian ubuntu".
+.PHONY: test-dist
+test-dist: dist
+	@scripts/packages dist-test newcomer $(if $(filter arm64,$(DIST_ARCHS)),arm64)
+	@tests/dist/run $(if $(SYSTEMS),--systems '$(SYSTEMS)')
+
 ### tests: each suite ends with the line "N passed, N failed"
 #
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
-FOLDERS  := $(filter-out bench compare faults lib mutants newcomer soak vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
+FOLDERS  := $(filter-out bench compare dist faults lib mutants newcomer soak vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
 # The longest come first.
 LONGEST  := conformance vm control process
 SUITES   ?= $(LONGEST) unit unit-asan unit-tsan process-asan fuzz-replay faults-few \
@@ -608,6 +614,7 @@ help:
 #H make client       the commands on the host; PEER=another envd: against that too
 #H make versions     features by versions of E2B's SDKs; WRITE=1 writes docs/compatibility/sdks.md
 #H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test
+#H make test-dist    make dist, and install, upgrade and remove what it made; SYSTEMS="debian ubuntu"
 #H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."
 #H make fuzz         SECONDS=60 for each fuzz target
 #H make fuzz-report  lines of each parser that the fuzz targets' inputs run

@@ -26,7 +26,7 @@ const char *version_build(void)
 	snprintf(text, sizeof(text),
 		 "envd in C %s, commit %s (%s), compatible with %s; glibc %s, libevent %s, "
 		 "protobuf-c %s, zlib %s",
-		 BUILD_VERSION, BUILD_COMMIT, BUILD_DATE, BUILD_VERSION_REPORTED, gnu_get_libc_version(),
-		 event_get_version(), protobuf_c_version(), zlibVersion());
+		 BUILD_VERSION, BUILD_COMMIT, BUILD_DATE, BUILD_VERSION_REPORTED,
+		 gnu_get_libc_version(), event_get_version(), protobuf_c_version(), zlibVersion());
 	return text;
 }
