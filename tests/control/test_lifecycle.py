@@ -4,6 +4,7 @@ the operator's hooks. /dev/urandom is a file here (world.py)."""
 
 import os
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -259,4 +260,97 @@ def test_hooks_that_others_may_change_are_not_run(hooks, start):
     assert hooks.out.read_text() == "good\n"
     for name in "10-bad", "20-owned":
         assert f"hook post-thaw/{name} is not run" in d.log()
-    assert "pre-freeze are not run" in d.log()
+    assert "hook pre-freeze/* is not run" in d.log()
+
+
+@pytest.mark.parametrize("change", ["the directory", "a directory above", "behind a link"])
+def test_hooks_below_a_directory_that_others_may_change(hooks, start, tmp_path, change):
+    """Only the kind's directory and the file were looked at. Whoever may write to hooks.d, or to a directory
+    above it, puts another directory of that name in its place: root's own, from a place where it lies ready."""
+    hooks("post-thaw/10-a", "echo a >>$OUT")
+    hooks("pre-freeze/10-b", "echo b >>$OUT")
+    if change == "the directory":
+        os.chmod(hooks.dir, 0o1777)
+    elif change == "a directory above":
+        os.chmod(tmp_path, 0o777)
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        os.rename(f"{hooks.dir}/pre-freeze/10-b", tmp_path / "elsewhere" / "10-b")
+        os.symlink(tmp_path / "elsewhere" / "10-b", f"{hooks.dir}/pre-freeze/10-b")
+        os.chmod(tmp_path / "elsewhere", 0o777)
+        os.unlink(f"{hooks.dir}/post-thaw/10-a")
+    d = start()
+    d.init(lifecycleID="one")
+    assert d.request("POST", "/freeze").status == 204
+    d.request("POST", "/unfreeze")
+    name = "10-b" if change == "behind a link" else "*"
+    wait_until(lambda: f"hook pre-freeze/{name} is not run: others" in d.log(), "the refusal")
+    assert hooks.out.read_text() == ""
+
+
+def test_hooks_below_a_sticky_directory_and_behind_a_link(hooks, start, tmp_path):
+    """In a sticky directory, as /tmp is, nobody else can replace what is root's."""
+    os.chmod(tmp_path, 0o1777)
+    hooks("elsewhere", "echo $0 >>$OUT")
+    hooks("pre-freeze/10-a", "echo a >>$OUT")
+    os.symlink(f"{hooks.dir}/elsewhere", f"{hooks.dir}/pre-freeze/20-b")
+    d = start()
+    d.init(lifecycleID="one")
+    assert d.request("POST", "/freeze").status == 204
+    assert hooks.out.read_text() == f"a\n{hooks.dir}/pre-freeze/20-b\n"
+    d.request("POST", "/unfreeze")
+
+
+def test_a_hook_with_a_long_path(hooks, start):
+    """A path of more than 255 bytes was cut before it was executed, and the hook did not run."""
+    deep = "/".join(["d" * 200] * 3)
+    hooks(f"{deep}/pre-freeze/10-a", "echo a >>$OUT")
+    hooks.dir += "/" + deep
+    d = start()
+    d.init(lifecycleID="one")
+    assert d.request("POST", "/freeze").status == 204
+    assert hooks.out.read_text() == "a\n"
+    d.request("POST", "/unfreeze")
+
+
+# Seizes process N and lets its end be held (PTRACE_SEIZE), until the tracer is killed.
+TRACER = """
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long] * 4
+assert libc.ptrace(0x4206, int(sys.argv[1]), 0, 0) == 0
+print(flush=True)
+signal.pause()
+"""
+
+
+def test_a_hook_that_can_not_be_reaped(hooks, start):
+    """A tracer, or an uninterruptible sleep, holds a hook that was killed. The daemon waited for it without a
+    bound: the thread of the hooks was lost for good, and no later freeze had its hooks. The hook is left behind
+    now, and reaped when the tracer lets go."""
+    hooks("pre-freeze/10-a", "echo $$ >>$OUT; [ $2 != 1 ] || exec sleep 1000")
+    d = start("-hook-timeout", "60")
+    d.init(lifecycleID="one")
+    freeze = threading.Thread(target=d.request, args=("POST", "/freeze"), daemon=True)
+    freeze.start()
+    wait_until(lambda: hooks.out.read_text().endswith("\n"), "the hook")
+    pid = hooks.out.read_text().strip()
+    tracer = subprocess.Popen([sys.executable, "-c", TRACER, pid], stdout=subprocess.PIPE)
+    try:
+        assert tracer.stdout.readline() == b"\n"
+        os.kill(int(pid), 9)
+        freeze.join(60)
+        assert "hook pre-freeze/10-a is given up" in d.log()
+        assert d.request("POST", "/unfreeze").status == 204
+        d.init(lifecycleID="two")
+        assert os.path.exists(f"/proc/{pid}")
+        d.request("POST", "/freeze")
+        assert len(hooks.out.read_text().split()) == 2
+        d.request("POST", "/unfreeze")
+    finally:
+        tracer.kill()
+        tracer.wait()
+        tracer.stdout.close()
+    d.request("POST", "/freeze")
+    assert not os.path.exists(f"/proc/{pid}")
+    d.request("POST", "/unfreeze")
