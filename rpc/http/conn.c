@@ -431,7 +431,8 @@ void conn_close_idle(struct server *server)
 
 	for (c = TAILQ_FIRST(&server->conns); c; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (!c->updating && c->http.state == HTTP1_IDLE && !conn_has_output(c))
+		if (!c->updating && c->http.state == HTTP1_IDLE && !conn_has_output(c) &&
+		    !http1_is_paused(&c->http))
 			conn_free(c);
 	}
 }

@@ -100,8 +100,11 @@ void http1_clear(struct http1 *h)
 
 /* ---- the request ---- */
 
-/* Answers an invalid head, and closes the connection. No stream exists for it. */
-static void refuse_head(struct http1 *h, int status, const char *why)
+/*
+ * Answers an invalid request, and closes the connection. No stream exists for it. The answer to
+ * HEAD has no content (RFC 9110 section 9.3.2).
+ */
+static void refuse(struct http1 *h, bool is_head_request, int status, const char *why)
 {
 	char body[256];
 	int n = snprintf(body, sizeof(body), "%d %s: %s\n", status,
@@ -111,10 +114,19 @@ static void refuse_head(struct http1 *h, int status, const char *why)
 			    "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
 			    "Date: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 			    status, http_status_reason((unsigned)status), h->calls->date(h->arg), n,
-			    body);
+			    is_head_request ? "" : body);
 	http1_raise_ending(h, HTTP1_LINGER);
 	evbuffer_drain(h->in, evbuffer_get_length(h->in));
 	http1_set_state(h, HTTP1_LAST);
+}
+
+/* Refuses the request whose head is at the beginning of the input. */
+static void refuse_head(struct http1 *h, int status, const char *why)
+{
+	char method[5] = "";
+
+	evbuffer_copyout(h->in, method, sizeof(method));
+	refuse(h, memcmp(method, "HEAD ", sizeof(method)) == 0, status, why);
 }
 
 /* Begins the exchange: the framing of the body, then the gate and the router. */
@@ -169,7 +181,6 @@ static bool http1_take_head(struct http1 *h)
 		refuse_head(h, -r, why);
 		return false;
 	}
-	evbuffer_drain(h->in, (size_t)head_bytes);
 	if (!budget_share_take(&s->share, s->arena.total_bytes)) {
 		stream_unref(s);
 		refuse_head(h, 503, "too many bytes wait in the daemon");
@@ -180,6 +191,7 @@ static bool http1_take_head(struct http1 *h)
 		refuse_head(h, 503, "too many requests are in work");
 		return false;
 	}
+	evbuffer_drain(h->in, (size_t)head_bytes);
 	http1_begin(h, s);
 	return true;
 }
@@ -229,7 +241,7 @@ static void http1_body_over(struct http1 *h)
  */
 static void http1_bad_body(struct http1 *h, int status, const char *why)
 {
-	bool begun = h->stream->head_sent;
+	bool begun = h->stream->head_sent, is_head_request = h->stream->is_head_request;
 
 	evbuffer_drain(h->in, evbuffer_get_length(h->in));
 	http1_release(h);
@@ -241,7 +253,7 @@ static void http1_bad_body(struct http1 *h, int status, const char *why)
 		http1_raise_ending(h, HTTP1_ABORT);
 		http1_break(h);
 	} else {
-		refuse_head(h, status, why);
+		refuse(h, is_head_request, status, why);
 	}
 }
 
@@ -317,12 +329,14 @@ static void http1_check_eof(struct http1 *h)
 static void http1_settle(struct http1 *h)
 {
 	bool body_open = h->state == HTTP1_BODY;
+	bool more_comes = !h->eof || evbuffer_get_length(h->in) > 0;
 
 	if (!h->response_done || h->state == HTTP1_BROKEN)
 		return;
 	if (h->file.left)
 		return;
-	if (body_open && h->ending == HTTP1_KEEP && !h->eof && h->drained <= HTTP1_DRAIN_MAX_BYTES)
+	if (body_open && h->ending == HTTP1_KEEP && more_comes &&
+	    h->drained <= HTTP1_DRAIN_MAX_BYTES)
 		return; /* the rest of the body is dropped as it comes */
 	http1_release(h);
 	h->response_done = false;

@@ -68,6 +68,20 @@ def test_head(wire, text, status):
     assert wire.closed()
 
 
+@pytest.mark.parametrize("head, status", [
+    ("HEAD /health HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n", 417),
+    ("HEAD /health HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n", 400),
+    ("HEAD /health HTTP/1.1\r\nHost: h\r\nX: " + "y" * 66_000 + "\r\n\r\n", 431),
+])
+def test_head_method(wire, head, status):
+    """A refused HEAD was answered with content, which a client would take for the next response (RFC 9110
+    section 9.3.2)."""
+    wire.send(head)
+    answer = wire.answer("HEAD")
+    assert (answer.status, answer["Connection"]) == (status, "close")
+    assert wire.closed()
+
+
 BAD_CHUNKS = [
     ("letters", "zz\r\n"),
     ("sign", "+2\r\n{}\r\n0\r\n\r\n"),

@@ -367,6 +367,25 @@ static void test_requests_before_an_end_are_answered(void **state)
 	assert_int_equal(server_requests(f.server), FLOOD_REQUESTS);
 }
 
+/*
+ * A client shuts down its side behind three requests. The second one is answered at its head, and
+ * its body is in memory: the connection was closed as if that body could not be complete any more,
+ * and the third request had no answer.
+ */
+static void test_a_body_before_an_end_is_dropped(void **state)
+{
+	make_connection(false);
+	get("/sink");
+	client_sends("POST /health HTTP/1.1\r\nHost:\r\nContent-Length: 5\r\n\r\nabcde");
+	get("/health");
+	assert_int_equal(shutdown(f.client, SHUT_WR), 0);
+	settle();
+	stream_reply(f.stream, 204, NULL, NULL, 0);
+	settle();
+	assert_int_equal(server_requests(f.server), 3);
+	assert_false(client_reads());
+}
+
 /* ---- deadlines ---- */
 
 static void test_a_head_has_a_deadline(void **state)
@@ -588,6 +607,7 @@ int main(void)
 		TEST(test_a_flood_leaves_turns_to_others),
 		TEST(test_a_turn_takes_some_chunks),
 		TEST(test_requests_before_an_end_are_answered),
+		TEST(test_a_body_before_an_end_is_dropped),
 		TEST(test_a_head_has_a_deadline),
 		TEST(test_each_head_has_its_own_deadline),
 		TEST(test_a_strangers_body_has_a_deadline),
