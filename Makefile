@@ -362,10 +362,11 @@ test-dist: dist
 #
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
-FOLDERS  := $(filter-out bench compare dist faults lib mutants newcomer soak vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
+# The grammar runs with sanitizers only: make grammar-asan.
+FOLDERS  := $(filter-out bench compare dist faults grammar lib mutants newcomer soak vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
 # The longest come first.
 LONGEST  := conformance vm control process
-SUITES   ?= $(LONGEST) unit unit-asan unit-tsan process-asan fuzz-replay faults-few \
+SUITES   ?= $(LONGEST) unit unit-asan unit-tsan process-asan fuzz-replay grammar-asan faults-few \
             $(filter-out $(LONGEST),$(FOLDERS)) $(filter-out process-asan,$(SANITIZED:%=%-asan))
 # With sanitizers the daemon's own suites, for the SDKs' send it nothing that those do not.
 SANITIZED := $(filter conformance files http process upgrade watch,$(FOLDERS))
@@ -438,6 +439,16 @@ faults faults-few:
 	@scripts/toolchain
 	$(SUBMAKE) VARIANT=faults all
 	@$(TOOL_ENV) ENVD=build/envd-faults tests/faults/run --seeds $(or $(SEEDS),$(if $(findstring few,$@),1-10,1-40))
+
+# Requests of a grammar to a whole daemon (tests/grammar). make test tries the first 150 seeds;
+# fuzz-daemon goes on for SECONDS=, from SEED=.
+.PHONY: grammar-asan fuzz-daemon
+grammar-asan fuzz-daemon:
+	@scripts/packages test
+	@scripts/toolchain
+	$(SUBMAKE) VARIANT=asan all
+	@$(TOOL_ENV) ENVD=build/envd-asan tests/grammar/run \
+		$(if $(findstring fuzz,$@),--seconds $(SECONDS)) $(if $(SEED),--seeds $(SEED))
 
 # One daemon under many clients (tests/soak) for HOURS= or MINUTES=, 2.5 minutes. SEED= repeats the
 # choices of a run; WITHOUT=ports,freezer leaves actors out.
@@ -617,6 +628,7 @@ help:
 #H make test-dist    make dist, and install, upgrade and remove what it made; SYSTEMS="debian ubuntu"
 #H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."
 #H make fuzz         SECONDS=60 for each fuzz target
+#H make fuzz-daemon  SECONDS=60 of requests of a grammar to a whole daemon; SEED= where to begin
 #H make fuzz-report  lines of each parser that the fuzz targets' inputs run
 #H make faults       calls of the daemon fail at random, for SEEDS=1-40
 #H make soak         one daemon under every kind of client for HOURS= or MINUTES=; SEED=; soak-asan

@@ -131,6 +131,48 @@ def files(world, _stack):
     users(world)
 
 
+def grammar(world, stack):
+    """A root directory for the daemon: DAEMON_ROOT. What a request destroys is in a tmpfs. The programs
+    and libraries there are copies, which nobody can write to. What the machine shares with it, in /proc,
+    is read only."""
+    root = os.environ["DAEMON_ROOT"] = f"{world}/root"
+    os.mkdir(root)
+    mount("-t", "tmpfs", "-o", "mode=755", "none", root)
+    stack.callback(subprocess.run, ["umount", "-R", "-l", root], check=False)
+    programs = {"envd": os.environ["ENVD"]} | {
+        name: shutil.which(name) for name in ("sh", "cat", "echo", "head", "kill", "sleep", "stty", "true")}
+    for name, path in programs.items():
+        copy_program(path, root, f"{root}/usr/bin/{name}")
+    for name in sorted(os.listdir(root)):
+        mount("--bind", f"{root}/{name}", f"{root}/{name}")
+        mount("-o", "remount,bind,ro", f"{root}/{name}")
+    for name in "dev", "proc", "full":
+        os.mkdir(f"{root}/{name}")
+    mount("-t", "proc", "none", f"{root}/proc")
+    for name in filter(lambda name: os.path.exists(f"{root}/proc/{name}"), ("sys", "sysrq-trigger")):
+        mount("--bind", f"{root}/proc/{name}", f"{root}/proc/{name}")
+        mount("-o", "remount,bind,ro", f"{root}/proc/{name}")
+    mount("-t", "tmpfs", "-o", "size=64k,mode=777", "none", f"{root}/full")
+    mount("-t", "tmpfs", "none", f"{root}/dev")
+    for name in "null", "zero", "full", "urandom", "tty":
+        with open(f"{root}/dev/{name}", "wb"):
+            mount("--bind", f"/dev/{name}", f"{root}/dev/{name}")
+    os.mkdir(f"{root}/dev/pts")
+    mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666", "none", f"{root}/dev/pts")
+    os.symlink("pts/ptmx", f"{root}/dev/ptmx")
+
+
+def copy_program(path, root, target):
+    """Copies a program, and the libraries that ldd names."""
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copy(path, target)
+    found = subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=False).stdout
+    for word in found.split():
+        if word.startswith("/") and not os.path.exists(root + word):
+            os.makedirs(os.path.dirname(root + word), exist_ok=True)
+            shutil.copy(word, root + word)
+
+
 def http(_world, _stack):
     pass
 
