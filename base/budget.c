@@ -92,8 +92,13 @@ bool budget_take(struct budget *b, enum budget_kind kind, size_t n)
 {
 	if (!fits(b->used[kind], b->limit[kind], n))
 		return false;
-	count_up(&b->used[kind], &b->peak[kind], n);
+	budget_force(b, kind, n);
 	return true;
+}
+
+void budget_force(struct budget *b, enum budget_kind kind, size_t n)
+{
+	count_up(&b->used[kind], &b->peak[kind], n);
 }
 
 void budget_give(struct budget *b, enum budget_kind kind, size_t n)

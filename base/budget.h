@@ -114,6 +114,12 @@ void budget_init(struct budget *b);
 bool budget_take(struct budget *b, enum budget_kind kind, size_t n);
 
 /*
+ * Adds n, also beyond the limit: for objects that exist already, as the processes that a daemon
+ * takes over. budget_take fails until the count is below the limit again.
+ */
+void budget_force(struct budget *b, enum budget_kind kind, size_t n);
+
+/*
  * Gives n back. If n is more than was taken, the daemon has a fault: the fault is logged and the
  * count becomes zero; under a sanitizer the process aborts. The same holds for shares.
  */

@@ -395,12 +395,15 @@ int pty_handover_adopt_one(struct pty_service *svc, Handover__HandoverProc *in, 
 		r = -ECHILD;
 	if (r == 0 && proc_table_find(&svc->table, s.pid))
 		r = -EEXIST;
-	if (r < 0 || s.pid < 2 || s.pid == getpid() || !budget_take(budget, BUDGET_PROCESSES, 1)) {
-		log_error("handover: process %u is not adopted: %s", in->pid,
-			  error_errno_text(r < 0 ? r : EAGAIN));
+	if (s.pid < 2 || s.pid == getpid())
+		r = -ESRCH;
+	if (r < 0) {
+		log_error("handover: process %u is not adopted: %s", in->pid, error_errno_text(r));
 		drop_descriptors(&s);
 		return -1;
 	}
+	/* The other daemon may have had a higher limit, and the process runs already. */
+	budget_force(budget, BUDGET_PROCESSES, 1);
 	process__start_request__init(&request);
 	request.process = in->config;
 	if (in->has_tag) {
@@ -470,10 +473,8 @@ static void adopt_helper(struct pty_service *svc, pid_t pid)
 		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0)
 		return;
-	if (budget_take(&svc->context->budget, BUDGET_PROCESSES, 1))
-		zombies_await(&svc->table.zombies, pid, pidfd);
-	else
-		close(pidfd);
+	budget_force(&svc->context->budget, BUDGET_PROCESSES, 1);
+	zombies_await(&svc->table.zombies, pid, pidfd);
 }
 
 void pty_handover_reap_others(struct pty_service *svc)

@@ -64,7 +64,7 @@ def launch(tmp_path):
     """Starts a daemon that takes over from launch.py."""
     daemons = []
 
-    def start(blob, *flags, wrap=(), **more):
+    def start(blob, *flags, wrap=(), nofile=None, **more):
         state = protobuf.decode(blob)
         (tmp_path / "watched").mkdir(exist_ok=True)
         for watcher in each(state, WATCHERS):
@@ -73,7 +73,8 @@ def launch(tmp_path):
         path.write_bytes(protobuf.encode(state))
         (tmp_path / "state.json").write_text(json.dumps(more))
         launcher = os.path.join(HERE, "launch.py")
-        daemon = Daemon(*flags, command=[sys.executable, launcher, str(path), ENVD], wrap=wrap)
+        daemon = Daemon(*flags, command=[sys.executable, launcher, str(path), ENVD], wrap=wrap,
+                        nofile=nofile)
         daemon.keeps_output = True
         daemons.append(daemon)
         return daemon
@@ -236,6 +237,32 @@ def test_children_that_the_state_does_not_name(launch):
     for pid in strangers:
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not strangers & set(daemon.children()))
+
+
+def test_more_processes_than_a_daemon_starts(launch):
+    """E2B's envd has no limit of processes but its descriptors. Those beyond our limit were not adopted: their
+    input ended, and with a sandbox of five hundred commands some were lost."""
+    count = 150
+    state = protobuf.decode(stored("kept.pb"))
+    reader = next(value for n, _, value in state if n == PROCESSES)
+    state = [field for field in state if field[0] != PROCESSES]
+    for i in range(count):
+        process = protobuf.decode(reader)
+        protobuf.put(process, PID, 1000 + i)
+        protobuf.put(process, 2, b"reader-%d" % i)
+        for field, at in ((STDOUT, 0), (STDERR, 1), (STDIN, 2)):
+            protobuf.put(process, field, FIRST_FD + 3 * i + at)
+        process = [field for field in process if field[0] < 1000]
+        state.append([PROCESSES, BYTES, protobuf.encode(process)])
+    daemon = launch(protobuf.encode(state), nofile=(1024, 1024))
+    assert report(daemon) == {**WHOLE, "procs": count}
+    assert daemon.metrics()['envd_budget_limit{kind="processes"}'] < count
+    with pytest.raises(Failed, match="resource_exhausted"):
+        daemon.client.start("true")
+    for process in daemon.client.list():
+        daemon.client.kill(process["pid"])
+    wait_for(lambda: not daemon.children(), lambda: f"an end of {len(daemon.children())}")
+    daemon.client.start("true").drain()
 
 
 EXITS = 10000

@@ -399,6 +399,19 @@ if kernel_has_fuse():
         fuse.drain()
         assert daemon.replace()["procs"] == 1
 
+    def test_a_freeze_that_does_not_come(daemon, echo_beside, fuse):
+        """A command waits for the server, where no signal and no freezer reaches it."""
+        waits = daemon.client.start("stat", str(fuse.folder / "silence"))
+        fuse.until("stdout", b"asked\n")
+        answer = daemon.upgrade()
+        assert answer.status == 500
+        assert answer.body.startswith(b"handover aborted: freeze workload: 0 cgroups failed, ")
+        echo_beside()
+        os.kill(fuse.pid, signal.SIGKILL)
+        waits.drain()
+        fuse.drain()
+        assert daemon.replace()["procs"] == 1
+
     def test_a_file_of_a_fuse_server(daemon, echo_beside, fuse):
         """The execve closes it, and the close asks the frozen server to flush it."""
         connection = Connection(ADDRESS)
