@@ -191,6 +191,16 @@ static void unblock_signals(void)
 
 /* ---- the parts ---- */
 
+/*
+ * True if the daemon takes over processes, after a handover or a crash. Its end would then end the
+ * processes, too, so a flag whose file or address can't be
+ * used is logged instead.
+ */
+static bool takes_over(const struct daemon *d)
+{
+	return d->options->resume_handover || d->inherited->n_stored > 0;
+}
+
 /* The ports of the daemon itself must not be forwarded. */
 static void renew_own_inodes(void *arg)
 {
@@ -234,7 +244,8 @@ static void build(struct daemon *d)
 	if (d->options->any_vsock_peer)
 		server_allow_any_vsock_peer(d->server);
 	timer_init(&d->shutdown_timer, &d->loop, stop_loop, d);
-	listeners_init(&d->listeners, &d->loop, d->server, d->options, renew_own_inodes, d);
+	listeners_init(&d->listeners, &d->loop, d->server, d->options, takes_over(d),
+		       renew_own_inodes, d);
 }
 
 /* Handles every line of the log: to stdout as JSON with -verbose, and to the platform. */
@@ -455,15 +466,6 @@ static void start_services(struct daemon *d)
 			.sockets_are_held = d->inherited->held,
 		},
 		d->router);
-}
-
-/*
- * True if the daemon takes over processes, after a handover or a crash. Its end would then end the
- * processes, too, so a fault of a flag's file is logged instead.
- */
-static bool takes_over(const struct daemon *d)
-{
-	return d->options->resume_handover || d->inherited->n_stored > 0;
 }
 
 /*

@@ -15,7 +15,7 @@
  */
 #define VSOCK_RETRY_LAST_S 60
 
-/* Between two tries to open a listener after a handover. */
+/* Between two tries to open a listener of a daemon that takes over processes. */
 #define RETRY_MS 100
 
 static const struct listen_spec *default_vsock(const struct options *o)
@@ -84,7 +84,7 @@ static int open_flags(struct listeners *l, char *names, size_t names_bytes)
 		if (l->opened[i])
 			continue;
 		r = listen_one(l, &l->options->listen[i]);
-		if (r < 0 && !l->options->resume_handover)
+		if (r < 0 && !l->takes_over)
 			return -1;
 		if (r < 0)
 			timer_set_ms(&l->retry, RETRY_MS);
@@ -128,8 +128,10 @@ int listeners_open(struct listeners *l, const struct inherited *inherited)
 }
 
 void listeners_init(struct listeners *l, struct loop *loop, struct server *server,
-		    const struct options *options, void (*opened_later)(void *arg), void *arg)
+		    const struct options *options, bool takes_over, void (*opened_later)(void *arg),
+		    void *arg)
 {
+	l->takes_over = takes_over;
 	l->opened_later = opened_later;
 	l->arg = arg;
 	l->server = server;

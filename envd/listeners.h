@@ -18,23 +18,28 @@ struct listeners {
 	const struct options *options;
 	struct timer vsock_timer; /* tries vsock again */
 	unsigned vsock_waited_s;
-	struct timer retry;		 /* after a handover: tries the failed addresses again */
+	bool takes_over;		 /* processes, after a handover or a crash */
+	struct timer retry;		 /* takes_over: tries the failed addresses again */
 	bool opened[OPTIONS_MAX_LISTEN]; /* which of options->listen need no further try */
 	void (*opened_later)(void *arg); /* a listener opened after listeners_open; not NULL */
 	void *arg;
 };
 
-/* Borrows all pointers. Calls `opened_later` each time that a listener opens after the start. */
+/*
+ * Borrows all pointers. `takes_over`: the daemon takes over processes. Calls `opened_later` each
+ * time that a listener opens after the start.
+ */
 void listeners_init(struct listeners *l, struct loop *loop, struct server *server,
-		    const struct options *options, void (*opened_later)(void *arg), void *arg);
+		    const struct options *options, bool takes_over, void (*opened_later)(void *arg),
+		    void *arg);
 
 /*
  * Serves the inherited sockets, and opens the missing ones. Prints one line with the addresses, or
  * with the error. 0, or -1 if an address can't be opened.
  *
- * After a handover it returns 0 also if an address can't be opened, and a timer tries again: the
- * end of the daemon would end its processes, too. For a moment no daemon held the port, so a
- * process of the guest may have bound it.
+ * A daemon that takes over processes returns 0 also if an address can't be opened, and a timer tries
+ * again: the end of the daemon would end its processes, too. For a moment no daemon held the port,
+ * so a process of the guest may have bound it.
  */
 int listeners_open(struct listeners *l, const struct inherited *inherited);
 

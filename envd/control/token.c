@@ -15,12 +15,21 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
-#define PAGE_BYTES  4096
 #define MARKER_NAME "token"
+
+/* The space that the marker reserves: more than it ever has. */
+#define MARKER_BYTES 4096
+
+/* 64 KiB on some arm64 kernels. mlock(2) and madvise(2) take whole pages only. */
+static size_t page_bytes(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
 
 /*
  * Allocates the page: locked, so that it does not enter swap, and excluded from core dumps
@@ -31,13 +40,15 @@ static void page_new(struct token *t)
 {
 	uintptr_t end;
 
-	t->block = mem_alloc(2 * PAGE_BYTES);
-	end = (uintptr_t)t->block + PAGE_BYTES - 1;
-	t->page = (char *)(end - end % PAGE_BYTES);
+	t->block = mem_alloc(2 * page_bytes());
+	end = (uintptr_t)t->block + page_bytes() - 1;
+	t->page = (char *)(end - end % page_bytes());
 
-	if (mlock(t->page, PAGE_BYTES) < 0)
+	if (mlock(t->page, page_bytes()) < 0)
 		log_debug("the access token's memory can't be locked");
-	madvise(t->page, PAGE_BYTES, MADV_DONTDUMP);
+	if (madvise(t->page, page_bytes(), MADV_DONTDUMP) < 0)
+		log_warn("the access token's memory would be in a core dump: %s",
+			 error_errno_text(errno));
 }
 
 /* ---- the marker ---- */
@@ -88,7 +99,7 @@ const char *token_find_directory(void)
  */
 static int reserve_marker(int fd)
 {
-	return fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, PAGE_BYTES) < 0 ? -errno : 0;
+	return fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, MARKER_BYTES) < 0 ? -errno : 0;
 }
 
 static int open_marker(struct token *t, const char *directory, struct error *err)
@@ -182,7 +193,7 @@ static void store(struct token *t, const char *p, size_t n)
 		fatal("a token of %zu bytes", n);
 	if (!t->page)
 		page_new(t);
-	explicit_bzero(t->page, PAGE_BYTES);
+	explicit_bzero(t->page, page_bytes());
 	memcpy(t->page, p, n);
 	t->n = n;
 	t->locked = false;
@@ -202,7 +213,7 @@ void token_clear(struct token *t)
 	bool changes = token_is_set(t);
 
 	if (t->page)
-		explicit_bzero(t->page, PAGE_BYTES);
+		explicit_bzero(t->page, page_bytes());
 	t->n = 0;
 	t->locked = false;
 	if (changes)
@@ -228,9 +239,9 @@ void token_free(struct token *t)
 {
 	if (!t->block)
 		return;
-	explicit_bzero(t->page, PAGE_BYTES);
-	munlock(t->page, PAGE_BYTES);
-	madvise(t->page, PAGE_BYTES, MADV_DODUMP);
+	explicit_bzero(t->page, page_bytes());
+	munlock(t->page, page_bytes());
+	madvise(t->page, page_bytes(), MADV_DODUMP);
 	free(t->block);
 }
 

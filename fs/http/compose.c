@@ -261,6 +261,7 @@ static void compose_done(struct work *work)
 	struct compose *c = container_of(work, struct compose, work);
 
 	if (c->err.code) {
+		fs_audit_file(c->stream, "file_written", c->path, c->user.name, c->err.message);
 		fs_reply_error(c->stream, &c->err);
 	} else {
 		fs_audit_file(c->stream, "file_written", c->path, c->user.name, NULL);

@@ -124,6 +124,9 @@ def test_files(audited, tmp_path):
     assert (moved["path"], moved["destination"]) == (path, other) and "error" not in moved
     d.call("files/compose", {"source_paths": [other], "destination": path})
     assert d.event("file_written", path=path) and d.event("file_removed", path=other)
+    d.call("files/compose", {"source_paths": ["/no/such"], "destination": f"{tmp_path}/whole"})
+    failed = d.event("file_written", path=f"{tmp_path}/whole")
+    assert failed["user"] == "root" and "/no/such" in failed["error"]
     d.call("filesystem.Filesystem/Remove", {"path": path})
     assert "error" not in d.event("file_removed", path=path)
     d.call("filesystem.Filesystem/Move", {"source": "/no/such", "destination": other})

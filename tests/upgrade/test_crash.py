@@ -8,7 +8,7 @@ import signal
 import socket
 
 import pytest
-from conftest import BLOB, ENVD, PORT, Daemon, compiled, wait_for
+from conftest import ADDRESS, BLOB, ENVD, PORT, Client, Daemon, compiled, wait_for
 
 STATE_DIRECTORIES = ("/run/envd", "/dev/shm/envd")  # the defaults of -init
 
@@ -138,6 +138,88 @@ def test_process_1_does_not_read(below):
     stream.until("stdout", b"still here\n")
     below.client.call("CloseStdin", {"process": {"tag": "more 19"}})
     stream.drain()
+
+
+class Manager:
+    """A service manager that keeps descriptors, as systemd does: sd_notify(3), FDSTORE."""
+
+    def __init__(self, directory):
+        self.path = str(directory / "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.setblocking(False)
+        self.kept = []  # names and descriptors
+
+    def read(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                text, fds, _, _ = socket.recv_fds(self.socket, 4096, 8)
+                lines = dict(line.split("=", 1) for line in text.decode().splitlines())
+                self.kept += [(lines["FDNAME"], fd) for fd in fds]
+
+    def environment(self):
+        """In the child: the kept descriptors from number 3 on."""
+        above = [os.dup2(fd, 500 + i) for i, (_, fd) in enumerate(self.kept)]
+        for i, fd in enumerate(above):
+            os.dup2(fd, 3 + i)
+        os.environ.clear()
+        os.environ.update(Daemon.environment, NOTIFY_SOCKET=self.path, LISTEN_PID=str(os.getpid()),
+                          LISTEN_FDS=str(len(self.kept)), LISTEN_FDNAMES=":".join(name for name, _ in self.kept))
+
+    def start(self, *flags):
+        self.read()
+        pid = os.fork()
+        if pid == 0:
+            self.environment()
+            os.execv(ENVD, ["envd", *Daemon.flags, "-state-dir", "/run/envd", *flags])
+        return pid
+
+
+def test_a_port_that_is_taken_after_a_crash(tmp_path):
+    """Nobody held the port while the daemon was down, and a process of the guest bound it. The next daemon ended
+    with 1, again and again, and the processes that it had been handed were lost. It lives now, adopts them, and
+    tries the port again."""
+    manager = Manager(tmp_path)
+    other = str(tmp_path / "other.sock")
+    flags = ("-listen", f"tcp:127.0.0.1:{PORT}", "-listen", f"unix:{other}")
+    pids = [manager.start(*flags)]
+    client = Client(ADDRESS)
+    try:
+        wait_for(lambda: answers(client))
+        cat = client.start("cat", tag="cat")
+        wait_for(lambda: manager.read() or len(manager.kept) >= 5)
+        os.kill(pids[0], signal.SIGKILL)
+        os.waitpid(pids.pop(), 0)
+        with socket.socket() as squatter:
+            squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            squatter.bind(("127.0.0.1", PORT))
+            squatter.listen()
+            pids.append(manager.start(*flags))
+            assert [p["pid"] for p in wait_for(lambda: listed_over(other))] == [cat.pid]
+        wait_for(lambda: answers(client))
+        assert [p["pid"] for p in client.call("List", {})["processes"]] == [cat.pid]
+        client.call("SendSignal", {"process": {"tag": "cat"}, "signal": "SIGNAL_SIGKILL"})
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        for _, fd in manager.kept:
+            os.close(fd)
+        manager.socket.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink("/run/envd/token")
+
+
+def answers(client):
+    try:
+        return client.request("GET", "/health").status == 204
+    except OSError:
+        return False
+
+
+def listed_over(path):
+    client = Client(path)
+    return answers(client) and client.call("List", {}).get("processes")
 
 
 def test_an_audit_file_that_no_longer_opens(tmp_path):
