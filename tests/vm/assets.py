@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest is made of: the kernel and its modules from Debian's package, the host's side of
-the vsock device from crates.io, and the test's own static programs. Everything is kept in
-build/vm and made once."""
+"""The parts of a guest: the kernel and its modules from Debian's package, the host's side of the vsock
+device from crates.io, and the static programs of the tests. Each part is made once, in build/vm."""
 
 import glob
 import lzma
@@ -17,27 +16,27 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, "build", "vm")
 
-# Debian's newest, and Ubuntu's first, which has its modules in a package of their own. From summer 2025
-# on kernels cut large vsock packets into several descriptors, and vhost-device-vsock 0.3 takes one:
-# with Ubuntu's newest every answer above some kilobytes stalls.
+# Debian's newest kernel, or Ubuntu's first, whose modules are in another package. Since summer 2025 kernels
+# put a large vsock packet into several descriptors, but vhost-device-vsock 0.3 reads one: with Ubuntu's
+# newest kernel, every response above some kilobytes stalls.
 KERNEL_PACKAGES = ("linux-image-cloud-amd64", "linux-image-6.8.0-31-generic")
 APT_PATIENCE = ("-o", "Acquire::Retries=5")
 VSOCK_DEVICE = ("vhost-device-vsock", "0.3.0")
 
-# A client on the host that goes away before the guest has accepted makes the device panic, and all
-# later connections hang: such a connection is reset instead.
+# If a client on the host closes its connection before the guest has accepted it, the device panics, and all
+# later connections hang. With this patch it resets the connection.
 VSOCK_DEVICE_MENDED = (
     "src/vsock_conn.rs",
     "self.stream.write_all(response.as_bytes()).unwrap();",
     "if self.stream.write_all(response.as_bytes()).is_err() {"
     " self.rx_queue.enqueue(RxOps::Reset); return Ok(()); }")
 
-# The drivers that every guest needs; what they need themselves is read from the modules.
+# The drivers that every guest needs. The modules name the other modules that they depend on.
 VIRTIO_MODULES = ("virtio_pci", "vmw_vsock_virtio_transport", "virtio_net", "virtio_blk")
 
 
 class Missing(Exception):
-    """Something that a guest needs can't be had; the text says what and how to get it."""
+    """A part of a guest is missing. The text names it and says how to get it."""
 
 
 def progress(text):
@@ -45,7 +44,7 @@ def progress(text):
 
 
 def run(argv, **kwargs):
-    """Runs a command that must succeed; its output is shown where it does not."""
+    """Runs a command that must succeed. Shows its output if it fails."""
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace", timeout=1200, **kwargs)
     if done.returncode:
@@ -60,7 +59,7 @@ def build_path(*names):
 
 
 def dependency(package, pattern):
-    """The first package that `package` depends on and whose name has this pattern, or None."""
+    """Returns the first dependency of `package` whose name matches the pattern, or None."""
     known = subprocess.run(["apt-cache", "depends", package], stdout=subprocess.PIPE,
                            stderr=subprocess.DEVNULL, text=True, check=False).stdout
     found = re.search(rf"Depends: ({pattern}\S*)", known)
@@ -68,7 +67,7 @@ def dependency(package, pattern):
 
 
 def kernel_packages():
-    """The package with the kernel for guests, and the one with its modules, if that is another."""
+    """Returns the package of the kernel for guests, and the package of its modules if it is another one."""
     for package in KERNEL_PACKAGES:
         if image := dependency(package, "linux-image-[0-9]"):
             return [image]
@@ -78,11 +77,11 @@ def kernel_packages():
 
 
 def unpacked_kernel():
-    """The folder with the kernel of this machine's architecture, taken out of its package."""
+    """Returns the folder into which the kernel of this machine's architecture is unpacked."""
     root = build_path("kernel")
     if glob.glob(f"{root}/boot/vmlinuz-*"):
         return root
-    # What apt remembers may be of a kernel that is no longer served.
+    # The kernel in apt's lists may no longer exist on the server.
     run(["apt-get", "-q", *APT_PATIENCE, "update"])
     names = kernel_packages()
     progress(f"kernel: {names[0]}")
@@ -98,7 +97,7 @@ def unpacked_kernel():
 
 
 class Kernel:
-    """A kernel image and the modules beside it, from a folder in which its package is unpacked."""
+    """Returns the kernel image and the folder of its modules, from the folder of an unpacked package."""
 
     def __init__(self, root):
         self.image = glob.glob(f"{root}/boot/vmlinuz-*")[0]
@@ -112,7 +111,7 @@ class Kernel:
             self._paths[name] = path
 
     def module(self, name):
-        """The bytes of a module, which newer packages compress; None where it is built in."""
+        """Returns the bytes of a module, which may be compressed; None if it is built into the kernel."""
         path = self._paths.get(name.replace("-", "_"))
         if path is None:
             return None
@@ -125,7 +124,7 @@ class Kernel:
         return data
 
     def modules(self, names):
-        """Pairs of name and bytes: the modules and those they depend on, in order of insertion."""
+        """Returns pairs (name, bytes) of the modules and their dependencies, in the order of insertion."""
         ordered = {}
 
         def visit(name):
@@ -145,7 +144,7 @@ class Kernel:
 
 
 def _vsock_device_source(name, version):
-    """The folder with the device's source, which cargo gets as it would a library's."""
+    """Returns the folder of the device's source. cargo downloads it like a library."""
     fetcher = build_path("cargo-source", "")
     os.makedirs(f"{fetcher}src", exist_ok=True)
     open(f"{fetcher}src/lib.rs", "w").close()
@@ -157,7 +156,7 @@ def _vsock_device_source(name, version):
 
 
 def newest_cargo_first():
-    """Ubuntu's newer Rusts are in folders of their own, and its `cargo` is too old for the device."""
+    """Puts the newest cargo first in PATH. Ubuntu's default is too old; newer ones lie in other folders."""
     folders = glob.glob("/usr/lib/rust-*/bin")
     folders.sort(key=lambda path: [int(n) for n in re.findall(r"[0-9]+", path)])
     if folders:
@@ -165,7 +164,7 @@ def newest_cargo_first():
 
 
 def vsock_device():
-    """The path of vhost-device-vsock, built from crates.io where it is not there yet."""
+    """Returns the path of vhost-device-vsock. Builds it from crates.io first if it does not exist."""
     name, version = VSOCK_DEVICE
     root = build_path("cargo")
     binary = f"{root}/bin/{name}"
@@ -189,8 +188,8 @@ def vsock_device():
 
 
 def guest_program(name, compiler=None):
-    """A static program of the test's own, from guest/NAME.c; `compiler` is another architecture's,
-    with its arguments."""
+    """Builds the static program guest/NAME.c and returns its path. `compiler` is the command of a cross
+    compiler with its arguments."""
     source = f"{HERE}/guest/{name}.c"
     binary = build_path(f"guest-{compiler[0]}" if compiler else "guest", name)
     if not os.path.exists(binary) or os.path.getmtime(binary) < os.path.getmtime(source):
@@ -201,7 +200,7 @@ def guest_program(name, compiler=None):
 
 
 def initramfs(kernel, modules=VIRTIO_MODULES, compiler=None):
-    """An archive with the loader as /init and the modules it inserts; the caller adds the rest."""
+    """Returns an archive with the loader as /init and its modules. The caller adds the rest."""
     archive = Cpio()
     archive.directory("dev")
     archive.device("dev/console", 0o020600, 5, 1)

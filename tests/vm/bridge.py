@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`envd bridge` in front of a guest, for clients that speak TCP."""
+"""`envd bridge` to a guest, for clients that use TCP."""
 
 import socket
 import subprocess
@@ -13,7 +13,7 @@ def free_port():
 
 
 class Bridge:
-    """A bridge to the guest's port, for as long as the `with` block runs."""
+    """Runs a bridge to the guest's port during the `with` block."""
 
     def __init__(self, envd, uds, *options):
         self.port = free_port()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts what was checked, and shows it as it happens."""
+"""Counts the checks, and prints each result at once."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ class Checks:
         print(f"{time.monotonic() - self._started:7.1f} s  {verdict}  {name}", flush=True)
 
     def ok(self, name, condition, shown=""):
-        """One check. `shown` is printed where it fails."""
+        """Records one check. `shown` is printed if the check fails."""
         if condition:
             self.passed += 1
             self._say("ok    ", name)
@@ -32,7 +32,7 @@ class Checks:
         return self.ok(name, got == expected, f"got {got!r}, expected {expected!r}")
 
     def run(self, name, function, *args):
-        """A check that is a function: it passes where it returns. Gives what it returned."""
+        """Runs a function as a check, which passes if the function returns. Returns its value."""
         try:
             value = function(*args)
         except Exception:
@@ -42,7 +42,7 @@ class Checks:
         return value
 
     def figure(self, name, text):
-        """A number that was measured, not judged."""
+        """Prints a measured number, which is not checked."""
         self._say("      ", f"{name}: {text}")
 
     def finish(self):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of envd's over any connected socket: HTTP/1.1 and Connect's JSON, no more than the
-checks need."""
+"""A small client of envd for the checks: HTTP/1.1, and Connect with JSON, over any connected socket."""
 
 import base64
 import http.client
@@ -9,7 +8,7 @@ import struct
 
 
 class Connection(http.client.HTTPConnection):
-    """An HTTP connection over a stream that the caller has opened."""
+    """An HTTP connection over a socket that the caller has connected."""
 
     def __init__(self, stream):
         super().__init__("envd")
@@ -17,7 +16,7 @@ class Connection(http.client.HTTPConnection):
 
 
 def ask_for_port(stream, port):
-    """Has a host's unix socket, to which the stream is connected, go on to a guest's vsock port."""
+    """Connects the stream, which leads to the device's unix socket, to a vsock port of the guest."""
     stream.sendall(f"CONNECT {port}\n".encode())
     answer = b""
     while not answer.endswith(b"\n"):
@@ -28,7 +27,7 @@ def ask_for_port(stream, port):
 
 
 def health(stream):
-    """The status of GET /health."""
+    """Returns the status of GET /health."""
     connection = Connection(stream)
     connection.request("GET", "/health")
     status = connection.getresponse().status
@@ -37,18 +36,18 @@ def health(stream):
 
 
 class Client:
-    """Calls envd over streams that `connect` opens, one for each call."""
+    """Calls envd. `connect` opens a new stream for each call."""
 
     def __init__(self, connect, user="root"):
         self.connect = connect
         self._headers = {"Authorization": "Basic " + base64.b64encode(f"{user}:".encode()).decode()}
 
     def use_token(self, token):
-        """Every call from now on presents the token."""
+        """Sets the token that later calls send."""
         self._headers["X-Access-Token"] = token
 
     def request(self, method, path, body=None, headers=None):
-        """(status, headers, body) of a plain request."""
+        """Sends a plain request. Returns (status, headers, body)."""
         connection = Connection(self.connect())
         connection.request(method, path, body, {**self._headers, **(headers or {})})
         response = connection.getresponse()
@@ -57,7 +56,7 @@ class Client:
         return response.status, response.headers, data
 
     def unary(self, method, message):
-        """The answer of a unary RPC; an error is an exception."""
+        """Calls a unary RPC. Returns the response message; raises an exception for an error."""
         status, _, data = self.request("POST", f"/{method}", json.dumps(message),
                                        {"Content-Type": "application/json"})
         if status != 200:
@@ -65,7 +64,7 @@ class Client:
         return json.loads(data)
 
     def stream(self, method, message, timeout_ms=None, headers=None):
-        """The messages of a server stream; a stream that ends in an error is an exception."""
+        """Yields the messages of a server stream. Raises an exception if the stream ends with an error."""
         connection = Connection(self.connect())
         body = json.dumps(message).encode()
         headers = {**self._headers, **(headers or {}), "Content-Type": "application/connect+json"}
@@ -91,7 +90,7 @@ class Client:
             connection.close()
 
     def start(self, *argv, envs=None, cwd=None, tag=None, pty=None, headers=None):
-        """The events of a process."""
+        """Yields the events of a process."""
         message = {"process": {"cmd": argv[0], "args": list(argv[1:]), "envs": envs or {}}}
         if cwd:
             message["process"]["cwd"] = cwd
@@ -103,12 +102,12 @@ class Client:
             yield answer["event"]
 
     def start_detached(self, *argv, **kwargs):
-        """Starts a process and turns away from it; gives its pid."""
+        """Starts a process, closes its stream, and returns its pid."""
         for event in self.start(*argv, **kwargs):
             return event["start"]["pid"]
 
     def command(self, *argv, **kwargs):
-        """(exit code, stdout, stderr) of a command that was run to its end."""
+        """Runs a command to its end. Returns (exit code, stdout, stderr)."""
         out, err, code = b"", b"", None
         for event in self.start(*argv, **kwargs):
             data = event.get("data", {})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""systemd with a root file system in namespaces of this machine: what an emulated guest shows of time
-is mostly the emulator's. Only figures come from here, for not every machine lets one do this."""
+"""systemd with a root file system in namespaces of this machine, for measuring times: in an emulated guest
+most of the time is spent in the emulator. It yields figures only, not checks, because not every machine
+allows such namespaces."""
 
 import contextlib
 import os
@@ -9,8 +10,8 @@ import time
 
 import guest
 
-# The kernel's settings and devices are this machine's: /proc/sys and /sys are read-only, as every
-# container has them. What is written to the root file system is forgotten.
+# The kernel's settings and devices belong to this machine. Therefore /proc/sys and /sys are read-only, as in
+# every container. Changes of the root file system are discarded at the end.
 SETUP = """
 mount --make-rprivate /
 mount -t tmpfs tmpfs /mnt
@@ -46,7 +47,7 @@ def _cgroup2():
 
 
 class Container:
-    """It runs while the `with` block does."""
+    """A container that runs during the `with` block."""
 
     def __init__(self, root):
         self._root = root
@@ -92,7 +93,7 @@ class Container:
             time.sleep(0.05)
 
     def run(self, *argv):
-        """(exit code, output) of a program in there."""
+        """Runs a program in the container. Returns (exit code, output)."""
         done = subprocess.run(
             ["nsenter", "--target", self._init, "--mount", "--pid", "--uts", "--ipc", "--net",
              "--cgroup", "--root", "--wd=/", *argv], stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import stat
 
 
 class Cpio:
-    """An archive in memory, made entry by entry. Every file is root's and dated 0."""
+    """An archive in memory. Every file belongs to root, and its time is 0."""
 
     def __init__(self):
         self._parts = []
@@ -21,7 +21,7 @@ class Cpio:
         self._parts += [head, b"\0" * (-len(head) % 4), data, b"\0" * (-len(data) % 4)]
 
     def directory(self, name, mode=0o755):
-        """A directory and, where they are not there yet, its parents."""
+        """Adds a directory, and its parents if the archive does not have them."""
         name = name.strip("/")
         if not name or name in self._dirs:
             return

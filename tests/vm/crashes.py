@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon below systemd is replaced, restarted, and killed at random moments under load."""
+"""The daemon runs as a service of systemd. It is upgraded, restarted, and killed at random moments."""
 
 import contextlib
 import itertools
@@ -14,7 +14,7 @@ TOKEN = "correct-horse"
 KILLS = 6
 MORE_STARTS = 40
 
-# Kills each daemon once, at a random moment of its first second: also while it adopts processes.
+# Kills each daemon once, at a random moment of its first second. It may still be adopting processes then.
 KILLER = """
 last=0
 for i in $(seq $0); do
@@ -28,7 +28,7 @@ done
 echo over >>/tmp/killed
 """
 
-# A process of an ordinary user that wants the port, or a daemon that has forgotten its token.
+# A process of an ordinary user. It tries to bind the port, and to call a daemon that has lost its token.
 SQUATTER = """
 import http.client, socket, sys
 
@@ -59,18 +59,18 @@ for i in range(1 << 30):
 
 
 def store_size(shell):
-    """How many descriptors systemd keeps for envd, with those of the command that asks."""
+    """Returns the number of descriptors that systemd keeps for envd, including those of this command."""
     return int(shell.property("envd", "NFileDescriptorStore"))
 
 
 def check_store(checks, shell, before):
-    """Nothing of a process stays in the store."""
+    """Waits until systemd's store holds no descriptor of a process."""
     checks.ok("systemd keeps no descriptor of them any more", guest.wait_for(
         "a store as it was", lambda: store_size(shell) == before))
 
 
 def init(envd, **members):
-    """An /init that succeeds; gives its headers. Until then the daemon may be on its way."""
+    """Repeats POST /init until it succeeds, because the daemon may still be starting. Returns its headers."""
     def answered():
         try:
             status, headers, _ = envd.request("POST", "/init", json.dumps(members).encode())
@@ -81,7 +81,7 @@ def init(envd, **members):
 
 
 def check_upgrade(checks, shell, program):
-    """POST /upgrade for real: the unit does not notice, and the processes neither."""
+    """POST /upgrade: neither the unit nor the processes notice the upgrade."""
     init(shell.envd)
     stored = store_size(shell)
     survivors = Survivors(shell.envd)
@@ -108,7 +108,7 @@ def check_upgrade(checks, shell, program):
 
 
 def upgrade_from_inside(checks, shell, survivors):
-    """`envd upgrade FILE` in the guest. It is tagged _system, or it would be frozen with the others."""
+    """`envd upgrade FILE` in the guest. The tag _system excludes the command itself from the freeze."""
     with contextlib.suppress(*GONE):
         shell.envd.start_detached("/bin/sh", "-c", "envd upgrade /usr/bin/envd >/tmp/upgraded 2>&1",
                                   tag="_system")
@@ -118,13 +118,13 @@ def upgrade_from_inside(checks, shell, survivors):
 
 
 def check_restart(checks, shell):
-    """The upgraded program has served for a while: its watchdog went on. Then `systemctl restart` starts
-    the unit's own program, which takes the processes over, too."""
+    """The upgraded program has served for a while, and systemd's watchdog has heard from it. Then
+    `systemctl restart` starts the unit's own program, which also adopts the processes."""
     checks.equal("the watchdog is on", shell.property("envd", "WatchdogUSec"), "1min")
     replaced = int(shell.out(r"stat -c %Y000000 /usr/bin/envd.next")), int(shell.out("date +%s000000"))
 
     def heard():
-        """Microseconds since the message before this look."""
+        """Returns the microseconds since the last watchdog message."""
         up = float(shell.out("cut -d' ' -f1 /proc/uptime")) * 1e6
         return up - int(shell.property("envd", "WatchdogTimestampMonotonic"))
     age = replaced[1] - replaced[0]
@@ -143,7 +143,7 @@ def check_restart(checks, shell):
 
 
 def running(shell, before):
-    """The main pid of a unit that is active and has another one than before; else None."""
+    """Returns the main pid of the unit if it is active and the pid has changed; otherwise None."""
     try:
         now, state = shell.out("systemctl show -P MainPID -P ActiveState envd").split()
     except GONE:
@@ -152,8 +152,8 @@ def running(shell, before):
 
 
 class Load:
-    """Clients that go on through all crashes: they start processes, read, write and ask without the
-    token. What was answered is remembered."""
+    """Clients that continue through all crashes: they start processes, read, write, and send requests without
+    the token. They remember the responses."""
 
     def __init__(self, shell, survivors):
         self.stranger = client.Client(shell.envd.connect)
@@ -183,7 +183,7 @@ class Load:
                 work(number)
 
     def _start(self, _number):
-        """A start that was answered is a promise."""
+        """A process whose start was confirmed must exist."""
         if len(self.started) < MORE_STARTS:
             self.started.add(self.envd.start_detached(TICKER, TICK_MS))
         else:
@@ -202,8 +202,8 @@ class Load:
 
 
 def check_crashes(checks, shell):
-    """kill -9 at random moments under load: no process is lost, the port is never free, and the token is
-    asked for at every moment."""
+    """kill -9 at random moments under load: no process is lost, no other program gets the port, and the token
+    is required at every moment."""
     init(shell.envd, accessToken=TOKEN)
     shell.envd.use_token(TOKEN)
     stored = store_size(shell)
@@ -232,7 +232,7 @@ def check_crashes(checks, shell):
 
 
 def lines(shell, path):
-    """Of a file in the guest; none while the daemon is away."""
+    """Returns the lines of a file in the guest; none while the daemon does not answer."""
     with contextlib.suppress(*GONE):
         status, _, body = shell.envd.request("GET", f"/files?path={path}")
         return body.decode().splitlines() if status == 200 else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One guest: QEMU, the vsock device beside it, its console and its end."""
+"""One guest: QEMU, the process of its vsock device, and its console."""
 
 import contextlib
 import ctypes
@@ -18,7 +18,7 @@ import time
 import assets
 import client
 
-TIMEOUT_S = 300  # of whatever a guest is waited for; emulated guests are slow, not lost
+TIMEOUT_S = 300  # for any condition of a guest; emulated guests are slow
 CONNECT_S = 10
 CID = 3
 
@@ -26,16 +26,16 @@ PC = ("qemu-system-x86_64", "-machine", "pc", "-cpu", "max")
 
 
 class GuestError(Exception):
-    """A guest did not do what was waited for."""
+    """A condition of a guest did not become true in time."""
 
 
 def die_with_parent():
-    """Between fork and exec: no guest outlives a runner that was killed."""
+    """Runs between fork and exec: the kernel kills the new process if the runner dies."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def wait_for(what, condition, timeout_s=TIMEOUT_S, interval_s=0.02):
-    """Polls until the condition gives something true, and returns it."""
+    """Polls until the condition returns a true value, and returns this value."""
     deadline = time.monotonic() + timeout_s
     while True:
         value = condition()
@@ -48,7 +48,7 @@ def wait_for(what, condition, timeout_s=TIMEOUT_S, interval_s=0.02):
 
 @contextlib.contextmanager
 def killed_after(process, timeout_s):
-    """Kills the process where it still runs after that time, or when the block is left."""
+    """Kills the process if it still runs after this time, or if the block raises an exception."""
     timer = threading.Timer(timeout_s, process.kill)
     timer.start()
     try:
@@ -60,7 +60,7 @@ def killed_after(process, timeout_s):
 
 
 class Console:
-    """The guest's serial line: every line with the time at which the host read it."""
+    """The guest's serial console. Stores every line with the time at which the host read it."""
 
     def __init__(self, stream):
         self.lines = []
@@ -73,7 +73,7 @@ class Console:
             self.lines.append((time.monotonic(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc", "", text)))
 
     def find(self, pattern):
-        """(time, match) of the first line that the pattern is found in, or None."""
+        """Returns (time, match) of the first line that matches the pattern, or None."""
         for when, line in list(self.lines):
             match = re.search(pattern, line)
             if match:
@@ -85,12 +85,12 @@ class Console:
 
 
 class Qmp:
-    """QEMU's control socket, for as much of it as the test says."""
+    """A client of QEMU's control socket (QMP), with the commands that the tests need."""
 
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(TIMEOUT_S)
-        # The path is there before QEMU listens.
+        # The path exists before QEMU listens.
         wait_for("QEMU's control socket", lambda: self._socket.connect_ex(path) == 0, 20)
         self._file = self._socket.makefile("rw")
         self.events = []
@@ -119,7 +119,7 @@ class Qmp:
                 return answer["return"]
 
     def wait_event(self, name):
-        """The next event of that name, or the first that came while a command was answered."""
+        """Returns the next event of this name. Events that came during a command count as well."""
         while True:
             for event in self.events:
                 if event["event"] == name:
@@ -138,17 +138,17 @@ class Guest:
     """A guest that runs while the `with` block does.
 
     machine  the emulator, and its arguments for the machine and the processor
-    append   words for the kernel's command line; behind "--", the program that the loader becomes
+    append   words for the kernel's command line; after "--", the program that the loader executes
     extra    more arguments for QEMU
-    vsock    whether it has the device from the start
-    cpus     processors; with maxcpus=1 in `append` all but the first are offline
-    uds      the device's socket on the host, as Firecracker has it; one of the guest's own if None
+    vsock    true if the guest has the device from the start
+    cpus     processors; with maxcpus=1 in `append`, all but the first are offline
+    uds      the device's socket on the host, as in Firecracker; None: a new one
     """
 
     def __init__(self, name, initrd, append, kernel, memory_mib=256, extra=(), vsock=True,
                  uds=None, accel="tcg", machine=PC, cpus=1):
         self.name = name
-        # Paths of sockets are short, wherever the project lies.
+        # The path of a socket must be short, but the project may lie deep.
         self._dir = tempfile.mkdtemp(prefix="envd-vm-")
         self.uds = uds or f"{self._dir}/vsock"
         self._vhost_socket = f"{self._dir}/vhost"
@@ -191,8 +191,8 @@ class Guest:
         return os.path.exists(self._qmp_path)
 
     def start_vsock_device(self):
-        """Starts the host's side of the vsock device. One process serves one connection of
-        QEMU's, so a guest that is restored gets a new one."""
+        """Starts the process that is the host's side of the vsock device. It serves one connection of QEMU,
+        so a restored guest needs a new process."""
         for path in (self._vhost_socket, self.uds):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -205,7 +205,7 @@ class Guest:
         wait_for("the vsock device", lambda: os.path.exists(self._vhost_socket), 10)
 
     def plug_vsock(self):
-        """Gives the running guest the device."""
+        """Adds the device to the running guest."""
         self.start_vsock_device()
         address = {"type": "unix", "data": {"path": self._vhost_socket}}
         self.qmp.command("chardev-add", id="vhost", backend={
@@ -213,7 +213,7 @@ class Guest:
         self.qmp.command("device_add", driver="vhost-user-vsock-pci", chardev="vhost", id="vsock0")
 
     def unplug_vsock(self):
-        """Takes it away, once the guest has let go of it, with all its connections."""
+        """Removes the device with all its connections, when the guest has released it."""
         self.qmp.command("device_del", id="vsock0")
         while self.qmp.wait_event("DEVICE_DELETED")["data"].get("device") != "vsock0":
             pass
@@ -222,7 +222,7 @@ class Guest:
         self._device.wait()
 
     def stop(self):
-        """Ends both processes, by their own pids, and waits for them."""
+        """Ends QEMU and the device's process, and waits for them."""
         for process in (self._qemu, self._device):
             if process is not None and process.poll() is None:
                 process.kill()
@@ -237,7 +237,7 @@ class Guest:
         return self._qemu.poll() is None
 
     def wait_line(self, pattern, timeout_s=TIMEOUT_S):
-        """(time, match) of the console's first line with the pattern."""
+        """Waits for a console line that matches the pattern. Returns (time, match) of the first one."""
         def found():
             hit = self.console.find(pattern)
             if not hit and not self.running():
@@ -246,20 +246,20 @@ class Guest:
         return wait_for(f"{pattern!r} on the console of {self.name}", found, timeout_s, 0.001)
 
     def wait_end(self, timeout_s=TIMEOUT_S):
-        """Waits for the guest to end by itself; gives the reason ("guest-shutdown", …)."""
+        """Waits until the guest ends by itself. Returns the reason ("guest-shutdown", …)."""
         reason = self.qmp.wait_event("SHUTDOWN")["data"]["reason"]
         wait_for("QEMU's end", lambda: not self.running(), timeout_s)
         return reason
 
     def first_connect(self, port, pattern, interval_s=0.05, timeout_s=TIMEOUT_S):
-        """The first stream to a port, tried once the console has the pattern: the vsock device
-        was seen to hang where a guest whose driver starts is asked again and again."""
+        """Opens the first stream to a port, when a console line matches the pattern. Earlier attempts are
+        avoided: the device hung when a guest was called repeatedly while its driver started."""
         self.wait_line(pattern, timeout_s)
         return wait_for(f"port {port} of {self.name}", lambda: self.connect(port),
                         interval_s=interval_s)
 
     def connect(self, port):
-        """A stream to a vsock port of the guest's, or None where nothing listens."""
+        """Opens a stream to a vsock port of the guest. Returns None if nothing listens."""
         stream = socket.socket(socket.AF_UNIX)
         stream.settimeout(CONNECT_S)
         try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest that is hostile to its agent. Each trick is a function; while it works, /health is answered,
-and a KILL ends it. Afterwards the daemon holds nothing of it.
+"""A guest whose programs attack the daemon. Each attack ("trick") is a function. During the attack, the
+daemon answers /health, and a KILL ends the attack. Afterwards the daemon holds no resource of it.
 
-How often /health was answered is checked, not how fast: in an emulated guest on a busy host no time is
-certain. The times are figures, beside those of the idle guest."""
+The checks count the answers to /health, and do not judge their times, because an emulated guest on a busy
+host guarantees no time. The times are printed as figures, with those of the idle guest."""
 
 import base64
 import contextlib
@@ -17,17 +17,17 @@ import client
 import guest
 
 PORT = 49983
-IDLE_S = 180  # for the daemon to let go of everything
-BEATS = 15  # answers to /health while a trick works
+IDLE_S = 180  # until the daemon has released everything
+BEATS = 15  # answers to /health during a trick
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n"
 SECRET = b"root's alone"
 
-# What a call may end with while the guest works against it.
+# The exceptions with which a call may end during an attack.
 REFUSED = (OSError, RuntimeError, http.client.HTTPException)
 
 
 def add_files(archive):
-    """What the tricks need in the initramfs."""
+    """Adds the files that the tricks need to the initramfs."""
     archive.file("etc/passwd", PASSWD.encode(), 0o644)
     archive.file("etc/group", b"root:x:0:\nuser:x:1000:\n", 0o644)
     archive.directory("root", 0o700)
@@ -35,7 +35,7 @@ def add_files(archive):
 
 
 class Pulse:
-    """Asks for /health over new connections, one after the other, while the `with` block runs."""
+    """Requests /health during the `with` block, each time over a new connection."""
 
     def __init__(self, vm):
         self._vm = vm
@@ -67,13 +67,13 @@ class Pulse:
                 self.wrong.append(status)
 
     def beat(self, times=BEATS):
-        """Waits for so many further answers."""
+        """Waits for this number of further answers."""
         enough = len(self.times) + times
         guest.wait_for(f"{times} answers to /health", lambda: len(self.times) >= enough)
 
 
 class Running:
-    """A program that plays a trick, and its events."""
+    """The process of a trick, and its events."""
 
     def __init__(self, envd, argv, headers=None):
         self.events = envd.start("/hostile", *argv, headers=headers)
@@ -81,7 +81,7 @@ class Running:
         self.out = b""
 
     def wait(self, text=b"up\n"):
-        """Until it prints the text; its end is an error."""
+        """Waits until the process prints the text. Fails if the process ends."""
         while text not in self.out:
             event = next(self.events)
             if "end" in event:
@@ -90,7 +90,7 @@ class Running:
         return self
 
     def end(self):
-        """How it ended; waits for that."""
+        """Waits for the end of the process. Returns how it ended."""
         for event in self.events:
             if "end" in event:
                 return event["end"]
@@ -98,7 +98,7 @@ class Running:
 
 
 class Guest:
-    """The guest, as the tricks see it."""
+    """The guest, with the helpers of the tricks."""
 
     def __init__(self, checks, vm):
         self.checks = checks
@@ -109,17 +109,17 @@ class Guest:
         self.idle = None
 
     def play(self, *argv, user=True, headers=None):
-        """Starts a trick and waits until it works."""
+        """Starts a trick, and waits until it is effective."""
         return Running(self.user if user else self.root, argv, headers).wait()
 
     def do(self, *argv):
-        """A short program as root."""
+        """Runs a short program as root."""
         code, out, _ = self.root.command("/hostile", *argv)
         if code:
             raise guest.GuestError(f"{argv}: {code} {out}")
 
     def kill(self, running):
-        """A KILL by the API, and the end that follows."""
+        """Kills the process with SIGKILL through the API, and waits for its end."""
         self.root.unary("process.Process/SendSignal",
                         {"process": {"pid": running.pid}, "signal": "SIGNAL_SIGKILL"})
         return self.checks.equal("KILL ends it", running.end()["status"], "signal: killed")
@@ -128,7 +128,7 @@ class Guest:
         return self.root.request("GET", f"/files?path={path}")[2].decode(errors="replace")
 
     def daemon(self):
-        """The pid of the daemon. Process 1 has other children after a crash: those of the daemon before."""
+        """Returns the pid of the daemon. Process 1 may also have children of a daemon that crashed."""
         children = self.read("/proc/1/task/1/children").split()
         found = [pid for pid in children if self.read(f"/proc/{pid}/comm").strip() == "envd"]
         return found[0] if len(found) == 1 else None
@@ -138,7 +138,7 @@ class Guest:
         return [entry["name"] for entry in answer.get("entries", [])]
 
     def holds(self):
-        """All that the daemon and the guest hold on behalf of processes and clients."""
+        """Returns the resources that the daemon and the guest hold for processes and clients."""
         pid = self.daemon()
         if not pid:
             return {"daemon": "not found"}
@@ -157,13 +157,13 @@ class Guest:
         return held
 
     def wait_idle(self):
-        """Until the guest and the daemon hold what they held at the beginning."""
+        """Waits until the daemon and the guest hold the same resources as at the beginning."""
         held = {}
 
         def idle():
             held.clear()
             held.update(self.holds())
-            # A worker's spare descriptors go when its thread ends.
+            # The spare descriptors of a worker are closed when its thread ends.
             return all(value == self.idle.get(name) or name == "descriptors" and
                        value <= self.idle[name] for name, value in held.items())
         with contextlib.suppress(guest.GuestError):
@@ -177,23 +177,22 @@ class Guest:
 # ---- the tricks ----
 
 def fork_bomb(g):
-    """A user's processes double until the kernel refuses. The KILL that is meant for them needed a thread,
-    which a full machine does not give: the daemon aborted."""
+    """A fork bomb of a user. KILL needed a new thread. The kernel refused it, and the daemon aborted."""
     bomb = g.play("fork")
     g.pulse.beat()
     g.kill(bomb)
 
 
 def fork_bomb_of_root(g):
-    """Root has no limit of its own: the kernel has no process left for anybody."""
+    """A fork bomb of root, who has no limit: the kernel refuses a new process to everyone."""
     bomb = g.play("fork", user=False)
     g.pulse.beat()
     g.kill(bomb)
 
 
 def no_pids(g):
-    """All processes that there can be exist, and each that ends is replaced at once. A start waited in a
-    queue until there was a thread for it, and its client for ever. It is refused after five seconds."""
+    """The maximum number of processes exists, and each process that ends is replaced at once. A start waited
+    for a thread for ever, and so did its client. It is refused after five seconds."""
     hog = g.play("pids", user=False)
     refused = 0
     for _ in range(2):
@@ -207,7 +206,8 @@ def no_pids(g):
 
 
 def memory_hogs(g):
-    """Three processes that use all the memory they can get. Their group has less than the machine."""
+    """Three processes use all the memory that they get. The limit of their cgroup is less than the machine's
+    memory."""
     hogs = [g.user.start("/hunger", "child") for _ in range(3)]
     pids = [next(events)["start"]["pid"] for events in hogs]
     g.pulse.beat()
@@ -217,8 +217,8 @@ def memory_hogs(g):
 
 
 def tracer(g):
-    """A killed process whose tracer does not look: a zombie that the daemon can't reap. The loop waited
-    for it, for good."""
+    """The tracer of a killed process does not wait for it, so the daemon can't reap the zombie. The loop
+    waited for it for ever."""
     victim = g.play("hold")
     spy = g.play("trace", str(victim.pid))
     g.kill(victim)
@@ -227,8 +227,8 @@ def tracer(g):
 
 
 def stop_storm(g):
-    """A process stops all others of its user, also a child of the daemon between its clone and its exec:
-    the daemon's worker waited for that child. A start is answered all the same."""
+    """A process stops all other processes of its user, even a child of the daemon between clone and exec, for
+    which the daemon's worker waited. A start is answered nevertheless."""
     storm = g.play("stop")
     started = []
     for _ in range(3):
@@ -241,8 +241,8 @@ def stop_storm(g):
 
 
 def connections(g):
-    """A user's processes open thousands of connections and send nothing. The kernel may lose the end of
-    some: keepalive probes find these a minute later."""
+    """A user's processes open thousands of connections and send nothing. The kernel may lose the end of some
+    connections; keepalive probes detect it a minute later."""
     floods = [g.play("connect", str(PORT)) for _ in range(2)]
     g.pulse.beat()
     for flood in floods:
@@ -250,7 +250,7 @@ def connections(g):
 
 
 def squatter(g):
-    """A process wants the daemon's port, which needs no privilege, and the daemon is killed."""
+    """The daemon is killed while a process tries to bind the daemon's port, which needs no privilege."""
     thief = g.play("squat", str(PORT))
     for _ in range(3):
         before = g.daemon()
@@ -258,7 +258,7 @@ def squatter(g):
             g.root.command("/hostile", "kill", before)
         guest.wait_for("another daemon", lambda b=before: restarted(g, b))
         g.pulse.beat(3)
-    # Only here: the daemon's end cuts what it had accepted.
+    # In this trick only: the daemon's end closes the connections that it has accepted.
     g.pulse.cut.clear()
     g.checks.ok("it never got the port", "squat" in g.read(f"/proc/{thief.pid}/cmdline"))
     g.root.unary("process.Process/SendSignal",
@@ -272,7 +272,7 @@ def restarted(g, before):
 
 
 def full_disk(g):
-    """A user fills the disk. An upload fails with 507 and leaves nothing; with room it works again."""
+    """A user fills the disk. An upload fails with 507 and leaves no file. With free space it succeeds."""
     g.do("mount", "/full", "size=4m,mode=1777")
     hog = g.play("fill", "/full/ballast")
 
@@ -290,7 +290,7 @@ def full_disk(g):
 
 
 def inotify(g):
-    """A user takes all inotify instances and watches. The daemon's watches go on without."""
+    """A user takes all inotify instances and watches. The daemon's watches continue by polling."""
     g.root.unary("filesystem.Filesystem/MakeDir", {"path": "/home/user/watched"})
     hog = g.play("inotify", "/home/user", headers={"X-Envd-Limits": "nofile=4096"})
     names = []
@@ -308,7 +308,7 @@ def inotify(g):
 
 
 def dead_fuse(g):
-    """A file system whose server never answers. Calls on it hang, and others do not."""
+    """A file system whose server never answers. Calls that access it hang; other calls do not."""
     g.root.unary("filesystem.Filesystem/MakeDir", {"path": "/fuse"})
     server = g.play("fuse", "/fuse", user=False)
     answers = []
@@ -330,8 +330,8 @@ def dead_fuse(g):
 
 
 def renames(g):
-    """The names that a client uses change under every operation, between a directory of the user's and a
-    link to root's. Whatever the daemon does, root's directory and file stay as they are."""
+    """A process exchanges a directory in a client's path with a link to root's directory, again and again,
+    during every operation. No operation changes root's directory or file."""
     a, b = "/home/user/a", "/home/user/b"
     swap = g.play("swap", a, b, "/root")
     calls = itertools.cycle((
@@ -381,10 +381,10 @@ def play(g, trick):
 
 
 def run(checks, vm):
-    """All tricks, one after the other, in a guest that has just booted."""
+    """Runs all tricks, one after the other, in a guest that has just booted."""
     g = Guest(checks, vm)
     g.root.command("/envd", "-version")
-    # The first watch leaves two spare inotify instances.
+    # After the first watch, the daemon keeps two spare inotify instances.
     g.root.unary("filesystem.Filesystem/RemoveWatcher", g.root.unary(
         "filesystem.Filesystem/CreateWatcher", {"path": "/root"}))
     with Pulse(vm) as pulse:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""in_guest.py UDS FOLDER PROGRAM: runs the guest's FOLDER/NAME in place of the host's program of
-that name, with its output and its exit code."""
+"""in_guest.py UDS FOLDER PROGRAM: takes the place of a program of the host. It runs the program FOLDER/NAME
+of the guest, and has the same output and exit code."""
 
 import base64
 import os

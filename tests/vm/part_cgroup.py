@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest whose only hierarchy is cgroup2, with the memory controller: the properties of the
-platform's groups, OOM kills told from others, the accounting of processes; CPUs that are offline; and a
-guest that is hostile to its agent."""
+"""A guest whose only hierarchy is cgroup2, with the memory controller. The checks: the properties of the
+platform's cgroups, OOM kills and other kills, the accounting of processes, CPUs that are offline, and a
+guest that attacks its daemon (hostile.py)."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def metrics(envd):
 
 
 def end_of(envd, *argv, **how):
-    """How a command ended."""
+    """Runs a command. Returns the end event."""
     for message in envd.stream("process.Process/Start",
                                {"process": {"cmd": argv[0], "args": list(argv[1:])}}, **how):
         if "end" in message["event"]:
@@ -51,11 +51,11 @@ def end_of(envd, *argv, **how):
     return None
 
 
-USED = ("cpuTimeUs", "memoryPeakBytes")  # members of an end that is explained
+USED = ("cpuTimeUs", "memoryPeakBytes")  # members of an end event with an explanation
 
 
 def why(end):
-    """An end without what the process used."""
+    """Returns the end event without the usage of resources."""
     return {name: value for name, value in end.items() if name not in USED}
 
 
@@ -76,7 +76,7 @@ def check_properties(checks, envd):
 
 
 def upgrade(envd):
-    """Replaces the daemon by itself."""
+    """Upgrades the daemon to the same program."""
     crashes.init(envd)
     with contextlib.suppress(*crashes.GONE):
         raise RuntimeError(envd.request("POST", "/upgrade", b""))
@@ -128,7 +128,7 @@ def check_accounting(checks, envd):
 
 
 def check_limits(checks, envd):
-    """X-Envd-Limits by controllers, and X-Envd-Explain-End that tells which of them was reached."""
+    """X-Envd-Limits sets limits of the controllers; X-Envd-Explain-End names the limit that was reached."""
     def end(limits, *argv):
         return end_of(envd, *argv, headers={"X-Envd-Explain-End": "1", "X-Envd-Limits": limits})
 
@@ -143,11 +143,11 @@ def check_limits(checks, envd):
 
 
 def check_command(checks, envd):
-    """The command that PID 1 starts is a user's process, also where `user` hands controllers down."""
+    """The command that PID 1 starts runs in the cgroup `user`, even if `user` delegates controllers."""
     path = "/files?path=/sys/fs/cgroup/user/init-exec/cgroup.procs"
     pid = guest.wait_for("the command", lambda: envd.request("GET", path)[2].decode().strip()
                          if envd.request("GET", path)[0] == 200 else None)
-    # It is there before its exec.
+    # The process exists before its exec.
     guest.wait_for("its exec", lambda: envd.request("GET", f"/files?path=/proc/{pid}/comm")[2]
                    == b"hunger\n")
     checks.ok("the command of -init-exec is below user", True)
@@ -158,8 +158,8 @@ def json_metrics(envd):
 
 
 def check_cpus(checks, envd):
-    """`cpuCount` of /init brings CPUs online that the kernel has found and not started, and takes them
-    away again."""
+    """`cpuCount` of POST /init brings CPUs online that the kernel has found but not started, and offline
+    again."""
     def init(**members):
         status, headers, _ = envd.request("POST", "/init", json.dumps(members).encode())
         return status, json.loads(headers["X-Envd-Cpus"])
@@ -187,7 +187,7 @@ def check_cpus(checks, envd):
 
 
 def check_oom_log(checks, envd):
-    """The kernel's own lines in /dev/kmsg tell of OOM kills; what a program writes there does not."""
+    """The daemon reports OOM kills by the kernel's lines in /dev/kmsg, and ignores lines of programs."""
     def kills():
         return json_metrics(envd)["oom_kills"]
     guest.wait_for("the kernel's log", lambda: "oom_kills" in json_metrics(envd))
@@ -222,7 +222,7 @@ def run(context):
             envd = client.Client(lambda: vm.connect(PORT))
             for look in looks:
                 checks.run(look.__name__, look, checks, envd)
-    # CPUs and the kernel's log are looked at in Firecracker only, or where nobody says otherwise.
+    # The daemon handles CPUs and reads the kernel's log in Firecracker, or if no flag says otherwise.
     append = ENVD.replace("panic=-1", "panic=-1 maxcpus=1").replace(" -isnotfc", "")
     with context.guest("cpus", initrd, append, memory_mib=MEMORY_MIB, cpus=2) as vm:
         client.health(vm.first_connect(PORT, "listening on .*vsock"))

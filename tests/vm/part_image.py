@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Debian image in which envd is PID 1, and E2B's SDKs on the host that use it through the
-bridge."""
+"""A Debian image in which envd is PID 1. E2B's SDKs run on the host and use envd through the bridge."""
 
 import os
 import re
@@ -14,14 +13,14 @@ import rootfs
 PORT = 49983
 SUITES_S = 1200
 
-# What a small image has no programs for, what looks for files in the host's folders, and crowds of
-# commands, which one emulated processor starts too slowly for the clients' patience.
+# Tests that are left out: they need programs that a small image lacks, or files in the host's folders, or
+# they start so many commands that clients time out with one emulated processor.
 LEFT_OUT = "git or relative_path_is or by_the_name or test_many_commands or ManyAtOnce"
 
 
 def run_suite(context, vm, *arguments):
-    """An SDK's suite as tests/sdk/run has it, but with the daemon in the guest. Gives the numbers
-    of tests that passed and failed."""
+    """Runs an SDK's suite as tests/sdk/run does, but with the daemon in the guest. Returns the numbers of
+    passed and failed tests."""
     environment = {**os.environ, "ENVD": context.envd, "ENVD_GUEST": f"uds:{vm.uds}"}
     passed = failed = 0
     suites = subprocess.Popen([os.path.join(assets.TOP, "tests", "sdk", "run"), *arguments],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel, its virtio modules, and envd as the only program: the smallest sandbox there is."""
+"""A guest with a kernel, its virtio modules, and envd as the only program: the smallest sandbox."""
 
 import hashlib
 import os
@@ -28,14 +28,14 @@ def build(context, name, *modules):
 
 
 def time_to_hello(context, initrd):
-    """Seconds from the kernel's start to the loader's end, and to the line of a trivial init."""
+    """Returns the seconds from the kernel's start to the end of the loader, and to a trivial init's line."""
     with context.guest("hello", initrd, "console=ttyS0 quiet panic=-1 -- /hello") as vm:
         return tuple(float(vm.wait_line(line + r": up ([0-9.]+)")[1][1])
                      for line in ("loader", "hello"))
 
 
 def time_to_health(context, initrd):
-    """Seconds from the kernel's start to the loader's end, and to envd's first answer."""
+    """Returns the seconds from the kernel's start to the end of the loader, and to envd's first response."""
     with context.guest("health", initrd, ENVD) as vm:
         printed_at, line = vm.wait_line(r"loader: up ([0-9.]+)")
         stream = vm.first_connect(PORT, LISTENING, interval_s=0.001)
@@ -45,10 +45,9 @@ def time_to_health(context, initrd):
 
 
 def count_boot(context):
-    """The same in a guest whose clock counts instructions, a nanosecond each, so that neither the
-    emulator, which translates each of them the first time, nor other programs of the host count:
-    until a trivial init prints its line, and until the command does that envd starts when it
-    listens."""
+    """Measures both in a guest whose clock counts instructions, as a nanosecond each. So the emulator, which
+    translates each instruction the first time, and other programs of the host do not count. The end is
+    the line of a trivial init, or of the command that envd starts when it listens."""
     initrd = build(context, "boot")
     times = []
     for init in ("/hello", "/envd -init -isnotfc -init-exec=/hello"):
@@ -63,9 +62,9 @@ def count_boot(context):
 
 
 def measure_boot(context):
-    """Boots a trivial init and envd in turn, so that whatever else the machine does hits both.
-    The kernel's part, until the loader is done, is the same for the two and varies more than
-    either init takes: its median is that of all boots."""
+    """Boots a trivial init and envd in turn, so that other load of the machine affects both. The kernel's
+    part, until the end of the loader, is the same for both, and varies more than the duration of either
+    init. Therefore its median is taken over all boots."""
     initrd = build(context, "boot")
     kernel, hello, health = [], [], []
     for _ in range(BOOTS):
@@ -95,14 +94,14 @@ def check_commands(checks, envd):
 
 
 def check_vsock(checks, envd):
-    """`envd bridge --to vsock:CID`: this machine's own address (vsock(7)) stands for a guest's."""
+    """`envd bridge --to vsock:CID`. This machine's own address (vsock(7)) takes the place of a guest's."""
     envd.start_detached("/envd", "-isnotfc", "-no-cgroups", "-listen", "vsock:5001", "-vsock-any")
     envd.start_detached("/envd", "bridge", "--to", "vsock:1", "--port", "5001",
                         "--listen", "tcp:127.0.0.1:5001")
     code, _, err = envd.command("/envd", "ready", "--url", "http://127.0.0.1:5001/health",
                                 "--status", "204", "--timeout", str(guest.TIMEOUT_S))
     checks.equal("a bridge by CID", (code, err), (0, ""))
-    # The daemon that the host talks to takes the host alone: the connection is closed unanswered.
+    # This daemon accepts connections of the host only: it closes the connection without a response.
     envd.start_detached("/envd", "bridge", "--to", "vsock:1", "--listen", "tcp:127.0.0.1:5002",
                         "--wait", "0")
     envd.command("/envd", "ready", "--port", "5002", "--timeout", str(guest.TIMEOUT_S))
@@ -147,7 +146,7 @@ def check_watch(checks, envd):
 
 
 def check_machine(checks, envd):
-    """What PID 1 mode prepared, as far as it can be seen without a shell."""
+    """Checks what PID 1 mode has prepared, as far as this is visible without a shell."""
     mounts = envd.request("GET", "/files?path=/proc/1/mounts")[2].decode()
     mounted = {line.split()[1] for line in mounts.splitlines()}
     expected = {"/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/run", "/sys/fs/cgroup"}

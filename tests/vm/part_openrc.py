@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Debian image that OpenRC boots, with envd as systemd/bake leaves it there: the short check."""
+"""A Debian image that OpenRC boots, with envd as systemd/bake installs it: a short check."""
 
 
 import assets
@@ -9,7 +9,7 @@ import rootfs
 from part_systemd import Shell
 
 PORT = 49983
-BOOT_S = 300  # emulated, OpenRC takes its time to look at its scripts
+BOOT_S = 300  # in an emulated guest, OpenRC reads its scripts slowly
 
 
 def build(context):

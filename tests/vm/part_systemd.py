@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Debian image that systemd boots, with envd as systemd/bake leaves it there."""
+"""A Debian image that systemd boots, with envd as systemd/bake installs it."""
 
 import json
 import os
@@ -20,13 +20,13 @@ PORT = 49983
 MODULES = (*assets.VIRTIO_MODULES, "ext4", "nfsd", "nfsv3", "quota_v2")
 CONSOLE = "console=ttyS0 quiet panic=-1 systemd.show_status=true"
 
-RESTARTS = 15  # of which the median is told
+RESTARTS = 15  # the median is printed
 
-# The least that a service takes under systemd; not enabled.
+# A trivial service, for the least time that systemd needs to start one; not enabled.
 TRIVIAL = "[Service]\nType=notify\nExecStart=/usr/local/bin/notify\n"
 
-# The guest's NFS server: MOUNT's calls and NFS's come to one port, as to the volume server of a
-# sandbox, and Debian has a program for each: the first call of a connection tells them apart.
+# The front of the guest's NFS server. Calls of MOUNT and of NFS come to one port, as on the volume server of
+# a sandbox, but Debian has a program for each protocol. The first call of a connection shows which it is.
 NFS_CONF = "[nfsd]\nhost=127.0.0.1\n[mountd]\nport=20048\n"
 EXPORTS = "/export 127.0.0.0/8(rw,sync,insecure,no_root_squash,no_subtree_check,fsid=0)\n"
 NFS_FRONT = """\
@@ -53,7 +53,7 @@ while True:
 
 
 def build(context):
-    """The disks and the initramfs. The folder is baked twice: the second time changes nothing."""
+    """Makes the disks and the initramfs. Runs systemd/bake twice; the second run must change nothing."""
     checks = context.checks
     root = assets.build_path("rootfs", "systemd")
     assets.run(["rm", "-rf", root])
@@ -73,7 +73,7 @@ def build(context):
     for name in ("notify", "quota", "ticker"):
         shutil.copy(assets.guest_program(name), os.path.join(root, "usr/local/bin", name))
     os.mkdir(os.path.join(root, "export"))
-    # Without udev the terminal of the console would be waited for.
+    # Without udev, systemd would wait for the terminal of the console.
     os.symlink("/dev/null", os.path.join(root, "etc/systemd/system/serial-getty@ttyS0.service"))
     initrd = assets.build_path("systemd.cpio")
     assets.initramfs(context.kernel, MODULES).write(initrd)
@@ -83,14 +83,14 @@ def build(context):
 
 
 def time_unit(show, unit):
-    """Milliseconds from a unit's start until it said that it is ready."""
+    """Returns the milliseconds from the start of a unit until it reported that it is ready."""
     started, active = (int(show(unit, name)) for name in (
         "ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic"))
     return (active - started) / 1000
 
 
 def measure_unit(checks, root):
-    """The same units on this machine's processor and kernel."""
+    """Measures the same units on this machine's processor and kernel."""
     def show(unit, name):
         return container.run("systemctl", "show", "-P", name, unit)[1]
 
@@ -111,14 +111,14 @@ def measure_unit(checks, root):
 
 
 class Shell:
-    """Commands in the guest, each a check's worth."""
+    """Runs commands in the guest, and checks their results."""
 
     def __init__(self, envd, checks):
         self.envd = envd
         self._checks = checks
 
     def run(self, line):
-        """(exit code, output without the last newline) of a line for the guest's shell."""
+        """Runs a line in the guest's shell. Returns (exit code, output without the last newline)."""
         code, out, err = self.envd.command("/bin/sh", "-c", line)
         return code, (out + err).rstrip("\n")
 
@@ -129,11 +129,11 @@ class Shell:
         return self.out(f"systemctl show -P {name} {unit}")
 
     def wait(self, what, line):
-        """Waits until the line succeeds."""
+        """Repeats the line until it succeeds."""
         return guest.wait_for(what, lambda: self.run(line)[0] == 0, interval_s=0.2)
 
     def check(self, name, line, expected):
-        """A check that the line succeeds, and what it prints matches."""
+        """Checks that the line succeeds, and that its output matches."""
         code, out = self.run(line)
         self._checks.ok(name, code == 0 and re.fullmatch(expected, out, re.S), (code, out))
 
@@ -185,7 +185,7 @@ def check_kill(checks, shell):
 
 
 def check_memory(checks, shell):
-    """Four commands that take all the memory they can get."""
+    """Four commands use all the memory that they get."""
     before = shell.property("envd", "MainPID")
     hungry = "python3 -c 'print(len(b\"x\" * (700 << 20)))'"
     code, out = shell.run(f"for i in 1 2 3 4; do {hungry} & done; wait; echo over")
@@ -217,14 +217,14 @@ def check_freeze(checks, shell):
 
 
 def check_nfs(checks, shell):
-    """A volume that /init mounts: served by the guest itself, for there is no network."""
+    """A volume that POST /init mounts. The guest itself serves it, because there is no network."""
     front = shell.envd.start("/usr/bin/python3", "/usr/local/lib/nfs-front.py")
     for event in front:
         if "data" in event:
             break
     shell.wait("the NFS server", "systemctl is-active nfs-server nfs-mountd && rpcinfo -t 127.0.0.1 nfs 3")
-    # What mount starts on its first call, and what /init does not wait for as long as an emulated
-    # guest may take.
+    # mount starts this service on its first call. An emulated guest may need more time for it than POST /init
+    # waits.
     shell.wait("a first mount", "mkdir -p /mnt/first && mount -t nfs -o port=2049,mountport=2049,"
                "proto=tcp,mountproto=tcp,nfsvers=3 127.0.0.2:/export /mnt/first && umount /mnt/first")
     body = json.dumps({"lifecycleID": "one", "volumeMounts": [
@@ -232,7 +232,7 @@ def check_nfs(checks, shell):
     answers = []
 
     def mounted():
-        """A platform asks again where ten seconds were not enough for a mount, and so does this."""
+        """Repeats the request if ten seconds were not enough for the mount, as a platform does."""
         answers.append(shell.envd.request("POST", "/init", body))
         return answers[-1][0] == 204
     checks.ok("/init with a volume", guest.wait_for("a mounting /init", mounted), answers)
@@ -252,7 +252,7 @@ def check_nfs(checks, shell):
 
 
 def check_quota(checks, shell):
-    """What a user may have on a disk is less than what is free there."""
+    """The quota of a user is smaller than the free space of the disk."""
     shell.check("a disk with a quota", "mkdir -p /mnt/quota && mount -o usrquota /dev/vdb /mnt/quota && "
                 "chmod 1777 /mnt/quota && quota /dev/vdb 1000 1024", "")
 
@@ -274,7 +274,7 @@ def check_quota(checks, shell):
 
 
 def check_ready(checks, shell):
-    """A start command, and what a template's build asks of it."""
+    """A start command, and the requests of a template's build."""
     started = shell.envd.start_detached("/usr/bin/python3", "-m", "http.server", "8000")
     lines = {
         "port": (e2b.wait_for_port(8000), "--port 8000"),

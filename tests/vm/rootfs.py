@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Root file systems of Debian's packages, made with mmdebstrap, and disks with them."""
+"""Makes root file systems from Debian's packages with mmdebstrap, and disk images of them."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import subprocess
 
 import assets
 
-# What a template's image has that commands of the SDKs and of template builds are written for.
+# The packages of a template's image that commands of the SDKs and of template builds need.
 DEBIAN = ("bash", "coreutils", "procps", "iproute2", "curl", "python3-minimal", "util-linux")
 SYSTEMD = (*DEBIAN, "systemd-sysv", "dbus", "nfs-kernel-server")
 OPENRC = (*DEBIAN, "openrc", "sysvinit-core", "initscripts")
@@ -22,7 +22,7 @@ MMDEBSTRAP = ("mmdebstrap", "--quiet", "--aptopt=Acquire::Retries \"5\"")
 
 
 def _suite():
-    """The distribution this machine has: its packages can be had."""
+    """Returns the distribution of this machine, because its packages are available here."""
     with open("/etc/os-release") as release:
         for line in release:
             if line.startswith("VERSION_CODENAME="):
@@ -31,7 +31,7 @@ def _suite():
 
 
 def tree(name, packages):
-    """A folder with the root file system, made once. The caller changes a copy, or an image."""
+    """Returns the folder with the root file system, which is made once. Change a copy or an image of it."""
     path = assets.build_path("rootfs", name)
     wanted = " ".join(packages)
     stamp = f"{path}.packages"
@@ -42,7 +42,7 @@ def tree(name, packages):
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
     assets.run([*MMDEBSTRAP, "--variant=minbase", f"--include={','.join(packages)}",
                 *excluded, _suite(), path])
-    # Two users and a group besides root's, as the SDKs' suites expect them.
+    # Two users and a group, which the suites of the SDKs expect.
     for file, lines in (("passwd", PASSWD), ("group", GROUP)):
         with open(f"{path}/etc/{file}", "a") as out:
             out.write(lines)
@@ -50,7 +50,7 @@ def tree(name, packages):
     os.chown(f"{path}/home/user", 1000, 1000)
     with open(f"{path}/etc/hostname", "w") as out:
         out.write(f"{name}\n")
-    # The image's first boot is still to come.
+    # The image has not booted yet.
     with open(f"{path}/etc/machine-id", "w") as out:
         out.write("")
     with open(stamp, "w") as out:
@@ -59,8 +59,8 @@ def tree(name, packages):
 
 
 def unpacked(name, arch, packages):
-    """A folder with another architecture's packages, made once: unpacked and not configured, for
-    none of their programs runs on this machine."""
+    """Returns a folder with packages of another architecture, which is made once. They are unpacked but not
+    configured, because their programs do not run on this machine."""
     path = assets.build_path("rootfs", name)
     if os.path.isdir(path):
         return path
@@ -74,7 +74,7 @@ def unpacked(name, arch, packages):
 
 
 def disk(name, folder, size="900M", *options):
-    """An ext4 image with the folder's contents; None: empty."""
+    """Makes an ext4 image with the contents of the folder; None: an empty image."""
     path = assets.build_path("disk", f"{name}.ext4")
     if os.path.exists(path):
         os.unlink(path)
@@ -84,7 +84,7 @@ def disk(name, folder, size="900M", *options):
 
 
 def bake(root, envd, *options):
-    """systemd/bake, which prints one line."""
+    """Runs systemd/bake. Returns the line that it prints."""
     done = subprocess.run([os.path.join(assets.TOP, "systemd", "bake"), "--envd", envd, *options,
                            root], capture_output=True, text=True, timeout=120)
     if done.returncode:
@@ -93,13 +93,13 @@ def bake(root, envd, *options):
 
 
 def bytes_in(folder):
-    """What the files below a folder hold."""
+    """Returns the total size of the files below a folder, in bytes."""
     return sum(os.lstat(os.path.join(path, name)).st_size
                for path, _, names in os.walk(folder) for name in names)
 
 
 def disk_arguments(*paths):
-    """QEMU's arguments for disks (vda, vdb, …) whose changes are forgotten at the end."""
+    """Returns QEMU's arguments for disks (vda, vdb, …) whose changes are discarded at the end."""
     arguments = []
     for i, path in enumerate(paths):
         arguments += ["-drive", f"if=none,id=disk{i},format=raw,snapshot=on,file={path}",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that are to outlive the daemon that started them: what `kill -9`, an upgrade and a restart
-of the service leave of them."""
+"""Processes that must survive the daemon that started them: `kill -9`, an upgrade, a restart of the
+service."""
 
 import base64
 import contextlib
@@ -11,20 +11,20 @@ import guest
 TICKER = "/usr/local/bin/ticker"
 TICK_MS = "100"
 
-# Each line of input comes back in a file; so no stream to the daemon is needed to see it.
+# The program writes each line of its input to a file, so a check needs no stream of the daemon.
 ECHO = 'while read line; do echo "$line" >/tmp/echo.$$; done'
 
-# What a client meets while the daemon goes away.
+# The exceptions of a client while the daemon is being replaced.
 GONE = (OSError, RuntimeError, http.client.HTTPException, ValueError)
 
 
 def pids(envd):
-    """Of the processes that the daemon knows."""
+    """Returns the pids of the processes that the daemon knows."""
     return {p["pid"] for p in envd.unary("process.Process/List", {}).get("processes", [])}
 
 
 class Survivors:
-    """Processes that print, that read, that are on terminals, and whose output is kept."""
+    """Processes that print, that read, that have terminals, and whose output is kept."""
 
     def __init__(self, envd, tickers=12, readers=4, terminals=4, kept=4):
         self.envd = envd
@@ -35,7 +35,7 @@ class Survivors:
         self.terminals = [envd.start_detached("/bin/sh", pty=(80, 24)) for _ in range(terminals)]
 
     def tick(self):
-        """The pid of one more ticker."""
+        """Starts one more ticker. Returns its pid."""
         return self.envd.start_detached(TICKER, TICK_MS)
 
     def all(self):
@@ -49,12 +49,12 @@ class Survivors:
             "process": {"pid": pid}, "input": {kind: base64.b64encode(text.encode()).decode()}})
 
     def alive(self):
-        """The names of the processes, by /proc."""
+        """Returns the names of the processes, read from /proc."""
         return {pid: self.envd.request("GET", f"/files?path=/proc/{pid}/comm")[2].decode().strip()
                 for pid in self.all()}
 
     def check(self, checks, when, word):
-        """All are there, known, and can be talked to. `word` is new each time."""
+        """Checks that the daemon knows all processes, and that they react. `word` is new each time."""
         checks.equal(f"{when}: no process is lost", self.all() - pids(self.envd), set())
         checks.ok(f"{when}: each of them runs", set(self.alive().values()) == {"ticker", "sh"},
                   self.alive())
@@ -72,7 +72,7 @@ class Survivors:
         checks.ok(f"{when}: output comes", True)
 
     def last_of(self, pid):
-        """A number that the ticker prints from now on."""
+        """Returns a number that the ticker prints after the call."""
         with contextlib.closing(self.envd.stream("process.Process/Connect",
                                                  {"process": {"pid": pid}})) as stream:
             for message in stream:
@@ -82,7 +82,7 @@ class Survivors:
         raise guest.GuestError(f"ticker {pid} ended")
 
     def kept_lines(self, pid, at_least):
-        """The lines of kept output from the first on."""
+        """Returns the lines of kept output, from the first line."""
         out = b""
         with contextlib.closing(self.envd.stream(
                 "process.Process/Connect", {"process": {"pid": pid}},
@@ -94,7 +94,7 @@ class Survivors:
         return out.split(b"\n")[:-1]
 
     def end(self, checks):
-        """Ends all processes that the daemon knows; afterwards it knows none."""
+        """Ends all processes that the daemon knows, and waits until it knows none."""
         for pid in pids(self.envd):
             with contextlib.suppress(*GONE):
                 self.envd.unary("process.Process/SendSignal",

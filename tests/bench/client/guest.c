@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What runs in a guest while the daemon is measured: trees of processes, listening ports. */
+/* Other programs of a guest while the daemon is measured: process trees, listening ports. */
 #include "client.h"
 
 #include <arpa/inet.h>
@@ -23,8 +23,8 @@ static pid_t fork_or_die(void)
 }
 
 /*
- * COUNT sleeping processes that are hard to find one by one: children, double forks whose parent
- * has gone, and leaders of sessions of their own, in turn. Says "ready" when all of them stand.
+ * Starts COUNT sleeping processes that are hard to find one by one: in turn a child, a grandchild
+ * whose parent has ended, and a session leader. Prints "ready" when all of them run.
  */
 int cmd_tree(int argc, char **argv)
 {
@@ -34,7 +34,7 @@ int cmd_tree(int argc, char **argv)
 
 	if (pipe(ends) < 0)
 		die(errno, "pipe");
-	signal(SIGCHLD, SIG_IGN); /* the parents that have gone leave nothing */
+	signal(SIGCHLD, SIG_IGN); /* parents that end leave no zombie */
 	for (unsigned long i = 1; i < count; i++) {
 		if (fork_or_die())
 			continue;
@@ -56,7 +56,7 @@ int cmd_tree(int argc, char **argv)
 		pause();
 }
 
-/* A socket that listens on 127.0.0.1. */
+/* Returns a socket that listens on 127.0.0.1. */
 static int listen_on(unsigned long port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -69,7 +69,7 @@ static int listen_on(unsigned long port)
 	return fd;
 }
 
-/* Says that the sockets stand, and waits for the end of standard input. */
+/* Prints that the sockets listen, and waits for the end of standard input. */
 static int hold_until_eof(void)
 {
 	puts("count=1");
@@ -79,7 +79,7 @@ static int hold_until_eof(void)
 	return 0;
 }
 
-/* COUNT listening sockets on 127.0.0.1, from PORT on; ends with its standard input. */
+/* Opens COUNT listening sockets on 127.0.0.1 from PORT on, until standard input ends. */
 int cmd_listen(int argc, char **argv)
 {
 	unsigned long count, port;
@@ -93,7 +93,7 @@ int cmd_listen(int argc, char **argv)
 	return hold_until_eof();
 }
 
-/* Answers one request with that many bytes, as fast as they are taken. */
+/* Answers one request with this number of bytes. */
 static void serve_one(int fd, unsigned long long bytes)
 {
 	static char block[BLOCK_BYTES];

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One keep-alive connection, which has one request under way. */
+/* One keep-alive connection with one request in progress. */
 struct lane {
 	int fd;
 	const struct bytes *request;
@@ -20,22 +20,22 @@ struct lane {
 struct load {
 	struct target target;
 	unsigned connections;
-	size_t count; /* requests to make; 0: as many as fit into the time */
+	size_t count; /* number of requests; 0: the time is the limit */
 	double seconds;
 	unsigned interval_ms; /* between two requests of a connection; 0: none */
-	const char *text;     /* which every answer must hold */
+	const char *text;     /* every response must contain it */
 	struct samples samples;
 	size_t begun;
 	uint64_t until_ns;
 };
 
-/* Whether another request is to be made. */
+/* Returns true if another request must be sent. */
 static bool wants_more(const struct load *load)
 {
 	return load->count ? load->begun < load->count : now_ns() < load->until_ns;
 }
 
-/* Sends the lane's request; its clock starts before the first byte is handed over. */
+/* Sends the lane's request. Its time starts before the first byte is written. */
 static void lane_begin(struct load *load, struct lane *lane)
 {
 	load->begun++;
@@ -44,7 +44,7 @@ static void lane_begin(struct load *load, struct lane *lane)
 	send_all(lane->fd, lane->request->data, lane->request->n);
 }
 
-/* Takes what arrived; at the end of the answer records its time. True when the lane is free. */
+/* Reads from the socket. At the end of the response, records its time and returns true. */
 static bool lane_readable(struct load *load, struct lane *lane)
 {
 	if (!reply_read(&lane->reply, lane->fd))
@@ -54,7 +54,7 @@ static bool lane_readable(struct load *load, struct lane *lane)
 	return true;
 }
 
-/* One connection: plain blocking reads, which cost the least between answer and next request. */
+/* One connection: blocking reads, because they take the least time between two requests. */
 static void run_single(struct load *load, struct lane *lane)
 {
 	struct timespec pause = {load->interval_ms / 1000, (load->interval_ms % 1000) * 1000000L};
@@ -68,7 +68,7 @@ static void run_single(struct load *load, struct lane *lane)
 	}
 }
 
-/* Many connections, each of which begins its next request as soon as the last one is answered. */
+/* Many connections. Each sends its next request when the last one is answered. */
 static void run_many(struct load *load, struct lane *lanes)
 {
 	struct epoll_event events[64], interest = {.events = EPOLLIN};
@@ -100,8 +100,8 @@ static void run_many(struct load *load, struct lane *lanes)
 }
 
 /*
- * Requests in a closed loop. Several files are dealt to the connections in turn. Prints the
- * latency's quantiles and the rate.
+ * Sends requests in a closed loop. Each connection uses the next of the files. Prints the quantiles
+ * of the latency, and the rate.
  */
 int cmd_load(int argc, char **argv)
 {

@@ -6,10 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/*
- * How much is taken off the socket at once: where the bytes are only counted, and where they are
- * read.
- */
+/* The size of one receive: if the bytes are discarded, and if they are copied. */
 #define DISCARD_BYTES (4 * 1024 * 1024)
 #define BUFFER_BYTES  (256 * 1024)
 
@@ -20,7 +17,7 @@ void reply_reset(struct reply *r)
 	r->have_head = r->chunked = r->done = false;
 }
 
-/* Learns from a complete head how the end will be known. */
+/* Finds out from a complete head how the response will end. */
 static void read_head(struct reply *r)
 {
 	char *end = strstr(r->head, "\r\n\r\n"), *field;
@@ -41,7 +38,7 @@ static void read_head(struct reply *r)
 	*end = '\r';
 }
 
-/* Whether what was kept ends as a chunked body without trailers does. */
+/* Returns true if the kept bytes end like a chunked body without trailers. */
 static bool ends_chunked(const struct reply *r)
 {
 	static const char last[] = "\r\n0\r\n\r\n";
@@ -56,7 +53,7 @@ int reply_read(struct reply *r, int fd)
 	size_t room = REPLY_BYTES - r->kept;
 	ssize_t n;
 
-	/* MSG_TRUNC on a TCP socket throws the bytes away without copying them (tcp(7)). */
+	/* MSG_TRUNC on a TCP socket discards the bytes without copying them (tcp(7)). */
 	if (room)
 		n = recv(fd, r->head + r->kept, room, 0);
 	else if (r->reads)

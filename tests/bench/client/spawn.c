@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The floor: what the same work costs with nothing between; and the programs at its ends. */
+/* The floor: the same work without a daemon; and the programs that produce and read output. */
 #include "client.h"
 
 #include <errno.h>
@@ -34,7 +34,7 @@ static pid_t spawn(char **argv, int out)
 	return pid;
 }
 
-/* Runs a command again and again, `-c` at once, each waited for and no more. */
+/* Runs a command repeatedly, `-c` at a time, and waits for each. */
 int cmd_spawn(int argc, char **argv)
 {
 	struct samples samples = {0};
@@ -89,7 +89,7 @@ int cmd_spawn(int argc, char **argv)
 	return 0;
 }
 
-/* Reads a command's output from a pipe to its end, and throws it away. */
+/* Reads a command's output from a pipe to its end, and discards it. */
 int cmd_pipe(int argc, char **argv)
 {
 	static char block[BLOCK_BYTES];
@@ -111,7 +111,7 @@ int cmd_pipe(int argc, char **argv)
 	return 0;
 }
 
-/* Writes BYTES bytes to standard output, as fast as the reader takes them. */
+/* Writes BYTES bytes to standard output. */
 int cmd_produce(int argc, char **argv)
 {
 	static char block[BLOCK_BYTES];
@@ -138,7 +138,7 @@ int cmd_sink(int argc, char **argv)
 	return 0;
 }
 
-/* Whether the daemon answers on its port: one try. */
+/* Returns true if the daemon answers on its port. Tries once. */
 static bool healthy(const struct target *t)
 {
 	static const char request[] = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -158,7 +158,7 @@ static bool healthy(const struct target *t)
 	return yes;
 }
 
-/* Starts a daemon until its first answer to /health, again and again; prints how long it took. */
+/* Starts a daemon repeatedly. Prints the time until its first response to /health. */
 int cmd_boot(int argc, char **argv)
 {
 	struct timespec pause = {0, 20000};

@@ -16,10 +16,10 @@
 
 struct watch {
 	int fd;
-	int copy; /* where the answer's bytes go as well; -1: nowhere */
+	int copy; /* file for a copy of the response; -1: none */
 	size_t count;
 	const char *directory;
-	char *buffer; /* READ_BYTES and room for what a text split between two reads needs */
+	char *buffer; /* READ_BYTES, and room for a text that is split between two reads */
 };
 
 /* Opens the stream in the request file and waits for its `start`. */
@@ -65,7 +65,7 @@ static void watch_open(struct watch *w, int argc, char **argv)
 	free(reply);
 }
 
-/* From write() to the event at the client, on one file of the directory. */
+/* Measures the time from write() on one file to the event at the client. */
 int cmd_watch(int argc, char **argv)
 {
 	struct samples samples = {0};
@@ -121,7 +121,7 @@ int cmd_files(int argc, char **argv)
 	return 0;
 }
 
-/* How often `text` stands in the n bytes; *tail is set to the bytes behind the last one. */
+/* Counts `text` in the n bytes. Sets *tail to the bytes after the last occurrence. */
 static size_t occurrences(const char *p, size_t n, const char *text, const char **tail)
 {
 	size_t count = 0, length = strlen(text);
@@ -136,9 +136,9 @@ static size_t occurrences(const char *p, size_t n, const char *text, const char 
 }
 
 /*
- * Many files made in the watched directory, by a process of their own: prints how many CREATE
- * events came, in which time from the first file, and whether the stream was still open in the end
- * (QUIET_MS without any more). -o keeps the answer's bytes.
+ * A child process creates many files in the watched directory. Prints the number of CREATE events,
+ * the time since the first file, and whether the stream was still open at the end, that is, after
+ * QUIET_MS without an event. -o writes the response to a file.
  */
 int cmd_burst(int argc, char **argv)
 {
@@ -172,7 +172,7 @@ int cmd_burst(int argc, char **argv)
 			die(errno, "copy");
 		events += occurrences(w.buffer, kept + (size_t)n, text, &tail);
 		last_ns = now_ns();
-		/* A text that is cut in two is kept for the next read. */
+		/* A text that is split is kept for the next read. */
 		kept = (size_t)(w.buffer + kept + n - tail);
 		if (kept > sizeof(text) - 2) {
 			tail += kept - (sizeof(text) - 2);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Draws random numbers for each byte that it reads, a line each. A number is small enough that the
- * kernel changes the generator's key with each (drivers/char/random.c, crng_fast_key_erasure), so
- * two guests with one state have common numbers, whatever else draws in between. With an argument
- * it reseeds first, so that the kernel does not do so soon (crng_has_old_seed).
+ * For each byte of input, draws NUMBERS random numbers and prints them, one in a line. The numbers
+ * are so small that the kernel changes the generator's key for each (drivers/char/random.c,
+ * crng_fast_key_erasure). So two guests with the same state have common numbers, even if other
+ * programs draw in between. With an argument, the program reseeds the generator first, so that the
+ * kernel does not reseed it soon (crng_has_old_seed).
  */
 #include <fcntl.h>
 #include <linux/random.h>

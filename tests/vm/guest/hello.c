@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The least that can be an init: prints how long the kernel has been up, and waits. What the time
- * to envd's first answer is measured against.
+ * A trivial init: prints the uptime of the kernel, and waits. The time until envd's first response
+ * is compared with it.
  */
 #include <stdio.h>
 #include <time.h>

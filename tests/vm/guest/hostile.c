@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs of a guest that is hostile to its agent: hostile MODE [ARGUMENT...]. Each prints "up"
- * when its trick works, and goes on until it is killed.
+ * hostile MODE [ARGUMENT...]: programs that attack the daemon of their guest. Each prints "up" when
+ * its attack is effective, and continues until it is killed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,7 +45,7 @@ static void pause_ms(long ms)
 	nanosleep(&time, NULL);
 }
 
-/* Nothing: a victim of the others. */
+/* Does nothing: a victim of the other modes. */
 static void do_hold(char **argv)
 {
 	(void)argv;
@@ -65,7 +65,7 @@ static void do_fork(char **argv)
 			say("up");
 }
 
-/* Uses up the processes that there can be, and takes each that becomes free. */
+/* Starts processes up to the limit, and replaces each one that ends. */
 static void do_pids(char **argv)
 {
 	pid_t pid;
@@ -112,7 +112,7 @@ static struct sockaddr_in address(const char *port)
 	return a;
 }
 
-/* Opens as many connections to the port as it may, and says nothing on them. */
+/* Opens the maximum number of connections to the port, and sends nothing. */
 static void do_connect(char **argv)
 {
 	struct sockaddr_in to = address(argv[0]);
@@ -124,7 +124,7 @@ static void do_connect(char **argv)
 	do_hold(argv);
 }
 
-/* Tries to get the port. It ends if it does. */
+/* Tries to bind the port, until it succeeds. */
 static void do_squat(char **argv)
 {
 	struct sockaddr_in any = address(argv[0]);
@@ -157,7 +157,7 @@ static void do_fill(char **argv)
 	do_hold(argv);
 }
 
-/* Uses up inotify's instances and watches of the user, in directories below the path. */
+/* Takes all inotify instances and watches of the user, in directories below the path. */
 static void do_inotify(char **argv)
 {
 	char path[256];
@@ -176,7 +176,7 @@ static void do_inotify(char **argv)
 	do_hold(argv);
 }
 
-/* A FUSE mount whose server never answers: each call on it waits. */
+/* A FUSE mount whose server never answers: each call that accesses it blocks. */
 static void do_fuse(char **argv)
 {
 	char options[128];
@@ -190,8 +190,8 @@ static void do_fuse(char **argv)
 }
 
 /*
- * Exchanges two names, again and again: a directory and a link to a place of root's. It makes one
- * that is missing.
+ * Exchanges a directory and a link to a directory of root, again and again. Creates the one that is
+ * missing.
  */
 static void do_swap(char **argv)
 {
@@ -202,7 +202,7 @@ static void do_swap(char **argv)
 			mkdir(argv[0], 0755);
 }
 
-/* A small file system in memory that everybody may write to; and then it ends. */
+/* Mounts a small file system in memory that everybody may write to, and ends. */
 static void do_mount(char **argv)
 {
 	mkdir(argv[0], 0755);
@@ -216,7 +216,7 @@ static void do_kill(char **argv)
 		die("kill");
 }
 
-/* Writes a record of its own into the kernel's log. */
+/* Writes a record into the kernel's log. */
 static void do_kmsg(char **argv)
 {
 	int fd = open("/dev/kmsg", O_WRONLY);

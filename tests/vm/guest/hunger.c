@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hunger: uses memory until it is killed. hunger child: a child of its own does. hunger kill: ends
- * by a SIGKILL that has nothing to do with memory. hunger busy MS: uses the processor for so long,
- * and waits.
+ * hunger: uses memory until it is killed. hunger child: its child process does so. hunger kill:
+ * ends by a SIGKILL whose cause is not memory. hunger busy MS: uses the processor for MS
+ * milliseconds, and waits.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ int main(int argc, char **argv)
 		be_busy(atol(argv[2]));
 	if (fork() == 0)
 		eat();
-	/* Like a shell: tells how the child ended. */
+	/* Reports the end of the child by its exit code, like a shell. */
 	wait(&status);
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 0;
 }

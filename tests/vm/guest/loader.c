@@ -4,8 +4,8 @@
  * order, and becomes the program that the kernel's command line names after `--`. With
  * `-- root=DEVICE PROGRAM` it becomes a program of the ext4 file system on that device.
  *
- * A microVM's own kernel has its virtio drivers built in; a distribution's has modules, and this
- * is the least that brings them in without a word of policy.
+ * The kernel of a microVM has built-in virtio drivers. The kernel of a distribution needs modules,
+ * and this is the smallest program that inserts them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 
 #define MODULES "/modules/"
 
-/* Says how long the kernel has been up, so that the host can tell when it began. */
+/* Prints the uptime of the kernel, so that the host can compute when the kernel started. */
 static void print_uptime(void)
 {
 	struct timespec ts;
@@ -28,7 +28,7 @@ static void print_uptime(void)
 	dprintf(STDOUT_FILENO, "loader: up %lld.%06ld\n", (long long)ts.tv_sec, ts.tv_nsec / 1000);
 }
 
-/* Inserts one module; one that is there already is no failure. */
+/* Inserts one module. It is not an error if the kernel already has it. */
 static int insert(const char *name)
 {
 	char path[256];
@@ -43,14 +43,14 @@ static int insert(const char *name)
 	return rc;
 }
 
-/* Makes the file system on the device the root, and devtmpfs its /dev. 0 or -errno. */
+/* Mounts the device as the root file system, and devtmpfs on its /dev. 0 or -errno. */
 static int change_root(const char *device)
 {
 	struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 
 	if (mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755") < 0)
 		return -errno;
-	/* The driver looks for its disks in its own time: two seconds are plenty. */
+	/* The driver finds its disks asynchronously. Two seconds are enough. */
 	for (int tries = 0; tries < 200 && access(device, F_OK) < 0; tries++)
 		nanosleep(&pause, NULL);
 	mkdir("/root", 0755);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The least that can be a service of Type=notify: says that it is ready, and waits. What envd's
- * share of a boot is measured against.
+ * A trivial service of Type=notify: reports that it is ready, and waits. The start of envd is
+ * compared with it.
  */
 #include <stdlib.h>
 #include <string.h>

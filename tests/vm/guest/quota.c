@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quota DEVICE UID KIBIBYTES: how much a user may have on a file system that counts it
- * (quotactl(2), Q_SETQUOTA).
+ * quota DEVICE UID KIBIBYTES: sets the quota of a user on a file system with quotas (quotactl(2),
+ * Q_SETQUOTA).
  */
 #include <stdio.h>
 #include <stdlib.h>

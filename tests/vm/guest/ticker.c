@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ticker MS: prints 1, 2, 3, …, a line each, with MS milliseconds between them. A lost reader ends
- * it by SIGPIPE.
+ * ticker MS: prints 1, 2, 3, …, one number in a line, every MS milliseconds. It ends by SIGPIPE if
+ * its reader closes.
  */
 #include <stdio.h>
 #include <stdlib.h>
