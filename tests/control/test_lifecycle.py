@@ -2,6 +2,7 @@
 """What an /init with another lifecycleID does besides: the random generator, /run/e2b/generation, and
 the operator's hooks. /dev/urandom is a file here (world.py)."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import pytest
 
 from conftest import Daemon, wait_until
+from connect import envelope
 
 GENERATION = "/run/e2b/generation"
 
@@ -147,6 +149,35 @@ def test_lifecycle_that_comes_while_one_begins(slow_generator, hooks, start):
         os.close(reader)
     assert hooks.out.read_text() == "post-thaw 2 three\n"
     assert "generation one: waits" not in d.log() and d.log().count("generation three: waits") == 1
+
+
+def test_what_goes_on(start, tmp_path):
+    """The ids of polled watchers with their events, retained exits with their output, and start keys."""
+    def call(method, message, kind="application/json", body=None, **headers):
+        answer = d.request("POST", f"/{method}", body or json.dumps(message).encode(),
+                           headers={"Content-Type": kind, **headers})
+        assert answer.status == 200, answer.body
+        return answer.body
+
+    def start_with_key(script):
+        message = {"process": {"cmd": "/bin/sh", "args": ["-c", script]}}
+        return call("process.Process/Start", None, "application/connect+json", envelope(message), **{
+            "X-Envd-Start-Key": "key", "X-Envd-Keep-Output": "1000", "X-Envd-Keep-For": "600"})
+
+    d = start()
+    d.init(lifecycleID="one")
+    (tmp_path / "watched").mkdir()
+    watcher = json.loads(call("filesystem.Filesystem/CreateWatcher", {"path": str(tmp_path / "watched")}))
+    (tmp_path / "watched" / "file").touch()
+    first = start_with_key(f"echo x >>{tmp_path}/started; cat {tmp_path}/started")
+    assert b'"pid"' in first and b"eAo=" in first
+    assert d.init(lifecycleID="two").status == 204
+    assert generation() == "2 two\n"
+    assert start_with_key(f"echo x >>{tmp_path}/started; cat {tmp_path}/started") == first
+    wait_until(lambda: b'"file"' in call("filesystem.Filesystem/GetWatcherEvents", watcher),
+               "the event of the watcher")
+    call("filesystem.Filesystem/RemoveWatcher", watcher)
+    assert not d.terminate()  # the exit is kept for longer than the test takes
 
 
 def test_hooks_after_the_thaw(hooks, start):
