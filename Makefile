@@ -363,7 +363,7 @@ test-dist: dist
 # A suite is a target below, or a folder tests/X/ with a program `run` in it: make X runs it, and
 # make X-asan runs it on the daemon with sanitizers. Both look for the daemon in $ENVD.
 # The grammar runs with sanitizers only: make grammar-asan.
-FOLDERS  := $(filter-out bench compare dist faults grammar lib mutants newcomer soak vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
+FOLDERS  := $(filter-out bench compare dist faults grammar lib mutants newcomer pods soak vm,$(patsubst tests/%/run,%,$(wildcard tests/*/run)))
 # The longest come first.
 LONGEST  := conformance vm control process
 SUITES   ?= $(LONGEST) unit unit-asan unit-tsan process-asan fuzz-replay grammar-asan faults-few \
@@ -476,7 +476,12 @@ watch-model: all
 	@scripts/toolchain
 	@$(TOOL_ENV) ENVD=$${ENVD:-build/envd} tests/watch/run -k test_model --seeds $(or $(SEEDS),1-200)
 
-.PHONY: bench compare test-vm
+.PHONY: bench compare test-containers test-vm
+test-containers: all
+	@scripts/packages test pods
+	@scripts/toolchain
+	@$(TOOL_ENV) ENVD=$${ENVD:-build/envd} tests/pods/run $(if $(ONLY),-k '$(ONLY)')
+
 
 BENCH_SRC := $(wildcard tests/bench/client/*.c)
 
@@ -626,6 +631,7 @@ help:
 #H make versions     features by versions of E2B's SDKs; WRITE=1 writes docs/compatibility/sdks.md
 #H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test
 #H make test-dist    make dist, and install, upgrade and remove what it made; SYSTEMS="debian ubuntu"
+#H make test-containers  envd in containers and Pods, by podman; ONLY=terminal
 #H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."
 #H make fuzz         SECONDS=60 for each fuzz target
 #H make fuzz-daemon  SECONDS=60 of requests of a grammar to a whole daemon; SEED= where to begin

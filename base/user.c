@@ -321,6 +321,16 @@ static void find_groups(const struct table *groups, struct arena *arena, struct 
 }
 
 /*
+ * Returns true if a daemon that serves one user may not read a table. It needs neither names nor
+ * groups: it can't change its own. podman writes both files with mode 600 for an image without
+ * them.
+ */
+static bool is_withheld(const struct user_db *db, int r)
+{
+	return db->restricted && r == -EACCES;
+}
+
+/*
  * Copies a user into the arena. Caller holds the lock. 0, or -1 if the group file could never be
  * read: without its groups, a process would have fewer rights than its user.
  */
@@ -329,7 +339,7 @@ static int fill_user(struct user_db *db, const struct entry *entry, struct arena
 {
 	int r = table_refresh(&db->groups);
 
-	if (r < 0 && !db->groups.read)
+	if (r < 0 && !db->groups.read && !is_withheld(db, r))
 		return table_unreadable(&db->groups, r, err);
 	ret->name = arena_strdup(arena, entry->name);
 	ret->uid = entry->id;
@@ -422,7 +432,7 @@ static int find_user(struct user_db *db, const char *name, uid_t uid, struct are
 		entry = NULL;
 	if (entry)
 		r = fill_user(db, entry, arena, ret, err);
-	else if (failed < 0)
+	else if (failed < 0 && !is_withheld(db, failed))
 		r = table_unreadable(&db->users, failed, err);
 	else if (name)
 		r = error_set(err, ERROR_UNAUTHENTICATED, "invalid username: '%s'", name);

@@ -16,6 +16,7 @@
 #include "envd/boot/notify.h"
 #include "envd/boot/pid1.h"
 #include "envd/boot/process.h"
+#include "envd/boot/rights.h"
 #include "envd/control/audit.h"
 #include "envd/control/auth.h"
 #include "envd/control/control.h"
@@ -597,6 +598,7 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 		return 1;
 	if (geteuid() != 0)
 		context_serve_invoker(&d->context);
+	rights_report();
 	start_services(d);
 	if (options->resume_handover) {
 		handover_adopt(&d->handover, &d->loop, &d->control, d->pty, d->watch,

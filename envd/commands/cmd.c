@@ -6,6 +6,7 @@
 const struct cmd cmds[] = {
 	{"ready", cmd_ready, "wait until the guest is ready"},
 	{"bridge", cmd_bridge, "reach a guest over vsock"},
+	{"install", cmd_install, "copy this program into a directory"},
 	{"upgrade", cmd_upgrade, "replace a running envd"},
 	{"exec", cmd_exec, "run a command in a guest"},
 	{"attach", cmd_attach, "join a process"},

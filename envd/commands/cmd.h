@@ -30,6 +30,9 @@ int cmd_ready(int argc, char **argv);
  */
 int cmd_bridge(int argc, char **argv);
 
+/* Copies this program into a directory. Status: 1 failure, 2 usage. */
+int cmd_install(int argc, char **argv);
+
 /*
  * Replaces a running daemon by a program (POST /upgrade). Status: 1 refused or something was lost,
  * 2 usage.

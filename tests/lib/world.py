@@ -191,6 +191,26 @@ def loop(world, stack):
           f"workdir={world}/bin/work", "/usr/bin")
 
 
+def pods(world, stack):
+    """podman with a storage of its own. crun refuses cgroup2 beside the old hierarchies."""
+    if os.path.isdir("/sys/fs/cgroup/unified"):
+        subprocess.run(["umount", "/sys/fs/cgroup/unified"], check=False)
+    texts = {
+        "containers.conf": '[containers]\nnetns = "none"\npids_limit = 0\n'
+                           '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n'
+                           f'runtime = "crun"\ntmp_dir = "{world}/engine"\n',
+        "storage.conf": f'[storage]\ndriver = "vfs"\ngraphroot = "{world}/storage"\n'
+                        f'runroot = "{world}/run"\n',
+    }
+    for name, text in texts.items():
+        with open(f"{world}/{name}", "w", encoding="utf-8") as f:
+            f.write(text)
+    os.environ["CONTAINERS_CONF"] = f"{world}/containers.conf"
+    os.environ["CONTAINERS_STORAGE_CONF"] = f"{world}/storage.conf"
+    stack.callback(subprocess.run, ["umount", "-R", "-l", f"{world}/storage"], check=False,
+                   stderr=subprocess.DEVNULL)
+
+
 def process(world, _stack):
     """One user more: nohome, uid 1001, whose home directory does not exist."""
     users(world, home_mode=0o700, more=[f"nohome:x:1001:1000::{world}/nohome:/bin/sh"])
