@@ -318,6 +318,8 @@ install: $(DAEMON)
 		"$(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-envd.preset"
 	install -D -m 0644 -t "$(SHARE)/envd/proto" $(PROTO)
 	$(if $(wildcard docs/openapi.yaml),install -D -m 0644 -t "$(SHARE)/envd" docs/openapi.yaml)
+	install -D -m 0644 completions/envd "$(SHARE)/bash-completion/completions/envd"
+	install -D -m 0644 completions/_envd "$(SHARE)/zsh/site-functions/_envd"
 	$(foreach page,$(MAN),install -D -m 0644 -t "$(SHARE)/man/man$(subst .,,$(suffix $(page)))" $(page);)
 
 # Two builds of the last commit, in different directories, have the same bytes.
@@ -594,10 +596,11 @@ lint-cppcheck:
 		$(wildcard $(MODULES) tests/unit tests/fuzz)
 
 # Links between documents, the names of limits that docs/limits.md lists, and whether the table of
-# differences is current.
+# differences and the completion of the shells are current.
 lint-docs:
 	@scripts/link-check
 	@scripts/differences --check
+	@scripts/completions --check
 
 lint-man:
 	@mandoc -Tlint -Wwarning $(MAN)
@@ -622,7 +625,7 @@ help:
 
 #H make              build/envd; make deps installs what that needs
 #H make run          build and serve on 127.0.0.1:49983 (PORT=), installing what that needs
-#H make install      DESTDIR= PREFIX=/usr: binary, systemd unit, proto files, man pages
+#H make install      DESTDIR= PREFIX=/usr: binary, systemd unit, proto files, man pages, completion
 #H
 #H make test         every suite, about ten minutes; SUITES="unit sdk" for some
 #H make unit         one suite: unit http process files watch control cgroup cmd client loop sdk
