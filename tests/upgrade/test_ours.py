@@ -250,6 +250,44 @@ def test_a_poller_misses_nothing(daemon, tmp_path):
     daemon.watch("RemoveWatcher", watcherId=watcher)
 
 
+def test_a_filter_of_a_poller_stays(daemon, tmp_path):
+    """The options of X-Envd-Watch are no part of the reference's state."""
+    headers = {"Content-Type": "application/json", "X-Envd-Watch": "ignore=*.log"}
+    answer = daemon.request("POST", "/filesystem.Filesystem/CreateWatcher",
+                            json.dumps({"path": str(tmp_path)}), headers=headers)
+    watcher = answer.json()["watcherId"]
+    for i in range(2):
+        assert daemon.replace()["watchers"] == 1
+        (tmp_path / f"{i}.log").mkdir()
+        (tmp_path / f"{i}.txt").mkdir()
+        names = []
+
+        def have():
+            names.extend(e["name"] for e in
+                         daemon.watch("GetWatcherEvents", watcherId=watcher).get("events", []))
+            return f"{i}.txt" in names
+
+        wait_for(have)
+        assert names == [f"{i}.txt"]
+    daemon.watch("RemoveWatcher", watcherId=watcher)
+
+
+def test_accounting_goes_on():
+    """The process' own cgroup is adopted, with what it has counted."""
+    daemon = Daemon("-process-accounting")
+    daemon.init()
+    stream = daemon.client.start("sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; echo done; cat",
+                                 tag="used").until("stdout", b"done")
+    name = f'process_cpu_seconds_total{{pid="{stream.pid}",tag="used"}}'
+    before = daemon.metrics()[name]
+    assert before > 0
+    daemon.replace()
+    assert daemon.metrics()[name] >= before
+    daemon.client.close_stdin(stream.pid)
+    wait_for(lambda: not daemon.client.list())
+    daemon.stop()
+
+
 def test_the_log_tells_what_was_taken_over(tmp_path):
     """A platform's store of lines shows what became of each process and watcher."""
     daemon = Daemon("-verbose")
