@@ -37,9 +37,9 @@ void listeners_init(struct listeners *l, struct loop *loop, struct server *serve
  * Serves the inherited sockets, and opens the missing ones. Prints one line with the addresses, or
  * with the error. 0, or -1 if an address can't be opened.
  *
- * A daemon that takes over processes returns 0 also if an address can't be opened, and a timer tries
- * again: the end of the daemon would end its processes, too. For a moment no daemon held the port,
- * so a process of the guest may have bound it.
+ * A daemon that takes over processes returns 0 also if an address can't be opened, and a timer
+ * tries again: the end of the daemon would end its processes, too. For a moment no daemon held the
+ * port, so a process of the guest may have bound it.
  */
 int listeners_open(struct listeners *l, const struct inherited *inherited);
 

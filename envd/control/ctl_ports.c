@@ -26,7 +26,6 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
-#include "base/user.h"
 #include "base/work.h"
 #include "envd/relay/port_list.h"
 #include "envd/relay/port_watch.h"
@@ -221,22 +220,14 @@ static void list_run(struct work *work)
 {
 	struct ports *p = container_of(work, struct ports, work);
 
-	p->found = port_list_read(p->own_inodes, p->n_own, &p->result);
+	p->found = port_list_read(p->own_inodes, p->n_own, p->context->users, &p->result);
 }
 
-static void put_entry(struct json_writer *out, const struct port_entry *entry, const char *event,
-		      struct user_db *users)
+static void put_entry(struct json_writer *out, const struct port_entry *entry, const char *event)
 {
-	char address[INET6_ADDRSTRLEN] = "", number[JSON_INTEGER_BYTES];
-	struct arena arena = {0};
-	const char *user;
+	char address[INET6_ADDRSTRLEN] = "";
 
 	port_listener_address(&entry->listener, address);
-	user = user_name(users, entry->listener.uid, &arena);
-	if (!user) {
-		json_uint_text(entry->listener.uid, number);
-		user = number;
-	}
 	json_put_object(out);
 	if (event) {
 		json_put_name(out, "event");
@@ -253,9 +244,8 @@ static void put_entry(struct json_writer *out, const struct port_entry *entry, c
 		json_put_string(out, entry->command);
 	}
 	json_put_name(out, "user");
-	json_put_string(out, user);
+	json_put_string(out, entry->user);
 	json_put_object_end(out);
-	arena_clear(&arena);
 }
 
 static void reply_list(struct ports_call *call)
@@ -269,7 +259,7 @@ static void reply_list(struct ports_call *call)
 	json_put_name(&out, "ports");
 	json_put_array(&out);
 	for (i = 0; i < p->current->n; i++)
-		put_entry(&out, &p->current->entries[i], NULL, p->context->users);
+		put_entry(&out, &p->current->entries[i], NULL);
 	json_put_array_end(&out);
 	json_put_object_end(&out);
 	json_append(&out, "\n", 1);
@@ -340,14 +330,13 @@ static void scanned(void *arg, const struct port_set *set)
 		submit_listing(p);
 }
 
-static void put_line(struct json_writer *out, const struct port_entry *entry, const char *event,
-		     struct user_db *users)
+static void put_line(struct json_writer *out, const struct port_entry *entry, const char *event)
 {
 	/* A text for each line: the writer writes one value. */
 	struct json_writer line;
 
 	json_writer_init(&line, 0, 160);
-	put_entry(&line, entry, event, users);
+	put_entry(&line, entry, event);
 	json_append(&line, "\n", 1);
 	json_append(out, line.data, line.n);
 	json_writer_clear(&line);
@@ -356,7 +345,7 @@ static void put_line(struct json_writer *out, const struct port_entry *entry, co
 /* Writes the differences of two sorted lists. An entry with another process is closed and opened.
  */
 static void put_differences(struct json_writer *out, const struct port_list *old,
-			    const struct port_list *new, struct user_db *users)
+			    const struct port_list *new)
 {
 	size_t i = 0, k = 0, n_old = old ? old->n : 0;
 	const struct port_entry *closed, *opened;
@@ -367,9 +356,9 @@ static void put_differences(struct json_writer *out, const struct port_list *old
 		opened = k < new->n ? &new->entries[k] : NULL;
 		order = !closed ? 1 : !opened ? -1 : port_entry_compare(closed, opened);
 		if (order < 0 || (order == 0 && memcmp(closed, opened, sizeof(*closed)) != 0))
-			put_line(out, closed, "close", users);
+			put_line(out, closed, "close");
 		if (order > 0 || (order == 0 && memcmp(closed, opened, sizeof(*closed)) != 0))
-			put_line(out, opened, "open", users);
+			put_line(out, opened, "open");
 		i += order <= 0;
 		k += order >= 0;
 	}
@@ -384,7 +373,7 @@ static void update(struct ports_call *call)
 	if (call->full || call->told == p->current)
 		return;
 	json_writer_init(&out, 0, 256);
-	put_differences(&out, call->told, p->current, p->context->users);
+	put_differences(&out, call->told, p->current);
 	port_list_unref(call->told);
 	call->told = port_list_ref(p->current);
 	if (out.n)

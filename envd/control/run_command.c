@@ -66,8 +66,8 @@ static void leave(pid_t pid)
 
 /*
  * Reaps a program that has ended or was killed. 0, or -EBUSY after RUN_REAP_MS. Not a blocking
- * waitpid(2): the KILL of a program in an uninterruptible sleep does not end it, and only the tracer
- * can wait for a traced zombie.
+ * waitpid(2): the KILL of a program in an uninterruptible sleep does not end it, and only the
+ * tracer can wait for a traced zombie.
  */
 static int reap(pid_t pid, int pidfd, int *ret_status)
 {

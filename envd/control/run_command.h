@@ -22,8 +22,8 @@ struct run_result {
 /*
  * Runs argv. argv[0] is a path, or a name that is looked up in the usual directories. Returns 0 if
  * the program ended by itself, with any status; -ENOENT if it does not exist; -ETIMEDOUT if it was
- * killed after timeout_ms; -EBUSY if it is killed or has ended, but can't be reaped: it hangs in the
- * kernel, or a tracer holds it; or another -errno.
+ * killed after timeout_ms; -EBUSY if it is killed or has ended, but can't be reaped: it hangs in
+ * the kernel, or a tracer holds it; or another -errno.
  *
  * A program that can't be reaped within RUN_REAP_MS is left behind, and reaped by a later call.
  * While RUN_MAX_LEFT are left, every call returns -EBUSY and starts nothing.

@@ -17,24 +17,13 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/user.h"
 
 /* ---- entries ---- */
 
-static int compare_numbers(uint64_t a, uint64_t b)
-{
-	return a < b ? -1 : a > b;
-}
-
 int port_entry_compare(const struct port_entry *a, const struct port_entry *b)
 {
-	const struct port_listener *x = &a->listener, *y = &b->listener;
-	int order = compare_numbers(x->port, y->port);
-
-	if (order == 0)
-		order = compare_numbers(x->family, y->family);
-	if (order == 0)
-		order = memcmp(x->address, y->address, sizeof(x->address));
-	return order ? order : compare_numbers(x->inode, y->inode);
+	return port_listener_compare(&a->listener, &b->listener);
 }
 
 static int compare_order(const void *a, const void *b)
@@ -46,7 +35,7 @@ static int compare_inodes(const void *a, const void *b)
 {
 	const struct port_entry *x = a, *y = b;
 
-	return compare_numbers(x->listener.inode, y->listener.inode);
+	return x->listener.inode < y->listener.inode ? -1 : x->listener.inode > y->listener.inode;
 }
 
 void port_listener_address(const struct port_listener *listener, char text[INET6_ADDRSTRLEN])
@@ -195,7 +184,24 @@ static void remove_own(struct port_list *list)
 	list->n = n;
 }
 
-static struct port_list *make_list(const struct port_set *set)
+/* The names of the users; the number of a user that has no name or a long one. */
+static void find_users(struct port_list *list, struct user_db *users)
+{
+	struct arena arena = {0};
+	struct port_entry *entry;
+	const char *name;
+
+	for (entry = list->entries; entry < list->entries + list->n; entry++) {
+		name = user_name(users, entry->listener.uid, &arena);
+		if (name && strlen(name) < sizeof(entry->user))
+			strcpy(entry->user, name);
+		else
+			snprintf(entry->user, sizeof(entry->user), "%u", entry->listener.uid);
+	}
+	arena_clear(&arena);
+}
+
+static struct port_list *make_list(const struct port_set *set, struct user_db *users)
 {
 	struct port_list *list =
 		mem_zalloc(sizeof(*list) + set->n_listeners * sizeof(list->entries[0]));
@@ -210,11 +216,13 @@ static struct port_list *make_list(const struct port_set *set)
 	remove_doubles(list);
 	find_processes(list);
 	remove_own(list);
+	find_users(list, users);
 	qsort(list->entries, list->n, sizeof(list->entries[0]), compare_order);
 	return list;
 }
 
-struct port_list *port_list_read(const uint32_t *own_inodes, size_t n_own, int *ret_errno)
+struct port_list *port_list_read(const uint32_t *own_inodes, size_t n_own, struct user_db *users,
+				 int *ret_errno)
 {
 	FD_AUTO int netlink = port_scan_open();
 	struct port_set *set = mem_zalloc(sizeof(*set));
@@ -224,7 +232,7 @@ struct port_list *port_list_read(const uint32_t *own_inodes, size_t n_own, int *
 		set->own[set->n_own] = own_inodes[set->n_own];
 	*ret_errno = netlink < 0 ? netlink : port_scan(netlink, set);
 	if (*ret_errno == 0)
-		list = make_list(set);
+		list = make_list(set, users);
 	free(set);
 	return list;
 }

@@ -10,8 +10,13 @@
 
 #include "envd/relay/port_scan.h"
 
+struct user_db;
+
 /* The kernel's TASK_COMM_LEN. */
 #define PORT_COMMAND_BYTES 16
+
+/* Longer names of users are shown as numbers; useradd(8) allows 32 bytes. Leaves no padding. */
+#define PORT_USER_BYTES 36
 
 /*
  * The maximum number of descriptors of processes that one listing looks at, and its maximum time.
@@ -28,6 +33,7 @@ struct port_entry {
 	 * reads them from the memory of the process, which can wait as long as the process likes.
 	 */
 	char command[PORT_COMMAND_BYTES];
+	char user[PORT_USER_BYTES]; /* the name of listener.uid, or its number */
 };
 
 /* Sorted by port, family, address and inode. Shared by reference; loop only. */
@@ -43,7 +49,8 @@ struct port_list {
  * Returns the owned list, or NULL and *ret_errno, negative. Takes as long as reading all of /proc:
  * call it on a worker.
  */
-struct port_list *port_list_read(const uint32_t *own_inodes, size_t n_own, int *ret_errno);
+struct port_list *port_list_read(const uint32_t *own_inodes, size_t n_own, struct user_db *users,
+				 int *ret_errno);
 struct port_list *port_list_ref(struct port_list *list);
 void port_list_unref(struct port_list *list); /* NULL is fine */
 

@@ -22,18 +22,54 @@ int port_scan_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Returns the entry of a port, and adds it if necessary; NULL if the set is full. */
+static int compare_numbers(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+int port_listener_compare(const struct port_listener *a, const struct port_listener *b)
+{
+	int order = compare_numbers(a->port, b->port);
+
+	if (order == 0)
+		order = compare_numbers(a->family, b->family);
+	if (order == 0)
+		order = memcmp(a->address, b->address, sizeof(a->address));
+	return order ? order : compare_numbers(a->inode, b->inode);
+}
+
+/*
+ * Returns the entry of a port, and adds it if necessary. In a full set it replaces the highest
+ * port; NULL if the port is higher than that.
+ */
 static struct port_found *entry_of(struct port_set *set, uint16_t port)
+{
+	struct port_found *highest = &set->ports[0];
+	size_t i;
+
+	for (i = 0; i < set->n; i++) {
+		if (set->ports[i].port == port)
+			return &set->ports[i];
+		if (set->ports[i].port > highest->port)
+			highest = &set->ports[i];
+	}
+	if (set->n < PORT_SCAN_MAX)
+		highest = &set->ports[set->n++];
+	else if (highest->port < port)
+		return NULL;
+	*highest = (struct port_found){.port = port};
+	return highest;
+}
+
+static void find_last_listener(struct port_set *set)
 {
 	size_t i;
 
-	for (i = 0; i < set->n; i++)
-		if (set->ports[i].port == port)
-			return &set->ports[i];
-	if (set->n == PORT_SCAN_MAX)
-		return NULL;
-	set->ports[set->n] = (struct port_found){.port = port};
-	return &set->ports[set->n++];
+	set->last_listener = 0;
+	for (i = 1; i < set->n_listeners; i++)
+		if (port_listener_compare(&set->listeners[i], &set->listeners[set->last_listener]) >
+		    0)
+			set->last_listener = i;
 }
 
 static void add_v4(struct port_set *set, uint16_t port, struct in_addr address)
@@ -92,19 +128,26 @@ static bool is_v6_only(const char *attributes, size_t n)
 static void add_listener(struct port_set *set, const struct inet_diag_msg *message)
 {
 	bool v6 = message->idiag_family == AF_INET6;
-	struct port_listener *listener;
+	struct port_listener listener;
 
-	if ((!v6 && message->idiag_family != AF_INET) || set->n_listeners == PORT_SCAN_MAX)
+	if (!v6 && message->idiag_family != AF_INET)
 		return;
-	listener = &set->listeners[set->n_listeners++];
-	*listener = (struct port_listener){
+	listener = (struct port_listener){
 		.inode = message->idiag_inode,
 		.uid = message->idiag_uid,
 		.port = ntohs(message->id.idiag_sport),
 		.family = message->idiag_family,
 	};
-	memcpy(listener->address, message->id.idiag_src,
+	memcpy(listener.address, message->id.idiag_src,
 	       v6 ? sizeof(struct in6_addr) : sizeof(struct in_addr));
+	if (set->n_listeners < PORT_SCAN_MAX)
+		set->listeners[set->n_listeners++] = listener;
+	else if (port_listener_compare(&listener, &set->listeners[set->last_listener]) < 0)
+		set->listeners[set->last_listener] = listener;
+	else
+		return;
+	if (set->n_listeners == PORT_SCAN_MAX)
+		find_last_listener(set);
 }
 
 /* Adds the port of a listener if only the guest can reach its address. */

@@ -13,7 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Further listeners and ports are ignored. */
+/*
+ * Further listeners and ports are ignored: those that are last in the order of
+ * port_listener_compare. The kernel's order changes from scan to scan, so a cut in that order would
+ * report listeners that come and go although nothing has changed.
+ */
 #define PORT_SCAN_MAX 1024
 
 /* The maximum number of sockets that a scan excludes. */
@@ -44,6 +48,7 @@ struct port_set {
 	size_t n;
 	struct port_listener listeners[PORT_SCAN_MAX]; /* on any address, unordered */
 	size_t n_listeners;
+	size_t last_listener; /* of a full set: the index of the last one in the order */
 	/*
 	 * The daemon's own listeners, by the inode that fstat(2) returns for the socket; the scan
 	 * excludes them. A daemon that is bound to loopback on purpose must not become reachable by
@@ -53,6 +58,9 @@ struct port_set {
 	size_t n_own;
 	struct in_addr own_v4; /* listeners on this address belong to the forwarder; 0: none */
 };
+
+/* The order of listeners: by port, family, address and inode. As memcmp. */
+int port_listener_compare(const struct port_listener *a, const struct port_listener *b);
 
 /* Opens a netlink socket for port_scan. Returns the descriptor, or -errno. */
 int port_scan_open(void);

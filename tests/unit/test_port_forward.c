@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Forwarded ports, over loopback: the forwarded address is 127.0.0.9. */
 #include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +20,8 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "envd/relay/port_forward.h"
+#include "envd/relay/port_list.h"
+#include "envd/relay/port_scan.h"
 #include "envd/relay/port_watch.h"
 
 #define FORWARD_ADDRESS "127.0.0.9"
@@ -136,10 +142,70 @@ static void test_waiting_clients_of_a_port_that_ends(void **state)
 	loop_clear(&loop);
 }
 
+/* ---- more listeners than a scan keeps ---- */
+
+enum { MANY = 3 * PORT_SCAN_MAX };
+
+/* Parses the answer for one listener on 127.0.0.1. */
+static void parse_listener(struct port_set *set, unsigned i)
+{
+	struct {
+		struct nlmsghdr head;
+		struct inet_diag_msg message;
+	} answer = {
+		.head = {.nlmsg_len = sizeof(answer), .nlmsg_type = SOCK_DIAG_BY_FAMILY},
+		.message = {.idiag_family = AF_INET, .idiag_inode = 100000 + i},
+	};
+
+	answer.message.id.idiag_sport = htons((uint16_t)(1000 + i));
+	answer.message.id.idiag_src[0] = htonl(INADDR_LOOPBACK);
+	assert_int_equal(port_scan_parse(&answer, sizeof(answer), set), 0);
+}
+
+static bool has_port(const struct port_set *set, uint16_t port)
+{
+	bool forwarded = false, listed = false;
+
+	for (size_t i = 0; i < set->n; i++)
+		forwarded = forwarded || set->ports[i].port == port;
+	for (size_t i = 0; i < set->n_listeners; i++)
+		listed = listed || set->listeners[i].port == port;
+	assert_int_equal(forwarded, listed);
+	return listed;
+}
+
+/*
+ * With more than PORT_SCAN_MAX listeners, those that the kernel named last were cut. Its order
+ * changes, so followers of GET /ports were told that ports had closed and opened, and forwarded
+ * ports came and went, while nothing changed.
+ */
+static void test_the_cut_does_not_depend_on_the_order(void **state)
+{
+	static const unsigned steps[] = {1, 5, 1021, MANY - 1};
+	struct port_set *set = mem_zalloc(sizeof(*set));
+	uint64_t first = 0;
+
+	for (size_t k = 0; k < ARRAY_LEN(steps); k++) {
+		set->n = set->n_listeners = 0;
+		for (unsigned i = 0; i < MANY; i++)
+			parse_listener(set, i * steps[k] % MANY);
+		assert_int_equal(set->n, PORT_SCAN_MAX);
+		assert_int_equal(set->n_listeners, PORT_SCAN_MAX);
+		assert_true(has_port(set, 1000));
+		assert_true(has_port(set, 1000 + PORT_SCAN_MAX - 1));
+		assert_false(has_port(set, 1000 + PORT_SCAN_MAX));
+		if (k == 0)
+			first = port_set_fingerprint(set);
+		assert_int_equal(port_set_fingerprint(set), first);
+	}
+	free(set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_waiting_clients_of_a_port_that_ends),
+		cmocka_unit_test(test_the_cut_does_not_depend_on_the_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
