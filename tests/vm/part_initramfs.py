@@ -4,12 +4,14 @@
 import hashlib
 import os
 import statistics
+import tempfile
 import time
 
 import assets
 import client
 import guest
 from bridge import Bridge
+from commands import check_client, in_the_guest, on_the_host
 
 PORT = 49983
 BOOTS = 5
@@ -110,6 +112,19 @@ def check_vsock(checks, envd):
     checks.equal("a vsock peer other than the host is refused", code, 1)
 
 
+def check_commands_over_vsock(checks, envd, program, uds):
+    """From the host through the proxy of the guest's vsock, and by CID against the daemon of check_vsock."""
+    with tempfile.TemporaryDirectory() as here:
+        os.mkdir(f"{here}/tree")
+        for name, text in ("file", "contents\n"), ("tree/below", "below\n"):
+            with open(f"{here}/{name}", "w", encoding="ascii") as f:
+                f.write(text)
+        run = on_the_host(program, f"uds:{uds}")
+        checks.equal("files for the commands in the guest", run("cp", here, "guest:/tmp/here"), (0, "", ""))
+        check_client(checks, run, "over the guest's vsock", here)
+        check_client(checks, in_the_guest(envd, "vsock:1:5001"), "by CID", "/tmp/here")
+
+
 def check_files(checks, envd):
     data = os.urandom(1 << 20) * (FILE_BYTES >> 20)
     expected = hashlib.sha256(data).hexdigest()
@@ -163,7 +178,7 @@ def check_machine(checks, envd):
 def run(context):
     checks = context.checks
     checks.section("initramfs guest: a kernel, its virtio modules, and envd as PID 1")
-    initrd = build(context, "initramfs", "vsock_loopback")
+    initrd = build(context, "initramfs", "vsock_loopback", "tcp_diag")
     with context.guest("initramfs", initrd, ENVD, memory_mib=512) as vm:
         stream = vm.first_connect(PORT, LISTENING)
         checks.equal("GET /health over vsock", client.health(stream), 204)
@@ -172,5 +187,7 @@ def run(context):
             checks.equal("GET /health through the bridge", envd.request("GET", "/health")[0], 204)
             for check in (check_commands, check_machine, check_vsock, check_files, check_watch):
                 checks.run(check.__name__, check, checks, envd)
+            checks.run("check_commands_over_vsock", check_commands_over_vsock, checks, envd,
+                       context.envd, vm.uds)
     checks.run("boot by instructions", count_boot, context)
     checks.run("boot times", measure_boot, context)
