@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The deadlines of a connection. Only what the client is to do has one: see server.h. */
 #include <event2/buffer.h>
+#include <poll.h>
 
 #include "base/log.h"
 #include "rpc/http/conn_impl.h"
@@ -27,7 +28,7 @@ static enum conn_wait conn_wait_now(const struct conn *c)
 	case HTTP1_PACE_STEADY:
 		return WAIT_PROGRESS;
 	default:
-		return WAIT_NONE;
+		return c->reading || c->http.state == HTTP1_LENT ? WAIT_NONE : WAIT_PEER;
 	}
 }
 
@@ -38,6 +39,7 @@ static unsigned conn_timeout_ms(const struct conn *c, enum conn_wait wait)
 		[WAIT_HEAD] = t->head_ms,     [WAIT_BODY] = t->head_ms,
 		[WAIT_IDLE] = t->idle_ms,     [WAIT_PROGRESS] = t->progress_ms,
 		[WAIT_LINGER] = t->linger_ms, [WAIT_RESERVE] = t->reserve_ms,
+		[WAIT_PEER] = t->peer_ms,
 	};
 
 	return delays_ms[wait];
@@ -76,12 +78,34 @@ void conn_set_deadline(struct conn *c)
 		timer_set_ms(&c->timer, delay_ms);
 }
 
+/*
+ * Returns false if the client of a socket that is not read has gone. Its stream is held, or its
+ * further requests fill the read-ahead. The client's end of input can't be read behind them.
+ */
+static bool conn_has_peer(struct conn *c)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+	if (poll(&p, 1, 0) <= 0)
+		return true;
+	/* A unix socket that was closed (POLLHUP) may still hold the rest of a body. */
+	if (p.revents & (c->http.state == HTTP1_BODY ? POLLERR : POLLERR | POLLHUP))
+		return false;
+	if (p.revents & POLLRDHUP)
+		http1_half_closed(&c->http);
+	return true;
+}
+
 static void on_timer(void *arg)
 {
 	static const char *const names[] = {
-		[WAIT_HEAD] = "for a request's head",	[WAIT_BODY] = "for a body without a token",
-		[WAIT_IDLE] = "for a request",		[WAIT_PROGRESS] = "for the client to move",
-		[WAIT_LINGER] = "for the client's end", [WAIT_RESERVE] = "on a reserve connection",
+		[WAIT_HEAD] = "for a request's head",
+		[WAIT_BODY] = "for a body without a token",
+		[WAIT_IDLE] = "for a request",
+		[WAIT_PROGRESS] = "for the client to move",
+		[WAIT_LINGER] = "for the client's end",
+		[WAIT_RESERVE] = "on a reserve connection",
+		[WAIT_PEER] = "for a client that has gone",
 	};
 	struct conn *c = arg;
 	uint64_t now = clock_monotonic_ms();
@@ -90,6 +114,11 @@ static void on_timer(void *arg)
 		return;
 	if (now < c->deadline_ms) {
 		timer_set_ms(&c->timer, c->deadline_ms - now);
+		return;
+	}
+	if (c->wait == WAIT_PEER && conn_has_peer(c)) {
+		c->deadline_ms = now + c->server->timeouts.peer_ms;
+		timer_set_ms(&c->timer, c->server->timeouts.peer_ms);
 		return;
 	}
 	log_debug("connection %llu: waited too long %s", (unsigned long long)c->http.id,

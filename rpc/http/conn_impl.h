@@ -30,6 +30,7 @@ enum conn_wait {
 	WAIT_PROGRESS,
 	WAIT_LINGER,
 	WAIT_RESERVE,
+	WAIT_PEER, /* for nothing, but the client may have gone */
 };
 
 struct conn {

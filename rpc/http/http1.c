@@ -427,6 +427,12 @@ void http1_eof(struct http1 *h)
 	http1_process(h);
 }
 
+void http1_half_closed(struct http1 *h)
+{
+	if (h->state == HTTP1_RESPONSE && h->stream && !h->response_done)
+		stream_deliver_half_closed(h->stream);
+}
+
 void http1_broken(struct http1 *h)
 {
 	http1_break(h);

@@ -151,6 +151,12 @@ bool http1_is_paused(const struct http1 *h);
 void http1_eof(struct http1 *h);
 void http1_broken(struct http1 *h);
 
+/*
+ * From the loop: the client has shut down its sending side, behind bytes that were not read yet. As
+ * http1_eof, this notifies the handler of a request whose body is complete.
+ */
+void http1_half_closed(struct http1 *h);
+
 /* From the loop, after bytes of `out` or `file` were written. */
 void http1_drained(struct http1 *h);
 

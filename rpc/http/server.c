@@ -54,6 +54,7 @@ struct server *server_new(struct loop *loop, struct budget *budget, struct route
 		.progress_ms = SERVER_PROGRESS_TIMEOUT_MS,
 		.linger_ms = SERVER_LINGER_TIMEOUT_MS,
 		.reserve_ms = SERVER_RESERVE_TIMEOUT_MS,
+		.peer_ms = SERVER_PEER_CHECK_MS,
 	};
 	server->scratch = mem_alloc(SERVER_SCRATCH_BYTES);
 	server->pool = read_pool_new();

@@ -36,15 +36,19 @@ struct stream;
  *	this, keeps its connection.
  * linger: after the last response, for a client that is still sending.
  * reserve: the whole life of a reserve connection.
+ *
+ * peer: not a deadline. While a connection is neither read nor written, the loop does not learn that
+ *	its client has gone. This is the time between two looks at the socket.
  */
 #define SERVER_HEAD_TIMEOUT_MS	   (30 * 1000)
 #define SERVER_IDLE_TIMEOUT_MS	   (640 * 1000)
 #define SERVER_PROGRESS_TIMEOUT_MS (640 * 1000)
 #define SERVER_LINGER_TIMEOUT_MS   (2 * 1000)
 #define SERVER_RESERVE_TIMEOUT_MS  (5 * 1000)
+#define SERVER_PEER_CHECK_MS	   (10 * 1000)
 
 struct server_timeouts {
-	unsigned head_ms, idle_ms, progress_ms, linger_ms, reserve_ms;
+	unsigned head_ms, idle_ms, progress_ms, linger_ms, reserve_ms, peer_ms;
 };
 
 /*

@@ -160,6 +160,7 @@ static void set_timeouts(unsigned head_ms, unsigned progress_ms)
 		.progress_ms = progress_ms,
 		.linger_ms = NEVER_MS,
 		.reserve_ms = NEVER_MS,
+		.peer_ms = SOON_MS,
 	};
 
 	server_set_timeouts(f.server, &timeouts);
@@ -598,6 +599,59 @@ static void test_a_loan_outlives_the_server(void **state)
 	evbuffer_free(to);
 }
 
+/*
+ * Requests behind a stream filled the read-ahead. Then the socket was not read, and nobody saw that
+ * the client had gone: the stream stayed, for ever if it had no keepalives.
+ */
+static void test_a_client_that_is_not_read_has_gone(void **state)
+{
+	make_connection(false);
+	get("/sink");
+	client_repeats("GET /health HTTP/1.1\r\nHost:\r\n\r\n", 4000);
+	settle();
+	assert_non_null(f.stream);
+	fd_close(&f.client);
+	while (server_connections(f.server))
+		turn();
+	assert_int_equal(f.n_gone, 1);
+}
+
+/* The same for a stream that holds its body, such as input that a process does not take. */
+static void test_a_client_whose_body_is_held_has_gone(void **state)
+{
+	f.admit = true;
+	make_connection(false);
+	client_sends("POST /sink HTTP/1.1\r\nHost:\r\nContent-Length: 100000\r\n\r\n");
+	settle();
+	stream_head(f.stream, 200, 5);
+	stream_hold(f.stream);
+	client_repeats("x", 50000);
+	settle();
+	/* The answer that has begun is not read: the end is a reset. */
+	fd_close(&f.client);
+	while (server_connections(f.server))
+		turn();
+	assert_int_equal(f.n_gone, 1);
+}
+
+/* A client that is there is left alone, however long it waits. */
+static void test_a_client_that_waits_is_not_gone(void **state)
+{
+	uint64_t until = clock_monotonic_ms() + 3 * (uint64_t)SOON_MS;
+
+	make_connection(false);
+	get("/sink");
+	client_repeats("GET /health HTTP/1.1\r\nHost:\r\n\r\n", 4000);
+	while (clock_monotonic_ms() < until)
+		turn();
+	assert_int_equal(server_connections(f.server), 1);
+	stream_reply(f.stream, 204, NULL, NULL, 0);
+	while (server_requests(f.server) < 4001) {
+		turn();
+		assert_true(client_reads());
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -619,6 +673,9 @@ int main(void)
 		TEST(test_a_reserve_connection_serves_one_request),
 		TEST(test_no_file_is_sent_after_the_end),
 		TEST(test_a_loan_outlives_the_server),
+		TEST(test_a_client_that_is_not_read_has_gone),
+		TEST(test_a_client_whose_body_is_held_has_gone),
+		TEST(test_a_client_that_waits_is_not_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
