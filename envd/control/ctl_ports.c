@@ -342,25 +342,22 @@ static void put_line(struct json_writer *out, const struct port_entry *entry, co
 	json_writer_clear(&line);
 }
 
-/* Writes the differences of two sorted lists. An entry with another process is closed and opened.
+/*
+ * Writes the entries of `list` that `other` lacks. Both are sorted, and either may be NULL. An
+ * entry with another process is another entry.
  */
-static void put_differences(struct json_writer *out, const struct port_list *old,
-			    const struct port_list *new)
+static void put_missing(struct json_writer *out, const struct port_list *list,
+			const struct port_list *other, const char *event)
 {
-	size_t i = 0, k = 0, n_old = old ? old->n : 0;
-	const struct port_entry *closed, *opened;
-	int order;
+	size_t i, k = 0, n = list ? list->n : 0, n_other = other ? other->n : 0;
+	const struct port_entry *entry;
 
-	while (i < n_old || k < new->n) {
-		closed = i < n_old ? &old->entries[i] : NULL;
-		opened = k < new->n ? &new->entries[k] : NULL;
-		order = !closed ? 1 : !opened ? -1 : port_entry_compare(closed, opened);
-		if (order < 0 || (order == 0 && memcmp(closed, opened, sizeof(*closed)) != 0))
-			put_line(out, closed, "close");
-		if (order > 0 || (order == 0 && memcmp(closed, opened, sizeof(*closed)) != 0))
-			put_line(out, opened, "open");
-		i += order <= 0;
-		k += order >= 0;
+	for (i = 0; i < n; i++) {
+		entry = &list->entries[i];
+		while (k < n_other && port_entry_compare(&other->entries[k], entry) < 0)
+			k++;
+		if (k == n_other || memcmp(&other->entries[k], entry, sizeof(*entry)) != 0)
+			put_line(out, entry, event);
 	}
 }
 
@@ -373,7 +370,9 @@ static void update(struct ports_call *call)
 	if (call->full || call->told == p->current)
 		return;
 	json_writer_init(&out, 0, 256);
-	put_differences(&out, call->told, p->current);
+	/* A socket that replaces another at its address can have the lower inode of the two. */
+	put_missing(&out, call->told, p->current, "close");
+	put_missing(&out, p->current, call->told, "open");
 	port_list_unref(call->told);
 	call->told = port_list_ref(p->current);
 	if (out.n)

@@ -37,8 +37,8 @@ struct stream;
  * linger: after the last response, for a client that is still sending.
  * reserve: the whole life of a reserve connection.
  *
- * peer: not a deadline. While a connection is neither read nor written, the loop does not learn that
- *	its client has gone. This is the time between two looks at the socket.
+ * peer: not a deadline. While a connection is neither read nor written, the loop does not learn
+ *	that its client has gone. This is the time between two looks at the socket.
  */
 #define SERVER_HEAD_TIMEOUT_MS	   (30 * 1000)
 #define SERVER_IDLE_TIMEOUT_MS	   (640 * 1000)

@@ -164,6 +164,21 @@ def test_a_port_that_changes_hands(guest, stream):
                      (["open", "close", "open"],))
 
 
+def test_the_end_comes_before_the_successor(guest, stream):
+    """A socket that takes over an address may be older, and then has the lower inode. Its `open` came
+    before the `close` of the one before: two listeners at one address."""
+    with socket.socket() as older:
+        with socket.socket() as first:
+            first.bind(("127.0.0.1", 0))
+            first.listen()
+            port = port_of(first)
+            stream.until(lambda: port in stream.ports())
+        older.bind(("127.0.0.1", port))
+        older.listen()
+        stream.until(lambda: [e["event"] for e in stream.events if e["port"] == port] in
+                     (["open", "close", "open"],))
+
+
 def test_listener_that_only_a_listing_saw(guest, stream):
     """A stream was told of a listener that came and went between two scans, because a listing for
     another request saw it. Its end was not reported: a scan was compared with the scan before, and the

@@ -154,7 +154,7 @@ static struct bulk parse_options(int argc, char **argv)
 	return bulk;
 }
 
-/* Sends the requests (each connection uses the next file), checks the responses, prints the time. */
+/* Sends the requests (each connection uses the next file), checks responses, prints the time. */
 static int transfer_all(const struct bulk *bulk, char **files, int n_files)
 {
 	struct transfer *transfers = xalloc(bulk->connections * sizeof(*transfers));
