@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from client import Failed
 from conftest import BLOB, ENVD, NEXT, NONE, Daemon, wait_for
+from proxy import Proxy
 
 
 @pytest.mark.parametrize("program", [b"", ENVD], ids=["itself", "body"])
@@ -390,6 +391,26 @@ def test_the_command_says_what_was_carried(daemon, tmp_path):
     done = command(ENVD, "--to", "tcp:127.0.0.1:49983", "--token-file", str(token))
     assert (done.returncode, done.stderr) == (0, "")
     assert '"failed":false' in done.stdout and done.stdout.startswith("version 0.9.1+c1,")
+
+
+def test_the_command_through_a_bridge(daemon, tmp_path):
+    """The upload of the program passes the bridge on the host and the proxy of the guest's vsock."""
+    proxy = Proxy(tmp_path / "proxy", ("127.0.0.1", 49983), ask=True)
+    bridge = subprocess.Popen([ENVD, "bridge", "--listen", f"unix:{tmp_path}/bridge", "--to",
+                               f"uds:{tmp_path}/proxy"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert " leads to " in bridge.stderr.readline()
+        assert daemon.init().status == 204
+        done = command(ENVD, "--to", f"unix:{tmp_path}/bridge")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert '"failed":false' in done.stdout
+        assert set(proxy.asked) == {b"CONNECT 49983\n"}
+        assert "--resume-handover" in daemon.words()
+    finally:
+        bridge.terminate()
+        bridge.wait()
+        bridge.stderr.close()
+        proxy.close()
 
 
 def test_the_command_says_why_not(daemon):

@@ -416,6 +416,7 @@ static bool is_last(int64_t d_off)
 static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 {
 	const struct dirent64 *entry;
+	int64_t d_off = 0;
 	ssize_t n;
 	size_t at;
 
@@ -425,8 +426,9 @@ static void list_step(struct watch_scan *scan, struct watch_scan_frame *frame)
 	for (at = 0; n > 0 && at < (size_t)n; at += entry->d_reclen) {
 		entry = (const struct dirent64 *)(const void *)(scan->buffer + at);
 		see_name(frame, entry->d_name, entry->d_type);
+		d_off = entry->d_off;
 	}
-	if (n > 0 && !is_last(entry->d_off))
+	if (n > 0 && !is_last(d_off))
 		return;
 	if (n < 0 && errno != ENOENT) {
 		/* Names that were not read may or may not exist. */

@@ -7,12 +7,12 @@ import threading
 
 
 class Proxy:
-    """Stands between the command and the daemon on a unix socket: as Firecracker's vsock proxy does with
-    `ask`, else it just passes bytes on. `limit` and `limit_up`: the connection that has passed this many
-    bytes to the command, or from it, is cut. `instead`: of a request with this method, the bytes up to a
-    mark are read, and answered with these bytes and the end of the connection; the daemon never sees it.
-    `swallow`: the daemon gets the next request with this method, and its answer is not passed on. With
-    `once`, one request of each is treated so."""
+    """Stands on a unix socket between the command and the daemon, whose address is the path of a socket or
+    (host, port). With `ask` it is like Firecracker's proxy for vsock, else it just passes bytes on. `limit`
+    and `limit_up`: the connection that has passed this many bytes to the command, or from it, is cut.
+    `instead`: of a request with this method, the bytes up to a mark are read, and answered with these bytes
+    and the end of the connection; the daemon never sees it. `swallow`: the daemon gets the next request
+    with this method, and its answer is not passed on. With `once`, one request of each is treated so."""
 
     def __init__(self, path, daemon, ask=False):
         self.listener = socket.socket(socket.AF_UNIX)
@@ -39,7 +39,8 @@ class Proxy:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):
-        with client, socket.socket(socket.AF_UNIX) as guest, contextlib.suppress(OSError):
+        family = socket.AF_INET if isinstance(self.daemon, tuple) else socket.AF_UNIX
+        with client, socket.socket(family) as guest, contextlib.suppress(OSError):
             if self.ask:
                 line = b""
                 while not line.endswith(b"\n"):
@@ -95,6 +96,7 @@ class Proxy:
                 self.cuts += 1
                 client.shutdown(socket.SHUT_RDWR)
                 return
+        client.shutdown(socket.SHUT_WR)
 
     def cut(self):
         for client in self.clients:
