@@ -65,12 +65,13 @@ def test_a_signal_with_its_default_action(container, number):
     assert box.wait() == 128 + number
 
 
-# Notes SIGUSR1, and waits for a child, which SIGUSR1 ends.
+# Notes SIGUSR1, and waits for a child, which SIGUSR1 ends. By os.write, because print() fails in a
+# handler that interrupts print().
 LEADER = """
-import signal, subprocess
-signal.signal(signal.SIGUSR1, lambda *_: print("leader", flush=True))
+import os, signal, subprocess
+signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"leader\\n"))
 child = subprocess.Popen(["sleep", "1000"])
-print(child.pid, flush=True)
+os.write(1, b"%d\\n" % child.pid)
 child.wait()
 """
 
