@@ -4,6 +4,7 @@
 import contextlib
 import hashlib
 import os
+import shlex
 
 import pytest
 
@@ -12,6 +13,7 @@ from tmux import Tmux
 from wait import wait_for
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+COMPLETION = shlex.quote(os.path.join(TOP, "completions"))  # a clone's path may have a space
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def shell_environment(host, tmp_path):
 
 def test_completion_in_bash(host, window, tmp_path):
     t = window("bash", "--norc", "--noprofile", environment=shell_environment(host, tmp_path))
-    t.line(f"cd {tmp_path}; PS1='% '; . {TOP}/completions/envd; clear")
+    t.line(f"cd {tmp_path}; PS1='% '; . {COMPLETION}/envd; clear")
     t.expect(r"^% $")
     for typed, line in COMPLETIONS:
         complete(t, typed, line)
@@ -101,7 +103,7 @@ def test_completion_in_bash(host, window, tmp_path):
 
 def test_completion_in_zsh(host, window, tmp_path):
     t = window("zsh", "-f", environment=shell_environment(host, tmp_path))
-    t.line(f"cd {tmp_path}; PS1='%% '; fpath=({TOP}/completions $fpath); autoload -U compinit; "
+    t.line(f"cd {tmp_path}; PS1='%% '; fpath=({COMPLETION} $fpath); autoload -U compinit; "
            f"compinit -u -d {tmp_path}/dump; clear")
     t.expect(r"^% $")
     for typed, line in COMPLETIONS:
