@@ -18,7 +18,7 @@ struct seccomp_profiles;
 
 /* For the metrics. */
 struct pty_stats {
-	/* Counts since the daemon's start, and those that pty_service_add_stats added. */
+	/* Counts since the daemon's start, plus the counts from pty_service_add_stats. */
 	uint64_t started;
 	uint64_t failed; /* to start */
 	uint64_t oom_kills;

@@ -175,7 +175,7 @@ static bool has_port(const struct port_set *set, uint16_t port)
 }
 
 /*
- * With more than PORT_SCAN_MAX listeners, those that the kernel named last were cut. Its order
+ * With more than PORT_SCAN_MAX listeners, the last ones in the kernel's order were cut. That order
  * changes, so followers of GET /ports were told that ports had closed and opened, and forwarded
  * ports came and went, while nothing changed.
  */
