@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 /*
- * A scan keeps the first ones in the order of port_listener_compare, and ignores the rest. The order
- * of the kernel changes from scan to scan. A cut in that order would report listeners that come and
- * go although nothing has changed.
+ * A scan keeps the first ones in the order of port_listener_compare, and ignores the rest. The
+ * order of the kernel changes from scan to scan. A cut in that order would report listeners that
+ * come and go although nothing has changed.
  */
 #define PORT_SCAN_MAX 1024
 
