@@ -254,6 +254,7 @@ void proc_table_init(struct proc_table *t, struct loop *loop, struct budget *bud
 	TAILQ_INIT(&t->tagged);
 	resize(t, FIRST_BUCKETS);
 	timer_init(&t->expiry, loop, expire, t);
+	timer_init(&t->store_retry, loop, pty_store_retry, t);
 	defer_init(&t->bury, loop, bury, t);
 	budget_share_init(&t->tags, budget, BUDGET_CLASS_PROCESSES);
 	zombies_init(&t->zombies, loop, budget);
@@ -273,6 +274,7 @@ void proc_table_clear(struct proc_table *t)
 	while ((exit = TAILQ_FIRST(&t->retained)) || (exit = TAILQ_FIRST(&t->timed)))
 		forget(t, exit);
 	timer_cancel(&t->expiry);
+	timer_cancel(&t->store_retry);
 	defer_cancel(&t->bury);
 	zombies_clear(&t->zombies);
 	discards_clear(&t->discards);

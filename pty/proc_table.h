@@ -59,6 +59,7 @@ struct retained_exit {
 struct proc_table {
 	struct pty_store store;		  /* keeps descriptors across a crash; may have no hooks */
 	struct proc_store_list store_due; /* processes that the store must still take */
+	struct timer store_retry;	  /* pending: a description could not be made */
 	bool paused;	       /* outputs are not read: the daemon is about to be replaced */
 	unsigned retain_ms;    /* PROC_RETAIN_MS; tests set others */
 	unsigned stall_ms;     /* TAP_STALL_MS; tests set others */

@@ -28,6 +28,9 @@
  */
 #define RECORD_MAX_BYTES (64u * 1024 * 1024)
 
+/* The delay before another try if there was no descriptor, or no memory, for a description. */
+#define STORE_RETRY_MS 1000
+
 /* 1 GiB/s; below 2^53, the whole numbers of JavaScript, for 99 days since boot. */
 #define OFFSETS_PER_MS (UINT64_C(1) << 20)
 
@@ -51,16 +54,20 @@ static uint64_t inode_of(int fd)
 	return fd >= 0 && fstat(fd, &status) == 0 ? status.st_ino : 0;
 }
 
-/* Creates a memory file with the description of the process; -1 on failure. */
+/* Creates a memory file with the description of the process. Returns its descriptor, or -errno. */
 static int make_record(const struct proc *p)
 {
 	struct arena arena = {0};
 	Handover__HandoverState state = HANDOVER__HANDOVER_STATE__INIT;
-	Handover__HandoverProc *record = pty_handover_describe(p, &arena);
-	size_t n;
+	Handover__HandoverProc *record;
+	FD_AUTO int fd = memfd_create("envd-process", MFD_CLOEXEC);
 	uint8_t *packed;
-	int fd = memfd_create("envd-process", MFD_CLOEXEC);
+	size_t n;
+	int r;
 
+	if (fd < 0)
+		return -errno;
+	record = pty_handover_describe(p, &arena);
 	record->stdout_ino = inode_of(record->stdout_fd);
 	record->stderr_ino = inode_of(record->stderr_fd);
 	record->stdin_ino = inode_of(record->stdin_fd);
@@ -72,34 +79,39 @@ static int make_record(const struct proc *p)
 	n = protobuf_c_message_get_packed_size(&state.base);
 	packed = mem_alloc(n);
 	protobuf_c_message_pack(&state.base, packed);
-	if (fd >= 0 && fd_write_all(fd, packed, n) < 0)
-		fd_close(&fd);
+	r = fd_write_all(fd, packed, n);
 	free(packed);
 	arena_clear(&arena);
-	return fd;
+	return r < 0 ? r : fd_take(&fd);
 }
 
-/* Puts the description, the pidfd and the outputs. False: the parent is busy. */
+/*
+ * Puts the description, the pidfd and the outputs. False: the parent is busy, or the description
+ * can't be made now. Then the timer tries again: no parent that has room would.
+ */
 static bool put_proc(const struct proc *p)
 {
-	const struct pty_store *store = &p->table->store;
+	struct proc_table *t = p->table;
 	char name[NAME_BYTES];
 	int fds[4], n = 0;
 	unsigned i;
 	bool taken;
 
 	fds[n] = make_record(p);
-	if (fds[n++] < 0) {
-		log_warn("process %d would be lost in a crash: %s", (int)p->pid,
-			 error_errno_text(errno));
-		return true;
+	if (fds[n] < 0) {
+		if (!p->store.is_due)
+			log_warn("process %d would be lost in a crash for now: %s", (int)p->pid,
+				 error_errno_text(-fds[n]));
+		timer_set_ms(&t->store_retry, STORE_RETRY_MS);
+		return false;
 	}
+	n++;
 	fds[n++] = p->pidfd;
 	for (i = 0; i < p->n_outputs; i++)
 		if (p->outputs[i].fd >= 0)
 			fds[n++] = p->outputs[i].fd;
 	name_of(p, PROCESS_PREFIX, name);
-	taken = store->put(store->arg, name, fds, (size_t)n);
+	taken = t->store.put(t->store.arg, name, fds, (size_t)n);
 	fd_close(&fds[0]);
 	return taken;
 }
@@ -113,7 +125,7 @@ static bool put_stdin(const struct proc *p)
 	return store->put(store->arg, name, &p->input.fd, 1);
 }
 
-/* Puts the parts that the parent does not have. False: the parent is busy. */
+/* Puts the parts that the parent does not have. False: not all of them can be put now. */
 static bool put_parts(struct proc *p)
 {
 	if (!p->store.has_proc)
@@ -142,12 +154,18 @@ void pty_store_release(struct proc *p)
 	p->store.is_due = false;
 }
 
-void pty_store_resume(struct pty_service *svc)
+void pty_store_retry(void *arg)
 {
+	struct proc_table *t = arg;
 	struct proc *p;
 
-	while ((p = TAILQ_FIRST(&svc->table.store_due)) && put_parts(p))
+	while ((p = TAILQ_FIRST(&t->store_due)) && put_parts(p))
 		pty_store_release(p);
+}
+
+void pty_store_resume(struct pty_service *svc)
+{
+	pty_store_retry(&svc->table);
 }
 
 void pty_store_assume(struct proc *p)

@@ -59,6 +59,12 @@ void pty_store_drop(struct proc *p);
 void pty_store_resume(struct pty_service *svc);
 
 /*
+ * The same for a table (the argument), whose timer `store_retry` calls it after a shortage of
+ * descriptors or memory.
+ */
+void pty_store_retry(void *arg);
+
+/*
  * Call it for an adopted process: the parent keeps its descriptors already, because the daemon
  * before put them.
  */

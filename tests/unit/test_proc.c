@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -583,6 +584,46 @@ static void test_nothing_is_left(void **state)
 	assert_int_equal(daemon_state.budget.used[BUDGET_PROCESSES], 0);
 }
 
+/* ---- the store ---- */
+
+static unsigned n_put;
+
+static bool count_put(void *arg, const char *name, const int *fds, size_t n)
+{
+	n_put++;
+	return true;
+}
+
+static void ignore_drop(void *arg, const char *name)
+{
+}
+
+/*
+ * While no descriptor was free, a process that was put into the store was taken for stored, so a
+ * crash of the daemon lost it, also when descriptors were free again.
+ */
+static void test_store_without_descriptors(void **state)
+{
+	struct rpc_call call = {0};
+	struct proc *p = start("read x; exit 3", false, NULL, KILL_SCOPE_SESSION, &call);
+	struct rlimit before, none;
+
+	table.store = (struct pty_store){.put = count_put, .drop = ignore_drop};
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	n_put = 0;
+	pty_store_put(p);
+	turn();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(n_put, 0);
+	WAIT_FOR(n_put == 2); /* the process and its stdin */
+	assert_true(TAILQ_EMPTY(&table.store_due));
+	assert_int_equal(kill(p->pid, SIGKILL), 0);
+	WAIT_FOR(call.finished);
+	table.store = (struct pty_store){0};
+}
+
 static int setup(void **state)
 {
 	spawn_init();
@@ -620,6 +661,7 @@ int main(void)
 		cmocka_unit_test(test_end_to_a_full_reader),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_nothing_is_left),
+		cmocka_unit_test(test_store_without_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
