@@ -431,8 +431,9 @@ void conn_close_idle(struct server *server)
 
 	for (c = TAILQ_FIRST(&server->conns); c; c = next) {
 		next = TAILQ_NEXT(c, link);
+		/* Requests may wait in `in` for the next turn. */
 		if (!c->updating && c->http.state == HTTP1_IDLE && !conn_has_output(c) &&
-		    !http1_is_paused(&c->http))
+		    evbuffer_get_length(c->http.in) == 0)
 			conn_free(c);
 	}
 }

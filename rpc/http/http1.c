@@ -358,7 +358,7 @@ static void http1_charge(struct http1 *h)
 {
 	size_t n = h->state == HTTP1_BODY ? 0 : evbuffer_get_length(h->in);
 
-	if (budget_share_set(&h->input, n))
+	if (h->state == HTTP1_BROKEN || budget_share_set(&h->input, n))
 		return;
 	if (h->state == HTTP1_RESPONSE) {
 		evbuffer_drain(h->in, evbuffer_get_length(h->in));

@@ -22,13 +22,15 @@
 #include "base/mem.h"
 #include "base/work.h"
 #include "rpc/http/body_loan.h"
+#include "rpc/http/conn_impl.h"
 #include "rpc/http/http1.h"
 #include "rpc/http/router.h"
 #include "rpc/http/server.h"
 #include "rpc/http/server_impl.h"
 #include "rpc/http/stream.h"
 
-#define BIG_BYTES 20000
+#define BIG_BYTES   20000
+#define LARGE_BYTES (STREAM_HIGH_BYTES + 1000)
 
 /* Clients that send requests without a pause, and the requests that each has sent. */
 #define N_FLOODERS     50
@@ -69,6 +71,14 @@ static void on_file_gone(struct stream *s)
 {
 	on_gone(s);
 	fd_close(&f.file);
+}
+
+/* More than an engine that begins another request may have waiting. */
+static void open_large(struct stream *s, void *arg)
+{
+	static const char zeros[LARGE_BYTES];
+
+	stream_reply(s, 200, "text/plain", zeros, sizeof(zeros));
 }
 
 static void open_big(struct stream *s, void *arg)
@@ -171,9 +181,9 @@ static int setup(void **state)
 	static const struct {
 		const char *path;
 		router_fn *open;
-	} routes[] = {{"/big", open_big},	  {"/sink", open_sink}, {"/patient", open_patient},
-		      {"/endless", open_endless}, {"/file", open_file}, {"/health", open_health},
-		      {"/count", open_count}};
+	} routes[] = {{"/big", open_big},	  {"/sink", open_sink},	 {"/patient", open_patient},
+		      {"/endless", open_endless}, {"/file", open_file},	 {"/health", open_health},
+		      {"/count", open_count},	  {"/large", open_large}};
 
 	f = (struct fixture){.client = -1, .file = -1};
 	loop_init(&f.loop);
@@ -385,6 +395,29 @@ static void test_a_body_before_an_end_is_dropped(void **state)
 	settle();
 	assert_int_equal(server_requests(f.server), 3);
 	assert_false(client_reads());
+}
+
+/*
+ * After a resume, connections without a request are closed. One whose answers were all written, while
+ * its next requests waited in memory for the next turn, was taken for such a connection.
+ */
+static void test_a_connection_with_requests_is_not_idle(void **state)
+{
+	const int room_bytes = 32 * LARGE_BYTES;
+	const unsigned n = 20; /* more than one turn takes, in one read */
+
+	make_connection(false);
+	/* Without CAP_NET_ADMIN the socket takes less than eight answers. */
+	if (setsockopt(TAILQ_FIRST(&f.server->conns)->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room_bytes,
+		       sizeof(room_bytes)) < 0)
+		skip();
+	client_repeats("GET /large HTTP/1.1\r\nHost: h\r\n\r\n", n);
+	turn_at_once();
+	while (server_requests(f.server) < n) {
+		conn_close_idle(f.server);
+		assert_true(client_reads());
+		turn_at_once();
+	}
 }
 
 /* ---- deadlines ---- */
@@ -662,6 +695,7 @@ int main(void)
 		TEST(test_a_turn_takes_some_chunks),
 		TEST(test_requests_before_an_end_are_answered),
 		TEST(test_a_body_before_an_end_is_dropped),
+		TEST(test_a_connection_with_requests_is_not_idle),
 		TEST(test_a_head_has_a_deadline),
 		TEST(test_each_head_has_its_own_deadline),
 		TEST(test_a_strangers_body_has_a_deadline),

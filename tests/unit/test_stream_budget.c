@@ -76,12 +76,36 @@ static void test_read_ahead_beyond_the_budget(void **state)
 	assert_true(http1_lingers(&w->http));
 }
 
+/*
+ * A response was reset while small chunks of its request waited in memory, and the account was full.
+ * The waiting bytes were charged then, and when they did not fit, the client read a 503 in the middle
+ * of the response, and the connection was not broken any more.
+ */
+static void test_a_reset_beyond_the_budget(void **state)
+{
+	struct wire *w = *state;
+
+	w->budget.limit[BUDGET_BYTES] = BUDGET_RESERVE_BYTES + 2000;
+	client_sends(w, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+	stream_head(w->s, 200, STREAM_LENGTH_UNKNOWN);
+	stream_hold(w->s);
+	client_sends(w, "5000\r\n");
+	fill(w, 10000);
+	assert_int_equal(w->http.state, HTTP1_BODY);
+	assert_non_null(strstr(client_reads(w), "HTTP/1.1 200 "));
+	stream_reset(w->s);
+	http1_process(&w->http);
+	assert_int_equal(w->http.state, HTTP1_BROKEN);
+	assert_int_equal(evbuffer_get_length(w->http.out), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STREAM_TEST(test_waiting_bytes_are_counted),
 		STREAM_TEST(test_heads_beyond_the_budget),
 		STREAM_TEST(test_read_ahead_beyond_the_budget),
+		STREAM_TEST(test_a_reset_beyond_the_budget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
