@@ -398,8 +398,8 @@ static void test_a_body_before_an_end_is_dropped(void **state)
 }
 
 /*
- * After a resume, connections without a request are closed. One whose answers were all written, while
- * its next requests waited in memory for the next turn, was taken for such a connection.
+ * After a resume, connections without a request are closed. One whose answers were all written,
+ * while its next requests waited in memory for the next turn, was taken for such a connection.
  */
 static void test_a_connection_with_requests_is_not_idle(void **state)
 {

@@ -77,9 +77,9 @@ static void test_read_ahead_beyond_the_budget(void **state)
 }
 
 /*
- * A response was reset while small chunks of its request waited in memory, and the account was full.
- * The waiting bytes were charged then, and when they did not fit, the client read a 503 in the middle
- * of the response, and the connection was not broken any more.
+ * A response was reset while small chunks of its request waited in memory, and the account was
+ * full. The waiting bytes were charged then, and when they did not fit, the client read a 503 in
+ * the middle of the response, and the connection was not broken any more.
  */
 static void test_a_reset_beyond_the_budget(void **state)
 {
