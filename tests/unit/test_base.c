@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,6 +24,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "rpc/codec/gzip.h"
+#include "tests/unit/self.h"
 
 static void test_decimal(void **state)
 {
@@ -357,28 +357,15 @@ static int short_buffer_child(void)
 	return evbuffer_get_length(buffer) == sizeof(long_text) && mem_is_short() ? 0 : 1;
 }
 
-static void exits_with_0(int (*child)(void))
-{
-	pid_t pid = fork();
-	int status;
-
-	assert_true(pid >= 0);
-	if (pid == 0)
-		_exit(child());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 static void test_the_reserve_is_used_before_the_end(void **state)
 {
-	exits_with_0(short_child);
+	assert_int_equal(exit_status_of(short_child), 0);
 }
 
 static void test_the_reserve_is_for_libraries_too(void **state)
 {
-	exits_with_0(short_zlib_child);
-	exits_with_0(short_buffer_child);
+	assert_int_equal(exit_status_of(short_zlib_child), 0);
+	assert_int_equal(exit_status_of(short_buffer_child), 0);
 }
 
 #endif

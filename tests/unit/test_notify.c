@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a service manager hears, and how the machine of PID 1 mode is told to end. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -21,6 +20,7 @@
 #include "base/mem.h"
 #include "envd/boot/notify.h"
 #include "envd/boot/pid1.h"
+#include "tests/unit/self.h"
 
 /* The manager's socket under the name, '@' for an abstract one; it waits for 5 s at most. */
 static int manager_open(const char *name)
@@ -58,17 +58,6 @@ static void assert_told_by(struct loop *loop, int manager, const char *expected)
 	while (recv(manager, (char[1]){0}, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
 		event_base_loop(loop->base, EVLOOP_ONCE);
 	assert_told(manager, expected);
-}
-
-static int count_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void assert_silent(int manager)
@@ -143,65 +132,88 @@ static void test_watchdog(void **state)
 	close(manager);
 }
 
-/* Processes that wait until the manager has room, as the table of processes keeps them. */
-struct waiting {
-	struct notify *notify;
-	int pipes[2];
+/* A manager that does not read yet, and processes that wait until it has room. */
+struct busy {
+	int manager;
+	struct loop loop;
+	struct notify notify;
+	int pipes[2]; /* the descriptors of each process */
 	int next, total;
 };
 
+/* Stores the processes that wait, as the table of processes does. */
 static void store_waiting(void *arg)
 {
-	struct waiting *w = arg;
+	struct busy *b = arg;
 	char name[NOTIFY_NAME_BYTES];
 
-	for (; w->next < w->total; w->next++) {
-		snprintf(name, sizeof(name), "proc.%d", w->next);
-		if (!notify_store(w->notify, name, w->pipes, 2))
+	for (; b->next < b->total; b->next++) {
+		snprintf(name, sizeof(name), "proc.%d", b->next);
+		if (!notify_store(&b->notify, name, b->pipes, 2))
 			return;
 	}
 }
 
+/* Stores processes until the manager has no room. */
+static void busy_begin(struct busy *b, int total)
+{
+	struct timeval patience = {.tv_sec = 60};
+	int ends[2];
+
+	b->next = 0;
+	b->total = total;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, ends), 0);
+	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	b->manager = ends[1];
+	assert_int_equal(pipe(b->pipes), 0);
+	loop_init(&b->loop);
+	notify_init_connected(&b->notify, ends[0]);
+	/* A daemon that adopts processes sends before it is ready. */
+	store_waiting(b);
+	assert_int_not_equal(b->next, total);
+	assert_int_not_equal(b->next, 0);
+}
+
+/* The manager reads what was sent about the process of this number. */
+static void assert_stored(struct busy *b, int number)
+{
+	char expected[64];
+
+	snprintf(expected, sizeof(expected), "FDSTORE=1\nFDPOLL=0\nFDNAME=proc.%d", number);
+	assert_told_by(&b->loop, b->manager, expected);
+}
+
+static void busy_end(struct busy *b)
+{
+	notify_clear(&b->notify);
+	loop_clear(&b->loop);
+	close(b->manager);
+	close(b->pipes[0]);
+	close(b->pipes[1]);
+}
+
 /*
  * A manager that is busy. The kernel queues few datagrams for it (ten, unless
- * net.unix.max_dgram_qlen is raised), and descriptors beyond these were lost: a burst of starts,
- * and processes were not in the store when the daemon crashed.
+ * net.unix.max_dgram_qlen is raised), and descriptors beyond these were lost: after a burst of
+ * starts, some processes were not in the store when the daemon crashed.
  */
 static void test_a_busy_manager(void **state)
 {
 	enum { MESSAGES = 2000 };
-	struct waiting w = {.total = MESSAGES};
-	char expected[64];
-	struct notify n;
-	struct loop loop;
-	int ends[2], files = count_descriptors();
-	struct timeval patience = {.tv_sec = 60};
+	unsigned before = count_descriptors();
+	struct busy b;
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, ends), 0);
-	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	assert_int_equal(pipe(w.pipes), 0);
-	loop_init(&loop);
-	notify_init_connected(&n, ends[0]);
-	w.notify = &n;
-	notify_on_room(&n, store_waiting, &w);
-	/* A daemon that adopts processes sends before it is ready. */
-	store_waiting(&w);
-	assert_int_not_equal(w.next, MESSAGES);
-	assert_int_not_equal(w.next, 0);
-	notify_ready(&n, &loop);
-	fcntl(ends[1], F_SETFL, 0);
-	for (int i = 0, taken = w.next; i < MESSAGES; i++) {
+	busy_begin(&b, MESSAGES);
+	notify_on_room(&b.notify, store_waiting, &b);
+	notify_ready(&b.notify, &b.loop);
+	fcntl(b.manager, F_SETFL, 0);
+	for (int i = 0, taken = b.next; i < MESSAGES; i++) {
 		if (i == taken)
-			assert_told_by(&loop, ends[1], "READY=1");
-		snprintf(expected, sizeof(expected), "FDSTORE=1\nFDPOLL=0\nFDNAME=proc.%d", i);
-		assert_told_by(&loop, ends[1], expected);
+			assert_told_by(&b.loop, b.manager, "READY=1");
+		assert_stored(&b, i);
 	}
-	notify_clear(&n);
-	loop_clear(&loop);
-	close(ends[1]);
-	close(w.pipes[0]);
-	close(w.pipes[1]);
-	assert_int_equal(count_descriptors(), files);
+	busy_end(&b);
+	assert_int_equal(count_descriptors(), before);
 }
 
 /*
@@ -211,53 +223,37 @@ static void test_a_busy_manager(void **state)
  */
 static void test_a_manager_that_does_not_read(void **state)
 {
-	struct waiting w = {.total = 100000};
-	char expected[64];
-	struct notify n;
-	struct loop loop;
-	int ends[2], files, sent;
-	struct timeval patience = {.tv_sec = 60};
+	unsigned before;
+	struct busy b;
+	int sent;
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, ends), 0);
-	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	assert_int_equal(pipe(w.pipes), 0);
-	loop_init(&loop);
-	notify_init_connected(&n, ends[0]);
-	w.notify = &n;
-	n.watchdog_ms = 4;
-	store_waiting(&w);
-	sent = w.next;
-	files = count_descriptors();
+	busy_begin(&b, 100000);
+	b.notify.watchdog_ms = 4;
+	sent = b.next;
+	before = count_descriptors();
 	for (int i = 0; i < 1000; i++)
-		assert_false(notify_store(&n, "proc.waits", w.pipes, 2));
-	assert_int_equal(count_descriptors(), files);
-	notify_drop(&n, "proc.0");
-	notify_ready(&n, &loop);
-	while (n.retry_ms < NOTIFY_RETRY_MAX_MS / 10)
-		event_base_loop(loop.base, EVLOOP_ONCE);
-	assert_int_equal(n.states, 1u << NOTIFY_READY | 1u << NOTIFY_WATCHDOG);
-	notify_stopping(&n);
-	notify_on_room(&n, store_waiting, &w);
-	w.total = sent + 1;
+		assert_false(notify_store(&b.notify, "proc.waits", b.pipes, 2));
+	assert_int_equal(count_descriptors(), before);
+	notify_drop(&b.notify, "proc.0");
+	notify_ready(&b.notify, &b.loop);
+	while (b.notify.retry_ms < NOTIFY_RETRY_MAX_MS / 10)
+		event_base_loop(b.loop.base, EVLOOP_ONCE);
+	assert_int_equal(b.notify.states, 1u << NOTIFY_READY | 1u << NOTIFY_WATCHDOG);
+	notify_stopping(&b.notify);
+	notify_on_room(&b.notify, store_waiting, &b);
+	b.total = sent + 1;
 
-	fcntl(ends[1], F_SETFL, 0);
-	for (int i = 0; i < sent; i++) {
-		snprintf(expected, sizeof(expected), "FDSTORE=1\nFDPOLL=0\nFDNAME=proc.%d", i);
-		assert_told_by(&loop, ends[1], expected);
-	}
-	assert_told_by(&loop, ends[1], "READY=1");
-	assert_told_by(&loop, ends[1], "WATCHDOG=1");
-	assert_told_by(&loop, ends[1], "STOPPING=1");
-	assert_told_by(&loop, ends[1], "FDSTOREREMOVE=1\nFDNAME=proc.0");
-	snprintf(expected, sizeof(expected), "FDSTORE=1\nFDPOLL=0\nFDNAME=proc.%d", sent);
-	assert_told_by(&loop, ends[1], expected);
-	assert_int_equal(n.retry_ms, NOTIFY_RETRY_MS);
-	assert_false(timer_pending(&n.retry));
-	notify_clear(&n);
-	loop_clear(&loop);
-	close(ends[1]);
-	close(w.pipes[0]);
-	close(w.pipes[1]);
+	fcntl(b.manager, F_SETFL, 0);
+	for (int i = 0; i < sent; i++)
+		assert_stored(&b, i);
+	assert_told_by(&b.loop, b.manager, "READY=1");
+	assert_told_by(&b.loop, b.manager, "WATCHDOG=1");
+	assert_told_by(&b.loop, b.manager, "STOPPING=1");
+	assert_told_by(&b.loop, b.manager, "FDSTOREREMOVE=1\nFDNAME=proc.0");
+	assert_stored(&b, sent);
+	assert_int_equal(b.notify.retry_ms, NOTIFY_RETRY_MS);
+	assert_false(timer_pending(&b.notify.retry));
+	busy_end(&b);
 }
 
 /* A period meant for another process, and names that lead nowhere. */

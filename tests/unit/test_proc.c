@@ -3,7 +3,6 @@
  * The process object with real processes and pretended calls: the facts in every order, who holds
  * up whom, what is left behind.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <setjmp.h>
@@ -28,6 +27,7 @@
 #include "pty/proc_table.h"
 #include "pty/spawn.h"
 #include "rpc/context.h"
+#include "tests/unit/self.h"
 
 /* ---- a call that remembers what it was told ---- */
 
@@ -535,17 +535,6 @@ static void test_table(void **state)
 	assert_non_null(proc_table_exit(&table, pid_a));
 }
 
-static size_t open_fds(void)
-{
-	size_t n = 0;
-	DIR *d = opendir("/proc/self/fd");
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 #define MANY	1000
 #define AT_ONCE 16
 
@@ -569,10 +558,10 @@ static void test_nothing_is_left(void **state)
 	size_t fds, bytes;
 
 	run_many(AT_ONCE * 8);
-	fds = open_fds();
+	fds = count_descriptors();
 	bytes = mallinfo2().uordblks;
 	run_many(MANY);
-	assert_int_equal(open_fds(), fds);
+	assert_int_equal(count_descriptors(), fds);
 	/*
 	 * The hash has grown with the retained exits, and libevent's heap of timers by a little; a
 	 * leak would be at least one allocation (32 bytes) for each process.

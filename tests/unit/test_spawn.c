@@ -32,6 +32,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "pty/spawn.h"
+#include "tests/unit/self.h"
 
 #define STRAY_FD 77
 
@@ -421,20 +422,9 @@ static void test_busy_file(void **state)
 		assert_true(++tries < 10);
 }
 
-static size_t open_fds(void)
-{
-	size_t n = 0;
-	DIR *d = opendir("/proc/self/fd");
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void test_nothing_is_left(void **state)
 {
-	size_t before = open_fds();
+	size_t before = count_descriptors();
 	struct spawn *s;
 
 	for (int i = 0; i < 20; i++) {
@@ -447,7 +437,7 @@ static void test_nothing_is_left(void **state)
 		s->pty = true;
 		run(s);
 	}
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(count_descriptors(), before);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
 }

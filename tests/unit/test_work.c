@@ -8,13 +8,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
 #include "base/work.h"
+#include "tests/unit/self.h"
 
 #define N_JOBS 100
 
@@ -224,19 +224,6 @@ static void test_a_kept_thread_is_released(void **state)
 		usleep(1000);
 	submit(&job, NULL);
 	wait_for_done(2);
-}
-
-static int exit_status_of(int (*child)(void))
-{
-	pid_t pid = fork();
-	int status;
-
-	assert_true(pid >= 0);
-	if (pid == 0)
-		_exit(child());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
 }
 
 /*
