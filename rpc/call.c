@@ -249,7 +249,8 @@ static void release_frame(const void *p, size_t n, void *arg)
 	rpc_frame_unref(arg);
 }
 
-enum rpc_flow rpc_call_send(struct rpc_call *call, struct rpc_frame *frame)
+/* Sends the head, if it was not sent, and a frame. */
+static enum rpc_flow send_frame(struct rpc_call *call, struct rpc_frame *frame)
 {
 	enum stream_flow flow;
 	const char *bytes;
@@ -273,7 +274,7 @@ enum rpc_flow rpc_send_frame(struct rpc_call *call, struct rpc_frame *frame)
 		return RPC_OK;
 	if (call->keepalive.run)
 		call->last_sent_ms = clock_monotonic_ms();
-	return rpc_call_send(call, frame);
+	return send_frame(call, frame);
 }
 
 enum rpc_flow rpc_send(struct rpc_call *call, const ProtobufCMessage *message)

@@ -139,9 +139,6 @@ void rpc_call_open(struct stream *s, void *arg);
 /* Starts the timers of a stream. Call it before `open`. */
 void rpc_call_start_timers(struct rpc_call *call);
 
-/* Sends the head, if it was not sent, and a frame. */
-enum rpc_flow rpc_call_send(struct rpc_call *call, struct rpc_frame *frame);
-
 /*
  * Adds the response fields of a server stream for proxies. nginx collects a response in buffers
  * unless X-Accel-Buffering forbids it (ngx_http_proxy_module, proxy_buffering).

@@ -360,11 +360,6 @@ void audit_drain(struct audit *a, unsigned max_ms, void (*done)(void *arg), void
 	timer_set_ms(&a->drain_timer, max_ms);
 }
 
-uint64_t audit_dropped(const struct audit *a)
-{
-	return a->dropped;
-}
-
 /* ---- POST /audit/reopen ---- */
 
 static void reopen_gone(struct stream *s);

@@ -46,9 +46,6 @@ void audit_reopen(struct audit *a);
  */
 void audit_drain(struct audit *a, unsigned max_ms, void (*done)(void *arg), void *arg);
 
-/* Events that were not written, since the start. */
-uint64_t audit_dropped(const struct audit *a);
-
 /* POST /audit/reopen: as audit_reopen, and answers when it is done. `a` may be NULL: 501. */
 void ctl_audit_register(struct audit *a, struct router *router);
 

@@ -44,7 +44,7 @@ void path_list_add(struct path_list *list, const char *path)
 	list->paths[list->n++] = mem_strdup(path);
 }
 
-bool path_list_has(const struct path_list *list, const char *path)
+static bool path_list_has(const struct path_list *list, const char *path)
 {
 	size_t i;
 

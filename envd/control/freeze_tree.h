@@ -26,7 +26,6 @@ struct path_list {
 };
 
 void path_list_add(struct path_list *list, const char *path); /* copies */
-bool path_list_has(const struct path_list *list, const char *path);
 void path_list_clear(struct path_list *list);
 
 /* A hierarchy, and the cgroups in it that must not be frozen. */

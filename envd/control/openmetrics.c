@@ -118,7 +118,8 @@ static void put_processes(struct evbuffer *out, const struct pty_service *pty)
 
 /* ---- the accounting of processes ---- */
 
-void openmetrics_put_label(struct evbuffer *out, const char *value)
+/* Appends the value of a label. Adds no quotes. Escapes `\`, `"` and line feed. */
+static void put_label(struct evbuffer *out, const char *value)
 {
 	size_t n;
 
@@ -136,7 +137,7 @@ void openmetrics_put_label(struct evbuffer *out, const char *value)
 static void put_row(struct evbuffer *out, const char *name, const struct proc *p, double value)
 {
 	evbuffer_add_printf(out, "%s{pid=\"%d\",tag=\"", name, (int)p->pid);
-	openmetrics_put_label(out, p->tag ? p->tag : "");
+	put_label(out, p->tag ? p->tag : "");
 	evbuffer_add_printf(out, "\"} %.17g\n", value);
 }
 

@@ -21,7 +21,4 @@ struct metrics_figures;
 void openmetrics_put(struct evbuffer *out, const struct control *c, const struct metrics_figures *f,
 		     const struct accounting *processes);
 
-/* Appends the value of a label. Adds no quotes. Escapes `\`, `"` and line feed. */
-void openmetrics_put_label(struct evbuffer *out, const char *value);
-
 #endif

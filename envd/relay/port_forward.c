@@ -429,13 +429,3 @@ void port_forward_free(struct port_forward *f)
 	relay_hub_clear(&f->hub);
 	free(f);
 }
-
-size_t port_forward_ports(const struct port_forward *f)
-{
-	return f->n_forwarders;
-}
-
-size_t port_forward_connections(const struct port_forward *f)
-{
-	return f->n_connections;
-}

@@ -45,7 +45,4 @@ int port_forward_new(struct loop *loop, struct port_watch *watch, const char *ad
 /* Closes all forwarded ports and connections. Accepts NULL. */
 void port_forward_free(struct port_forward *f);
 
-size_t port_forward_ports(const struct port_forward *f);
-size_t port_forward_connections(const struct port_forward *f);
-
 #endif

@@ -29,7 +29,4 @@ struct fs_sign {
 /* Returns NULL if the request is allowed, else the message for its 401 (static text). */
 const char *fs_sign_check(const struct fs_sign *sign);
 
-/* Writes the signature that the request must have. */
-void fs_sign_make(const struct fs_sign *sign, char out[FS_SIGNATURE_BYTES]);
-
 #endif

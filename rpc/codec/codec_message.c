@@ -159,7 +159,8 @@ static void *member(ProtobufCMessage *message, unsigned offset)
 	return (char *)message + offset;
 }
 
-size_t *field_count(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+/* Returns the address of the count of a repeated field. */
+static size_t *field_count(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
 {
 	return member(message, field->quantifier_offset);
 }

@@ -63,8 +63,7 @@ bool field_is_repeated(const ProtobufCFieldDescriptor *field);
 bool field_is_oneof(const ProtobufCFieldDescriptor *field);
 bool field_is_map(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field);
 
-/* Return the address of a repeated field's count, and of a oneof's case. */
-size_t *field_count(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field);
+/* Returns the address of a oneof's case. */
 uint32_t *field_case(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field);
 
 /*
