@@ -8,6 +8,7 @@
 # found out unless --init names it. Nothing is fetched. --uninstall removes what was installed; a copy of
 # this script is in PREFIX/share/envd.
 set -eu
+umask 022
 
 prefix=/usr
 init=

@@ -3,15 +3,8 @@
 installation starts the daemon, an upgrade replaces it under a running process, and a removal stops it.
 """
 
-import os
-import sys
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "vm"))
-
-import guest  # noqa: E402
-from container import Container  # noqa: E402
-
-SECONDS = 120
+from machine import Machine  # puts tests/vm on the path
+from container import Container
 
 # A root file system without curl: bash speaks to the daemon.
 INIT = r"""
@@ -21,21 +14,8 @@ head -n 1 <&3
 """
 
 
-class Guest:
+class Guest(Machine):
     """A machine with systemd, and the package's files in its /var/tmp."""
-
-    def __init__(self, container, expect):
-        self._container = container
-        self.expect = expect
-
-    def sh(self, script, *arguments):
-        """The output of a script that must succeed."""
-        code, said = self._container.run("env", "-C", "/", "bash", "-euc", script, "bash", *arguments)
-        self.expect(code == 0, f"{script}\n{code}\n{said}")
-        return said
-
-    def wait(self, what, script):
-        guest.wait_for(what, lambda: self._container.run("bash", "-euc", script)[0] == 0, SECONDS, 0.1)
 
     def install(self, package):
         return self.sh(f"dpkg -i /var/tmp/{package} 2>&1")

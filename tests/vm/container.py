@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""systemd with a root file system in namespaces of this machine, for measuring times: in an emulated guest
-most of the time is spent in the emulator. It yields figures only, not checks, because not every machine
-allows such namespaces."""
+"""A root file system that its own init boots, in namespaces of this machine: without the emulator, in which a
+guest spends most of its time. Not every machine allows such namespaces."""
 
 import contextlib
 import os
@@ -47,10 +46,11 @@ def _cgroup2():
 
 
 class Container:
-    """A container that runs during the `with` block."""
+    """A container that runs during the `with` block. `init`: the name of its first process."""
 
-    def __init__(self, root):
+    def __init__(self, root, init="systemd"):
         self._root = root
+        self._name = init
         self._cgroup = os.path.join(_cgroup2(), f"envd-test-vm-{os.getpid()}")
 
     def __enter__(self):
@@ -62,7 +62,7 @@ class Container:
                  "--kill-child", "sh", "-ec", SETUP, "-", self._root],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 preexec_fn=guest.die_with_parent)
-            self._init = guest.wait_for("systemd in a container", self._find_init, 30)
+            self._init = guest.wait_for(f"{self._name} in a container", self._find_init, 30)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -75,7 +75,7 @@ class Container:
         with open(f"/proc/{pid}/task/{pid}/children") as children:
             for child in children.read().split():
                 with open(f"/proc/{child}/comm") as name:
-                    if name.read() == "systemd\n":
+                    if name.read() == f"{self._name}\n":
                         return child
         return None
 
