@@ -117,7 +117,9 @@ int client_init(struct client *c, const char *command)
 {
 	const char *to = getenv("ENVD_TO"), *token = getenv("ENVD_TOKEN");
 
-	*c = (struct client){.command = command, .to = to && *to ? to : CLIENT_TO};
+	*c = (struct client){.command = command,
+			     .to = to && *to ? to : CLIENT_TO,
+			     .timeout_ms = CLIENT_TIMEOUT_MS};
 	/* A peer that closes the connection is an error like others. */
 	signal(SIGPIPE, SIG_IGN);
 	if (client_parse_to(c->to, &c->target) < 0) {
@@ -193,8 +195,10 @@ static int connect_until(const struct client *c, int fd, uint64_t deadline_ms)
 				getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size);
 			return r < 0 ? r : -failure;
 		}
-		if (errno != EAGAIN || clock_monotonic_ms() >= deadline_ms)
+		if (errno != EAGAIN)
 			return -errno;
+		if (clock_monotonic_ms() >= deadline_ms)
+			return -ETIMEDOUT;
 		if (client_wait(c, -1, 0, DIAL_RETRY_MS) < 0)
 			return -ECANCELED;
 	}
@@ -228,7 +232,8 @@ static int ask_proxy(const struct client *c, int fd, uint64_t deadline_ms)
 
 int client_dial(const struct client *c, struct error *err)
 {
-	uint64_t deadline_ms = clock_monotonic_ms() + CLIENT_CONNECT_MS;
+	uint64_t limit_ms = c->timeout_ms < CLIENT_CONNECT_MS ? c->timeout_ms : CLIENT_CONNECT_MS;
+	uint64_t deadline_ms = clock_monotonic_ms() + limit_ms;
 	FD_AUTO int fd = socket(c->target.address.storage.ss_family,
 				SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int r = fd < 0 ? -errno : connect_until(c, fd, deadline_ms), on = 1;

@@ -17,7 +17,8 @@
 #define CLIENT_TO	   "tcp:127.0.0.1:49983"
 #define CLIENT_TOKEN_BYTES 4096
 #define CLIENT_CONNECT_MS  10000 /* for the connection, and for the proxy of a guest */
-#define CLIENT_SILENCE_MS  60000 /* maximum silence of an answer that needs no waiting */
+#define CLIENT_SILENCE_MS  60000 /* maximum silence of a transfer */
+#define CLIENT_TIMEOUT_MS  60000 /* for an answer as a whole, unless --timeout is given */
 
 struct client {
 	const char *command; /* for error messages */
@@ -25,6 +26,7 @@ struct client {
 	const char *user;    /* NULL: the default user of the daemon; borrowed */
 	char *token;	     /* NULL: none; owned */
 	struct dial_target target;
+	uint64_t timeout_ms; /* for an answer as a whole; a stream has no limit */
 	/*
 	 * With `interruptible`, a wait ends with the error ERROR_CANCELED when interrupt_fd becomes
 	 * readable. Whoever sets it reads the descriptor.

@@ -120,9 +120,11 @@ static int read_more(struct exchange *x, int timeout_ms)
 			return r;
 		n = read(x->fd, x->in, sizeof(x->in));
 	}
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	x->eof = n <= 0;
 	if (n < 0)
-		return errno == EAGAIN ? 0 : -errno;
-	x->eof = n == 0;
+		return -errno;
 	x->p = x->in;
 	x->n = (size_t)n;
 	return 1;
@@ -162,19 +164,32 @@ enum reply_event exchange_next(struct exchange *x, int timeout_ms, struct error 
 	return event;
 }
 
+/* As exchange_next, up to the deadline of the answer, which is REPLY_ERROR. */
+static enum reply_event next_until(struct exchange *x, struct error *err)
+{
+	uint64_t now = clock_monotonic_ms();
+	enum reply_event event = REPLY_MORE;
+
+	if (now < x->until_ms)
+		event = exchange_next(x, (int)(x->until_ms - now), err);
+	if (event != REPLY_MORE)
+		return event;
+	error_set(err, ERROR_UNAVAILABLE, "%s: no complete answer within %g s", x->client->to,
+		  (double)x->client->timeout_ms / 1000);
+	return REPLY_ERROR;
+}
+
 int exchange_head(struct exchange *x, struct error *err)
 {
 	if (exchange_send(x, err) < 0)
 		return -1;
-	switch (exchange_next(x, CLIENT_SILENCE_MS, err)) {
-	case REPLY_HEAD:
-		return 0;
-	case REPLY_MORE:
-		return error_set(err, ERROR_UNAVAILABLE, "%s: no answer for %u s", x->client->to,
-				 CLIENT_SILENCE_MS / 1000);
-	default:
-		return -1;
-	}
+	x->until_ms = clock_monotonic_ms() + x->client->timeout_ms;
+	return next_until(x, err) == REPLY_HEAD ? 0 : -1;
+}
+
+bool exchange_ended(const struct exchange *x)
+{
+	return x->eof && x->reply.head_bytes + x->reply.interim_bytes == 0;
 }
 
 int exchange_body(struct exchange *x, size_t max_bytes, char **ret, size_t *ret_bytes,
@@ -183,7 +198,7 @@ int exchange_body(struct exchange *x, size_t max_bytes, char **ret, size_t *ret_
 	struct evbuffer *body = evbuffer_new();
 	enum reply_event event;
 
-	while ((event = exchange_next(x, CLIENT_SILENCE_MS, err)) == REPLY_DATA) {
+	while ((event = next_until(x, err)) == REPLY_DATA) {
 		evbuffer_add(body, x->reply.data, x->reply.data_bytes);
 		if (evbuffer_get_length(body) <= max_bytes)
 			continue;
@@ -191,9 +206,6 @@ int exchange_body(struct exchange *x, size_t max_bytes, char **ret, size_t *ret_
 		return error_set(err, ERROR_RESOURCE_EXHAUSTED,
 				 "%s: an answer of more than %zu bytes", x->client->to, max_bytes);
 	}
-	if (event == REPLY_MORE)
-		error_set(err, ERROR_UNAVAILABLE, "%s: the answer stopped for %u s", x->client->to,
-			  CLIENT_SILENCE_MS / 1000);
 	if (event == REPLY_END) {
 		*ret_bytes = evbuffer_get_length(body);
 		*ret = mem_alloc(*ret_bytes + 1);

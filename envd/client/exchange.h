@@ -27,7 +27,8 @@ struct exchange {
 	const struct client *client;
 	struct evbuffer *out; /* bytes that the socket has not taken yet */
 	bool chunked;
-	bool eof; /* the peer has sent everything */
+	bool eof;	   /* the peer has sent everything, or the connection broke */
+	uint64_t until_ms; /* the deadline of exchange_head, and of exchange_body after it */
 	const char *p;
 	size_t n;
 	char in[EXCHANGE_READ_BYTES];
@@ -68,13 +69,17 @@ int exchange_send(struct exchange *x, struct error *err);
 enum reply_event exchange_next(struct exchange *x, int timeout_ms, struct error *err);
 
 /*
- * Sends what is queued and waits for the head of the response. 0, or -1 with the error, also if
- * nothing comes for CLIENT_SILENCE_MS.
+ * Sends what is queued and waits for the head of the response. 0, or -1 with the error. The time
+ * limit of the client for an answer begins when all is sent, and goes on in exchange_body: a peer
+ * that sends a byte from time to time does not move it.
  */
 int exchange_head(struct exchange *x, struct error *err);
 
 /* As exchange_head, but a status other than 2xx is an error, too: exchange_refused. */
 int exchange_success(struct exchange *x, struct error *err);
+
+/* Returns true if the connection has ended before the first byte of a response. */
+bool exchange_ended(const struct exchange *x);
 
 /*
  * Reads the rest of the body, at most max_bytes, with a NUL. 0 and memory that the caller frees, or

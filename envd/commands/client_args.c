@@ -1,22 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/commands/client_args.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "base/decimal.h"
 #include "base/error.h"
 
+#define TIMEOUT_MAX_MS (24u * 3600 * 1000)
+
+/* Prints the usage of a command, with the options that its table shares with others. */
+static int show_usage(const struct args *a, const char *usage)
+{
+	fputs(usage, stdout);
+	for (const struct arg *arg = a->table; arg->name; arg++)
+		if (arg->key == CLIENT_KEY_TIMEOUT)
+			fputs(CLIENT_TIMEOUT_USAGE, stdout);
+	fputs(CLIENT_USAGE, stdout);
+	return CLIENT_HELP;
+}
+
+/* Applies an option that is shared. As client_option. */
+static int take_option(struct client *c, int key, const char *value)
+{
+	if (key == ARGS_OPERAND)
+		return 1;
+	if (key != CLIENT_KEY_TIMEOUT)
+		return client_option(c, key, value);
+	if (args_seconds(value, &c->timeout_ms) < 0 || c->timeout_ms == 0 ||
+	    c->timeout_ms > TIMEOUT_MAX_MS)
+		return -EINVAL;
+	return 0;
+}
+
 int client_args_next(struct args *a, struct client *c, const char *usage)
 {
 	int key, r;
 
 	while ((key = args_next(a)) > 0) {
-		if (key == 'h') {
-			fputs(usage, stdout);
-			return CLIENT_HELP;
-		}
-		r = key == ARGS_OPERAND ? 1 : client_option(c, key, a->value);
+		if (key == 'h')
+			return show_usage(a, usage);
+		r = take_option(c, key, a->value);
 		if (r > 0)
 			return key;
 		if (r < 0) {

@@ -17,6 +17,16 @@
 		NULL, 0, ARG_VALUE                                                                 \
 	}
 
+/* The row of a command whose answers all come at once. exec has a --timeout of its own. */
+#define CLIENT_KEY_TIMEOUT 'O'
+#define CLIENT_TIMEOUT                                                                             \
+	{                                                                                          \
+		"timeout", CLIENT_KEY_TIMEOUT, ARG_VALUE                                           \
+	}
+
+#define CLIENT_TIMEOUT_USAGE                                                                       \
+	"  --timeout SECONDS    how long one answer may take as a whole; 60 if not given\n"
+
 #define CLIENT_USAGE                                                                               \
 	"  --to ADDRESS         tcp:ADDR:PORT, unix:PATH, vsock:CID[:PORT], or uds:PATH for the\n" \
 	"                       socket of Firecracker's proxy ($ENVD_TO, else\n"                   \
@@ -28,8 +38,9 @@
 #define CLIENT_HELP (-2)
 
 /*
- * As args_next, for the options that are not common: it applies --to, --token-file and --user, and
- * prints the usage for --help. Returns CLIENT_HELP after that, and -1 after an error message.
+ * As args_next, for the options that are not common: it applies those of CLIENT_ARGS and
+ * CLIENT_TIMEOUT. For --help it prints the usage, to which it adds their lines. Returns CLIENT_HELP
+ * after that, and -1 after an error message.
  */
 int client_args_next(struct args *a, struct client *c, const char *usage);
 

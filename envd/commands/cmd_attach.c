@@ -17,7 +17,7 @@ static const char attach_usage[] =
 	"Joins a process and shows its output from now on. Exits with its status as envd exec; a\n"
 	"signal ends envd attach alone.\n"
 	"  -i, --interactive    stdin goes to the process; if it has a terminal, this terminal\n"
-	"                       becomes raw\n" CLIENT_USAGE;
+	"                       becomes raw\n";
 
 /*
  * Returns true if the process has a terminal: no message says so, but an empty piece of input for a
@@ -91,7 +91,7 @@ static const char logs_usage[] =
 	"Usage: envd logs [-f] PID|TAG [OPTION…]\n"
 	"Shows the output of a process that was started with --keep, also after its end. Needs\n"
 	"this envd in the guest, not E2B's.\n"
-	"  -f, --follow         go on until the process ends\n" CLIENT_USAGE;
+	"  -f, --follow         go on until the process ends\n";
 
 /* The exit status. */
 static int run_logs(struct client *c, const char *target, bool follow)

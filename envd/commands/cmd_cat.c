@@ -10,7 +10,7 @@
 static const struct arg arguments[] = {CLIENT_ARGS};
 
 static const char usage[] = "Usage: envd cat PATH… [OPTION…]\n"
-			    "Writes files of a guest to stdout.\n" CLIENT_USAGE;
+			    "Writes files of a guest to stdout.\n";
 
 int cmd_cat(int argc, char **argv)
 {

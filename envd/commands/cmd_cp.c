@@ -34,7 +34,7 @@ static const char usage[] =
 	"envd in the guest, not E2B's.\n"
 	"  -p, --preserve       single files keep mode and time too, as those in directories do;\n"
 	"                       the umask changes no mode\n"
-	"  -q, --quiet          no progress on a terminal\n" CLIENT_USAGE;
+	"  -q, --quiet          no progress on a terminal\n";
 
 struct cp {
 	struct client client;

@@ -47,7 +47,7 @@ static const char usage[] =
 	"  --tag NAME           a name for ps, kill, attach and logs\n"
 	"  --keep BYTES         the daemon keeps the last BYTES of the output: for logs, and to\n"
 	"                       continue when the connection was cut (not in E2B's envd)\n"
-	"  --keep-for SECONDS   how long after the end; 30 if not given\n" CLIENT_USAGE;
+	"  --keep-for SECONDS   how long after the end; 30 if not given\n";
 
 struct exec {
 	struct client client;

@@ -24,9 +24,9 @@ struct request {
 	int (*print)(const char *json, size_t n, struct error *err);
 };
 
-static const struct arg arguments[] = {{"json", 'j', ARG_PLAIN}, CLIENT_ARGS};
+static const struct arg arguments[] = {{"json", 'j', ARG_PLAIN}, CLIENT_TIMEOUT, CLIENT_ARGS};
 static const struct arg freeze_arguments[] = {
-	{"json", 'j', ARG_PLAIN}, {"wait", 'W', ARG_VALUE}, CLIENT_ARGS};
+	{"json", 'j', ARG_PLAIN}, {"wait", 'W', ARG_VALUE}, CLIENT_TIMEOUT, CLIENT_ARGS};
 
 /* Sends the request. 0 and the body of a success, owned; or -1 with the error. */
 static int ask(const struct client *c, const char *method, const char *target, char **ret,
@@ -88,7 +88,7 @@ int cmd_health(int argc, char **argv)
 	static const struct request request = {"health", "GET", "/health",
 					       "Usage: envd health [OPTION…]\n"
 					       "Exits with 0 if the daemon answers, 1 if not, 2 "
-					       "for a wrong argument.\n" CLIENT_USAGE,
+					       "for a wrong argument.\n",
 					       NULL};
 
 	return run(argv, &request);
@@ -99,7 +99,7 @@ int cmd_thaw(int argc, char **argv)
 	static const struct request request = {
 		"thaw", "POST", "/unfreeze",
 		"Usage: envd thaw [OPTION…]\n"
-		"Lets the processes of a guest go on that envd freeze has stopped.\n" CLIENT_USAGE,
+		"Lets the processes of a guest go on that envd freeze has stopped.\n",
 		NULL};
 
 	return run(argv, &request);
@@ -150,7 +150,7 @@ int cmd_top(int argc, char **argv)
 		"top", "GET", "/metrics",
 		"Usage: envd top [--json] [OPTION…]\n"
 		"Shows the use of processors, memory and disk of a guest.\n"
-		"  --json               the answer of GET /metrics\n" CLIENT_USAGE,
+		"  --json               the answer of GET /metrics\n",
 		print_metrics};
 
 	return run(argv, &request);
@@ -215,7 +215,7 @@ int cmd_ports(int argc, char **argv)
 		"Usage: envd ports [--json] [OPTION…]\n"
 		"Lists the TCP ports on which programs of a guest listen. Needs this envd in the\n"
 		"guest, not E2B's.\n"
-		"  --json               the answer of GET /ports\n" CLIENT_USAGE,
+		"  --json               the answer of GET /ports\n",
 		print_ports};
 
 	return run(argv, &request);
@@ -254,7 +254,7 @@ int cmd_freeze(int argc, char **argv)
 		"Stops the processes of a guest, until envd thaw, or for ten minutes at most.\n"
 		"  --wait SECONDS       wait until they have stopped; fail if they have not by "
 		"then\n"
-		"  --json               the report about a freeze with --wait\n" CLIENT_USAGE,
+		"  --json               the report about a freeze with --wait\n",
 		print_freeze};
 	char target[64] = "/freeze";
 	struct client c;

@@ -11,7 +11,7 @@
 #include "envd/commands/cmd.h"
 
 static const struct arg arguments[] = {
-	{"signal", 's', ARG_BRIEF}, {"tree", 't', ARG_PLAIN}, CLIENT_ARGS};
+	{"signal", 's', ARG_BRIEF}, {"tree", 't', ARG_PLAIN}, CLIENT_TIMEOUT, CLIENT_ARGS};
 
 static const char usage[] =
 	"Usage: envd kill [-s SIGNAL] [--tree] PID|TAG… [OPTION…]\n"
@@ -20,7 +20,7 @@ static const char usage[] =
 	"a tag. Exits with 0 if all were reached, 1 if not, 2 for a wrong argument.\n"
 	"  -s, --signal SIGNAL  TERM, or KILL; TERM if not given\n"
 	"  --tree               KILL reaches the process's session too, TERM its group; an older\n"
-	"                       daemon ignores this\n" CLIENT_USAGE;
+	"                       daemon ignores this\n";
 
 struct kill {
 	struct client client;

@@ -16,6 +16,7 @@
 static const struct arg arguments[] = {{"long", 'l', ARG_PLAIN | ARG_BRIEF},
 				       {"depth", 'D', ARG_VALUE},
 				       {"json", 'j', ARG_PLAIN},
+				       CLIENT_TIMEOUT,
 				       CLIENT_ARGS};
 
 static const char usage[] =
@@ -24,7 +25,7 @@ static const char usage[] =
 	"  -l, --long           mode, owner, group, size, time of change (UTC)\n"
 	"  --depth N            this number of levels, 1 if not given\n"
 	"  --json               the answer of filesystem.Filesystem/ListDir, or "
-	"/Stat\n" CLIENT_USAGE;
+	"/Stat\n";
 
 struct ls {
 	struct client client;

@@ -10,12 +10,11 @@
 #include "envd/commands/client_args.h"
 #include "envd/commands/cmd.h"
 
-static const struct arg arguments[] = {{"json", 'j', ARG_PLAIN}, CLIENT_ARGS};
+static const struct arg arguments[] = {{"json", 'j', ARG_PLAIN}, CLIENT_TIMEOUT, CLIENT_ARGS};
 
-static const char usage[] =
-	"Usage: envd ps [--json] [OPTION…]\n"
-	"Lists the processes that the daemon has started and that live.\n"
-	"  --json               the answer of process.Process/List\n" CLIENT_USAGE;
+static const char usage[] = "Usage: envd ps [--json] [OPTION…]\n"
+			    "Lists the processes that the daemon has started and that live.\n"
+			    "  --json               the answer of process.Process/List\n";
 
 static int by_pid(const void *a, const void *b)
 {

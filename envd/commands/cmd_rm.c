@@ -10,13 +10,14 @@
 
 static const struct arg arguments[] = {{"recursive", 'r', ARG_PLAIN | ARG_BRIEF},
 				       {"force", 'f', ARG_PLAIN | ARG_BRIEF},
+				       CLIENT_TIMEOUT,
 				       CLIENT_ARGS};
 
 static const char usage[] =
 	"Usage: envd rm [-r] [-f] PATH… [OPTION…]\n"
 	"Removes files of a guest. A symbolic link is removed, not its target.\n"
 	"  -r, --recursive      directories too, with everything in them\n"
-	"  -f, --force          a path that does not exist is no error\n" CLIENT_USAGE;
+	"  -f, --force          a path that does not exist is no error\n";
 
 struct rm {
 	struct client client;

@@ -18,7 +18,7 @@ static const char usage[] =
 	"first\n"
 	"line, on stderr, says that the watch is in place.\n"
 	"  -r, --recursive      everything below the directory too\n"
-	"  --json               one filesystem.FilesystemEvent a line\n" CLIENT_USAGE;
+	"  --json               one filesystem.FilesystemEvent a line\n";
 
 /* 0, or -1 with the error. */
 static int print_event(const Filesystem__FilesystemEvent *event, bool json, struct error *err)

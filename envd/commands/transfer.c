@@ -184,9 +184,8 @@ static int put_piece(struct exchange *x, int fd, char *piece, uint64_t max, stru
 	return n > 0;
 }
 
-/* Sends the body: `left` bytes, or UINT64_MAX: up to the end of fd. 0, or -1 with the error. */
-static int put_body(struct exchange *x, int fd, uint64_t left, struct progress *p,
-		    struct error *err)
+int transfer_put_body(struct exchange *x, int fd, uint64_t left, struct progress *p,
+		      struct error *err)
 {
 	char *piece = mem_alloc(TRANSFER_PIECE_BYTES);
 	bool bounded = left != UINT64_MAX;
@@ -226,7 +225,7 @@ static int put_once(const struct client *c, const char *target, int fd, uint64_t
 			 size - 1, size);
 	p->done = from;
 	if (exchange_open(x, c, "POST", target, fields, body, err) < 0 ||
-	    put_body(x, fd, size < 0 ? UINT64_MAX : (uint64_t)body, p, err) < 0)
+	    transfer_put_body(x, fd, size < 0 ? UINT64_MAX : (uint64_t)body, p, err) < 0)
 		return -1;
 	return exchange_success(x, err);
 }

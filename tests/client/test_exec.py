@@ -94,7 +94,7 @@ def test_a_slow_reader_slows_the_command_down(host, tmp_path):
 
         wait_for(stands_still, "the writer to stop")
         assert int(count.read_text()) < 2048
-        assert resident_kib(process.pid) < 16 << 10
+        assert resident_kib(process.pid) < 32 << 10  # with sanitizers 17 MiB from the start
         assert len(process.stdout.read()) == (64 << 20) - 1
         assert process.wait(SECONDS) == 0
 

@@ -6,6 +6,7 @@ Ctrl-C always works."""
 import contextlib
 import os
 import resource
+import select
 import signal
 import socket
 import struct
@@ -275,6 +276,29 @@ def test_an_answer_without_end(guest, args):
     check(g.host, args, "endless")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert "asan" in ENVD or peak <= max(before, MEMORY_KIB)
+
+
+def drip(first, piece):
+    """One piece after the other, with a pause before each, until the command closes the connection."""
+    def answer(connection):
+        connection.sendall(first)
+        while not (select.select([connection], [], [], 0.05)[0] and connection.recv(65536) == b""):
+            connection.sendall(piece)
+    return answer
+
+
+@pytest.mark.parametrize("args", [["ps"], ["ls", "x"], ["rm", "x"], ["kill", "7"], ["health"], ["top"],
+                                  ["ports"], ["freeze"], ["thaw"]], ids=" ".join)
+@pytest.mark.parametrize("answer", [drip(b"", b"H"), drip(b"HTTP/1.1 200 OK\r\nX-A: ", b"b"), drip(OK, b"{"),
+                                    drip(b"HTTP/1.1 500 No\r\n\r\n", b"x")],
+                         ids=["status line", "head", "body", "refusal"])
+def test_an_answer_that_drips(guest, args, answer):
+    """Each byte began the time limit of the answer's body anew, so a guest held the command for ever."""
+    g = guest({"/": answer})
+    done = g.host.run(*args, "--timeout", "0.4")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"envd %b: " % args[0].encode())
+    assert done.stderr.endswith((b": no complete answer within 0.4 s\n", b"no status line of HTTP/1\n"))
 
 
 def test_escape_sequences_in_every_text(guest):

@@ -55,17 +55,23 @@ def program(tmp_path):
 def test_no_escape_sequence_of_a_new_program_is_shown(envd, peer, program):
     """The values of the answer's fields were printed as they came: a guest could set the title of
     the operator's terminal, or worse. What a terminal obeys is shown as an escape."""
-    address = peer(b"", b"HTTP/1.1 204 No Content\r\nX-Envd-Version: 1\x1b]0;title\x07\r\n"
-                        b"X-Envd-Handover: {\"failed\":false}\x1b[2J\x7f\r\n\r\n")
+    address = peer(b"", b"HTTP/1.1 204 No Content\r\nX-Envd-Version: 1\xc2\x9b2J\r\n"
+                        b"X-Envd-Handover: {\"failed\":false}\xe2\x80\xae\r\n\r\n")
     ran = envd("upgrade", program, "--to", address)
-    assert ran.stdout == 'version 1\\x1b]0;title\\x07, carried over: {"failed":false}\\x1b[2J\\x7f\n'
+    assert ran.stdout == 'version 1\\xc2\\x9b2J, carried over: {"failed":false}\\xe2\\x80\\xae\n'
     assert (ran.returncode, ran.stderr) == (0, "")
+    # No field may have a control character (RFC 9110, section 5.5).
+    address = peer(b"", b"HTTP/1.1 204 No Content\r\nX-Envd-Version: 1\x1b]0;title\x07\r\n\r\n")
+    ran = envd("upgrade", program, "--to", address)
+    assert ran.stderr.startswith("envd upgrade: the new program has not accepted /init ")
+    assert ran.stderr.endswith(f": {address}: a malformed head\n")
+    assert (ran.returncode, ran.stdout) == (1, "")
 
 
 def test_no_escape_sequence_of_a_refusal_is_shown(envd, peer, program):
-    address = peer(b"HTTP/1.1 409 Conflict\r\n\r\nno\x1b[2J\r \xc2\x9b2J more")
+    address = peer(b"HTTP/1.1 409 Conflict\r\n\r\nno\x1b[2J \xc2\x9b2J\r more")
     ran = envd("upgrade", program, "--to", address)
-    assert ran.stderr == "envd upgrade: the daemon goes on as before: no\\x1b[2J\\x0d \\xc2\\x9b2J more\n"
+    assert ran.stderr == "envd upgrade: the daemon goes on as before: HTTP status 409: no\\x1b[2J \\xc2\\x9b2J\n"
     assert (ran.returncode, ran.stdout) == (1, "")
 
 
@@ -110,6 +116,32 @@ def test_a_listener_whose_queue_is_full(envd, program, tmp_path):
                 waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
                 waiting.setblocking(False)
                 waiting.connect(path)
-        ran = envd("upgrade", program, "--to", f"unix:{path}")
-    assert ran.stderr == f"envd upgrade: unix:{path}: connection timed out\n"
+        ran = envd("upgrade", program, "--timeout", "0.5", "--to", f"unix:{path}")
+    assert ran.stderr.startswith(f"envd upgrade: unix:{path}: connection timed out: ")
     assert ran.returncode == 1
+
+
+def test_a_connection_that_ends_while_the_program_is_sent(envd, program, tmp_path):
+    """Nothing was replaced: a daemon needs all of the program. The command then asked what had ended for
+    its report, for 15 s."""
+    with open(program, "ab") as f:
+        f.truncate(16 << 20)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def refuse():
+            connection, _ = listener.accept()
+            connection.recv(65536)
+            connection.close()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        ran = envd("upgrade", program, "--to", "tcp:127.0.0.1:%d" % listener.getsockname()[1])
+        thread.join()
+    assert ran.stderr.startswith("envd upgrade: the daemon goes on as before: tcp:")
+    assert (ran.returncode, ran.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("args", [[], ["a", "b"], ["a", "--to", "nowhere"], ["a", "--timeout", "0"]])
+def test_wrong_arguments(envd, args):
+    ran = envd("upgrade", *args)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("envd upgrade: ") and ran.stderr.endswith(" (see envd upgrade --help)\n")

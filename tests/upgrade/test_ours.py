@@ -413,11 +413,29 @@ def test_the_command_through_a_bridge(daemon, tmp_path):
         proxy.close()
 
 
+def test_the_command_over_every_address(daemon, tmp_path):
+    """The command had connections of its own: TCP and unix sockets alone, and none of the variables that
+    the other commands read."""
+    proxy = Proxy(tmp_path / "proxy", ("127.0.0.1", 49983), ask=True)
+    plain = Proxy(tmp_path / "plain", ("127.0.0.1", 49983))
+    try:
+        assert daemon.init(accessToken="correct-horse").status == 204
+        for to in f"uds:{tmp_path}/proxy", f"unix:{tmp_path}/plain", "tcp:localhost":
+            done = subprocess.run([ENVD, "upgrade", ENVD], capture_output=True, text=True, timeout=60, check=False,
+                                  env=os.environ | {"ENVD_TO": to, "ENVD_TOKEN": "correct-horse"})
+            assert (done.returncode, done.stderr) == (0, "")
+            assert '"failed":false' in done.stdout
+        assert set(proxy.asked) == {b"CONNECT 49983\n"}
+    finally:
+        proxy.close()
+        plain.close()
+
+
 def test_the_command_says_why_not(daemon):
     done = command("/usr/bin/true")
     assert done.returncode == 1
     assert done.stderr.startswith("envd upgrade: the daemon goes on as before: "
-                                  "the new program refuses its flags")
+                                  "HTTP status 400: the new program refuses its flags")
     assert command("/nonexistent").returncode == 1
     assert command().returncode == 2
     assert command(ENVD, "--to", "nowhere").returncode == 2
