@@ -39,6 +39,7 @@ struct control {
 	bool is_not_fc;
 	struct workers *collapse_workers; /* one thread per pool: a hang blocks no other pool */
 	struct workers *fsfreeze_workers;
+	bool fsfreeze_on_spare;		/* a call runs on the pool for kills */
 	unsigned disk_freezes;		/* calls of /fsfreeze that have not ended */
 	bool disk_frozen;		/* a /fsfreeze has succeeded, and no /fsthaw since */
 	bool disk_holds_log;		/* the same; for the worker only */

@@ -6,7 +6,9 @@
  * While the file system is frozen, every write to it blocks, including writes of the daemon's
  * workers. Therefore both calls use a pool of their own, and log lines for files on disk are
  * dropped. The pool keeps its thread from a /fsfreeze to the /fsthaw: a guest that has used up all
- * processes meanwhile can't prevent the thaw.
+ * processes meanwhile can't prevent the thaw. If the kernel refuses the thread, the calls run on
+ * the pool for kills, one at a time: a workload that was frozen with all processes used up must be
+ * paused like any other.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +27,7 @@ struct fsfreeze_call {
 	struct work work;
 	struct control *control;
 	struct stream *stream;
+	bool on_spare; /* runs on the pool for kills */
 	bool thaw;
 	int result; /* -errno */
 };
@@ -54,14 +57,14 @@ static void fsthaw(struct stream *s, void *arg)
 static void fsfreeze_open(struct stream *s, struct control *c, bool thaw)
 {
 	struct fsfreeze_call *call = arena_zalloc(stream_arena(s), sizeof(*call));
-	int r = workers_keep_thread(c->fsfreeze_workers);
-	struct error err;
 
-	if (r < 0) {
-		error_set_errno(&err, ERROR_RESOURCE_EXHAUSTED, r, "no thread can be started");
-		stream_reply_error(s, 503, err.message);
+	/* Another pool would not keep the order of the calls. */
+	if (c->fsfreeze_on_spare) {
+		stream_reply_error(s, 503, "an earlier call has not ended");
 		return;
 	}
+	call->on_spare = workers_keep_thread(c->fsfreeze_workers) < 0;
+	c->fsfreeze_on_spare = call->on_spare;
 	call->control = c;
 	call->stream = stream_ref(s);
 	call->thaw = thaw;
@@ -69,7 +72,7 @@ static void fsfreeze_open(struct stream *s, struct control *c, bool thaw)
 		c->disk_freezes++;
 	call->work.run = fsfreeze_run;
 	call->work.done = fsfreeze_done;
-	work_submit(c->fsfreeze_workers, &call->work);
+	work_submit(call->on_spare ? c->context->kill_workers : c->fsfreeze_workers, &call->work);
 }
 
 bool ctl_fsfreeze_active(const struct control *c)
@@ -102,6 +105,8 @@ static void fsfreeze_done(struct work *work)
 	struct fsfreeze_call *call = container_of(work, struct fsfreeze_call, work);
 	struct error err;
 
+	if (call->on_spare)
+		call->control->fsfreeze_on_spare = false;
 	if (!call->thaw)
 		call->control->disk_freezes--;
 	if (call->result == 0)

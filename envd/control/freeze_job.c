@@ -50,29 +50,50 @@ static void look(struct freeze_job *job, struct path_list *targets)
 	targets->n = kept;
 }
 
-static void await(struct freeze_job *job, struct path_list *targets, uint64_t begun_us)
+/* Returns the end of the wait; the limit of a day keeps the sum from overflowing. */
+static uint64_t wait_end_us(const struct freeze_job *job)
 {
-	uint64_t until_us, now, pause_us = POLL_FIRST_US;
-	struct timespec pause = {0};
 	int64_t max_ms = job->request.max_wait_ms;
 
-	/* The limit of a day keeps the sum below from overflowing. */
+	if (max_ms <= 0)
+		return job->swept_us;
 	if (max_ms > 24 * 60 * 60 * 1000)
 		max_ms = 24 * 60 * 60 * 1000;
-	if (job->workers == job->freezer->spare && max_ms > FREEZER_SPARE_WAIT_MS)
-		max_ms = FREEZER_SPARE_WAIT_MS;
-	until_us = begun_us + (uint64_t)max_ms * 1000;
+	return job->swept_us + (uint64_t)max_ms * 1000;
+}
+
+bool freeze_waits(const struct freeze_job *job)
+{
+	return job->targets.n > 0 && clock_monotonic_us() < wait_end_us(job) &&
+	       !atomic_load(&job->given_up);
+}
+
+/* Waits until everything is frozen. On the spare pool, at most for FREEZER_SLICE_MS. */
+static void await(struct freeze_job *job)
+{
+	uint64_t until_us = wait_end_us(job), now = clock_monotonic_us(), pause_us = POLL_FIRST_US;
+	struct timespec pause = {0};
+
+	if (job->workers == job->freezer->spare && until_us > now + FREEZER_SLICE_MS * 1000)
+		until_us = now + FREEZER_SLICE_MS * 1000;
 	for (;;) {
-		look(job, targets);
+		look(job, &job->targets);
 		now = clock_monotonic_us();
-		if (targets->n == 0 || now >= until_us || atomic_load(&job->given_up))
-			return;
+		if (job->targets.n == 0 || now >= until_us || atomic_load(&job->given_up))
+			break;
 		if (pause_us > until_us - now)
 			pause_us = until_us - now;
 		pause.tv_nsec = (long)pause_us * 1000;
 		nanosleep(&pause, NULL);
 		pause_us = pause_us * 2 < POLL_MAX_US ? pause_us * 2 : POLL_MAX_US;
 	}
+	job->freeze.not_frozen = (unsigned)job->targets.n;
+	job->freeze.wait_ms = (unsigned)((now - job->swept_us) / 1000);
+}
+
+void freeze_await(struct work *work)
+{
+	await(container_of(work, struct freeze_job, work));
 }
 
 /* A freeze visits at most as many cgroups as a thaw; otherwise a thaw would leave some frozen. */
@@ -96,7 +117,7 @@ void freeze_run(struct work *work)
 		.vanished_paths = &job->vanished,
 	};
 	struct freeze_tree tree;
-	uint64_t begun = clock_monotonic_us(), swept;
+	uint64_t begun = clock_monotonic_us();
 	bool truncated = false;
 
 	freeze_tree_init(&tree, f->root_fd, "/proc/self/cgroup");
@@ -108,25 +129,24 @@ void freeze_run(struct work *work)
 	}
 	freeze_tree_sweep(&tree, &sweep);
 	freeze_tree_clear(&tree);
-	swept = clock_monotonic_us();
+	job->swept_us = clock_monotonic_us();
+	job->targets = sweep.targets;
 	result->hierarchy = sweep.hierarchy;
 	result->visited = sweep.visited;
 	result->allowlisted = sweep.allowlisted;
 	result->failed = sweep.failed;
 	result->vanished = sweep.vanished;
 	result->truncated = sweep.truncated || truncated;
-	result->requested = (unsigned)sweep.targets.n;
+	result->requested = (unsigned)job->targets.n;
 	result->pre_frozen = (unsigned)f->guest.n;
-	job->wrote = sweep.targets.n > 0;
+	result->not_frozen = result->requested;
+	result->sweep_ms = (unsigned)((job->swept_us - begun) / 1000);
+	job->wrote = result->requested > 0;
 	if (job->request.max_wait_ms > 0)
-		await(job, &sweep.targets, swept);
-	result->not_frozen = (unsigned)sweep.targets.n;
-	result->sweep_ms = (unsigned)((swept - begun) / 1000);
-	result->wait_ms = (unsigned)((clock_monotonic_us() - swept) / 1000);
+		await(job);
 	f->unthawed = sweep.hierarchy ? FREEZE_MODE_HIERARCHY : FREEZE_MODE_LEGACY;
 	f->active = f->active || job->wrote;
 	job->number = ++f->n_freezes;
-	path_list_clear(&sweep.targets);
 }
 
 /* Audits the freeze. The guest chooses the names, so they go to the log and not to a header. */

@@ -26,6 +26,7 @@ static void job_next(void *arg);
 static void job_free(struct freeze_job *job)
 {
 	path_list_clear(&job->vanished);
+	path_list_clear(&job->targets);
 	free(job);
 }
 
@@ -33,7 +34,8 @@ static void job_free(struct freeze_job *job)
 
 static const char *job_state_name(enum job_state state)
 {
-	static const char *const names[] = {"queued", "preparing", "draining", "running", "over"};
+	static const char *const names[] = {"queued",  "preparing", "draining",
+					    "running", "awaiting",  "over"};
 
 	return names[state];
 }
@@ -115,7 +117,17 @@ static void job_over(struct freeze_job *job)
 
 static void job_done(struct work *work)
 {
-	job_over(container_of(work, struct freeze_job, work));
+	struct freeze_job *job = container_of(work, struct freeze_job, work);
+
+	/* Between two slices, the work that is queued in the spare pool gets its turn. */
+	if (job->frozen && job->workers == job->freezer->spare && freeze_waits(job)) {
+		if (job->state == JOB_RUNNING)
+			job_set_state(job, JOB_AWAITING);
+		job->work.run = freeze_await;
+		work_submit(job->workers, &job->work);
+		return;
+	}
+	job_over(job);
 }
 
 /* ---- the first job of the queue ---- */
@@ -284,7 +296,7 @@ void freezer_give_up(struct freeze_job *job)
 	struct freezer *f = job->freezer;
 
 	atomic_store(&job->given_up, true);
-	if (job->state == JOB_DRAINING ||
+	if (job->state == JOB_DRAINING || job->state == JOB_AWAITING ||
 	    (job->state == JOB_RUNNING && !work_cancel(job->workers, &job->work)))
 		return; /* it ends by itself, soon */
 	TAILQ_REMOVE(&f->jobs, job, link);

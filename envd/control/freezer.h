@@ -28,9 +28,9 @@ struct freeze_job;
 struct freezer;
 struct workers;
 
-#define FREEZER_WATCHDOG_MS   (10 * 60 * 1000)
-#define FREEZER_DRAIN_MS      250
-#define FREEZER_SPARE_WAIT_MS 500
+#define FREEZER_WATCHDOG_MS (10 * 60 * 1000)
+#define FREEZER_DRAIN_MS    250
+#define FREEZER_SLICE_MS    50
 
 /* Hooks into the service that starts processes. Called on the loop. */
 struct freezer_hooks {
@@ -102,8 +102,8 @@ struct freezer *freezer_new(struct loop *loop, int root_fd, uint64_t watchdog_ms
 /*
  * A pool that always has a thread, borrowed. A freeze or thaw runs on it if the kernel refuses a
  * thread to the freezer: a guest that has used up all processes must be frozen and thawed like any
- * other. The freeze then waits for FREEZER_SPARE_WAIT_MS at most, because the pool's own work waits
- * behind it.
+ * other. The freeze then waits in slices of FREEZER_SLICE_MS, because the pool's own work waits
+ * behind each of them.
  */
 void freezer_set_spare(struct freezer *f, struct workers *spare);
 

@@ -26,6 +26,7 @@ enum job_state {
 	JOB_PREPARING, /* a freeze: waits for freezer_prepared */
 	JOB_DRAINING,  /* a freeze: waits for starts to end */
 	JOB_RUNNING,   /* on the worker */
+	JOB_AWAITING,  /* a freeze on the spare pool: waits for the kernel, in slices */
 	JOB_OVER,      /* its `done` will be called */
 };
 
@@ -34,7 +35,7 @@ struct freeze_job {
 	TAILQ_ENTRY(freeze_job) link; /* in the freezer's queue */
 	struct freezer *freezer;
 	enum job_state state;
-	struct workers *workers; /* in JOB_RUNNING: the pool that runs it */
+	struct workers *workers; /* from JOB_RUNNING on: the pool that runs it */
 	void *arg;
 
 	/* A freeze; `frozen` is not NULL. */
@@ -45,6 +46,8 @@ struct freeze_job {
 	struct freeze_result freeze;
 	atomic_bool given_up;
 	bool wrote;		   /* cgroup.freeze of a cgroup was written */
+	struct path_list targets;  /* written to, and not seen frozen yet */
+	uint64_t swept_us;	   /* when all cgroups had been written to */
 	struct path_list vanished; /* the first of them, for the log */
 	uint64_t drain_until_ms;
 
@@ -91,6 +94,13 @@ struct freezer {
 
 /* `run` of a freeze and of a thaw. */
 void freeze_run(struct work *work);
+
+/* `run` of a freeze in JOB_AWAITING: continues to wait. */
+void freeze_await(struct work *work);
+
+/* Returns true if the wait of a freeze is not over: freeze_await must run. */
+bool freeze_waits(const struct freeze_job *job);
+
 void thaw_run(struct work *work);
 
 #endif

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import http.client
 import itertools
+import json
 import statistics
 import threading
 import time
@@ -205,6 +206,35 @@ def no_pids(g):
     g.kill(hog)
 
 
+def frozen_bomb(g):
+    """Root's fork bomb while an orchestrator pauses the guest. The freeze stops the bomb but frees none of its
+    processes, so no thread can be created for any of these calls. /fsfreeze was refused then, and the freeze
+    waited for the kernel for 500 ms only, so nobody could pause the guest."""
+    bomb = g.play("fork", user=False)
+
+    def freeze():
+        report = json.loads(post("/freeze?maxWaitMs=60000", (200,)))
+        return report["frozen"], report["notFrozen"], report["failed"]
+
+    def post(path, statuses=(204,), body=b""):
+        status, _, answer = g.root.request("POST", path, body)
+        g.checks.ok(f"the answer of {path}", status in statuses, (status, answer))
+        return answer
+
+    # The kernel can't freeze the file system of this guest, which is in memory (EOPNOTSUPP).
+    for thaw in ("/unfreeze", "/init"):
+        g.checks.equal("the freeze stops the bomb", freeze(), (2, 0, 0))
+        g.pulse.beat(5)
+        g.checks.ok("/fsfreeze reaches the kernel", b"not supported" in post("/fsfreeze", (500,)))
+        post("/fsthaw")
+        post(thaw, body=b'{"lifecycleID": "bomb"}')
+        g.pulse.beat(5)
+    g.checks.equal("a third freeze", freeze(), (2, 0, 0))
+    g.kill(bomb)
+    post("/unfreeze")
+    g.checks.ok("the cgroup is thawed", "frozen 0" in g.read("/sys/fs/cgroup/user/cgroup.events"))
+
+
 def memory_hogs(g):
     """Three processes use all the memory that they get. The limit of their cgroup is less than the machine's
     memory."""
@@ -363,8 +393,8 @@ def owner(g, path):
     return g.root.unary("filesystem.Filesystem/Stat", {"path": path})["entry"]["owner"]
 
 
-TRICKS = (fork_bomb, fork_bomb_of_root, no_pids, memory_hogs, tracer, stop_storm, connections, full_disk,
-          inotify, dead_fuse, renames, squatter)
+TRICKS = (fork_bomb, fork_bomb_of_root, no_pids, frozen_bomb, memory_hogs, tracer, stop_storm, connections,
+          full_disk, inotify, dead_fuse, renames, squatter)
 
 
 def show(times):
