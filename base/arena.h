@@ -53,7 +53,7 @@ void *arena_zalloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
  */
 void *arena_try_alloc(struct arena *a, size_t n);
 
-/* Return a copy: of a string; of n bytes, with a NUL added; of n bytes. */
+/* Return copies: of a string; of n bytes, with a NUL after them; of n bytes as they are. */
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *p, size_t n);
 void *arena_memdup(struct arena *a, const void *p, size_t n);

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /*
- * Parses the digits at the beginning of the n bytes at p. Returns how many there are. Returns 0 and
- * leaves *ret unchanged if there is no digit, or if the number is greater than max.
+ * Parses the digits at the beginning of the n bytes at p. Returns the number of digits. Returns 0
+ * and leaves *ret unchanged if there is no digit, or if the number is greater than max.
  */
 size_t decimal_digits(const char *p, size_t n, uint64_t max, uint64_t *ret);
 

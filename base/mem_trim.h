@@ -10,8 +10,12 @@
 
 #include "base/loop.h"
 
-#define MEM_TRIM_QUIET_MS   2000	 /* length of a span; a span without a free causes a trim */
-#define MEM_TRIM_PATIENCE   5		 /* trims after this number of spans in any case */
+/*
+ * After mem_trim_released a timer counts spans of this length. The heap is trimmed after a span
+ * without a further call, and after MEM_TRIM_PATIENCE spans even if calls go on.
+ */
+#define MEM_TRIM_QUIET_MS   2000
+#define MEM_TRIM_PATIENCE   5
 #define MEM_TRIM_KEEP_BYTES (64u * 1024) /* does not trim if less is free */
 
 struct mem_trim {

@@ -106,6 +106,7 @@ void proc_table_retire(struct proc_table *t, struct proc *p);
 /* Find a live process. Borrowed; NULL: none. If several have the tag, the one that started last. */
 struct proc *proc_table_find(struct proc_table *t, pid_t pid);
 struct proc *proc_table_find_tag(struct proc_table *t, const char *tag);
+
 /*
  * Retains the exit of a process that was never in this table, for `ms` from now. Copies. The result
  * is borrowed until the next call; the caller may add kept output and start key.
@@ -113,6 +114,7 @@ struct proc *proc_table_find_tag(struct proc_table *t, const char *tag);
 struct retained_exit *proc_table_retain(struct proc_table *t, pid_t pid, const char *tag,
 					const struct exit_status *exit_status, uint64_t ms);
 
+/* Find a retained exit. Borrowed until the next call; NULL: none. */
 const struct retained_exit *proc_table_exit(struct proc_table *t, pid_t pid);
 const struct retained_exit *proc_table_exit_tag(struct proc_table *t, const char *tag);
 

@@ -35,13 +35,13 @@ struct start_options {
 };
 
 /*
- * Parses the headers; what they do not name is the daemon's default. A process of the platform
- * (is_system) gets no default limits. 0, or -1 with an error that names the header.
+ * Parses the headers. An option without a header has the daemon's default. A process of the
+ * platform (is_system) gets no default limits. 0, or -1 with an error that names the header.
  */
 int start_options_parse(const struct rpc_call *call, const struct pty_service *svc, bool is_system,
 			struct start_options *ret, struct error *err);
 
-/* Returns the name of the i-th header, in lower case; NULL behind the last one. */
+/* Returns the name of the i-th header, in lower case; NULL after the last one. */
 const char *start_options_header(size_t i);
 
 #endif

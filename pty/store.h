@@ -34,7 +34,7 @@ struct pty_store {
 	void *arg;
 };
 
-/* What the parent has of one process. */
+/* The descriptors of one process that the parent has. */
 struct proc_store {
 	bool is_due;   /* a part of it waits for pty_store_resume */
 	bool has_proc; /* the parent was sent "proc.PID", and "stdin.PID" */

@@ -13,17 +13,17 @@
 
 #include "base/loop.h"
 
+/*
+ * The kernel queues few datagrams for a receiver (net.unix.max_dgram_qlen), so messages to a busy
+ * manager wait in the daemon. The memory for them is bounded: a state waits as one bit; a removal
+ * (notify_drop) waits once for each name that notify_store has sent; descriptors do not wait here,
+ * because the caller of notify_store tries again.
+ */
 struct notify_removal;
 
-/*
- * The kernel queues few datagrams for a receiver (net.unix.max_dgram_qlen). A manager that does not
- * read costs the daemon little: each kind of state waits once, as a bit; a name that the manager is
- * to drop waits as a name, and the daemon has at most one for each name that it has sent before;
- * descriptors do not wait here (notify_store).
- */
 TAILQ_HEAD(notify_removals, notify_removal);
 
-/* In the order in which they are sent, before everything else that waits. */
+/* States are sent in this order, before the removals. */
 enum notify_state {
 	NOTIFY_READY,
 	NOTIFY_WATCHDOG,
@@ -32,7 +32,7 @@ enum notify_state {
 	NOTIFY_STATES,
 };
 
-/* The next try after the manager was busy; doubled after each try that sent nothing. */
+/* The delay of the next try after the manager was busy. Each try that sends nothing doubles it. */
 #define NOTIFY_RETRY_MS	    5
 #define NOTIFY_RETRY_MAX_MS 1000
 
@@ -46,8 +46,8 @@ struct notify {
 	uint64_t watchdog_ms; /* 0: the manager requested no watchdog */
 	struct timer timer;
 	struct loop *loop;		 /* NULL before notify_ready */
-	unsigned states;		 /* that wait: a bit for each */
-	struct notify_removals removals; /* that wait, in their order */
+	unsigned states;		 /* states that wait, one bit for each */
+	struct notify_removals removals; /* removals that wait, oldest first */
 	bool store_waits; /* notify_store has returned false since `room` was called */
 	bool stored;	  /* notify_store has returned true since then */
 	struct timer retry;

@@ -24,8 +24,8 @@ struct listen_spec;
 #define PID1_STOP_MS	    5000 /* from that SIGTERM to SIGKILL */
 #define PID1_KILL_MS	    3000 /* from SIGKILL to the unmounting of file systems */
 /*
- * Process 1 restarts a dead daemon after RESTART_MS. The delay doubles, up to RESTART_MAX_MS, each
- * time the daemon lived for less than RESTART_SETTLE_MS.
+ * Process 1 restarts a dead daemon after PID1_RESTART_MS. The delay doubles, up to
+ * PID1_RESTART_MAX_MS, each time the daemon lived for less than PID1_RESTART_SETTLE_MS.
  */
 #define PID1_RESTART_MS	       100
 #define PID1_RESTART_MAX_MS    5000

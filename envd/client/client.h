@@ -29,7 +29,7 @@ struct client {
 	uint64_t timeout_ms; /* for an answer as a whole; a stream has no limit */
 	/*
 	 * With `interruptible`, a wait ends with the error ERROR_CANCELED when interrupt_fd becomes
-	 * readable. Whoever sets it reads the descriptor.
+	 * readable. The code that sets interrupt_fd also reads it.
 	 */
 	bool interruptible;
 	int interrupt_fd;

@@ -43,7 +43,7 @@ int exchange_open(struct exchange *x, const struct client *c, const char *method
 		  const char *target, const char *fields, int64_t body_bytes, struct error *err);
 void exchange_close(struct exchange *x);
 
-/* Queue a copy of a piece of the body; end a chunked body. */
+/* exchange_put queues a copy of a piece of the body. exchange_put_end ends a chunked body. */
 void exchange_put(struct exchange *x, const void *p, size_t n);
 void exchange_put_end(struct exchange *x);
 

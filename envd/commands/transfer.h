@@ -30,9 +30,9 @@ void progress_clear(struct progress *p);
 /*
  * Writes a file of the guest to *fd. If *fd is -1, the local file is opened, and truncated, after
  * the guest has answered with the file: a refused download changes nothing. The caller closes *fd
- * in any case. A broken connection is made again, and the download
- * continues at its offset, unless the file has changed meanwhile. 0, or -1 with the error; the
- * error of an open or a write has the code ERROR_ABORTED.
+ * in any case. After a broken connection, transfer_get connects again and continues at the offset,
+ * unless the file has changed meanwhile. 0, or -1 with the error; the error of an open or a write
+ * has the code ERROR_ABORTED.
  */
 int transfer_get(const struct client *c, const char *path, int *fd, const char *local,
 		 struct progress *p, struct error *err);

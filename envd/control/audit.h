@@ -30,8 +30,9 @@ struct router;
  * appended to; or unix:PATH, a stream socket that a collector listens on, now or later. Becomes the
  * sink of base/audit.h. Called at the start: it may block.
  *
- * 0, or -1 with the reason if the file can't be opened. With `must_start` that is 0, too, and one
- * line of the log: each event then tries again to open the file, and counts as lost until it opens.
+ * 0, or -1 with the reason if the file can't be opened. With `must_start`, a file that can't be
+ * opened is logged, and the result is 0: each event tries again to open the file, and counts as lost
+ * until that succeeds.
  */
 int audit_new(struct loop *loop, const char *target, bool must_start, struct audit **ret,
 	      struct error *err);

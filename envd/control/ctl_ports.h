@@ -14,7 +14,10 @@ struct ports *ports_new(struct context *context, struct router *router);
 /* Frees what ports_new created. Precondition: no request is left. Accepts NULL. */
 void ports_free(struct ports *ports);
 
-/* Borrows the watch. Until it is set, the endpoint answers 501: the kernel has no sock_diag. */
+/*
+ * Sets the watch (borrowed). Without a watch the endpoint answers 501, because the kernel has no
+ * sock_diag.
+ */
 void ports_set_watch(struct ports *ports, struct port_watch *watch);
 
 #endif

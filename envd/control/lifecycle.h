@@ -25,7 +25,10 @@ struct lifecycle;
 /* The maximum time that an /init waits for the reseed and the file. */
 #define LIFECYCLE_BEGIN_MS 1000
 
-/* The maximum number of hooks of one kind, and their maximum time together, in time-outs. */
+/*
+ * The maximum number of hooks of one kind, and the maximum time of all of them together, as a
+ * multiple of the timeout of one hook.
+ */
 #define LIFECYCLE_MAX_HOOKS	32
 #define LIFECYCLE_HOOK_TIMEOUTS 8
 
@@ -49,14 +52,14 @@ void lifecycle_begin(struct lifecycle *l, const char *id, const char *secret,
 		     void (*done)(void *arg), void *arg);
 
 /*
- * The workload was thawed: runs the post-thaw hooks, once for each generation; not for one that a
- * newer generation waited for.
+ * Call it when the workload was thawed. Runs the post-thaw hooks once for each generation. If a
+ * newer generation is waiting, they run once, for the newer one.
  */
 void lifecycle_thawed(struct lifecycle *l);
 
 /*
  * Runs the pre-freeze hooks, then calls `done` with the same number: after LIFECYCLE_HOOK_TIMEOUTS
- * time-outs at the latest, perhaps before this function returns.
+ * timeouts at the latest, perhaps before this function returns.
  */
 void lifecycle_before_freeze(struct lifecycle *l, uint64_t number,
 			     void (*done)(void *arg, uint64_t number), void *arg);

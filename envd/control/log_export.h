@@ -33,7 +33,7 @@ void log_export_set_target(struct log_export *x, const char *address, const char
 			   const char *env_id);
 
 /* Queues a line. This is a log_sink_fn; `arg` is the struct log_export. Any thread. */
-void log_export_line(const struct log_line *said, void *arg);
+void log_export_line(const struct log_line *line, void *arg);
 
 /*
  * Sends the queued lines for at most max_ms, then drops the remaining ones; 0 drops them at once. A

@@ -30,7 +30,7 @@ struct port_entry {
 	pid_t pid; /* the lowest one that has the socket; 0: unknown */
 	/*
 	 * The name of the program, as in /proc/PID/comm. The arguments are left out: the kernel
-	 * reads them from the memory of the process, which can wait as long as the process likes.
+	 * reads them from the memory of the process, and the process can delay this read for ever.
 	 */
 	char command[PORT_COMMAND_BYTES];
 	char user[PORT_USER_BYTES]; /* the name of listener.uid, or its number */

@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 /*
- * A scan keeps the first ones in the order of port_listener_compare, and ignores the rest. The
- * order of the kernel changes from scan to scan. A cut in that order would report listeners that
+ * A scan keeps the first listeners in the order of port_listener_compare, and ignores the rest. The
+ * kernel's order changes from scan to scan: a cut in the kernel's order would report listeners that
  * come and go although nothing has changed.
  */
 #define PORT_SCAN_MAX 1024

@@ -20,8 +20,8 @@ struct fs_writer {
 };
 
 /*
- * Registers the upload as the file's writer. False if another upload writes to the same file: two
- * of them in place would mix their bytes, so the caller replaces the file as a whole instead.
+ * Registers the upload as the file's writer. Returns false if another upload writes to the same
+ * file in place: the two would mix their bytes, so the caller replaces the file as a whole.
  * fs_writer_end must follow; it does nothing for a writer that is not registered.
  */
 bool fs_writer_begin(struct fs_writer *writer, const struct stat *st);

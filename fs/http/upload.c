@@ -2,7 +2,7 @@
 /*
  * `POST /files`: the order of its checks is compatibility/details 40.
  *
- *	upload_open (loop) → upload_take (worker), for each piece → upload_done (loop)
+ *	fs_upload_open (loop) → upload_take (worker), for each piece → upload_done (loop)
  */
 #include "fs/http/upload.h"
 

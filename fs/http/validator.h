@@ -14,8 +14,8 @@
 #define FS_ETAG_BYTES 104
 
 /*
- * A file changed less than this long ago has a weak ETag: another change may leave its timestamps
- * the same, because before Linux 6.13 their resolution is one tick.
+ * A file that changed within this time has a weak ETag: another change may leave its timestamps the
+ * same, because before Linux 6.13 their resolution is one tick.
  */
 #define FS_ETAG_WEAK_MS 2000
 

@@ -170,9 +170,22 @@ int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret)
 
 /* ---- its removal ---- */
 
+static void set_state(struct cgroup *cg, enum cgroup_state state)
+{
+	static const char *const names[] = {
+		[CGROUP_IN_USE] = "in use",
+		[CGROUP_RELEASED] = "released",
+		[CGROUP_REMOVING] = "removing",
+		[CGROUP_LINGERING] = "lingering",
+	};
+
+	log_debug("cgroup %s: %s -> %s", cg->name, names[cg->state], names[state]);
+	cg->state = state;
+}
+
 static void move_to(struct cgroup *cg, struct cgroup_list *list, enum cgroup_state state)
 {
-	cg->state = state;
+	set_state(cg, state);
 	TAILQ_INSERT_TAIL(list, cg, link);
 }
 
@@ -317,7 +330,7 @@ struct cgroup *cgroup_adopt(struct cgroups *c, enum cgroup_group group, const ch
 		if (cg->group != group || strcmp(cg->name, name) != 0)
 			continue;
 		TAILQ_REMOVE(&c->released, cg, link);
-		cg->state = CGROUP_IN_USE;
+		set_state(cg, CGROUP_IN_USE);
 		return cg;
 	}
 	return NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The deadlines of a connection. Only what the client is to do has one: see server.h. */
+/*
+ * Sets the deadlines of a connection: for the request's head, for a body, for a slow reader, and for
+ * an idle connection. Waiting for the daemon or a process has no deadline (server.h).
+ */
 #include <event2/buffer.h>
 #include <poll.h>
 
@@ -7,9 +10,7 @@
 #include "rpc/http/conn_impl.h"
 #include "rpc/http/server_impl.h"
 
-/*
- * Returns the action of the client that the connection waits for now. Only these have a deadline.
- */
+/* Returns the action of the client that the connection waits for now. */
 static enum conn_wait conn_wait_now(const struct conn *c)
 {
 	if (c->phase == CONN_LINGERING)
@@ -32,6 +33,7 @@ static enum conn_wait conn_wait_now(const struct conn *c)
 	}
 }
 
+/* Returns the time that the client has for the action, from now. */
 static unsigned conn_timeout_ms(const struct conn *c, enum conn_wait wait)
 {
 	const struct server_timeouts *t = &c->server->timeouts;

@@ -30,7 +30,7 @@ enum conn_wait {
 	WAIT_PROGRESS,
 	WAIT_LINGER,
 	WAIT_RESERVE,
-	WAIT_PEER, /* for nothing, but the client may have gone */
+	WAIT_PEER, /* no deadline: the timer looks whether the client has gone */
 };
 
 struct conn {

@@ -72,7 +72,7 @@ const char *header_param_get(struct arena *arena, const struct header_params *pa
 /*
  * Returns the user of `Authorization: Basic …` (RFC 7617), in the arena; ignores the password.
  * Returns NULL if the value is NULL, has another scheme, is not base64, or has no colon. A name
- * that contains a NUL becomes the empty name; neither name belongs to a user.
+ * that contains a NUL becomes the empty name, which belongs to no user either.
  */
 const char *header_basic_user(struct arena *arena, const char *authorization);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The HTTP/1.1 engine of one connection: it turns bytes into requests and responses into bytes. The
- * engine has neither a descriptor nor a clock: the connection (conn.c) has both, and tests need
- * neither.
+ * engine makes no system call (scripts/include-check): the connection (conn.c) has the socket and
+ * the clock, and tests need neither.
  *
  *	conn appends to http->in ─► http1_process ─► stream, calls->request
  *	stream_send …            ─► http->out, http->file ─► conn writes them
@@ -36,7 +36,10 @@ enum http1_state {
 	HTTP1_BROKEN,	/* no more writes; the connection closes at once */
 };
 
-/* What happens after the current response. Until the next request, the value only increases. */
+/*
+ * What happens after the current response. http1_raise_ending raises the value until the next
+ * request. http1_finish alone lowers it: a complete response needs no ABORT.
+ */
 enum http1_ending {
 	HTTP1_KEEP,   /* the next request */
 	HTTP1_CLOSE,  /* the connection closes */
@@ -152,8 +155,8 @@ void http1_eof(struct http1 *h);
 void http1_broken(struct http1 *h);
 
 /*
- * From the loop: the client has shut down its sending side, behind bytes that were not read yet. As
- * http1_eof, this notifies the handler of a request whose body is complete.
+ * From the loop: the client has shut down its sending side, but bytes that it sent before were not
+ * read yet. As http1_eof, this notifies the handler of a request whose body is complete.
  */
 void http1_half_closed(struct http1 *h);
 

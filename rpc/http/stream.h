@@ -131,7 +131,7 @@ void stream_set_outcome(struct stream *s, const char *outcome);
 void stream_set_quiet(struct stream *s);
 
 /*
- * Members that a handler adds to the line of the request, such as the ones below /files: another
+ * Members that a handler adds to the line of the request, as the handlers of /files do: another
  * message, the file's path, the user, and the level of a failure. Strings are static or in the
  * arena; NULL members are left out.
  */
@@ -158,8 +158,8 @@ void stream_set_handler(struct stream *s, const struct stream_handler *handler, 
 void *stream_data(const struct stream *s);
 
 /*
- * Marks the body as secret: it is read through buffers that are wiped after use, as those of heads
- * are. The handler wipes the bytes that it received.
+ * Marks the body as secret: as a head, it is read through buffers that are wiped after use. The
+ * handler wipes the bytes that it received.
  */
 void stream_set_secret(struct stream *s);
 
