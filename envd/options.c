@@ -49,7 +49,7 @@ static const struct flag flags[] = {
 	     "cgroup2 hierarchy (default /sys/fs/cgroup)"),
 	FLAG("commit", FLAG_BOOL, commit, NULL, "print the source commit"),
 	FLAG("cors", FLAG_ON_OFF, cors, "on|off",
-	     "answer cross-origin requests; off refuses whatever has an Origin (default on)"),
+	     "answer cross-origin requests; off refuses requests with an Origin (default on)"),
 	FLAG("forward-ip", FLAG_STRING, forward_ip, "address",
 	     "forward ports of loopback to this address (default 169.254.0.21, off with -isnotfc)"),
 	FLAG("hook-timeout", FLAG_SECONDS, hook_timeout_s, "seconds",
@@ -97,8 +97,9 @@ static const struct flag flags[] = {
 	FLAG("seccomp-optional", FLAG_BOOL, seccomp.optional, NULL,
 	     "a Start may ask for no profile although there is a default"),
 	FLAG("state-dir", FLAG_STRING, state_dir, "directory",
-	     "remember there, over a restart, that a token was set: a directory on a tmpfs that\n"
-	     "    \tonly root can write to (default /run/envd with -init, else none)"),
+	     "record there, for a restart, that a token was set; it must be on a tmpfs, and only "
+	     "root\n"
+	     "    \tmay write to it (default /run/envd with -init, else none)"),
 	FLAG("upgrade-over", FLAG_UPGRADE_OVER, upgrade_over, "address",
 	     "accept POST /upgrade over this listener, as -listen names it, and over no other;\n"
 	     "    \trepeatable (default: over every listener)"),

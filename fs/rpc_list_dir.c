@@ -251,7 +251,7 @@ static void list_done(struct fs_rpc *rpc)
 
 	if (!c->rpc.err.code && !budget_share_set(&c->share, list_bytes(c))) {
 		error_set(&rpc->err, ERROR_RESOURCE_EXHAUSTED,
-			  "the listing of %s takes more memory than there is for answers",
+			  "the listing of %s needs more memory than is free for answers",
 			  fs_text(c->requested, &rpc->arena));
 		c->finished = true;
 	}

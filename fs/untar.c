@@ -58,7 +58,7 @@ static int fail(struct fs_untar *u, int errnum, const char *what)
 		return refuse(u, "it leads out of the directory");
 	case ELOOP:
 	case ENOTDIR:
-		return refuse(u, "what should be a directory is none");
+		return refuse(u, "an element of its path is not a directory");
 	case EEXIST:
 	case EISDIR:
 	case ENOTEMPTY:
@@ -264,11 +264,11 @@ static int make_hard_link(struct fs_untar *u, const char *name, const struct tar
 		return refuse(u, "the link leads out of the directory");
 	fd = open_beneath(u->top, path, O_PATH | O_NOFOLLOW, 0);
 	if (fd == -ENOENT)
-		return refuse(u, "it is a link to what is not there");
+		return refuse(u, "it is a hard link to a file that does not exist");
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail(u, fd < 0 ? fd : errno, "finding what it links to");
+		return fail(u, fd < 0 ? fd : errno, "opening the target of the hard link");
 	if (!S_ISREG(st.st_mode))
-		return refuse(u, "it is a link to what is no file");
+		return refuse(u, "it is a hard link to something other than a file");
 	/* The name exists and is the same file already: nothing to do. */
 	if (fstatat(u->parent, name, &old, AT_SYMLINK_NOFOLLOW) == 0 && old.st_dev == st.st_dev &&
 	    old.st_ino == st.st_ino)
@@ -298,7 +298,7 @@ static int make_directory(struct fs_untar *u, const char *name, const struct tar
 			return 0;
 		/* A link to a directory inside the top is accepted in its place. */
 		fd = open_beneath(u->parent, name, O_PATH | O_DIRECTORY, 0);
-		return fd < 0 ? refuse(u, "what should be a directory is none") : 0;
+		return fd < 0 ? refuse(u, "an existing entry is not a directory") : 0;
 	}
 	return r < 0 ? fail(u, r, "making a directory") : 0;
 }
@@ -309,9 +309,9 @@ static int make_node(struct fs_untar *u, const char *name, const struct tar_entr
 	int r;
 
 	if (u->no_nodes)
-		return refuse(u, "devices and FIFOs are not made");
+		return refuse(u, "devices and FIFOs are not created");
 	if (e->type != TAR_FIFO && u->uid != 0)
-		return refuse(u, "devices are made for root alone");
+		return refuse(u, "only root may create devices");
 	if (e->type != TAR_FIFO)
 		type = e->type == TAR_CHAR_DEVICE ? S_IFCHR : S_IFBLK;
 	if (clear_place(u, name) < 0)

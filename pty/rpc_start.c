@@ -537,7 +537,7 @@ static void start_cancel(struct rpc_call *call, enum rpc_cancel why)
 	if (why == RPC_CANCEL_GONE ||
 	    !work_cancel(start->svc->context->process_workers, &start->work))
 		return;
-	error_set(&start->err, ERROR_UNAVAILABLE, "the start with this key was taken back");
+	error_set(&start->err, ERROR_UNAVAILABLE, "the start with this key was cancelled");
 	refuse_queued(start);
 }
 

@@ -328,7 +328,7 @@ void taps_check_stall(void *arg)
 		next = TAILQ_NEXT(tap, link);
 		if (!holds_up(tap->state) || !tap_is_stalled(tap))
 			continue;
-		log_info("process %d: a reader took nothing for %u ms and is cut off", (int)p->pid,
+		log_info("process %d: a reader took no bytes for %u ms and is cut off", (int)p->pid,
 			 p->table->stall_ms);
 		error_set(&err, ERROR_RESOURCE_EXHAUSTED,
 			  "nothing was read for %u ms while others waited for the output",

@@ -18,7 +18,7 @@ static int add_pattern(struct watch_patterns *patterns, char *text, const char *
 	if (!*text || strlen(text) > WATCH_PATTERN_MAX_BYTES)
 		return refuse(err, item, "a pattern has 1 to 256 bytes");
 	if (patterns->n == WATCH_PATTERNS_MAX)
-		return refuse(err, item, "there are 64 patterns before it");
+		return refuse(err, item, "there are more than 64 patterns");
 	if (bytes > WATCH_PATTERNS_MAX_BYTES)
 		return refuse(err, item, "the patterns have more than 1024 bytes together");
 	patterns->text[patterns->n++] = text;

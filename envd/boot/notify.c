@@ -58,7 +58,7 @@ void notify_init(struct notify *n)
 	if (read_address(n, text) == 0)
 		n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (n->fd < 0)
-		log_warn("the service manager's socket %s is of no use", text);
+		log_warn("the service manager's socket %s can't be used", text);
 	unsetenv("NOTIFY_SOCKET");
 	/* WATCHDOG_USEC is for the process in WATCHDOG_PID (sd_watchdog_enabled(3)). */
 	if (n->fd >= 0 && (!watchdog_pid || watchdog_pid == (uint64_t)getpid()))

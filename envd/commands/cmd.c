@@ -22,7 +22,7 @@ const struct cmd cmds[] = {
 	{"top", cmd_top, "show the use of processors, memory and disk"},
 	{"ports", cmd_ports, "list the ports of a guest's programs"},
 	{"freeze", cmd_freeze, "stop the processes of a guest"},
-	{"thaw", cmd_thaw, "let them go on"},
+	{"thaw", cmd_thaw, "continue these processes"},
 	{NULL, NULL, NULL},
 };
 

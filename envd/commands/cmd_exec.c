@@ -40,7 +40,7 @@ static const char usage[] =
 	"signal n ended it, 124 at the timeout, 125 if envd exec itself failed.\n"
 	"  -i, --interactive    stdin goes to the command\n"
 	"  -t, --tty            the command has a terminal; with -i this terminal becomes raw\n"
-	"  -e, --env NAME=VALUE sets a variable; NAME alone passes on the value of this command's\n"
+	"  -e, --env NAME=VALUE sets a variable; NAME alone takes the value from here\n"
 	"  -w, --workdir DIR    the working directory\n"
 	"  -d, --detach         print the pid and leave; the command goes on\n"
 	"  --timeout SECONDS    kill it after this time\n"

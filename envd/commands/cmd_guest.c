@@ -99,7 +99,7 @@ int cmd_thaw(int argc, char **argv)
 	static const struct request request = {
 		"thaw", "POST", "/unfreeze",
 		"Usage: envd thaw [OPTION…]\n"
-		"Lets the processes of a guest go on that envd freeze has stopped.\n",
+		"Continues the processes of a guest that envd freeze has stopped.\n",
 		NULL};
 
 	return run(argv, &request);

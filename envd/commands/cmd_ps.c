@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* envd ps: the processes that a daemon has started and that live. */
+/* envd ps: the live processes that a daemon has started. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 static const struct arg arguments[] = {{"json", 'j', ARG_PLAIN}, CLIENT_TIMEOUT, CLIENT_ARGS};
 
 static const char usage[] = "Usage: envd ps [--json] [OPTION…]\n"
-			    "Lists the processes that the daemon has started and that live.\n"
+			    "Lists the live processes that the daemon has started.\n"
 			    "  --json               the answer of process.Process/List\n";
 
 static int by_pid(const void *a, const void *b)

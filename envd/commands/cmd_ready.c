@@ -59,15 +59,15 @@ static const char usage[] =
 	"Usage: envd ready CONDITION… [--timeout SECONDS] [--interval SECONDS]\n"
 	"Waits until all conditions hold. Exits with 0 when they do, 1 at the timeout, 2 for a\n"
 	"wrong argument.\n"
-	"  --port N         something listens on TCP port N, or is bound to UDP port N\n"
+	"  --port N         a socket listens on TCP port N, or is bound to UDP port N\n"
 	"  --url URL        GET of an http:// URL is answered with the status\n"
 	"  --status N       that status, 200 if not given\n"
 	"  --file PATH      PATH is a regular file, or leads to one\n"
 	"  --process NAME   a process has NAME in its name\n"
-	"  --socket PATH    somebody accepts connections on the unix socket\n"
-	"  --for SECONDS    so much time has passed\n"
-	"  --timeout        60 seconds beyond any --for if not given; 0 is none\n"
-	"  --interval       between two looks, 0.1 seconds if not given\n";
+	"  --socket PATH    a process accepts connections on the unix socket\n"
+	"  --for SECONDS    this time has passed\n"
+	"  --timeout        60 seconds more than --for if not given; 0: no limit\n"
+	"  --interval       between two checks, 0.1 seconds if not given\n";
 
 /* Adds a condition. 0 or -errno. */
 static int add_condition(struct ready *r, enum condition_kind kind, const char *text)

@@ -27,8 +27,8 @@ static const struct arg arguments[] = {{"file", 'f', ARG_VALUE}, CLIENT_TIMEOUT,
 static const char usage[] =
 	"Usage: envd upgrade FILE [OPTION…]\n"
 	"Replaces a running envd by the program in FILE, under its running processes, and prints\n"
-	"what was carried over. Exits with 0 if all was, 1 if the daemon refuses or something was\n"
-	"lost, 2 for a wrong argument.\n";
+	"what was carried over. Exits with 0 if everything was, 1 if the daemon refuses or\n"
+	"something was lost, 2 for a wrong argument.\n";
 
 /* Opens the file. An empty body would tell the daemon to execute its own program again. */
 static int open_program(const char *path, off_t *ret_bytes, struct error *err)

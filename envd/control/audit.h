@@ -31,8 +31,8 @@ struct router;
  * sink of base/audit.h. Called at the start: it may block.
  *
  * 0, or -1 with the reason if the file can't be opened. With `must_start`, a file that can't be
- * opened is logged, and the result is 0: each event tries again to open the file, and counts as lost
- * until that succeeds.
+ * opened is logged, and the result is 0: each event tries again to open the file, and counts as
+ * lost until that succeeds.
  */
 int audit_new(struct loop *loop, const char *target, bool must_start, struct audit **ret,
 	      struct error *err);

@@ -102,7 +102,7 @@ static enum multipart_event read_line(struct multipart *m, const char **p, size_
 
 	if (next == MULTIPART_FAILED) {
 		if (m->parts)
-			return fail(m, "malformed line behind a boundary");
+			return fail(m, "malformed line after a boundary");
 		/* Before the first part, it is an ordinary line of the preamble. */
 		m->state = MULTIPART_PREAMBLE_REST;
 		return MULTIPART_MORE;

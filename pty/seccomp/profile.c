@@ -60,8 +60,7 @@ static int get_choice(struct json_lexer *in, struct arena *arena, const struct c
 
 static int get_action(struct json_lexer *in, struct arena *arena, uint32_t *ret)
 {
-	return get_choice(in, arena, actions, ARRAY_LEN(actions), "is no action that is supported",
-			  ret);
+	return get_choice(in, arena, actions, ARRAY_LEN(actions), "is not a supported action", ret);
 }
 
 static int get_errno(struct json_lexer *in, uint32_t *ret)
@@ -73,7 +72,7 @@ static int get_errno(struct json_lexer *in, uint32_t *ret)
 	if (json_get_int64(in, &value) < 0)
 		return -1;
 	if (value < 0 || value > 4095)
-		return json_fail(in, "is no error number");
+		return json_fail(in, "is not an error number");
 	*ret = (uint32_t)value;
 	return 0;
 }
@@ -101,7 +100,7 @@ static int get_errno_name(struct json_lexer *in, struct arena *arena, uint32_t *
 			return 0;
 		}
 	}
-	return json_fail(in, "is no name of an error");
+	return json_fail(in, "is not the name of an error");
 }
 
 /* The action with its number. */
@@ -246,7 +245,7 @@ static int get_kernel(struct json_lexer *in, struct arena *arena,
 		return -1;
 	r = seccomp_machine_has_kernel(machine, text);
 	if (r < 0)
-		return json_fail(in, "is no version of a kernel, as 4.8");
+		return json_fail(in, "is not a kernel version such as 4.8");
 	*ret_has = r > 0;
 	return 0;
 }
@@ -325,8 +324,8 @@ static int get_operator(struct json_lexer *in, struct arena *arena, enum scmp_co
 {
 	uint32_t value = 0;
 
-	if (get_choice(in, arena, operators, ARRAY_LEN(operators),
-		       "is no comparison that is supported", &value) < 0)
+	if (get_choice(in, arena, operators, ARRAY_LEN(operators), "is not a supported comparison",
+		       &value) < 0)
 		return -1;
 	*ret = (enum scmp_compare)value;
 	return 0;
@@ -348,7 +347,7 @@ static int get_arg(struct json_lexer *in, struct arena *arena, struct scmp_arg_c
 		if (json_name_is(in, "index")) {
 			r = get_uint64(in, &index);
 			if (r == 0 && index >= SECCOMP_ARGS)
-				r = json_fail(in, "is no argument's number");
+				r = json_fail(in, "is not the number of an argument");
 		} else if (json_name_is(in, "value")) {
 			r = get_uint64(in, &arg->datum_a);
 		} else if (json_name_is(in, "valueTwo")) {
@@ -373,7 +372,7 @@ static int get_args(struct json_lexer *in, struct arena *arena, struct seccomp_r
 		return -1;
 	while (json_next_element(in)) {
 		if (rule->n_args == SECCOMP_ARGS)
-			return json_fail(in, "is one comparison too many");
+			return json_fail(in, "has more than six comparisons");
 		if (get_arg(in, arena, &rule->args[rule->n_args++]) < 0)
 			return -1;
 	}
@@ -486,7 +485,7 @@ static int get_flags(struct json_lexer *in, struct arena *arena)
 		if (json_get_string(in, arena, &text, NULL) < 0)
 			return -1;
 		if (strcmp(text, "SECCOMP_FILTER_FLAG_TSYNC") != 0)
-			return json_fail(in, "is no flag that is supported");
+			return json_fail(in, "is not a supported flag");
 	}
 	return 0;
 }

@@ -132,7 +132,7 @@ static int skip_field(struct decoder *d, struct wire *in, uint32_t number, enum 
 			/* cppcheck-suppress uninitvar ; depth tells how many are set */
 			if (depth == 0 || open[--depth] != number)
 				return error_set(d->err, ERROR_INVALID_ARGUMENT,
-						 "binary message: the end of no group");
+						 "binary message: a group ends that has not begun");
 		} else if (skip_value(d, in, type) < 0) {
 			return -1;
 		}

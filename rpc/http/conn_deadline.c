@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sets the deadlines of a connection: for the request's head, for a body, for a slow reader, and for
- * an idle connection. Waiting for the daemon or a process has no deadline (server.h).
+ * Sets the deadlines of a connection: for the request's head, for a body, for a slow reader, and
+ * for an idle connection. Waiting for the daemon or a process has no deadline (server.h).
  */
 #include <event2/buffer.h>
 #include <poll.h>

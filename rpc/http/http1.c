@@ -188,7 +188,7 @@ static bool http1_take_head(struct http1 *h)
 	}
 	if (!budget_take(h->budget, BUDGET_STREAMS, 1)) {
 		stream_unref(s);
-		refuse_head(h, 503, "too many requests are in work");
+		refuse_head(h, 503, "too many requests are in progress");
 		return false;
 	}
 	evbuffer_drain(h->in, (size_t)head_bytes);

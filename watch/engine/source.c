@@ -291,7 +291,7 @@ static void try_instance(struct watch_source *source)
 		return;
 	source->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (source->fd >= 0)
-		log_info("watches: an inotify instance is to be had again");
+		log_info("watches: an inotify instance is available again");
 }
 
 /* Begins the scan of directories without a watch, if it is due. */
