@@ -138,7 +138,7 @@ static void on_state_signal(evutil_socket_t signal_number, short what, void *arg
 	watch_service_dump(d->watch);
 }
 
-/* A daemon that is about to be replaced blocks SIGTERM and SIGINT (envd/upgrade/ctl_upgrade.c). */
+/* A daemon that is about to be replaced blocks all signals (envd/upgrade/ctl_upgrade.c). */
 static void unblock_signals(void)
 {
 	sigset_t none;

@@ -344,19 +344,18 @@ static void upgrade_check(struct work *work)
 /* ---- the freeze ---- */
 
 /*
- * Blocks or unblocks the signals that end the daemon. A signal that came between the last turn of
- * the loop and the execve would be lost: its handler only notes it for the loop. A blocked signal
- * is pending, and stays so over an execve (execve(2)); a build of envd unblocks it when it has its
+ * Blocks or unblocks all signals. A signal that came between the last turn of the loop and the
+ * execve would be lost: its handler only notes it for the loop. One that came after the execve
+ * would end the new program, which has no handlers yet: SIGUSR1, for example. A blocked signal is
+ * pending, and stays so over an execve (execve(2)); a build of envd unblocks it when it has its
  * handlers (envd/daemon.c).
  */
-static void hold_end(bool hold)
+static void hold_signals(bool hold)
 {
-	sigset_t ends;
+	sigset_t all;
 
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
-	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &ends, NULL);
+	sigfillset(&all);
+	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &all, NULL);
 }
 
 static bool end_is_pending(const struct upgrade *u)
@@ -385,7 +384,7 @@ static void upgrade_checked(struct work *work)
 	audit_upgrade(u, NULL);
 	set_state(u, UPGRADE_FREEZING);
 	/* Before the freeze, so that the loop sees a signal from before this before it ends. */
-	hold_end(true);
+	hold_signals(true);
 	pty_handover_pause(u->parts.pty, true);
 	u->was_frozen = freezer_is_frozen(freezer);
 	freezer_freeze(freezer, &request, upgrade_frozen, u);
@@ -402,7 +401,7 @@ static void undo(struct upgrade *u)
 
 	set_state(u, UPGRADE_THAWING);
 	pty_handover_pause(u->parts.pty, false);
-	hold_end(false);
+	hold_signals(false);
 	if (u->was_frozen)
 		give_up(u, 500);
 	else

@@ -189,6 +189,26 @@ def test_a_signal_that_ends_the_daemon(tmp_path):
         thaw()
 
 
+def test_a_signal_that_writes_the_state(daemon):
+    """SIGUSR1 writes the daemon's state to the log. One that came after the execve, and before the new program
+    had its handlers, ended the program and with it the sandbox."""
+    ending = threading.Event()
+
+    def ask():
+        while not ending.is_set():
+            os.kill(daemon.pid, signal.SIGUSR1)
+            time.sleep(0.0002)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for _ in range(3):
+            assert daemon.replace() == NONE
+    finally:
+        ending.set()
+        asking.join()
+
+
 def test_a_blob_that_cannot_be_opened(daemon, echo):
     os.mkdir(BLOB)
     try:
