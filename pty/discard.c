@@ -66,3 +66,16 @@ void discards_add(struct discards *d, int fd)
 	fd_event_add(&discard->event);
 	LIST_INSERT_HEAD(&d->list, discard, link);
 }
+
+size_t discards_fds(const struct discards *d, int *ret)
+{
+	const struct discard *discard;
+	size_t n = 0;
+
+	LIST_FOREACH (discard, &d->list, link) {
+		if (ret)
+			ret[n] = discard->fd;
+		n++;
+	}
+	return n;
+}

@@ -9,6 +9,7 @@
 #ifndef PTY_DISCARD_H
 #define PTY_DISCARD_H
 
+#include <stddef.h>
 #include <sys/queue.h>
 
 #include "base/budget.h"
@@ -30,5 +31,8 @@ void discards_clear(struct discards *d);
 
 /* Takes ownership of a non-blocking descriptor, and reads it to its end. */
 void discards_add(struct discards *d, int fd);
+
+/* Stores the descriptors, which it still owns, if `ret` is not NULL. Returns their number. */
+size_t discards_fds(const struct discards *d, int *ret);
 
 #endif

@@ -236,6 +236,9 @@ void pty_handover_export(const struct pty_service *svc, struct arena *arena,
 	state->n_helper_pids = t->zombies.n;
 	state->helper_pids = arena_zalloc(arena, (t->zombies.n + 1) * sizeof(int32_t));
 	zombies_pids(&t->zombies, state->helper_pids);
+	state->n_discarded_fds = discards_fds(&t->discards, NULL);
+	state->discarded_fds = arena_zalloc(arena, (state->n_discarded_fds + 1) * sizeof(int32_t));
+	discards_fds(&t->discards, state->discarded_fds);
 	export_oom(svc->cgroups, arena, state);
 }
 
@@ -501,6 +504,14 @@ static void adopt_oom(struct cgroups *cgroups, const Handover__OomKills *in)
 			cgroups_continue_oom(cgroups, group, in->seen, in->unclaimed, in->age_ms);
 }
 
+static void adopt_discarded(struct pty_service *svc, int32_t in)
+{
+	int failed, fd = take_descriptor(in, &failed);
+
+	if (fd >= 0)
+		discards_add(&svc->table.discards, fd);
+}
+
 void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *state,
 			struct pty_adopted *ret)
 {
@@ -509,6 +520,8 @@ void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *
 	/* Before the processes: one of them may have been an OOM kill. */
 	for (i = 0; i < state->n_oom_kills; i++)
 		adopt_oom(svc->cgroups, state->oom_kills[i]);
+	/* Before the processes: one of them may have the pid of one that has ended. */
+	pty_store_drop_names(svc, state->store_removals, state->n_store_removals);
 	*ret = (struct pty_adopted){0};
 	for (i = 0; i < state->n_processes; i++, ret->procs++)
 		ret->procs_failed += pty_handover_adopt_one(svc, state->processes[i], -1) < 0;
@@ -516,6 +529,8 @@ void pty_handover_adopt(struct pty_service *svc, const Handover__HandoverState *
 		ret->retained_failed += adopt_exit(svc, state->terminated[i]) < 0;
 	for (i = 0; i < state->n_helper_pids; i++)
 		adopt_helper(svc, state->helper_pids[i]);
+	for (i = 0; i < state->n_discarded_fds; i++)
+		adopt_discarded(svc, state->discarded_fds[i]);
 }
 
 void pty_handover_start_deadlines(struct pty_service *svc)

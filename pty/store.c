@@ -197,6 +197,15 @@ void pty_store_drop(struct proc *p)
 	p->store.has_proc = false;
 }
 
+void pty_store_drop_names(const struct pty_service *svc, const char *const *names, size_t n)
+{
+	const struct pty_store *store = &svc->table.store;
+	size_t i;
+
+	for (i = 0; store->drop && i < n; i++)
+		store->drop(store->arg, names[i]);
+}
+
 void pty_store_drop_all(const struct pty_service *svc)
 {
 	struct proc *p;

@@ -55,6 +55,9 @@ void pty_store_put(struct proc *p);
 void pty_store_drop_stdin(struct proc *p);
 void pty_store_drop(struct proc *p);
 
+/* Drops what the parent keeps under these names for a daemon before this one. */
+void pty_store_drop_names(const struct pty_service *svc, const char *const *names, size_t n);
+
 /* Puts the processes that wait, until the parent is busy. Call it when the parent has room. */
 void pty_store_resume(struct pty_service *svc);
 

@@ -241,6 +241,19 @@ void notify_drop(struct notify *n, const char *name)
 	retry_later(n);
 }
 
+size_t notify_removals(const struct notify *n, const char **ret)
+{
+	const struct notify_removal *removal;
+	size_t count = 0;
+
+	TAILQ_FOREACH (removal, &n->removals, link) {
+		if (ret)
+			ret[count] = removal->name;
+		count++;
+	}
+	return count;
+}
+
 /* The timer runs in the loop, so it proves that the loop is not blocked. */
 static void on_watchdog(void *arg)
 {

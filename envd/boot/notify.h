@@ -86,6 +86,12 @@ void notify_on_room(struct notify *n, void (*room)(void *arg), void *arg);
 void notify_drop(struct notify *n, const char *name);
 
 /*
+ * Stores the names of notify_drop that wait for the manager, borrowed, if `ret` is not NULL.
+ * Returns their number.
+ */
+size_t notify_removals(const struct notify *n, const char **ret);
+
+/*
  * Reports that the daemon listens, so that the manager starts the units ordered after it. If the
  * manager requested a watchdog, the loop sends WATCHDOG=1 twice in each period from now on.
  */

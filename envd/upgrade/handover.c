@@ -27,6 +27,7 @@
 #include "watch/handover.h"
 
 #define FIRST_FD 3
+#define NO_FD	 INT32_MAX /* no descriptor has this number */
 /* Without close_range (Linux before 5.9) descriptors up to here are closed one by one. */
 #define LAST_TRIED_FD 65536
 
@@ -95,18 +96,6 @@ static void read_state(struct handover *h, const char *path)
 		log_error("handover: %s: %s", path, error_errno_text(errno));
 }
 
-/* The state is a file: if it names a socket of the daemon as a process' descriptor, forget that. */
-static void drop_own(int32_t *fd, const struct inherited *inherited)
-{
-	size_t i;
-
-	for (i = 0; i < inherited->n; i++)
-		if (*fd == inherited->fds[i])
-			*fd = -1;
-	if (*fd == inherited->notify_fd)
-		*fd = -1;
-}
-
 struct kept {
 	int *fds;
 	size_t n;
@@ -116,6 +105,22 @@ static void keep(struct kept *kept, int fd)
 {
 	if (fd >= FIRST_FD)
 		kept->fds[kept->n++] = fd;
+}
+
+/*
+ * Keeps a descriptor that the state names. The state is a file, and may be wrong: a number that is
+ * not open becomes one that never is, because the daemon is about to open descriptors of its own.
+ * What has come through the execve was not close-on-exec, so a number that is names a socket of the
+ * daemon, or a descriptor that the state has named before.
+ */
+static void keep_named(struct kept *kept, int32_t *fd)
+{
+	if (*fd < FIRST_FD)
+		return;
+	if (fcntl(*fd, F_GETFD) != 0 || fcntl(*fd, F_SETFD, FD_CLOEXEC) < 0)
+		*fd = NO_FD;
+	else
+		keep(kept, *fd);
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -142,19 +147,19 @@ static void close_between(unsigned first, unsigned last)
 static void close_others(const struct handover *h, const struct inherited *inherited)
 {
 	size_t n_processes = h->state ? h->state->n_processes : 0, i;
-	struct kept kept = {.fds = mem_alloc((n_processes * 4 + INHERITED_MAX + 1) * sizeof(int))};
+	size_t n_discarded = h->state ? h->state->n_discarded_fds : 0;
+	struct kept kept = {.fds = mem_alloc((n_processes * 4 + n_discarded + INHERITED_MAX + 1) *
+					     sizeof(int))};
 	unsigned first = FIRST_FD;
 
 	for (i = 0; i < n_processes; i++) {
-		drop_own(&h->state->processes[i]->stdout_fd, inherited);
-		drop_own(&h->state->processes[i]->stderr_fd, inherited);
-		drop_own(&h->state->processes[i]->stdin_fd, inherited);
-		drop_own(&h->state->processes[i]->tty_fd, inherited);
-		keep(&kept, h->state->processes[i]->stdout_fd);
-		keep(&kept, h->state->processes[i]->stderr_fd);
-		keep(&kept, h->state->processes[i]->stdin_fd);
-		keep(&kept, h->state->processes[i]->tty_fd);
+		keep_named(&kept, &h->state->processes[i]->stdout_fd);
+		keep_named(&kept, &h->state->processes[i]->stderr_fd);
+		keep_named(&kept, &h->state->processes[i]->stdin_fd);
+		keep_named(&kept, &h->state->processes[i]->tty_fd);
 	}
+	for (i = 0; i < n_discarded; i++)
+		keep_named(&kept, &h->state->discarded_fds[i]);
 	for (i = 0; i < inherited->n; i++)
 		keep(&kept, inherited->fds[i]);
 	keep(&kept, inherited->notify_fd);

@@ -65,7 +65,7 @@ static int place(struct placed *placed, int32_t *fd)
 	return 0;
 }
 
-static int place_processes(struct placed *placed, const Handover__HandoverState *state)
+static int place_processes(struct placed *placed, Handover__HandoverState *state, bool ours)
 {
 	Handover__HandoverProc *p;
 	size_t i;
@@ -78,6 +78,11 @@ static int place_processes(struct placed *placed, const Handover__HandoverState 
 		r = r == 0 ? place(placed, &p->stdin_fd) : r;
 		r = r == 0 ? place(placed, &p->tty_fd) : r;
 	}
+	/* The reference would not read these outputs: their writers would block instead of end. */
+	if (!ours)
+		state->n_discarded_fds = 0;
+	for (i = 0; i < state->n_discarded_fds && r == 0; i++)
+		r = place(placed, &state->discarded_fds[i]);
 	return r;
 }
 
@@ -169,6 +174,10 @@ static void collect(const struct upgrade_parts *parts, struct arena *arena,
 		state->lifecycle_id = control->lifecycle;
 	state->sums = sums_export(control, arena);
 	state->newest_init_ns = control->has_newest ? control->newest_ns : 0;
+	state->n_store_removals = notify_removals(parts->notify, NULL);
+	state->store_removals = arena_zalloc(arena, (state->n_store_removals + 1) *
+							    sizeof(state->store_removals[0]));
+	notify_removals(parts->notify, state->store_removals);
 }
 
 /* A buffer for protobuf-c that writes to a file, because the state may have much kept output. */
@@ -327,7 +336,7 @@ int image_execute(const struct upgrade_parts *parts, const struct image *image, 
 	int r;
 
 	collect(parts, &arena, &state);
-	r = place_processes(&placed, &state);
+	r = place_processes(&placed, &state, image->ours);
 	if (r == 0 && image->ours)
 		r = pass_listeners(parts, &placed);
 	if (r < 0) {

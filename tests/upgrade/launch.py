@@ -4,9 +4,10 @@
 Starts a process for each one that the stored state in the file BLOB describes, places its pipes or its
 terminal at the descriptor numbers of the state, writes the state with the pids of these processes, and
 replaces itself by the program. The state stays as it is otherwise, byte for byte. In BLOB.json is what
-else is to be done: {"close": [numbers that are closed again], "open": {number: path}, "extra": how many
-children more, "helpers": how many that the state names, "forwards": [ports of 127.0.0.2 that a child
-holds], "strangers": [pids that the state names as such children], "tail": what follows the state}."""
+else is to be done: {"close": [numbers that are closed again], "instead": {number: another that the state
+names}, "open": {number: path}, "extra": how many children more, "helpers": how many that the state names,
+"forwards": [ports of 127.0.0.2 that a child holds], "strangers": [pids that the state names as such
+children], "tail": what follows the state}."""
 
 import contextlib
 import json
@@ -106,6 +107,9 @@ def main():
             named = protobuf.get(process, PID)
             started[named] = started.get(named) or start(process)
             protobuf.put(process, PID, started[named])
+            for fd in (STDOUT, STDERR, STDIN, TTY):
+                placed = number(process, fd)
+                protobuf.put(process, fd, more.get("instead", {}).get(str(placed), placed))
             field[2] = protobuf.encode(process)
     for _ in range(more.get("extra", 0)):
         sleeper()

@@ -202,6 +202,17 @@ def test_a_descriptor_that_is_missing(launch, lost):
     wait_for(lambda: not daemon.children(), lambda: f"an end of {daemon.children()}")
 
 
+def test_a_descriptor_that_is_the_daemons_own(launch):
+    """The state names a number that is not open, which the new daemon is about to give to a descriptor of its own:
+    it adopted its epoll instance as the output of a process, and served nobody any more."""
+    blob = stored("kept.pb")
+    for own in range(3, 12):
+        daemon = launch(blob, instead={str(descriptor(blob, STDOUT)): own})
+        assert report(daemon) == {**WHOLE, "procs_failed": 1}
+        daemon.client.start("true").drain()
+        daemon.stop()
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "/", "/dev/null"])
 @pytest.mark.parametrize("taken", [STDOUT, STDIN])
 def test_a_descriptor_that_is_no_pipe(launch, taken, path):

@@ -341,6 +341,26 @@ def test_an_upgrade_and_then_a_crash(below):
     stream.drain()
 
 
+def test_what_the_store_has_to_drop(below):
+    """The names of ended processes that process 1 had not yet been told to drop were forgotten by an upgrade: it
+    kept their descriptors for good, and after a crash the daemon took them for processes that outlived it."""
+    def kept():
+        return len(os.listdir(f"/proc/{below.first()}/fd"))
+
+    before = kept()
+    os.kill(below.first(), signal.SIGSTOP)
+    # The sender's buffer of a socketpair holds some 280 messages, two for each process.
+    pids = [below.client.start("cat").pid for _ in range(150)]
+    for pid in pids:
+        below.client.kill(pid)
+    wait_for(lambda: not below.client.list())
+    assert below.replace()["procs"] == 0
+    os.kill(below.first(), signal.SIGCONT)
+    wait_for(lambda: kept() <= before, lambda: f"{before} descriptors instead of {kept()}")
+    below.crash()
+    assert "outlived" not in below.log()
+
+
 DIES = r"""
 #include <stdio.h>
 #include <string.h>

@@ -233,6 +233,24 @@ def test_an_end_with_the_leader(daemon):
     os.kill(child, signal.SIGKILL)
 
 
+def test_a_child_that_outlives_its_leader(daemon, tmp_path):
+    """The daemon reads and discards what such a child writes. After an upgrade nobody had the pipe any more, and
+    the next write of the child raised SIGPIPE."""
+    child = "until [ -e stop ]; do echo line || exit 1; echo $((i += 1)) >lines; sleep 0.01; done; touch unharmed"
+    daemon.client.start("sh", "-c", f"({child}) & exit 3", cwd=str(tmp_path),
+                        headers={"X-Envd-End": "leader"}).drain()
+
+    def lines():
+        return int("0" + (tmp_path / "lines").read_text()) if (tmp_path / "lines").exists() else 0
+
+    for _ in range(2):
+        daemon.replace()
+        before = lines()
+        wait_for(lambda: lines() > before + 3, lambda: f"lines after {before}")
+    (tmp_path / "stop").touch()
+    wait_for(lambda: (tmp_path / "unharmed").exists())
+
+
 def test_a_poller_misses_nothing(daemon, tmp_path):
     watcher = daemon.watch("CreateWatcher", path=str(tmp_path), recursive=True,
                            includeEntry=True)["watcherId"]
