@@ -15,8 +15,10 @@
 struct pty_service;
 
 /*
- * Stops or resumes reading the outputs of all processes. Unread bytes stay in the kernel's pipes,
- * where the next daemon reads them; bytes that were read but not sent would be lost.
+ * Before the daemon is replaced: stops or resumes reading the outputs of all processes. Unread
+ * bytes stay in the kernel's pipes, where the next daemon reads them; bytes that were read but not
+ * sent would be lost. Starts with the tag "_system" are refused meanwhile, and those in progress
+ * delay the freeze: the next daemon would not know their processes.
  */
 void pty_handover_pause(struct pty_service *svc, bool pause);
 

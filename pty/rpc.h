@@ -39,6 +39,7 @@ struct pty_service {
 	bool refuses_starts; /* the workload is frozen */
 	struct start_keys start_keys;
 	struct start_list starting; /* submitted to a worker */
+	unsigned n_system_starting; /* the same for starts with the tag "_system" */
 };
 
 extern const struct rpc_method pty_rpc_start_method;

@@ -231,11 +231,14 @@ static struct tap *pop_waiting(struct start_key *key)
 
 static int refuse_while_frozen(const struct start *start, struct error *err)
 {
-	if (!start->svc->refuses_starts || start->is_system)
+	const struct pty_service *svc = start->svc;
+
+	if (!(start->is_system ? svc->table.paused : svc->refuses_starts))
 		return 0;
-	return error_set(err, ERROR_UNAVAILABLE,
-			 "error starting process '%s': the target cgroup is frozen",
-			 start->request->process ? start->request->process->cmd : "");
+	return error_set(err, ERROR_UNAVAILABLE, "error starting process '%s': %s",
+			 start->request->process ? start->request->process->cmd : "",
+			 start->is_system ? "envd is being replaced"
+					  : "the target cgroup is frozen");
 }
 
 static void start_free(struct start *start)
@@ -296,7 +299,9 @@ static void start_open(struct rpc_call *call, const ProtobufCMessage *message)
 		start->tap->ends_at_deadline = rpc_call_timeout_ms(call) == timeout_ms;
 	}
 	choose_cgroup(start);
-	if (!start->is_system)
+	if (start->is_system)
+		svc->n_system_starting++;
+	else
 		TAILQ_INSERT_TAIL(&svc->starting, start, link);
 	timer_set_ms(&start->overdue, START_OVERDUE_MS);
 	work_submit(svc->context->process_workers, &start->work);
@@ -406,7 +411,9 @@ static void start_overdue(void *arg)
 /* Removes the start from the list of starts before their exec. */
 static void leave_starting(struct start *start)
 {
-	if (!start->is_system)
+	if (start->is_system)
+		start->svc->n_system_starting--;
+	else
 		TAILQ_REMOVE(&start->svc->starting, start, link);
 }
 
@@ -560,7 +567,7 @@ void pty_service_refuse_starts(struct pty_service *svc, bool refuse)
 
 bool pty_service_starting(const struct pty_service *svc)
 {
-	return !TAILQ_EMPTY(&svc->starting);
+	return !TAILQ_EMPTY(&svc->starting) || (svc->table.paused && svc->n_system_starting > 0);
 }
 
 size_t pty_starts_waiting(const struct pty_service *svc)

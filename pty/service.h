@@ -59,14 +59,15 @@ const uint64_t *pty_service_last_start(const struct pty_service *svc);
 /*
  * `refuse` true: refuses starts with `unavailable`, including queued starts that no worker has
  * begun, because the workload is frozen or about to be. False: accepts starts again. Starts with
- * the tag "_system" are never refused.
+ * the tag "_system" are refused only while the daemon is being replaced (pty/handover.h).
  */
 void pty_service_refuse_starts(struct pty_service *svc, bool refuse);
 
 /*
  * Returns true if a start is between its request and the exec of its child. A freeze waits until
  * there is none: a child that is frozen there would keep its worker until the thaw. Starts with the
- * tag "_system" do not count, because their children begin in the daemon's cgroup.
+ * tag "_system" count only while the daemon is being replaced: their children begin in the daemon's
+ * cgroup, which is not frozen.
  */
 bool pty_service_starting(const struct pty_service *svc);
 

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ours to ours: nothing that the wire can carry is lost."""
 
+import contextlib
+import http.client
 import json
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
-from client import Failed
-from conftest import BLOB, ENVD, NEXT, NONE, Daemon, wait_for
+from client import Client, Failed
+from conftest import ADDRESS, BLOB, ENVD, NEXT, NONE, Daemon, wait_for
 from proxy import Proxy
 
 
@@ -142,6 +145,37 @@ def test_kept_output_of_an_exit_and_start_keys(daemon):
     assert again.pid == lives.pid
     with pytest.raises(Failed, match="already_exists"):
         daemon.client.start("sleep", "999", headers={**headers, "X-Envd-Start-Key": "twice"})
+
+
+def test_starts_that_are_not_frozen(daemon):
+    """A freeze does not hold off the platform's own processes. One that was between its clone and its place in the
+    table at the execve went on as a stranger: nobody listed it, read its output or could kill it."""
+    name = "7654.321"
+    ending = threading.Event()
+
+    def start():
+        client = Client(ADDRESS)
+        while not ending.is_set():
+            # Cut by the upgrade, or refused by the gate.
+            with contextlib.suppress(OSError, http.client.HTTPException, AssertionError, Failed):
+                stream = client.start("sleep", name, tag="_system")
+                stream.close()
+                client.kill(stream.pid)
+
+    threads = [threading.Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(8):
+        daemon.replace()
+    ending.set()
+    for thread in threads:
+        thread.join()
+
+    def strangers():
+        found = subprocess.run(["pgrep", "-xf", f"sleep {name}"], stdout=subprocess.PIPE, text=True).stdout.split()
+        return {int(pid) for pid in found} - {p["pid"] for p in daemon.client.list()}
+
+    wait_for(lambda: not strangers(), lambda: f"an end of {strangers()}")
 
 
 def test_a_terminal_goes_on(daemon):
