@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/fsuid.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -108,6 +109,15 @@ static int change_owner(int fd, uid_t uid, gid_t gid)
 	default:
 		return -errno;
 	}
+}
+
+uint64_t fs_random(void)
+{
+	uint64_t random;
+
+	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		;
+	return random;
 }
 
 int fs_give(int fd, uid_t uid, gid_t gid)

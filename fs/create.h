@@ -12,6 +12,7 @@
 #ifndef FS_CREATE_H
 #define FS_CREATE_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -25,6 +26,12 @@ int fs_create_symlink(int dirfd, const char *name, const char *target, uid_t uid
 
 /* Creates a FIFO or a device; the umask is applied. 0 or -errno. */
 int fs_create_node(int dirfd, const char *name, mode_t mode, dev_t dev, uid_t uid, gid_t gid);
+
+/*
+ * Returns a random number, for the name of a temporary file. Waits until the kernel's generator is
+ * ready (getrandom(2)).
+ */
+uint64_t fs_random(void);
 
 /*
  * Gives an open file to the user. 0 or -errno. fchown(2) is refused if the file system keeps no

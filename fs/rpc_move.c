@@ -13,12 +13,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/budget.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "fs/copy.h"
+#include "fs/create.h"
 #include "fs/make_dirs.h"
 #include "fs/remove.h"
 #include "fs/service_impl.h"
@@ -153,7 +153,6 @@ static int begin_copy(struct move_call *c)
 	FD_AUTO int to = -1;
 	char *from_dir, *from_name;
 	struct stat source, old;
-	uint64_t random;
 
 	split(c->source, arena, &from_dir, &from_name);
 	split(c->destination, arena, &c->to_dir, &c->to_name);
@@ -166,9 +165,7 @@ static int begin_copy(struct move_call *c)
 	to = open(c->to_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (from < 0 || to < 0)
 		return -errno;
-	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		;
-	c->temp = arena_printf(arena, ".envd-move-%016" PRIx64, random);
+	c->temp = arena_printf(arena, ".envd-move-%016" PRIx64, fs_random());
 	c->temp_path = arena_printf(arena, "%s/%s", c->to_dir, c->temp);
 	fs_copy_begin(&c->copy, from, from_name, to, c->temp);
 	return 0;

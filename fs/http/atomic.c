@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -39,11 +38,8 @@ struct fs_atomic {
 
 static void choose_temp_name(char temp[TEMP_BYTES])
 {
-	uint64_t random;
-
-	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		;
-	snprintf(temp, TEMP_BYTES, TEMP_PREFIX "%016llx" TEMP_SUFFIX, (unsigned long long)random);
+	snprintf(temp, TEMP_BYTES, TEMP_PREFIX "%016llx" TEMP_SUFFIX,
+		 (unsigned long long)fs_random());
 }
 
 static bool is_temp_name(const char *name)

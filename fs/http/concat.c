@@ -7,13 +7,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "fs/create.h"
 #include "fs/entry.h"
 #include "fs/make_dirs.h"
 
@@ -127,16 +127,13 @@ static int concat(char *const *sources, size_t n, const char *destination, uid_t
 {
 	FD_AUTO int fd = -1;
 	struct stat made = {0};
-	uint64_t random;
 	char *temp;
 	size_t i;
 	int r;
 
 	if (fs_make_parents(destination, uid, gid, err, NULL) < 0)
 		return error_prefix(err, "error ensuring directories");
-	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		;
-	temp = arena_printf(arena, "%s.e2b-compose.%016" PRIx64 ".tmp", destination, random);
+	temp = arena_printf(arena, "%s.e2b-compose.%016" PRIx64 ".tmp", destination, fs_random());
 	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return fail_destination(errno, "creating destination file", err);

@@ -10,10 +10,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "fs/create.h"
 #include "fs/entry.h"
 #include "fs/http/disposition.h"
 #include "fs/service_impl.h"
@@ -204,11 +204,7 @@ static uint64_t parts_length(struct download *d)
 
 static char *make_boundary(struct arena *arena)
 {
-	uint64_t random[2];
-
-	while (getrandom(random, sizeof(random), 0) != sizeof(random))
-		;
-	return arena_printf(arena, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+	return arena_printf(arena, "%016" PRIx64 "%016" PRIx64, fs_random(), fs_random());
 }
 
 bool download_is_head(const struct download *d)
