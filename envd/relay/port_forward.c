@@ -319,7 +319,6 @@ static struct forwarder *forwarder_new(struct port_forward *f, const struct port
 
 	w->owner = f;
 	w->found = *found;
-	w->state = FORWARDER_FOUND;
 	w->fd = -1;
 	LIST_INIT(&w->connections);
 	LIST_INSERT_HEAD(&f->forwarders, w, link);

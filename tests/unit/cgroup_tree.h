@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests/unit/test_freeze*.c: a cgroup hierarchy of ordinary files below /tmp. Nothing stops when
- * a file says so: the test writes what the kernel would write.
+ * For tests/unit/test_freeze*.c: a cgroup hierarchy of ordinary files below /tmp. Nothing stops
+ * when a file says so: the test writes what the kernel would write.
  */
 #ifndef TESTS_UNIT_CGROUP_TREE_H
 #define TESTS_UNIT_CGROUP_TREE_H
