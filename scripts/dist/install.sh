@@ -43,30 +43,56 @@ find_init() {
 	fi
 }
 
-if [ -n "$uninstall" ]; then
-	[ -f "$list" ] || die "$list is missing: envd was not installed with the prefix $prefix"
-	if [ -L /etc/systemd/system/multi-user.target.wants/envd.service ]; then
+# installed PATTERN: whether the list names a file that matches it. A service of a package, or of
+# another prefix, is not this script's to stop.
+installed() { [ -f "$list" ] && grep -q "$1\$" "$list"; }
+
+remove_service() {
+	if installed /systemd/system/envd.service && command -v systemctl >/dev/null; then
 		# shellcheck disable=SC2086
 		if [ -d /run/systemd/system ]; then systemctl stop $units; fi
 		# shellcheck disable=SC2086
 		systemctl disable $units
+		rm -rf /run/envd
 	fi
-	if [ -e /etc/init.d/envd ]; then
-		rc-service envd stop 2>/dev/null || true
+	if installed /etc/init.d/envd; then
+		if command -v rc-service >/dev/null; then rc-service envd stop 2>/dev/null || true; fi
 		rm -f /etc/runlevels/*/envd
+		rm -rf /run/envd
 	fi
-	while read -r file; do rm -f "$file"; done <"$list"
+}
+
+if [ -n "$uninstall" ]; then
+	[ -f "$list" ] || die "$list is missing: envd was not installed with the prefix $prefix"
+	remove_service
+	while IFS= read -r file; do rm -f "$file"; done <"$list"
 	rm -f "$prefix/bin/envd.next" "$prefix/bin/envd.next.part" "$list"
-	rm -rf /run/envd
+	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	# The directories of envd alone.
 	find "$prefix/share/envd" -depth -type d -exec rmdir {} + 2>/dev/null || true
 	exit 0
 fi
 
-case ${init:=$(find_init)} in systemd | openrc | none) ;; *) die "no such init system: $init" ;; esac
+# All that can be refused is refused before a file is written.
+case ${init:=$(find_init)} in
+systemd)
+	case $prefix in /usr | /usr/local) ;; *) die "systemd finds no units below $prefix: use --init none" ;; esac
+	command -v systemctl >/dev/null || die "systemctl is missing: use --init none"
+	;;
+openrc)
+	case $prefix in *[!A-Za-z0-9/._+-]*) die "the service can't name $prefix: use --init none" ;; esac
+	;;
+none) ;;
+*) die "no such init system: $init" ;;
+esac
+for package in envd envd-client; do
+	! grep -qxF "$prefix/bin/envd" "/var/lib/dpkg/info/$package.list" 2>/dev/null ||
+		die "$prefix/bin/envd belongs to the package $package: remove that first"
+done
 [ -d "$here/files" ] || die "$here/files is missing: run the script of the unpacked archive"
 mkdir -p "$prefix/share/envd"
-: >"$list"
+# The old list stays until the new one is whole.
+: >"$list.new"
 
 put() { # FILE PATH MODE
 	mkdir -p "$(dirname "$2")"
@@ -74,30 +100,41 @@ put() { # FILE PATH MODE
 	cp "$1" "$2.new"
 	chmod "$3" "$2.new"
 	mv -f "$2.new" "$2"
-	echo "$2" >>"$list"
+	echo "$2" >>"$list.new"
+}
+
+# put_service FILE PATH MODE: with the program's path below the prefix.
+put_service() {
+	put "$@"
+	sed -i "s,/usr/bin/envd,$prefix/bin/envd," "$2"
 }
 
 (cd "$here/files" && find . -type f) | sort | while read -r file; do
 	file=${file#./}
 	case $file in
 	bin/*) put "$here/files/$file" "$prefix/$file" 755 ;;
+	lib/systemd/system/envd.service) [ "$init" != systemd ] || put_service "$here/files/$file" "$prefix/$file" 644 ;;
 	lib/systemd/*) [ "$init" != systemd ] || put "$here/files/$file" "$prefix/$file" 644 ;;
 	*) put "$here/files/$file" "$prefix/$file" 644 ;;
 	esac
 done
 put "$here/install.sh" "$prefix/share/envd/install.sh" 755
+if [ "$init" = openrc ]; then
+	put_service "$here/files/share/envd/envd.openrc" /etc/init.d/envd 755
+fi
+# What an older version installed and this one does not have.
+if [ -f "$list" ]; then
+	while IFS= read -r file; do grep -qxF "$file" "$list.new" || rm -f "$file"; done <"$list"
+fi
+mv -f "$list.new" "$list"
 
 case $init in
 systemd)
-	sed -i "s,/usr/bin/envd,$prefix/bin/envd," "$prefix/lib/systemd/system/envd.service"
-	case $prefix in /usr | /usr/local) ;; *) die "systemd finds no units below $prefix: use --init none" ;; esac
 	# shellcheck disable=SC2086
 	systemctl enable $units
 	echo "envd is installed. systemctl start envd.socket envd starts it now."
 	;;
 openrc)
-	put "$here/files/share/envd/envd.openrc" /etc/init.d/envd 755
-	sed -i "s,/usr/bin/envd,$prefix/bin/envd," /etc/init.d/envd
 	# Debian's OpenRC has no boot runlevel: its local mounts are in sysinit.
 	runlevel=boot
 	[ -e /etc/init.d/localmount ] || runlevel=sysinit

@@ -21,7 +21,7 @@ class Machine:
         self._shell = shell
 
     def _run(self, script, arguments):
-        return self._container.run(self._shell, "-euc", f"cd /\n{script}", self._shell, *arguments)
+        return self._container.run(self._shell, "-euc", script, self._shell, *arguments)
 
     def sh(self, script, *arguments):
         """The output of a script that must succeed."""

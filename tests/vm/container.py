@@ -96,6 +96,6 @@ class Container:
         """Runs a program in the container. Returns (exit code, output)."""
         done = subprocess.run(
             ["nsenter", "--target", self._init, "--mount", "--pid", "--uts", "--ipc", "--net",
-             "--cgroup", "--root", "--wd=/", *argv], stdin=subprocess.DEVNULL,
+             "--cgroup", "--root", "--wdns=/", *argv], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
         return done.returncode, done.stdout.strip()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package under systemd, which runs in namespaces of this machine (tests/vm/container.py): the
-installation starts the daemon, an upgrade replaces it under a running process, and a removal stops it.
+installation starts the daemon, an upgrade replaces it under a running process, and a removal stops it. What an
+administrator has stopped, disabled or masked stays so.
 """
 
 from machine import Machine  # puts tests/vm on the path
@@ -19,6 +20,10 @@ class Guest(Machine):
 
     def install(self, package):
         return self.sh(f"dpkg -i /var/tmp/{package} 2>&1")
+
+    def state(self, unit="envd.service"):
+        """For example "enabled active"."""
+        return self.sh("systemctl is-enabled $1 || true; systemctl is-active $1 || true", unit).replace("\n", " ")
 
     def main_pid(self):
         return self.sh("systemctl show -P MainPID envd")
@@ -44,6 +49,66 @@ def check(root, packages, expect):
         machine.sh("dpkg --purge envd")
         machine.sh("! systemctl is-active envd.service envd.socket && test ! -e /run/envd "
                    "&& test ! -e /usr/bin/envd.next && kill -0 $1", sleeper)
+
+
+UNITS = "envd.socket envd-vsock.socket envd.service"
+
+
+def is_state(machine, wanted):
+    for unit in ("envd.service", "envd.socket"):
+        machine.expect(machine.state(unit) == wanted, (unit, machine.state(unit), wanted))
+
+
+def check_administrator(root, packages, expect):
+    """An installation starts what it enables, also after a removal: then dpkg calls it an upgrade from the
+    version before. An upgrade starts and enables nothing."""
+    with Container(root) as container:
+        machine = Guest(container, expect)
+        machine.wait("the end of the boot", "systemctl is-active multi-user.target")
+        machine.install(packages[0])
+        is_state(machine, "enabled active")
+        machine.sh("dpkg --remove envd; test ! -e /usr/bin/envd")
+        machine.install(packages[0])
+        is_state(machine, "enabled active")
+        # dpkg: the removal is given up when another package's is refused.
+        machine.sh("/var/lib/dpkg/info/envd.prerm remove")
+        is_state(machine, "enabled inactive")
+        machine.sh("/var/lib/dpkg/info/envd.postinst abort-remove in-favour envd-client 1.0")
+        is_state(machine, "enabled active")
+        machine.sh(f"systemctl stop {UNITS}")
+        machine.install(packages[1])
+        is_state(machine, "enabled inactive")
+        machine.sh("systemctl mask envd.service envd.socket")
+        machine.install(packages[2])
+        is_state(machine, "masked inactive")
+        machine.sh(f"systemctl unmask envd.service envd.socket; systemctl disable {UNITS}")
+        machine.install(packages[3])
+        is_state(machine, "disabled inactive")
+        machine.sh("dpkg --remove envd")
+        machine.install(packages[0])
+        is_state(machine, "disabled inactive")
+        machine.sh("dpkg --purge envd")
+        machine.install(packages[0])
+        is_state(machine, "enabled active")
+        check_downgrade(machine, packages)
+
+
+def check_downgrade(machine, packages):
+    """Up and down again below a running process, unless policy-rc.d forbids restarts."""
+    machine.wait("envd", "envd health")
+    machine.init("{}")
+    before = machine.main_pid()
+    sleeper = machine.sh("envd exec -d -- sleep 100000")
+    for package in packages[1], packages[0]:
+        machine.install(package)
+        seen = (machine.main_pid(), machine.sh(f"readlink /proc/{before}/exe"))
+        machine.expect(seen == (before, "/usr/bin/envd.next"), (before, seen))
+        is_listed(machine, sleeper)
+    machine.sh("printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d")
+    program = machine.sh("stat -L -c %i /proc/$1/exe", before)
+    machine.install(packages[1])
+    machine.expect(machine.sh("stat -L -c %i /proc/$1/exe", before) == program, "it was replaced")
+    is_listed(machine, sleeper)
 
 
 def is_listed(machine, pid):
