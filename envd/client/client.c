@@ -119,7 +119,8 @@ int client_init(struct client *c, const char *command)
 
 	*c = (struct client){.command = command,
 			     .to = to && *to ? to : CLIENT_TO,
-			     .timeout_ms = CLIENT_TIMEOUT_MS};
+			     .timeout_ms = CLIENT_TIMEOUT_MS,
+			     .key_fd = -1};
 	/* A peer that closes the connection is an error like others. */
 	signal(SIGPIPE, SIG_IGN);
 	if (client_parse_to(c->to, &c->target) < 0) {
@@ -145,19 +146,29 @@ void client_clear(struct client *c)
 
 int client_wait(const struct client *c, int fd, short events, int timeout_ms)
 {
-	struct pollfd p[2] = {
-		{.fd = fd, .events = events},
-		{.fd = c->interruptible ? c->interrupt_fd : -1, .events = POLLIN},
-	};
+	uint64_t until = clock_monotonic_ms() + (timeout_ms > 0 ? (uint64_t)timeout_ms : 0), now;
+	struct pollfd p[3];
 
-	if (poll(p, ARRAY_LEN(p), timeout_ms) < 0)
-		return errno == EINTR ? 0 : -errno;
-	return p[1].revents ? -ECANCELED : p[0].revents;
+	for (;;) {
+		p[0] = (struct pollfd){.fd = fd, .events = events};
+		p[1] = (struct pollfd){.fd = c->interruptible ? c->interrupt_fd : -1,
+				       .events = POLLIN};
+		p[2] = (struct pollfd){.fd = c->key_fd, .events = POLLIN};
+		if (poll(p, ARRAY_LEN(p), timeout_ms) < 0 && errno != EINTR)
+			return -errno;
+		if (p[1].revents || (p[2].revents && c->on_key(c->key_arg)))
+			return -ECANCELED;
+		now = clock_monotonic_ms();
+		if (p[0].revents || timeout_ms == 0 || (timeout_ms > 0 && now >= until))
+			return p[0].revents;
+		if (timeout_ms > 0)
+			timeout_ms = (int)(until - now);
+	}
 }
 
-void client_pause(const struct client *c, int ms)
+bool client_pause(const struct client *c, int ms)
 {
-	client_wait(c, -1, 0, ms);
+	return client_wait(c, -1, 0, ms) != -ECANCELED;
 }
 
 int client_interrupted(struct error *err)
@@ -199,7 +210,7 @@ static int connect_until(const struct client *c, int fd, uint64_t deadline_ms)
 			return -errno;
 		if (clock_monotonic_ms() >= deadline_ms)
 			return -ETIMEDOUT;
-		if (client_wait(c, -1, 0, DIAL_RETRY_MS) < 0)
+		if (!client_pause(c, DIAL_RETRY_MS))
 			return -ECANCELED;
 	}
 	return 0;

@@ -33,6 +33,13 @@ struct client {
 	 */
 	bool interruptible;
 	int interrupt_fd;
+	/*
+	 * While a wait goes on, on_key reads key_fd (-1: none) when that is readable. If on_key
+	 * returns true, the wait ends as interrupted.
+	 */
+	int key_fd;
+	bool (*on_key)(void *arg);
+	void *key_arg;
 };
 
 /* The keys of the common options, for client_option. */
@@ -65,8 +72,8 @@ int client_dial(const struct client *c, struct error *err);
  */
 int client_wait(const struct client *c, int fd, short events, int timeout_ms);
 
-/* Sleeps, unless the command is interrupted. */
-void client_pause(const struct client *c, int ms);
+/* Sleeps. Returns false at once if the command is interrupted. */
+bool client_pause(const struct client *c, int ms);
 
 /* Fills in the error of an interrupted wait. Returns -1. */
 int client_interrupted(struct error *err);

@@ -60,14 +60,16 @@ int client_usage_error(const struct client *c, const char *why)
 }
 
 int client_args_process(struct args *a, struct client *c, const char *usage, const char **ret,
-			bool *option)
+			bool *option, const char **value)
 {
 	int key;
 
 	*ret = NULL;
 	a->operands = ARGS_OPERANDS;
 	while ((key = client_args_next(a, c, usage)) > 0) {
-		if (key != ARGS_OPERAND)
+		if (key != ARGS_OPERAND && a->value)
+			*value = a->value;
+		else if (key != ARGS_OPERAND)
 			*option = true;
 		else if (*ret)
 			return client_usage_error(c, "one process at a time");

@@ -48,11 +48,12 @@ int client_args_next(struct args *a, struct client *c, const char *usage);
 int client_usage_error(const struct client *c, const char *why);
 
 /*
- * Parses a command with one process as its operand, and one plain option besides the common ones,
- * which sets *option. 0 and the process in *ret; CLIENT_HELP; or -1 after an error message.
+ * Parses a command with one process as its operand. Besides the common options it has a plain one,
+ * which sets *option, and may have one with a value, for *value. 0 and the process in *ret;
+ * CLIENT_HELP; or -1 after an error message.
  */
 int client_args_process(struct args *a, struct client *c, const char *usage, const char **ret,
-			bool *option);
+			bool *option, const char **value);
 
 /*
  * Ends a command: frees the client. Returns its exit status: `status` if `key`, the result of the

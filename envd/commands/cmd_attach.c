@@ -9,15 +9,18 @@
 #include "envd/commands/cmd.h"
 #include "envd/commands/session.h"
 
-static const struct arg attach_arguments[] = {{"interactive", 'i', ARG_PLAIN | ARG_BRIEF},
-					      CLIENT_ARGS};
+static const struct arg attach_arguments[] = {
+	{"interactive", 'i', ARG_PLAIN | ARG_BRIEF}, {"escape", 'E', ARG_VALUE}, CLIENT_ARGS};
 
 static const char attach_usage[] =
-	"Usage: envd attach [-i] PID|TAG [OPTION…]\n"
+	"Usage: envd attach [-i] [--escape CHARACTER] PID|TAG [OPTION…]\n"
 	"Joins a process and shows its output from now on. Exits with its status as envd exec; a\n"
 	"signal ends envd attach alone.\n"
 	"  -i, --interactive    stdin goes to the process; if it has a terminal, this terminal\n"
-	"                       becomes raw\n";
+	"                       becomes raw\n"
+	"  --escape CHARACTER   ~ if not given, or none: typed at the beginning of a line of a "
+	"raw\n"
+	"                       terminal, ~. leaves at once, and ~~ is one ~\n";
 
 /*
  * Returns true if the process has a terminal: no message says so, but an empty piece of input for a
@@ -43,7 +46,7 @@ static bool has_terminal(const struct client *c, Process__ProcessSelector *selec
 }
 
 /* The exit status. */
-static int run(struct client *c, const char *target, bool interactive)
+static int run(struct client *c, const char *target, bool interactive, char escape)
 {
 	Process__ConnectRequest request = PROCESS__CONNECT_REQUEST__INIT;
 	Process__ProcessSelector selector;
@@ -54,6 +57,7 @@ static int run(struct client *c, const char *target, bool interactive)
 	request.process = &selector;
 	s = session_new(c);
 	s->interactive = interactive;
+	s->escape = escape;
 	s->tty = has_terminal(c, &selector);
 	if (s->tty && interactive && !isatty(STDIN_FILENO)) {
 		client_usage_error(c, "the process has a terminal, so -i needs one too");
@@ -70,16 +74,19 @@ int cmd_attach(int argc, char **argv)
 {
 	int key, status = 0;
 	bool interactive = false;
-	const char *target;
+	const char *target, *escape = NULL;
+	char character = SESSION_ESCAPE;
 	struct client c;
 	struct args args;
 
 	args_init(&args, "attach", attach_arguments, argv);
 	key = client_init(&c, "attach");
 	if (key == 0)
-		key = client_args_process(&args, &c, attach_usage, &target, &interactive);
+		key = client_args_process(&args, &c, attach_usage, &target, &interactive, &escape);
+	if (key == 0 && escape && session_parse_escape(escape, &character) < 0)
+		key = client_usage_error(&c, "--escape takes one character, or none");
 	if (key == 0)
-		status = run(&c, target, interactive);
+		status = run(&c, target, interactive, character);
 	return client_end(&c, key, status, SESSION_FAILED);
 }
 
@@ -123,7 +130,7 @@ int cmd_logs(int argc, char **argv)
 	args_init(&args, "logs", logs_arguments, argv);
 	key = client_init(&c, "logs");
 	if (key == 0)
-		key = client_args_process(&args, &c, logs_usage, &target, &follow);
+		key = client_args_process(&args, &c, logs_usage, &target, &follow, NULL);
 	if (key == 0)
 		status = run_logs(&c, target, follow);
 	return client_end(&c, key, status, 2);

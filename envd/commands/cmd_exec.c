@@ -21,6 +21,7 @@ enum {
 	KEY_TAG = 'G',
 	KEY_KEEP = 'B',
 	KEY_KEEP_FOR = 'F',
+	KEY_ESCAPE = 'E',
 };
 
 static const struct arg arguments[] = {{"interactive", 'i', ARG_PLAIN | ARG_BRIEF},
@@ -28,6 +29,7 @@ static const struct arg arguments[] = {{"interactive", 'i', ARG_PLAIN | ARG_BRIE
 				       {"env", 'e', ARG_BRIEF},
 				       {"workdir", 'w', ARG_BRIEF},
 				       {"detach", 'd', ARG_PLAIN | ARG_BRIEF},
+				       {"escape", KEY_ESCAPE, ARG_VALUE},
 				       {"timeout", KEY_TIMEOUT, ARG_VALUE},
 				       {"tag", KEY_TAG, ARG_VALUE},
 				       {"keep", KEY_KEEP, ARG_VALUE},
@@ -43,6 +45,9 @@ static const char usage[] =
 	"  -e, --env NAME=VALUE sets a variable; NAME alone takes the value from here\n"
 	"  -w, --workdir DIR    the working directory\n"
 	"  -d, --detach         print the pid and leave; the command goes on\n"
+	"  --escape CHARACTER   ~ if not given, or none: typed at the beginning of a line of a "
+	"raw\n"
+	"                       terminal, ~. leaves at once, and ~~ is one ~\n"
 	"  --timeout SECONDS    kill it after this time\n"
 	"  --tag NAME           a name for ps, kill, attach and logs\n"
 	"  --keep BYTES         the daemon keeps the last BYTES of the output: for logs, and to\n"
@@ -52,6 +57,7 @@ static const char usage[] =
 struct exec {
 	struct client client;
 	bool interactive, tty, detach;
+	char escape;
 	uint64_t timeout_ms; /* 0: none */
 	unsigned keep_bytes, keep_for_s;
 	const char *tag;
@@ -104,6 +110,8 @@ static int take_option(struct exec *e, int key, const char *value)
 		return *value ? 0 : -EINVAL;
 	case KEY_KEEP:
 		return args_number(value, 1, EXEC_KEEP_MAX, &e->keep_bytes);
+	case KEY_ESCAPE:
+		return session_parse_escape(value, &e->escape);
 	case KEY_KEEP_FOR:
 		return args_number(value, 1, EXEC_SECONDS_MAX, &e->keep_for_s);
 	}
@@ -181,6 +189,7 @@ static int run(struct exec *e)
 	put_fields(e, fields);
 	s->interactive = e->interactive;
 	s->tty = e->tty;
+	s->escape = e->escape;
 	s->owner = true;
 	s->resumable = e->keep_bytes > 0;
 	s->detach = e->detach;
@@ -192,7 +201,7 @@ static int run(struct exec *e)
 
 int cmd_exec(int argc, char **argv)
 {
-	struct exec e = {.config = PROCESS__PROCESS_CONFIG__INIT};
+	struct exec e = {.config = PROCESS__PROCESS_CONFIG__INIT, .escape = SESSION_ESCAPE};
 	int key = client_init(&e.client, "exec"), status = 0;
 
 	e.config.envs = arena_alloc(&e.arena, (size_t)argc * sizeof(*e.config.envs));

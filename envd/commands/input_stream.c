@@ -63,9 +63,17 @@ void input_close(struct input_stream *in)
 	set_state(in, INPUT_CLOSED);
 }
 
-bool input_wants(const struct input_stream *in)
+/* Returns true if the next piece can be sent. */
+static bool can_send(const struct input_stream *in)
 {
 	return in->state == INPUT_OPEN && exchange_queued(&in->stream.x) == 0;
+}
+
+bool input_wants(const struct input_stream *in)
+{
+	if (in->escape)
+		return in->state != INPUT_IDLE && !in->eof && in->n < INPUT_PIECE_BYTES;
+	return can_send(in) && in->n == 0;
 }
 
 short input_events(const struct input_stream *in)
@@ -105,24 +113,49 @@ static int close_stdin(const struct input_stream *in, struct error *err)
 	return r < 0 && err->code == ERROR_UNAVAILABLE ? -1 : 0;
 }
 
-int input_read(struct input_stream *in)
+/*
+ * Adds a key to the piece, or takes it for an escape. The keys were read one byte behind the place
+ * at which they are added, because an escape character can be added late.
+ */
+static void add_key(struct input_stream *in, char key)
+{
+	if (in->line == INPUT_LINE_BEGIN && key == in->escape) {
+		in->line = INPUT_LINE_ESCAPE;
+		return;
+	}
+	if (in->line == INPUT_LINE_ESCAPE && key == '.') {
+		in->escaped = true;
+		return;
+	}
+	if (in->line == INPUT_LINE_ESCAPE && key != in->escape)
+		in->piece[in->n++] = in->escape;
+	in->piece[in->n++] = key;
+	in->line = key == '\r' || key == '\n' ? INPUT_LINE_BEGIN : INPUT_LINE_INSIDE;
+}
+
+void input_read(struct input_stream *in)
+{
+	char *to = in->piece + in->n + (in->escape ? 1 : 0);
+	ssize_t n = read(STDIN_FILENO, to, INPUT_PIECE_BYTES - in->n);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	in->eof = n <= 0;
+	if (!in->escape && n > 0)
+		in->n = (size_t)n;
+	for (ssize_t i = 0; in->escape && i < n && !in->escaped; i++)
+		add_key(in, to[i]);
+}
+
+/* Sends the piece. */
+static void push(struct input_stream *in)
 {
 	Process__StreamInputRequest request = PROCESS__STREAM_INPUT_REQUEST__INIT;
 	Process__StreamInputRequest__DataEvent data =
 		PROCESS__STREAM_INPUT_REQUEST__DATA_EVENT__INIT;
+	ProtobufCBinaryData bytes = {.data = (uint8_t *)in->piece, .len = in->n};
 	Process__ProcessInput input;
-	ProtobufCBinaryData bytes = {.data = (uint8_t *)in->piece};
-	ssize_t n = read(STDIN_FILENO, in->piece, sizeof(in->piece));
 
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return 1;
-	if (n <= 0) {
-		exchange_put_end(&in->stream.x);
-		set_state(in, INPUT_ENDING);
-		input_step(in);
-		return 0;
-	}
-	bytes.len = (size_t)n;
 	process__process_input__init(&input);
 	if (in->pty) {
 		input.input_case = PROCESS__PROCESS_INPUT__INPUT_PTY;
@@ -134,9 +167,9 @@ int input_read(struct input_stream *in)
 	data.input = &input;
 	request.event_case = PROCESS__STREAM_INPUT_REQUEST__EVENT_DATA;
 	request.data = &data;
+	in->n = 0;
 	put(in, &request);
 	input_step(in);
-	return 1;
 }
 
 /*
@@ -184,16 +217,31 @@ void input_step(struct input_stream *in)
 		lose(in);
 }
 
-void input_tick(struct input_stream *in)
+static void keep_alive(struct input_stream *in)
 {
 	Process__StreamInputRequest request = PROCESS__STREAM_INPUT_REQUEST__INIT;
 	Process__StreamInputRequest__KeepAlive keepalive =
 		PROCESS__STREAM_INPUT_REQUEST__KEEP_ALIVE__INIT;
 
-	if (!input_wants(in) || clock_monotonic_ms() - in->sent_ms < INPUT_KEEPALIVE_MS)
-		return;
 	request.event_case = PROCESS__STREAM_INPUT_REQUEST__EVENT_KEEPALIVE;
 	request.keepalive = &keepalive;
 	put(in, &request);
 	input_step(in);
+}
+
+void input_tick(struct input_stream *in)
+{
+	if (in->state == INPUT_CLOSED)
+		in->n = 0;
+	if (!can_send(in))
+		return;
+	if (in->n) {
+		push(in);
+	} else if (in->eof) {
+		exchange_put_end(&in->stream.x);
+		set_state(in, INPUT_ENDING);
+		input_step(in);
+	} else if (clock_monotonic_ms() - in->sent_ms >= INPUT_KEEPALIVE_MS) {
+		keep_alive(in);
+	}
 }

@@ -2,6 +2,10 @@
 /*
  * Sends stdin to a process of a guest, by StreamInput. A piece is read only after the socket has
  * taken the one before it, so a process that does not read slows down whoever writes to stdin.
+ *
+ * On a terminal there can be an escape character, as in ssh(1): at the beginning of a line, "~."
+ * means that the operator leaves, and "~~" is one "~". Keys are then read ahead of the socket, so
+ * the operator can leave although the guest takes nothing.
  */
 #ifndef ENVD_INPUT_STREAM_H
 #define ENVD_INPUT_STREAM_H
@@ -22,16 +26,28 @@ enum input_state {
 	INPUT_LOST,   /* input may be missing: `err` is the reason */
 };
 
+/* The keys so far. */
+enum input_line {
+	INPUT_LINE_BEGIN,  /* of a line */
+	INPUT_LINE_ESCAPE, /* after an escape character, which is not sent yet */
+	INPUT_LINE_INSIDE,
+};
+
 struct input_stream {
 	const struct client *client;
 	enum input_state state;
+	char escape;  /* the caller sets it before input_open; '\0': none */
+	bool escaped; /* the operator wants to leave */
+	bool eof;     /* stdin has ended */
+	enum input_line line;
 	uint32_t pid;
 	bool pty;
 	bool answered;	  /* the message of the response has come */
 	uint64_t sent_ms; /* when the last message was queued */
 	struct call_stream stream;
 	struct error err;
-	char piece[INPUT_PIECE_BYTES];
+	size_t n;			   /* bytes of the piece */
+	char piece[INPUT_PIECE_BYTES + 1]; /* was read and not sent; the last byte is an escape's */
 };
 
 /* Begins. 0, or -1 with the error. */
@@ -39,17 +55,14 @@ int input_open(struct input_stream *in, const struct client *c, uint32_t pid, bo
 	       struct error *err);
 void input_close(struct input_stream *in);
 
-/* Returns true if stdin should be read. */
+/* Returns true if stdin should be polled, and read with input_read. */
 bool input_wants(const struct input_stream *in);
 
 /* Returns the events to poll for on in->stream.x.fd. */
 short input_events(const struct input_stream *in);
 
-/*
- * Reads a piece of stdin, and sends it. Returns 1, or 0 at the end of stdin. A process with pipes
- * then reads EOF from its own stdin.
- */
-int input_read(struct input_stream *in);
+/* Reads a piece of stdin, which the next input_tick sends. Sets `eof` or `escaped`. */
+void input_read(struct input_stream *in);
 
 /*
  * Call it when in->stream.x.fd has one of the events of input_events. The stdin of a process is
@@ -58,7 +71,10 @@ int input_read(struct input_stream *in);
  */
 void input_step(struct input_stream *in);
 
-/* Sends a keepalive if it is time for one. */
+/*
+ * Call it after the events above. Sends what was read, or a keepalive if it is time for one. After
+ * the end of stdin, a process with pipes reads EOF from its own stdin.
+ */
 void input_tick(struct input_stream *in);
 
 #endif

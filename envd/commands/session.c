@@ -49,6 +49,16 @@ static void fail(struct session *s, const struct error *err)
 	end(s, SESSION_FAILED);
 }
 
+int session_parse_escape(const char *text, char *ret)
+{
+	bool none = strcmp(text, "none") == 0;
+
+	if (!none && (*text <= ' ' || *text > '~' || text[1]))
+		return -EINVAL;
+	*ret = none ? '\0' : *text;
+	return 0;
+}
+
 /* Blocks the signals. A descriptor that becomes readable when one arrives. */
 static int open_signals(const int *signals, size_t n)
 {
@@ -86,6 +96,7 @@ void session_free(struct session *s)
 	call_stream_close(&s->stream);
 	input_close(&s->input);
 	s->client->interruptible = false;
+	s->client->key_fd = -1;
 	fd_close(&s->signal_fd);
 	fd_close(&s->winch_fd);
 	free(s);
@@ -239,10 +250,45 @@ static void take_data(struct session *s, const Process__ProcessEvent__DataEvent 
 	s->to = output == SESSION_STDERR ? STDERR_FILENO : STDOUT_FILENO;
 }
 
-static void take_start(struct session *s, const Process__ProcessEvent__StartEvent *start)
+/* From now on a wait for the daemon reads keys, so the operator's escape is seen in it. */
+static void watch_keys(struct session *s)
+{
+	bool watched = s->input.escape && !s->input.escaped && input_wants(&s->input);
+
+	s->client->key_fd = watched ? STDIN_FILENO : -1;
+}
+
+/* The session sees the end of stdin later, when it reads again. */
+static bool on_key(void *arg)
+{
+	struct session *s = arg;
+
+	input_read(&s->input);
+	watch_keys(s);
+	s->input.eof = false;
+	return s->input.escaped;
+}
+
+/* Stdin goes to the process from here on. */
+static void begin_input(struct session *s)
 {
 	struct error err;
 
+	s->input.escape = s->tty ? s->escape : '\0';
+	if (input_open(&s->input, s->client, s->pid, s->tty, &err) < 0) {
+		fail(s, &err);
+		return;
+	}
+	if (!s->tty || terminal_make_raw(&s->terminal) < 0)
+		return;
+	s->client->on_key = on_key;
+	s->client->key_arg = s;
+	watch_keys(s);
+	send_size(s); /* it may have changed since the request */
+}
+
+static void take_start(struct session *s, const Process__ProcessEvent__StartEvent *start)
+{
 	if (s->state != SESSION_STARTING) /* a stream that was resumed */
 		return;
 	s->pid = start->pid;
@@ -252,10 +298,8 @@ static void take_start(struct session *s, const Process__ProcessEvent__StartEven
 		set_state(s, SESSION_DETACHED);
 		return;
 	}
-	if (s->interactive && input_open(&s->input, s->client, s->pid, s->tty, &err) < 0)
-		fail(s, &err);
-	else if (s->interactive && s->tty && terminal_make_raw(&s->terminal) == 0)
-		send_size(s); /* it may have changed since the request */
+	if (s->interactive)
+		begin_input(s);
 }
 
 static void take_end(struct session *s, const Process__ProcessEvent__EndEvent *event)
@@ -412,7 +456,10 @@ static void resume(struct session *s, struct error *err)
 			fail(s, err);
 			return;
 		}
-		client_pause(s->client, RESUME_RETRY_MS);
+		if (!client_pause(s->client, RESUME_RETRY_MS)) {
+			abandon(s);
+			return;
+		}
 	}
 	if (!input)
 		return;
@@ -473,6 +520,23 @@ static void read_stream(struct session *s)
 	}
 }
 
+static void read_stdin(struct session *s)
+{
+	input_read(&s->input);
+	watch_keys(s);
+	if (s->input.eof && s->tty)
+		leave(s, true);
+}
+
+/* The operator wants to leave at once, because the guest may be out of reach. */
+static void escape(struct session *s)
+{
+	if (s->owner)
+		abandon(s);
+	else
+		leave(s, false);
+}
+
 static void turn(struct session *s)
 {
 	enum { SIGNALS, WINCH, STREAM, OUTPUT, STDIN, INPUT, N };
@@ -488,6 +552,9 @@ static void turn(struct session *s)
 
 	if (poll(p, N, s->pending ? 0 : INPUT_KEEPALIVE_MS) < 0)
 		return;
+	/* First: a wait in one of the others would read the keys, and this read would block. */
+	if (p[STDIN].revents)
+		read_stdin(s);
 	if (p[SIGNALS].revents)
 		on_signal(s);
 	if (p[WINCH].revents)
@@ -496,13 +563,14 @@ static void turn(struct session *s)
 		write_piece(s);
 	if (p[INPUT].revents)
 		input_step(&s->input);
-	if (p[STDIN].revents && input_wants(&s->input) && input_read(&s->input) == 0 && s->tty)
-		leave(s, true);
 	input_tick(&s->input);
 	read_stream(s);
 	/* After the stream: a process that has ended needs no input. */
 	if (s->state == SESSION_RUNNING && s->input.state == INPUT_LOST)
 		take_lost_input(s);
+	watch_keys(s);
+	if (s->state == SESSION_RUNNING && s->input.escaped)
+		escape(s);
 }
 
 int session_run(struct session *s, const char *method, const char *fields,

@@ -5,7 +5,8 @@
  *
  * The first signal sends TERM to the process, the second one KILL. A third one, or one that arrives
  * while the daemon has not answered, ends this command at once: a guest that is silent, slow, or
- * sends without end can't hold it.
+ * sends without end can't hold it. On a raw terminal, keys are no signals; there the escape "~."
+ * ends this command.
  *
  * One piece of output waits for stdout at a time, and no further piece is read meanwhile, so a slow
  * reader of stdout slows the process down.
@@ -24,7 +25,8 @@
 #define SESSION_FAILED	 125  /* exit status: the command itself failed, not the process */
 #define SESSION_TIMEOUT	 124  /* exit status: killed at its deadline, as by timeout(1) */
 #define SESSION_PIECE	 4096 /* bytes of a write that poll(2) has announced room for: PIPE_BUF */
-#define SESSION_MESSAGES 64   /* of a turn: then signals are looked at */
+#define SESSION_ESCAPE	 '~'
+#define SESSION_MESSAGES 64 /* of a turn: then signals are looked at */
 
 enum session_state {
 	SESSION_STARTING, /* before the start event */
@@ -46,6 +48,7 @@ struct session {
 	/* The caller sets these. */
 	bool interactive; /* stdin goes to the process */
 	bool tty;	  /* the process has a terminal */
+	char escape;	  /* of a raw terminal (input_stream.h); '\0': none */
 	bool owner;	  /* signals and a closed stdout end the process instead of detaching */
 	bool resumable;	  /* its output is kept: a cut stream continues at its offset */
 	bool detach;	  /* leave at the start event, and print the pid */
@@ -77,6 +80,12 @@ struct session {
  * number. Returns false, with *ret undefined, if it is malformed. Public for its tests.
  */
 bool session_parse_offsets(const char *text, uint64_t ret[SESSION_OUTPUTS]);
+
+/*
+ * Parses the value of --escape: one character, or "none" for '\0'. 0, or -EINVAL with *ret
+ * unchanged.
+ */
+int session_parse_escape(const char *text, char *ret);
 
 /*
  * Makes a session, owned. From here on signals are read by the session. Never NULL.

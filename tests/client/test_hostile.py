@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import termios
 import threading
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from conftest import Host
 from daemon import ENVD
 from protobuf_wire import BYTES, VARINT, encode
+from test_terminal import Terminal
 from wait import SECONDS, wait_for
 
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -47,6 +49,8 @@ class Guest:
             head = b""
             while not head.endswith(b"\r\n\r\n"):
                 head += connection.recv(1) or b"\r\n\r\n"
+            if head == b"\r\n\r\n":  # the command closed the connection first
+                return
             path = head.split(b" ")[1].decode()
             self.seen.append(path)
             for part, answer in self.answers.items():
@@ -194,6 +198,36 @@ def test_a_stream_that_nobody_takes_up_again(guest):
     with g.host.start("exec", "--keep", "1", "x", stdin=subprocess.DEVNULL) as process:
         wait_for(lambda: g.count("/Connect"), "an attempt to join")
         left(process, b"envd exec: process 7 was left: interrupted\n")
+
+
+def test_a_guest_that_refuses_connections_meanwhile(guest):
+    """Each attempt to join failed at once, and the pause before the next one ended at once because of the
+    signal, which nobody looked at: the command was busy for half a minute."""
+    def gone(connection):
+        os.unlink(g.listener.getsockname())
+
+    g = guest({"/Start": started(gone)})
+    with g.host.start("exec", "--keep", "1", "x", stdin=subprocess.DEVNULL) as process:
+        assert process.stdout.readline() == b"go\n"
+        wait_for(lambda: not os.path.exists(g.listener.getsockname()), "the guest to be gone")
+        left(process, b"envd exec: process 7 was left: interrupted\n")
+
+
+@pytest.mark.parametrize("silence", ["/Update", "/StreamInput", "/Connect"])
+def test_an_escape_from_a_guest_that_is_out_of_reach(guest, silence):
+    """Keys of a raw terminal are no signals: nothing but a signal from another terminal ended the command."""
+    answers = {"/Update": send(OK), "/StreamInput": silent,
+               "/Start": started(*[silent] * (silence != "/Connect")), "/Connect": silent}
+    g = guest(answers | {silence: silent})
+    t = Terminal(g.host, "exec", "-it", "--keep", "1", "--", "x")
+    try:
+        wait_for(lambda: g.count(silence), "the request that is not answered")
+        t.type(b"~.")
+        assert t.status() == 125
+        t.expect(b"process 7 was left: interrupted")
+        assert termios.tcgetattr(t.slave) == t.before
+    finally:
+        t.close()
 
 
 def test_an_answer_to_stdin_without_end(guest):

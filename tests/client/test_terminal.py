@@ -192,6 +192,50 @@ def test_attach_to_a_terminal(terminal, host):
     assert (other.status(), t.status()) == (6, 6)
 
 
+def left(t, status):
+    t.type(b"\r~.")
+    assert t.status() == status
+    assert termios.tcgetattr(t.slave) == t.before
+
+
+def test_the_escape_leaves(terminal, host):
+    """As in ssh: the command on the host ends, and the program in the guest goes on."""
+    t = shell(terminal)
+    (pid,) = host.pids()
+    left(t, 125)
+    t.expect(rb"envd exec: process %d was left: interrupted\r\n" % pid)
+    other = terminal("attach", "-i", str(pid))
+    wait_for(lambda: termios.tcgetattr(other.slave) != other.before, "the raw terminal")
+    left(other, 0)
+    assert list(host.pids()) == [pid]
+
+
+@pytest.mark.parametrize("escape,typed,seen", [
+    ("~", b"~~.one\r", b"~.one"), ("~", b"~x\r", b"~x"), ("~", b"a~.b\r", b"a~.b"), ("~", b"~~~~.\r", b"~~~."),
+    ("none", b"~.\r", b"~."), ("none", b"~~\r", b"~~"), ("%", b"~.%%.\r", b"~.%%."), ("%", b"%%.\r", b"%."),
+])
+def test_the_escape_in_text(terminal, escape, typed, seen):
+    t = terminal("exec", "-it", "--escape", escape, "--", "sh", "-c",
+                 "echo ready; read -r line; echo \"[$line]\"; read -r line; echo \"[$line]\"")
+    t.expect(b"ready\r\n")
+    t.type(typed)
+    t.expect(rb"\r\n\[" + re.escape(seen) + rb"\]\r\n")
+    # One key at a time, at the beginning of another line.
+    for key in typed:
+        t.type(bytes([key]))
+        t.read(0.01)
+    t.expect(rb"\r\n\[" + re.escape(seen) + rb"\]\r\n")
+    assert t.status() == 0
+
+
+@pytest.mark.parametrize("command", ["exec", "attach"])
+@pytest.mark.parametrize("escape", ["", "ab", " ", "\x1b", "\u00e9"])
+def test_an_escape_that_is_none(host, command, escape):
+    done = host.run(command, "--escape", escape, "7")
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr.startswith(b"envd %b: --escape " % command.encode())
+
+
 def test_a_terminal_without_input(host):
     """-t without -i needs no terminal here: the command has one of the usual size."""
     assert host.ok("exec", "-t", "--", "stty", "size") == "24 80\r\n"
