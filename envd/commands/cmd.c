@@ -19,6 +19,7 @@ const struct cmd cmds[] = {
 	{"rm", cmd_rm, "remove files of a guest"},
 	{"watch", cmd_watch, "print the changes in a directory of a guest"},
 	{"health", cmd_health, "ask whether the daemon answers"},
+	{"info", cmd_info, "show the version of a guest's envd, and what it can do"},
 	{"top", cmd_top, "show the use of processors, memory and disk"},
 	{"ports", cmd_ports, "list the ports of a guest's programs"},
 	{"freeze", cmd_freeze, "stop the processes of a guest"},

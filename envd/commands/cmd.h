@@ -54,6 +54,7 @@ int cmd_ls(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_health(int argc, char **argv);
+int cmd_info(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_ports(int argc, char **argv);
 int cmd_freeze(int argc, char **argv);

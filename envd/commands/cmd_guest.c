@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* envd health, top, ports, freeze and thaw: one request of the control API each. */
+/* envd health, info, top, ports, freeze and thaw: one request of the control API each. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -22,6 +22,8 @@ struct request {
 	const char *command, *method, *target, *usage;
 	/* Prints the answer. 0, or -1 with the error. NULL: the answer has no body. */
 	int (*print)(const char *json, size_t n, struct error *err);
+	const char *absent;	    /* shown if there is no such endpoint; NULL: that is an error */
+	const struct request *next; /* shown after it, or NULL */
 };
 
 static const struct arg arguments[] = {{"json", 'j', ARG_PLAIN}, CLIENT_TIMEOUT, CLIENT_ARGS};
@@ -53,7 +55,10 @@ static int show_answer(const struct client *c, const struct request *request, co
 	size_t n = 0;
 	int r = ask(c, request->method, target, &body, &n, &err);
 
-	if (r == 0 && json && n) {
+	if (r < 0 && err.code == ERROR_NOT_FOUND && request->absent && !json) {
+		puts(request->absent);
+		r = 0;
+	} else if (r == 0 && json && n) {
 		show_json(stdout, body, n - (body[n - 1] == '\n'));
 		putchar('\n');
 	} else if (r == 0 && request->print && n) {
@@ -62,6 +67,8 @@ static int show_answer(const struct client *c, const struct request *request, co
 	if (r < 0)
 		client_complain(c, &err);
 	free(body);
+	if (r == 0 && !json && request->next)
+		return show_answer(c, request->next, request->next->target, json);
 	return r < 0 ? 1 : 0;
 }
 
@@ -85,11 +92,13 @@ static int run(char **argv, const struct request *request)
 
 int cmd_health(int argc, char **argv)
 {
-	static const struct request request = {"health", "GET", "/health",
-					       "Usage: envd health [OPTION…]\n"
-					       "Exits with 0 if the daemon answers, 1 if not, 2 "
-					       "for a wrong argument.\n",
-					       NULL};
+	static const struct request request = {
+		.command = "health",
+		.method = "GET",
+		.target = "/health",
+		.usage = "Usage: envd health [OPTION…]\n"
+			 "Exits with 0 if the daemon answers, 1 if not, 2 "
+			 "for a wrong argument.\n"};
 
 	return run(argv, &request);
 }
@@ -97,10 +106,11 @@ int cmd_health(int argc, char **argv)
 int cmd_thaw(int argc, char **argv)
 {
 	static const struct request request = {
-		"thaw", "POST", "/unfreeze",
-		"Usage: envd thaw [OPTION…]\n"
-		"Continues the processes of a guest that envd freeze has stopped.\n",
-		NULL};
+		.command = "thaw",
+		.method = "POST",
+		.target = "/unfreeze",
+		.usage = "Usage: envd thaw [OPTION…]\n"
+			 "Continues the processes of a guest that envd freeze has stopped.\n"};
 
 	return run(argv, &request);
 }
@@ -147,11 +157,74 @@ static int print_metrics(const char *json, size_t n, struct error *err)
 int cmd_top(int argc, char **argv)
 {
 	static const struct request request = {
-		"top", "GET", "/metrics",
-		"Usage: envd top [--json] [OPTION…]\n"
-		"Shows the use of processors, memory and disk of a guest.\n"
-		"  --json               the answer of GET /metrics\n",
-		print_metrics};
+		.command = "top",
+		.method = "GET",
+		.target = "/metrics",
+		.usage = "Usage: envd top [--json] [OPTION…]\n"
+			 "Shows the use of processors, memory and disk of a guest.\n"
+			 "  --json               the answer of GET /metrics\n",
+		.print = print_metrics};
+
+	return run(argv, &request);
+}
+
+/* ---- info ---- */
+
+/* Prints a string, a number or a boolean. Skips anything else. */
+static void print_scalar(struct json_lexer *in)
+{
+	struct arena arena = {.limit_bytes = GUEST_ANSWER_BYTES};
+	char *text;
+
+	putchar(' ');
+	if (in->token == JSON_NUMBER)
+		show_bytes(stdout, in->text.p, in->text.n);
+	else if (in->token == JSON_TRUE || in->token == JSON_FALSE)
+		fputs(in->token == JSON_TRUE ? "yes" : "no", stdout);
+	else if (in->token != JSON_STRING)
+		json_skip(in);
+	else if (json_get_string(in, &arena, &text, NULL) == 0)
+		show_text(stdout, text);
+	arena_clear(&arena);
+}
+
+/* One line for each member, whatever a later version may add. */
+static int print_info(const char *json, size_t n, struct error *err)
+{
+	struct json_lexer in;
+
+	json_lexer_init(&in, json, n);
+	if (json_open_object(&in))
+		while (json_next_field(&in)) {
+			show_bytes(stdout, in.name.p, in.name.n);
+			printf("%*s", in.name.n < 14 ? (int)(14 - in.name.n) : 0, "");
+			if (in.token != JSON_ARRAY)
+				print_scalar(&in);
+			else if (json_open_array(&in))
+				while (json_next_element(&in))
+					print_scalar(&in);
+			putchar('\n');
+		}
+	return json_finish(&in, err) < 0 ? error_prefix(err, "a malformed answer") : 0;
+}
+
+int cmd_info(int argc, char **argv)
+{
+	static const struct request metrics = {
+		.method = "GET", .target = "/metrics", .print = print_metrics};
+	static const struct request request = {
+		.command = "info",
+		.method = "GET",
+		.target = "/info",
+		.usage = "Usage: envd info [--json] [OPTION…]\n"
+			 "Shows the version of a guest's envd, the extensions that it knows, its "
+			 "defaults,\n"
+			 "and what envd top shows.\n"
+			 "  --json               the answer of GET /info; E2B's envd has none\n",
+		.print = print_info,
+		.absent = "build          unknown: this envd has no GET /info, as E2B's has none\n"
+			  "extensions     none",
+		.next = &metrics};
 
 	return run(argv, &request);
 }
@@ -211,12 +284,15 @@ static int print_ports(const char *json, size_t n, struct error *err)
 int cmd_ports(int argc, char **argv)
 {
 	static const struct request request = {
-		"ports", "GET", "/ports",
-		"Usage: envd ports [--json] [OPTION…]\n"
-		"Lists the TCP ports on which programs of a guest listen. Needs this envd in the\n"
-		"guest, not E2B's.\n"
-		"  --json               the answer of GET /ports\n",
-		print_ports};
+		.command = "ports",
+		.method = "GET",
+		.target = "/ports",
+		.usage = "Usage: envd ports [--json] [OPTION…]\n"
+			 "Lists the TCP ports on which programs of a guest listen. Needs this envd "
+			 "in the\n"
+			 "guest, not E2B's.\n"
+			 "  --json               the answer of GET /ports\n",
+		.print = print_ports};
 
 	return run(argv, &request);
 }
@@ -249,13 +325,17 @@ static int print_freeze(const char *json, size_t n, struct error *err)
 int cmd_freeze(int argc, char **argv)
 {
 	static const struct request request = {
-		"freeze", "POST", "/freeze",
-		"Usage: envd freeze [--wait SECONDS] [--json] [OPTION…]\n"
-		"Stops the processes of a guest, until envd thaw, or for ten minutes at most.\n"
-		"  --wait SECONDS       wait until they have stopped; fail if they have not by "
-		"then\n"
-		"  --json               the report about a freeze with --wait\n",
-		print_freeze};
+		.command = "freeze",
+		.method = "POST",
+		.target = "/freeze",
+		.usage = "Usage: envd freeze [--wait SECONDS] [--json] [OPTION…]\n"
+			 "Stops the processes of a guest, until envd thaw, or for ten minutes at "
+			 "most.\n"
+			 "  --wait SECONDS       wait until they have stopped; fail if they have "
+			 "not by "
+			 "then\n"
+			 "  --json               the report about a freeze with --wait\n",
+		.print = print_freeze};
 	char target[64] = "/freeze";
 	struct client c;
 	struct args args;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/work.h"
 #include "envd/control/cpus.h"
 #include "envd/control/ctl_health.h"
@@ -27,6 +28,7 @@ void control_init(struct control *c, struct context *context, struct server *ser
 	c->context = context;
 	c->server = server;
 	c->is_not_fc = is_not_fc;
+	c->started_ms = clock_monotonic_ms();
 	TAILQ_INIT(&c->waiting);
 	c->volumes = volumes_new(loop);
 	c->collapse_workers = workers_new(loop, "collapse", 1);
@@ -67,6 +69,7 @@ void control_clear(struct control *c)
 
 void control_set_cgroups(struct control *c, int root_fd)
 {
+	c->has_cgroups = root_fd >= 0;
 	memory_report_read(root_fd, "/proc/self/cgroup", c->memory_report);
 }
 
@@ -89,6 +92,7 @@ static void mmds_known(void *arg, const struct mmds_answer *answer)
 void control_register(struct control *c, struct router *router)
 {
 	ctl_health_register(router);
+	ctl_info_register(c, router);
 	ctl_envs_register(c, router);
 	ctl_init_register(c, router);
 	ctl_metrics_register(c, router);

@@ -37,6 +37,8 @@ struct control {
 	struct server *server;
 	struct token token;
 	bool is_not_fc;
+	bool has_cgroups;
+	uint64_t started_ms;		  /* CLOCK_MONOTONIC */
 	struct workers *collapse_workers; /* one thread per pool: a hang blocks no other pool */
 	struct workers *fsfreeze_workers;
 	bool fsfreeze_on_spare;		/* a call runs on the pool for kills */
@@ -103,6 +105,7 @@ void control_clear(struct control *c);
 void control_register(struct control *c, struct router *router);
 
 /* Each function is in the file of its name. control_register calls them. */
+void ctl_info_register(struct control *c, struct router *router);
 void ctl_envs_register(struct control *c, struct router *router);
 void ctl_init_register(struct control *c, struct router *router);
 void ctl_metrics_register(struct control *c, struct router *router);

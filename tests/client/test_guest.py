@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from daemon import ENVD
 from wait import SECONDS, wait_for
 
 
@@ -22,6 +23,35 @@ def test_top(host):
     metrics = json.loads(host.ok("top", "--json"))
     assert f"of {metrics['mem_total'] / 2**20:.0f} MiB" in second
     assert f"of {metrics['disk_total'] / 2**30:.1f} GiB" in third
+
+
+def test_info(host, request):
+    lines = host.ok("info").splitlines()
+    facts = dict(line.split(maxsplit=1) for line in lines)
+    assert [line.split()[0] for line in lines[-3:]] == ["cpu", "memory", "disk"]
+    if "peer" in request.node.callspec.id:
+        assert facts["build"] == "unknown: this envd has no GET /info, as E2B's has none"
+        assert facts["extensions"] == "none"
+        done = host.run("info", "--json")
+        assert (done.returncode, done.stdout) == (1, b"")
+        return
+    build = subprocess.run([ENVD, "-build"], capture_output=True, text=True, check=True).stdout.strip()
+    assert facts["build"] == build and facts["version"] in build and facts["commit"] in build
+    told = json.loads(host.ok("info", "--json"))
+    assert facts["extensions"].split() == told["extensions"]
+    assert facts["defaultUser"] == told["defaultUser"] == "root"
+    assert (facts["firecracker"], told["firecracker"]) == ("no", False)
+
+
+def test_info_of_another_version(rogue):
+    """Members that are not known are shown too, or skipped, and no text commands the terminal."""
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    body = b'{"build":"b\\u001b[2J","a\\u001b[2J":1e3,"o":{"x":[1]},"n":null,"extensions":["y\\n",{}],"t":true}'
+    done = rogue(head + body, head + b"{}").run("info")
+    shown = done.stdout.decode().splitlines()
+    assert [line.split() for line in shown[:6]] == [
+        ["build", "b\\x1b[2J"], ["a\\\\u001b[2J", "1e3"], ["o"], ["n"], ["extensions", "y\\n"], ["t", "yes"]]
+    assert shown[6].startswith("cpu ") and (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.beyond
@@ -45,8 +75,8 @@ def test_a_command_name_cannot_command_the_terminal(rogue):
     assert done.stdout == b" PORT  ADDRESS  PID  USER  COMMAND\n    1  ::  2  root  a\\x1b[2J\n"
 
 
-@pytest.mark.parametrize("command", ["top", "ports"])
-@pytest.mark.parametrize("body", [b"[]", b"{", b'{"ports":{}}}', b'{"cpu_count":"x","ports":[1]}'])
+@pytest.mark.parametrize("command", ["info", "top", "ports"])
+@pytest.mark.parametrize("body", [b"[]", b"{", b'{"ports":{}}}', b'{"cpu_count":"x","ports":[1],}'])
 def test_an_answer_that_is_none(rogue, command, body):
     done = rogue(b"HTTP/1.1 200 OK\r\n\r\n" + body).run(command)
     assert done.returncode == 1
@@ -100,7 +130,7 @@ def test_watch_of_what_is_no_directory(host, tmp_path):
 
 
 @pytest.mark.parametrize("args", [
-    ["health", "x"], ["top", "--watch"], ["ports", "1"], ["freeze", "--wait", "x"],
+    ["health", "x"], ["info", "x"], ["top", "--watch"], ["ports", "1"], ["freeze", "--wait", "x"],
     ["freeze", "--wait", "31"], ["thaw", "--wait", "1"], ["watch"], ["watch", "a", "b"],
 ])
 def test_wrong_arguments(host, args):
@@ -110,6 +140,6 @@ def test_wrong_arguments(host, args):
     assert line.startswith(f"envd {args[0]}: ") and line.endswith(f"(see envd {args[0]} --help)")
 
 
-@pytest.mark.parametrize("command", ["health", "top", "ports", "freeze", "thaw", "watch", "logs"])
+@pytest.mark.parametrize("command", ["health", "info", "top", "ports", "freeze", "thaw", "watch", "logs"])
 def test_help(host, command):
     assert f"Usage: envd {command} " in host.ok(command, "--help")

@@ -266,7 +266,7 @@ ANSWERS = {
 }
 COMMANDS = [
     ["exec", "x"], ["attach", "7"], ["logs", "7"], ["ps"], ["ps", "--json"], ["kill", "7"], ["ls", "x"],
-    ["rm", "x"], ["watch", "x"], ["top"], ["ports"], ["ports", "--json"], ["freeze", "--wait", "1"],
+    ["rm", "x"], ["watch", "x"], ["info"], ["top"], ["ports"], ["ports", "--json"], ["freeze", "--wait", "1"],
     ["cp", "guest:x", "HERE"], ["cp", "FILE", "guest:x"], ["cp", "FILE", "-p", "guest:x"],
     ["cp", "HERE", "guest:x"],
 ]
@@ -321,8 +321,8 @@ def drip(first, piece):
     return answer
 
 
-@pytest.mark.parametrize("args", [["ps"], ["ls", "x"], ["rm", "x"], ["kill", "7"], ["health"], ["top"],
-                                  ["ports"], ["freeze"], ["thaw"]], ids=" ".join)
+@pytest.mark.parametrize("args", [["ps"], ["ls", "x"], ["rm", "x"], ["kill", "7"], ["health"], ["info"],
+                                  ["top"], ["ports"], ["freeze"], ["thaw"]], ids=" ".join)
 @pytest.mark.parametrize("answer", [drip(b"", b"H"), drip(b"HTTP/1.1 200 OK\r\nX-A: ", b"b"), drip(OK, b"{"),
                                     drip(b"HTTP/1.1 500 No\r\n\r\n", b"x")],
                          ids=["status line", "head", "body", "refusal"])
