@@ -10,6 +10,7 @@ import pytest
 
 from client import Connection, Failed, envelope
 from conftest import WORLD, Daemon, wait_for
+from kept import OUTPUTS, Reader, offsets
 
 KEEP = {"X-Envd-Keep-Output": "1000000"}
 
@@ -38,46 +39,6 @@ def written(seed, pieces):
     return out
 
 
-def offsets(stream, header="X-Envd-Offsets"):
-    """X-Envd-Offsets or X-Envd-Written, as numbers."""
-    return {name: int(value) for name, _, value in
-            (part.strip().partition("=") for part in
-             stream.response.headers[header].split(","))}
-
-
-class Reader(threading.Thread):
-    """Reads a process, loses its connection at random moments, and resumes where it was."""
-
-    def __init__(self, envd, pid, seed, slow):
-        super().__init__()
-        self.envd, self.pid, self.random, self.slow = envd, pid, random.Random(seed), slow
-        self.out = {"stdout": b"", "stderr": b""}
-        self.end = self.error = None
-        self.cuts = 0
-
-    def run(self):
-        try:
-            while self.end is None:
-                self.read_for_a_while()
-        except BaseException as error:  # shown by the test
-            self.error = error
-
-    def read_for_a_while(self):
-        where = ", ".join(f"{name}={len(data)}" for name, data in self.out.items())
-        stream = self.envd.connect(pid=self.pid, headers={"X-Envd-From": where},
-                                   receive_bytes=4096 if self.slow else 0)
-        assert offsets(stream) == {name: len(data) for name, data in self.out.items()}
-        for _ in range(self.random.randrange(60)):
-            if stream.next() is None:
-                break
-        else:
-            self.cuts += 1
-        for name in self.out:
-            self.out[name] += stream.out[name]
-        self.end = stream.end
-        stream.close()
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_readers_that_lose_their_connections(envd, seed):
     """Readers lose their connections at random, and some are slow. Each reader must end with exactly
@@ -87,15 +48,15 @@ def test_readers_that_lose_their_connections(envd, seed):
     total = sum(map(len, expected.values()))
     stream = envd.start("python3", "-c", WRITER, str(seed), str(pieces),
                         headers={"X-Envd-Keep-Output": str(total)})
-    readers = [Reader(envd, stream.pid, seed * 10 + i, slow=i == 0) for i in range(4)]
+    readers = [Reader(envd, stream.pid, expected, seed * 10 + i, events=60,
+                      at=dict.fromkeys(OUTPUTS, 0), slow=i == 0) for i in range(4)]
     for reader in readers:
         reader.start()
     stream.drain()
     for reader in readers:
-        reader.join()
-        assert reader.error is None, reader.error
-        assert reader.out == expected
-        assert reader.end["status"] == "exit status 0"
+        assert reader.finish() == "exit status 0"
+        assert reader.gaps == 0
+        assert reader.at == {name: len(data) for name, data in expected.items()}
     assert sum(reader.cuts for reader in readers) > 0
     assert {name: stream.out[name] for name in expected} == expected
 

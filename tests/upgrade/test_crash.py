@@ -9,6 +9,7 @@ import socket
 
 import pytest
 from conftest import ADDRESS, BLOB, ENVD, PORT, Client, Daemon, compiled, wait_for
+from kept import offsets
 
 STATE_DIRECTORIES = ("/run/envd", "/dev/shm/envd")  # the defaults of -init
 
@@ -255,11 +256,6 @@ def test_output_that_was_in_the_pipe(below):
     assert stream.out["stdout"].split() == [b"%d" % i for i in range(1, 1001)]
 
 
-def stdout_offset(stream):
-    text = stream.response.headers["X-Envd-Offsets"]
-    return int(text.split(",")[0].removeprefix("stdout="))
-
-
 @pytest.mark.parametrize("upgraded", [False, True])
 def test_offsets_after_a_crash(below, upgraded):
     """The outputs were counted from 0 again, or from the number at the upgrade before. A client that
@@ -277,7 +273,7 @@ def test_offsets_after_a_crash(below, upgraded):
                                      headers={"X-Envd-From": "stdout=6"})
         stream.until("stdout", b"0123456789abcdef").close()
         assert stream.out["stdout"] == b"0123456789abcdef"
-        begins.append(stdout_offset(stream))
+        begins.append(offsets(stream)["stdout"])
     assert begins[0] == begins[1] > 22
     # A client goes on from there as from any offset, and the next crash leads further.
     late = below.client.stream("Connect", {"process": {"tag": "kept"}},
@@ -287,7 +283,7 @@ def test_offsets_after_a_crash(below, upgraded):
     below.crash()
     again = below.client.stream("Connect", {"process": {"tag": "kept"}},
                                 headers={"X-Envd-From": f"stdout={begins[0] + 16}"})
-    assert stdout_offset(again) > begins[0] + 16
+    assert offsets(again)["stdout"] > begins[0] + 16
     again.close()
 
 

@@ -3,18 +3,15 @@
 offsets, lose their connections at random, and read slowly; upgrades in between; a process that exits or
 is killed; a window that holds all of the output or a part."""
 
-import http.client
 import mmap
 import os
 import random
 import struct
-import threading
 
 import pytest
-from client import Failed, Stream
 from conftest import WORLD, wait_for
+from kept import OUTPUTS, Reader
 
-OUTPUTS = ("stdout", "stderr")
 UPGRADES = 3
 PART_PIECES, SIZES = 100, (1, 10, 1000, 20000)
 PIECES = PART_PIECES * UPGRADES
@@ -51,85 +48,6 @@ def written(seed):
     return out
 
 
-def offsets(stream, header="X-Envd-Offsets"):
-    return {name: int(value) for name, _, value in
-            (part.strip().partition("=") for part in stream.response.headers[header].split(","))}
-
-
-class Reader(threading.Thread):
-    """Reads to the end of the process. It compares each piece with the model, at its offset."""
-
-    def __init__(self, daemon, pid, expected, random_seed, slow):
-        super().__init__()
-        self.daemon_, self.pid, self.expected, self.slow = daemon, pid, expected, slow
-        self.random = random.Random(random_seed)
-        self.at = None  # the offset of the next byte of each output
-        self.gaps = self.cuts = 0
-        self.end = self.error = None
-
-    def run(self):
-        try:
-            while self.end is None:
-                self.read_for_a_while()
-        except BaseException as error:  # shown by the test
-            self.error = error
-
-    def connect(self):
-        """A stream from where the reader was; None while the daemon does not answer."""
-        where = "start" if self.at is None else ", ".join(f"{n}={at}" for n, at in self.at.items())
-        try:
-            connection = self.daemon_.client.open(
-                "Connect", {"process": {"pid": self.pid}}, headers={"X-Envd-From": where},
-                receive_bytes=4096 if self.slow else 0)
-            response = connection.getresponse()
-        except (OSError, http.client.HTTPException):
-            return None
-        if response.status == 200:
-            return Stream(connection, response)
-        connection.close()
-        return None
-
-    def begin(self, stream):
-        begin = offsets(stream)
-        if self.at is None:
-            # A reader may also begin somewhere in what is kept.
-            written = offsets(stream, "X-Envd-Written")
-            self.at = {n: self.random.randint(begin[n], written[n]) for n in OUTPUTS}
-            return False
-        assert all(begin[n] >= self.at[n] for n in OUTPUTS), (begin, self.at)
-        self.gaps += begin != self.at
-        self.at = begin
-        return True
-
-    def next(self, stream):
-        """The next event; None if the connection has ended."""
-        try:
-            return stream.next()
-        except Failed as failed:
-            assert failed.code in ("unavailable", "aborted"), failed
-        except (OSError, http.client.HTTPException, AssertionError):
-            pass
-        return None
-
-    def read_for_a_while(self):
-        stream = self.connect()
-        if stream is None:
-            return
-        events = self.random.randrange(80) if self.begin(stream) else 0
-        for _ in range(events):
-            event = self.next(stream)
-            if event is None:
-                break
-            for name in OUTPUTS:
-                data, at = stream.out[name], self.at[name]
-                assert data == self.expected[name][at:at + len(data)], f"{name} at {at}"
-                self.at[name] += len(data)
-                stream.out[name] = b""
-        self.cuts += 1
-        self.end = stream.end
-        stream.close()
-
-
 def taken_bytes(taken):
     """What the pipes have taken, by output."""
     return struct.unpack("=2q", taken[:])
@@ -150,7 +68,8 @@ def test_model(daemon, seed, ends, window):
         headers={"X-Envd-Keep-Output": str(keep), "X-Envd-Keep-For": "600"}, stdin=True)
     pid = process.pid
     process.close()
-    readers = [Reader(daemon, pid, expected, seed * 10 + i, slow=i == 0) for i in range(4)]
+    readers = [Reader(daemon.client, pid, expected, seed * 10 + i, events=80, slow=i == 0,
+                      upgraded=True) for i in range(4)]
     for reader in readers:
         reader.start()
     moment = random.Random(seed)
@@ -162,9 +81,7 @@ def test_model(daemon, seed, ends, window):
     if ends == "killed":
         daemon.client.kill(pid)
     for reader in readers:
-        reader.join()
-        assert reader.error is None, reader.error
-        assert reader.end["status"] == ("signal: killed" if ends == "killed" else "exit status 0")
+        assert reader.finish() == ("signal: killed" if ends == "killed" else "exit status 0")
         # All that the pipes had taken, also what nobody had read when the process ended.
         for name, took in zip(OUTPUTS, taken_bytes(taken), strict=True):
             assert took <= reader.at[name] <= len(expected[name])

@@ -103,25 +103,6 @@ def input_calls(bench):
     bench.row("SendInput of 4 KiB, one connection", "/s", m["rate"])
 
 
-def kept_output(bench):
-    """The same output, of which the daemon keeps 1 MiB for later readers: the cost of keeping."""
-    size = 512 * MIB
-    message = wire.start(bench.client_path, "produce", size)
-    requests = {
-        name: bench.file(f"produce-{name}",
-                         wire.stream("process.Process/Start", message, close=True, headers=headers))
-        for name, headers in (("plain", ()), ("kept", [("X-Envd-Keep-Output", str(MIB))]))}
-
-    def measure(daemon):
-        seconds = {name: bench.client("fetch", "-p", daemon.port, "-m", size, request)["seconds"]
-                   for name, request in requests.items()}
-        return {"rate": size / MIB / seconds["kept"], "of": seconds["plain"] / seconds["kept"]}
-
-    m = bench.rounds(5, measure)
-    bench.row("stdout with 1 MiB kept", "MiB/s", {"ours": m["rate"].get("ours")})
-    bench.row("  of the rate without", "×", {"ours": m["of"].get("ours")}, table.at_least(0.9))
-
-
 def echo(bench):
     """The time from SendInput of one byte until the process' stream returns this byte."""
     count = 200 if bench.quick else 2000
@@ -155,4 +136,4 @@ def echo(bench):
     bench.row("echo through a process, p99", "µs", m["p99"], table.peer_at_most(2))
 
 
-GROUP = (output, kept_output, input_stream, input_calls, echo)
+GROUP = (output, input_stream, input_calls, echo)
