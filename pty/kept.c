@@ -186,13 +186,15 @@ static void drop_oldest(struct kept *kept, size_t n)
 }
 
 /*
- * Returns a capacity for `need` bytes. It doubles up to the capacity for max_bytes, and then grows
- * by an eighth.
+ * Returns a capacity for `need` bytes. It doubles up to the capacity for max_bytes, and for a read
+ * if there are any into this ring, and then grows by an eighth.
  */
 static size_t choose_capacity(const struct kept *kept, size_t need)
 {
 	size_t most = kept->max_bytes + RING_SLACK_BYTES, capacity = RING_MIN_BYTES;
 
+	if (kept->max_bytes >= KEPT_DIRECT_BYTES)
+		most += KEPT_READ_BYTES;
 	if (need > most)
 		return need + need / 8;
 	while (capacity < need)
@@ -225,24 +227,39 @@ static void skip(struct kept *kept, enum output_kind kind, size_t n)
 	kept->first_offset[kind] += n;
 }
 
-static void append(struct kept *kept, enum output_kind kind, const uint8_t *data, size_t n)
+/* Returns true if the next bytes of this output belong to the last record. */
+static bool continues(const struct kept *kept, enum output_kind kind)
 {
-	uint32_t header;
+	return kept->first < kept->next && read_header(kept, kept->last) >> KIND_SHIFT == kind;
+}
 
-	if (!make_room(kept, n + HEADER_BYTES)) {
-		skip(kept, kind, n);
-		return;
-	}
-	header = kept->first < kept->next ? read_header(kept, kept->last) : 0;
-	if (kept->first == kept->next || header >> KIND_SHIFT != kind) {
+/* Returns the position at which the next bytes of this output lie. */
+static uint64_t data_position(const struct kept *kept, enum output_kind kind)
+{
+	return kept->next + (continues(kept, kind) ? 0 : HEADER_BYTES);
+}
+
+/* Makes the n bytes at data_position part of the last record, or a record of their own. */
+static void add_to_record(struct kept *kept, enum output_kind kind, size_t n)
+{
+	uint32_t length = 0;
+
+	if (continues(kept, kind)) {
+		length = read_header(kept, kept->last) & LENGTH_MASK;
+	} else {
 		kept->last = kept->next;
-		header = 0;
 		kept->next += HEADER_BYTES;
 	}
-	write_header(kept, kept->last, kind, (header & LENGTH_MASK) + (uint32_t)n);
-	ring_write(kept, kept->next, data, n);
+	write_header(kept, kept->last, kind, length + (uint32_t)n);
 	kept->next += n;
 	kept->data_bytes += n;
+}
+
+/* Drops the oldest bytes until n more are at most max_bytes. */
+static void drop_above(struct kept *kept, size_t n)
+{
+	while (kept->data_bytes + n > kept->max_bytes)
+		drop_oldest(kept, kept->data_bytes + n - kept->max_bytes);
 }
 
 void kept_add(struct kept *kept, enum output_kind kind, const uint8_t *data, size_t n, bool all)
@@ -252,9 +269,35 @@ void kept_add(struct kept *kept, enum output_kind kind, const uint8_t *data, siz
 		data += n - kept->max_bytes;
 		n = kept->max_bytes;
 	}
-	while (!all && kept->data_bytes + n > kept->max_bytes)
-		drop_oldest(kept, kept->data_bytes + n - kept->max_bytes);
-	append(kept, kind, data, n);
+	if (!all)
+		drop_above(kept, n);
+	if (!make_room(kept, n + HEADER_BYTES)) {
+		skip(kept, kind, n);
+		return;
+	}
+	ring_write(kept, data_position(kept, kind), data, n);
+	add_to_record(kept, kind, n);
+}
+
+uint8_t *kept_reserve(struct kept *kept, enum output_kind kind, size_t *ret_bytes)
+{
+	size_t need = used(kept) + HEADER_BYTES + KEPT_READ_BYTES, place, room;
+
+	if (kept->data_bytes < KEPT_DIRECT_BYTES ||
+	    (need > kept->capacity && !ring_extend(kept, choose_capacity(kept, need))))
+		return NULL;
+	place = ring_index(kept, data_position(kept, kind));
+	room = min_size(kept->capacity - place, KEPT_READ_BYTES);
+	if (room < KEPT_READ_BYTES / 2)
+		return NULL;
+	*ret_bytes = room;
+	return kept->ring + place;
+}
+
+void kept_commit(struct kept *kept, enum output_kind kind, size_t n)
+{
+	add_to_record(kept, kind, n);
+	drop_above(kept, 0);
 }
 
 void kept_set_offsets(struct kept *kept, const uint64_t first_offset[OUTPUT_KINDS])

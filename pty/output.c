@@ -77,16 +77,16 @@ static size_t chunk_bytes(const struct output *o)
 }
 
 /*
- * Reads one chunk. A read of a terminal returns at most a few KiB, so several are joined. Returns
- * the bytes; 0 at the end; -EAGAIN if there is nothing to read now.
+ * Reads at most `room` bytes. A read of a terminal returns at most a few KiB, so several are
+ * joined. Returns the bytes; 0 at the end; -EAGAIN if there is nothing to read now.
  */
-static ssize_t read_chunk(struct output *o)
+static ssize_t read_chunk(const struct output *o, uint8_t *data, size_t room)
 {
-	size_t room = chunk_bytes(o), have = 0;
+	size_t have = 0;
 	ssize_t n;
 
 	do {
-		n = read(o->fd, chunk + have, room - have);
+		n = read(o->fd, data + have, room - have);
 		if (n > 0)
 			have += (size_t)n;
 	} while ((n > 0 && o->kind == OUTPUT_PTY && have < room) || (n < 0 && errno == EINTR));
@@ -110,18 +110,36 @@ static void widen_if_busy(struct output *o, size_t n)
 {
 	if (o->wide || o->kind == OUTPUT_PTY)
 		return;
-	o->full_chunks = n == PROC_PIPE_CHUNK_BYTES ? o->full_chunks + 1 : 0;
+	o->full_chunks = n >= PROC_PIPE_CHUNK_BYTES ? o->full_chunks + 1 : 0;
 	if (o->full_chunks < PROC_WIDEN_AFTER_CHUNKS)
 		return;
 	o->wide = true;
 	fcntl(o->fd, F_SETPIPE_SZ, PROC_WIDE_PIPE_BYTES);
 }
 
-/* Passes one chunk to the taps. Returns its size, 0 at the end, or -EAGAIN if there is none. */
+/* Sends bytes to the taps, in events of at most one chunk. */
+static void send_bytes(const struct output *o, const uint8_t *data, size_t n)
+{
+	struct message message;
+	size_t piece;
+
+	for (; n > 0 && o->proc->n_taps > 0; data += piece, n -= piece) {
+		piece = n < chunk_bytes(o) ? n : chunk_bytes(o);
+		taps_send(o->proc, message_data(&message, o->kind, data, piece));
+	}
+}
+
+/*
+ * Passes one chunk to the taps, or two from a read into the kept output. Returns its size, 0 at the
+ * end, or -EAGAIN if there is none.
+ */
 static ssize_t pass_chunk(struct output *o, bool rest)
 {
-	ssize_t n = read_chunk(o);
-	struct message message;
+	struct kept *kept = o->proc->kept;
+	size_t room = chunk_bytes(o);
+	uint8_t *direct =
+		kept && !rest && o->kind != OUTPUT_PTY ? kept_reserve(kept, o->kind, &room) : NULL;
+	ssize_t n = read_chunk(o, direct ? direct : chunk, room);
 
 	if (n == 0)
 		output_end(o);
@@ -133,19 +151,20 @@ static ssize_t pass_chunk(struct output *o, bool rest)
 	 * The last bytes are read although readers have not caught up, and are kept for those
 	 * readers.
 	 */
-	if (o->proc->kept)
-		kept_add(o->proc->kept, o->kind, chunk, (size_t)n, rest && o->proc->full_taps > 0);
-	if (o->proc->n_taps > 0)
-		taps_send(o->proc, message_data(&message, o->kind, chunk, (size_t)n));
+	if (direct)
+		kept_commit(kept, o->kind, (size_t)n);
+	else if (kept)
+		kept_add(kept, o->kind, chunk, (size_t)n, rest && o->proc->full_taps > 0);
+	send_bytes(o, direct ? direct : chunk, (size_t)n);
 	return n;
 }
 
 void output_pump(struct output *o)
 {
-	unsigned chunks;
+	unsigned reads;
 	ssize_t n;
 
-	for (chunks = 0; chunks < PROC_CHUNKS_A_TURN; chunks++) {
+	for (reads = 0; reads < PROC_READS_A_TURN; reads++) {
 		if (o->ended || o->proc->full_taps > 0)
 			return;
 		n = pass_chunk(o, false);

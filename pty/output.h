@@ -14,7 +14,7 @@ void output_init(struct output *o, struct proc *p, enum output_kind kind, int fd
 /* Sets or clears the read event by the state of the process and of its taps. */
 void output_update(struct output *o);
 
-/* Reads up to PROC_CHUNKS_A_TURN chunks, until the output is empty or a tap is full. */
+/* Reads up to PROC_READS_A_TURN times, until the output is empty or a tap is full. */
 void output_pump(struct output *o);
 
 /*

@@ -43,8 +43,8 @@ struct start_key;
 #define PROC_PIPE_CHUNK_BYTES (32 * 1024)
 #define PROC_PTY_CHUNK_BYTES  (16 * 1024)
 
-/* Maximum number of chunks that are read from one output before others get their turn. */
-#define PROC_CHUNKS_A_TURN 8
+/* Maximum number of reads of one output before others get their turn. */
+#define PROC_READS_A_TURN 8
 
 /*
  * A pipe is enlarged from the kernel's 64 KiB to PROC_WIDE_PIPE_BYTES if the process has filled

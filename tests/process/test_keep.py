@@ -88,6 +88,22 @@ def test_the_window(envd):
     assert stream.drain().end["status"] == "exit status 0"
 
 
+def test_a_large_window(envd):
+    """Reads into the ring of kept output need more room than the window; the window is exact nevertheless.
+    """
+    seed, pieces, window = 5, 600, 300000
+    expected = written(seed, pieces)
+    assert sum(map(len, expected.values())) > 8 * window
+    stream = envd.start("python3", "-c", WRITER, str(seed), str(pieces),
+                        headers={"X-Envd-Keep-Output": str(window)}).drain()
+    late = envd.connect(pid=stream.pid, headers={"X-Envd-From": "start"}).drain()
+    begin = offsets(late)
+    assert sum(len(expected[name]) - begin[name] for name in OUTPUTS) == window
+    for name in OUTPUTS:
+        assert stream.out[name] == expected[name]
+        assert late.out[name] == expected[name][begin[name]:]
+
+
 def test_after_the_end(envd):
     stream = envd.sh("echo one; echo two >&2; exit 3", headers=KEEP, tag="kept").drain()
     for selected in ({"pid": stream.pid}, {"tag": "kept"}):

@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "pty/kept.h"
 
-#define MODEL_BYTES 400000
+#define MODEL_BYTES 4000000
 
 static uint8_t model[OUTPUT_KINDS][MODEL_BYTES];
 static size_t total[OUTPUT_KINDS];
@@ -26,14 +26,41 @@ static size_t total[OUTPUT_KINDS];
 static uint8_t order[MODEL_BYTES];
 static size_t n_order;
 
-static void write_some(struct kept *kept, enum output_kind kind, size_t n, bool all)
+/* Adds bytes to the model. Returns where they are. */
+static const uint8_t *model_some(enum output_kind kind, size_t n)
 {
+	uint8_t *data = model[kind] + total[kind];
+
 	for (size_t i = 0; i < n; i++) {
-		model[kind][total[kind] + i] = (uint8_t)rand();
+		data[i] = (uint8_t)rand();
 		order[n_order++] = (uint8_t)kind;
 	}
-	kept_add(kept, kind, model[kind] + total[kind], n, all);
 	total[kind] += n;
+	return data;
+}
+
+static void write_some(struct kept *kept, enum output_kind kind, size_t n, bool all)
+{
+	kept_add(kept, kind, model_some(kind, n), n, all);
+}
+
+/* Adds at most n bytes as a read into the ring does, which may write to all that is reserved. */
+static bool read_some(struct kept *kept, enum output_kind kind, size_t n)
+{
+	size_t room = 0;
+	uint8_t *data = kept_reserve(kept, kind, &room);
+
+	if (!data)
+		return false;
+	assert_in_range(room, KEPT_READ_BYTES / 2, KEPT_READ_BYTES);
+	memset(data, 0xee, room);
+	if (n > room)
+		n = room;
+	if (n == 0)
+		return true;
+	memcpy(data, model_some(kind, n), n);
+	kept_commit(kept, kind, n);
+	return true;
 }
 
 /* Reads to the end; each byte must be the model's, at its offset and in its order. */
@@ -85,7 +112,7 @@ static void test_model(void **state)
 		srand(seed);
 		begin();
 		biggest = seed % 3 == 0 ? 3 : seed % 3 == 1 ? 300 : 5000;
-		while (n_order + 2 * biggest < MODEL_BYTES / 4) {
+		while (n_order + 2 * biggest < 100000) {
 			write_some(kept, (enum output_kind)(rand() % 2),
 				   1 + (size_t)rand() % biggest, false);
 			assert_int_equal(kept->data_bytes, n_order < window ? n_order : window);
@@ -112,6 +139,77 @@ static void test_model(void **state)
 		check_cursor(kept, &cursor, kept->data_bytes);
 		kept_unref(kept);
 	}
+}
+
+/*
+ * Reads into the ring, and additions, in any order: the window is exact, also when a read brings
+ * less than was reserved for it.
+ */
+static void test_reads_into_the_ring(void **state)
+{
+	static const size_t windows[] = {KEPT_DIRECT_BYTES, 300001, 700000};
+	static const size_t sizes[] = {1, 100, 5000, KEPT_READ_BYTES};
+
+	for (unsigned seed = 0; seed < 12; seed++) {
+		size_t window = windows[seed % ARRAY_LEN(windows)], reads = 0, n;
+		size_t biggest = sizes[seed % ARRAY_LEN(sizes)];
+		struct budget budget;
+		struct kept_cursor cursor;
+		struct kept *kept;
+
+		srand(seed);
+		begin();
+		budget_init(&budget);
+		kept = kept_new(&budget, window);
+		/* Content that a ring with fewer than KEPT_DIRECT_BYTES must not be read into. */
+		write_some(kept, OUTPUT_STDOUT, KEPT_DIRECT_BYTES - 1, false);
+		assert_false(read_some(kept, OUTPUT_STDOUT, 1));
+		for (unsigned i = 0; i < 2000 && n_order + 2 * KEPT_READ_BYTES < MODEL_BYTES; i++) {
+			enum output_kind kind = rand() % 4 ? OUTPUT_STDOUT : OUTPUT_STDERR;
+
+			n = (size_t)rand() % (biggest + 1);
+			if (rand() % 4 && read_some(kept, kind, n))
+				reads++;
+			else
+				write_some(kept, kind, n + 1, false);
+			assert_int_equal(kept->data_bytes, n_order < window ? n_order : window);
+			assert_int_equal(kept->share.used, kept->capacity);
+			if (i % 100)
+				continue;
+			kept_begin(kept, (uint64_t[OUTPUT_KINDS]){0}, &cursor);
+			check_cursor(kept, &cursor, kept->data_bytes);
+		}
+		assert_true(reads > 20);
+		assert_true(kept->capacity <= window + window / 4 + KEPT_READ_BYTES);
+		kept_begin(kept, (uint64_t[OUTPUT_KINDS]){0}, &cursor);
+		check_cursor(kept, &cursor, kept->data_bytes);
+		kept_unref(kept);
+		assert_int_equal(budget.used[BUDGET_BYTES], 0);
+	}
+}
+
+/* Without room in the budget for a read, a large ring is not read into, and keeps what it has. */
+static void test_no_memory_for_reads(void **state)
+{
+	struct budget budget;
+	struct kept_cursor cursor;
+	struct kept *kept;
+
+	begin();
+	budget_init(&budget);
+	kept = kept_new(&budget, 1024 * 1024);
+	while (kept->capacity == 0 || kept->data_bytes + KEPT_READ_BYTES / 2 < kept->capacity ||
+	       kept->data_bytes < KEPT_DIRECT_BYTES)
+		write_some(kept, OUTPUT_STDOUT, 1000, false);
+	budget.limit[BUDGET_BYTES] = budget.used[BUDGET_BYTES];
+	assert_false(read_some(kept, OUTPUT_STDOUT, 1000));
+	kept_begin(kept, (uint64_t[OUTPUT_KINDS]){0}, &cursor);
+	check_cursor(kept, &cursor, n_order);
+	budget.limit[BUDGET_BYTES] = BUDGET_DEFAULT_BYTES;
+	assert_true(read_some(kept, OUTPUT_STDOUT, 1000));
+	kept_begin(kept, (uint64_t[OUTPUT_KINDS]){0}, &cursor);
+	check_cursor(kept, &cursor, n_order);
+	kept_unref(kept);
 }
 
 /* A budget without room shrinks the window; a reader that has lost bytes is told. */
@@ -199,6 +297,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_reads_into_the_ring),
+		cmocka_unit_test(test_no_memory_for_reads),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_trim_of_a_large_ring),
 	};
