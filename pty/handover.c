@@ -460,6 +460,8 @@ static int adopt_exit(struct pty_service *svc, const Handover__HandoverExit *in)
 	exit->total_bytes[OUTPUT_STDERR] = in->stderr_bytes;
 	exit->total_bytes[OUTPUT_PTY] = in->pty_bytes;
 	exit->kept = restore_kept(svc, in->kept);
+	if (exit->kept)
+		kept_trim(exit->kept);
 	exit->start_key = start_key_restore(&svc->start_keys, in->start_key,
 					    in->start_key_request.data, in->start_key_request.len);
 	start_key_end(exit->start_key, exit);

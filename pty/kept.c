@@ -177,10 +177,12 @@ static void drop_oldest(struct kept *kept, size_t n)
 	kept->data_bytes -= n;
 	kept->first += n;
 	/* The header moves to the beginning of the remaining data. */
-	if (n == length)
+	if (n == length) {
 		kept->first += HEADER_BYTES;
-	else
+		kept->n_records--;
+	} else {
 		write_header(kept, kept->first, kind, length - (uint32_t)n);
+	}
 	if (is_last)
 		kept->last = kept->first;
 }
@@ -202,21 +204,22 @@ static size_t choose_capacity(const struct kept *kept, size_t need)
 	return min_size(capacity, most);
 }
 
-/* Makes room for n bytes after the last record. If the budget has no room, drops older records. */
+/*
+ * Makes room for n bytes after the last record. If the budget has no room, drops as many of the
+ * oldest bytes. Returns false if the ring is smaller than n.
+ */
 static bool make_room(struct kept *kept, size_t n)
 {
-	size_t need = used(kept) + n, capacity;
+	size_t need = used(kept) + n;
 
-	if (need <= kept->capacity)
-		return true;
-	capacity = choose_capacity(kept, need);
-	if (ring_grow(kept, capacity))
+	if (need <= kept->capacity || ring_grow(kept, choose_capacity(kept, need)) ||
+	    ring_extend(kept, need))
 		return true;
 	if (n > kept->capacity)
 		return false;
-	while (kept->first < kept->next && used(kept) + n > kept->capacity)
-		drop_oldest(kept, SIZE_MAX);
-	return used(kept) + n <= kept->capacity;
+	while (used(kept) + n > kept->capacity)
+		drop_oldest(kept, used(kept) + n - kept->capacity);
+	return true;
 }
 
 /* Advances the offset over bytes that are not kept. */
@@ -249,21 +252,26 @@ static void add_to_record(struct kept *kept, enum output_kind kind, size_t n)
 	} else {
 		kept->last = kept->next;
 		kept->next += HEADER_BYTES;
+		kept->n_records++;
 	}
 	write_header(kept, kept->last, kind, length + (uint32_t)n);
 	kept->next += n;
 	kept->data_bytes += n;
 }
 
-/* Drops the oldest bytes until n more are at most max_bytes. */
+/* Drops the oldest bytes until n more are at most max_bytes, and records above the maximum. */
 static void drop_above(struct kept *kept, size_t n)
 {
 	while (kept->data_bytes + n > kept->max_bytes)
 		drop_oldest(kept, kept->data_bytes + n - kept->max_bytes);
+	while (kept->n_records > KEPT_MAX_RECORDS)
+		drop_oldest(kept, SIZE_MAX);
 }
 
 void kept_add(struct kept *kept, enum output_kind kind, const uint8_t *data, size_t n, bool all)
 {
+	size_t fit;
+
 	if (!all && n > kept->max_bytes) {
 		skip(kept, kind, n - kept->max_bytes);
 		data += n - kept->max_bytes;
@@ -272,8 +280,15 @@ void kept_add(struct kept *kept, enum output_kind kind, const uint8_t *data, siz
 	if (!all)
 		drop_above(kept, n);
 	if (!make_room(kept, n + HEADER_BYTES)) {
-		skip(kept, kind, n);
-		return;
+		if (kept->capacity == 0) {
+			kept->first_offset[kind] += n;
+			return;
+		}
+		/* The end of the bytes fills the ring. */
+		fit = kept->capacity - HEADER_BYTES;
+		skip(kept, kind, n - fit);
+		data += n - fit;
+		n = fit;
 	}
 	ring_write(kept, data_position(kept, kind), data, n);
 	add_to_record(kept, kind, n);

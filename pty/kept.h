@@ -30,6 +30,13 @@
 #define KEPT_MAX_BYTES (64u * 1024 * 1024)
 
 /*
+ * The maximum number of records, i.e. of changes between the outputs. The loop skips the records
+ * before a reader's offset in one go, and an upgrade describes each in 72 bytes: the largest ring
+ * has room for 20 million records of one byte.
+ */
+#define KEPT_MAX_RECORDS ((size_t)256 * 1024)
+
+/*
  * A ring with this much content is read into directly, at most KEPT_READ_BYTES at a time. A smaller
  * ring stays in the processor's cache, where copying is cheap, and has no room for such a read.
  */
@@ -50,6 +57,7 @@ struct kept {
 	uint64_t first, next; /* positions of the first record, and of the end of the last */
 	uint64_t last;	      /* position of the last record's header; valid if first < next */
 	size_t data_bytes;
+	size_t n_records;
 	uint64_t first_offset[OUTPUT_KINDS]; /* offset of the first kept byte of each output */
 };
 
