@@ -72,7 +72,12 @@ static int make_record(const struct proc *p)
 	record->stderr_ino = inode_of(record->stderr_fd);
 	record->stdin_ino = inode_of(record->stdin_fd);
 	record->tty_ino = inode_of(record->tty_fd);
-	/* After a crash the remaining time is unknown, so the deadline starts anew. */
+	/*
+	 * After a crash the remaining time is unknown, so the deadline starts anew; kept output is
+	 * dropped, because the bytes that follow it are lost.
+	 */
+	if (record->kept)
+		record->kept->n_pieces = 0;
 	state.schema = 1;
 	state.processes = &record;
 	state.n_processes = 1;
@@ -322,7 +327,7 @@ static void renumber_outputs(Handover__HandoverProc *record)
 	record->stdout_bytes = record->stderr_bytes = record->pty_bytes = begin;
 	if (!record->kept)
 		return;
-	/* The kept output of the record is older than bytes that are lost. */
+	/* An earlier version put the kept output into the record. */
 	record->kept->n_pieces = 0;
 	for (i = 0; i < record->kept->n_first_offset; i++)
 		record->kept->first_offset[i] = begin;

@@ -287,6 +287,27 @@ def test_offsets_after_a_crash(below, upgraded):
     again.close()
 
 
+def test_a_crash_after_an_upgrade_with_much_kept(below):
+    """After an upgrade, the description of a process for the parent had all of its kept output, although
+    that is dropped after a crash. The parent kept it in memory, and with 64 MiB of it the description was
+    longer than the next daemon accepts: the process was lost."""
+    size = 64 << 20
+    below.client.start("sh", "-c", f"head -c {size} /dev/zero; read x; echo again; read x", tag="much",
+                       headers={"X-Envd-Keep-Output": str(size)}).close()
+
+    def is_kept():
+        stream = below.client.connect(tag="much", headers={"X-Envd-From": "stdout=0"})
+        stream.close()
+        return offsets(stream, "X-Envd-Written")["stdout"] == size
+
+    wait_for(is_kept, "the output")
+    below.replace()
+    below.crash()
+    stream = connect(below, "much")
+    send(below, "much", "stdin", b"\n")
+    stream.until("stdout", b"again\n").close()
+
+
 def test_a_kill_scope_and_a_freeze(below):
     """A freeze that was in effect is found, and starts are refused until a thaw."""
     from client import Failed
