@@ -54,7 +54,8 @@ def taken_bytes(taken):
 
 
 @pytest.mark.parametrize("seed, ends, window", [
-    (1, "exits", None), (2, "killed", None), (3, "exits", 30000), (4, "killed", 5000)])
+    (1, "exits", None), (2, "killed", None), (3, "exits", 30000), (4, "killed", 5000),
+    (5, "exits", 400000)])
 def test_model(daemon, seed, ends, window):
     daemon.keeps_output = True
     expected = written(seed)
