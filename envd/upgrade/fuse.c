@@ -79,13 +79,20 @@ static bool any_entry(const char *directory, bool (*test)(int dirfd, const char 
 	return found;
 }
 
-static bool waits_for_server(int dirfd, const char *name, void *arg)
+/* Whether a thread waits in the kernel for what only the guest can end. *ret_why: the reason. */
+static bool waits_for_guest(int dirfd, const char *name, void *ret_why)
 {
+	const char **why = ret_why;
 	char path[64], text[64];
 
 	snprintf(path, sizeof(path), "%.20s/wchan", name);
 	read_begin(dirfd, path, text, sizeof(text));
-	return strcmp(text, "request_wait_answer") == 0;
+	*why = NULL;
+	if (strcmp(text, "request_wait_answer") == 0)
+		*why = "a request waits for a FUSE server";
+	if (strcmp(text, "percpu_rwsem_wait") == 0)
+		*why = "a write waits for a frozen file system";
+	return *why != NULL;
 }
 
 /* proc_pid_fdinfo(5): "pos:\t0\nflags:\t0100002\nmnt_id:\t28\n". */
@@ -120,10 +127,11 @@ static bool has_open_file(void)
 const char *fuse_blocks_exec(void)
 {
 	unsigned waited_ms;
+	const char *why;
 
-	for (waited_ms = 0; any_entry("/proc/self/task", waits_for_server, NULL); waited_ms++) {
+	for (waited_ms = 0; any_entry("/proc/self/task", waits_for_guest, &why); waited_ms++) {
 		if (waited_ms == FUSE_PATIENCE_MS)
-			return "a request waits for a FUSE server";
+			return why;
 		usleep(1000);
 	}
 	return has_open_file() ? "a file of a FUSE server is open" : NULL;

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds out whether a FUSE file system would stop the execve for good.
+ * Finds out whether a file system of the guest would stop the execve for good: one of FUSE, or one
+ * that the guest has frozen.
  *
  * The upgrade has frozen the workload, and with it the FUSE servers of the guest (sshfs, s3fs,
  * rclone). The execve ends all threads and closes all descriptors. A thread whose request a server
  * has read can't be killed (request_wait_answer, fs/fuse/dev.c), and closing an open file asks the
  * server to flush it (fuse_flush, fs/fuse/file.c). The server answers after the thaw, and the thaw
  * comes from the program that the execve never reaches.
+ *
+ * The same holds for a thread that writes to a file system that a process of the guest has frozen
+ * (fsfreeze(8)): the thread can't be killed (percpu_rwsem_wait, kernel/locking/percpu-rwsem.c), and
+ * the process that would thaw the file system has stopped.
  */
 #ifndef ENVD_UPGRADE_FUSE_H
 #define ENVD_UPGRADE_FUSE_H

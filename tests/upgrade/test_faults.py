@@ -450,6 +450,47 @@ if kernel_has_fuse():
         wait_for(lambda: len(daemon.client.list()) == 1)
 
 
+# ---- a disk that the guest has frozen ----
+
+def test_a_file_system_that_the_guest_has_frozen(daemon, echo_beside, tmp_path):
+    """A worker that writes to it can't be killed, so the execve waited for the thaw of the file system; and the
+    process of the guest that would thaw it was frozen by the upgrade. The sandbox was lost."""
+    image, disk = tmp_path / "image", tmp_path / "disk"
+    disk.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, disk], check=True)
+    answers = []
+
+    def write():
+        answers.append(daemon.request("POST", f"/files?path={disk}/f&username=root", b"x" * 5000,
+                                      headers={"Content-Type": "application/octet-stream"}).status)
+
+    def waits():
+        tasks = f"/proc/{daemon.pid}/task"
+        with contextlib.suppress(FileNotFoundError):
+            return any(open(f"{tasks}/{task}/wchan", encoding="ascii").read() == "percpu_rwsem_wait"
+                       for task in os.listdir(tasks))
+        return False
+
+    writer = threading.Thread(target=write)
+    subprocess.run(["fsfreeze", "-f", disk], check=True)
+    try:
+        writer.start()
+        wait_for(waits)
+        answer = daemon.upgrade()
+        assert (answer.status, answer.body) == \
+            (500, b"handover aborted: a write waits for a frozen file system\n")
+        echo_beside()
+    finally:
+        subprocess.run(["fsfreeze", "-u", disk], check=True)
+        writer.join()
+        subprocess.run(["umount", disk], check=True)
+    assert answers == [200]
+    assert daemon.replace()["procs"] == 1
+
+
 # ---- what is refused at its head ----
 
 def test_no_upgrade():
