@@ -98,7 +98,7 @@ static void put_event(struct json_writer *out, const struct audit_event *event)
 
 static void batch_add(struct batch *batch, const char *bytes, size_t n)
 {
-	if (batch->n + n > batch->room) {
+	if (!batch->bytes || batch->n + n > batch->room) {
 		batch->room = 2 * (batch->n + n);
 		batch->bytes = mem_realloc(batch->bytes, batch->room);
 	}
@@ -142,6 +142,21 @@ static void report_drops(struct audit *a)
 	a->queue.lines--;
 	a->queue.reported += lines;
 	json_writer_clear(&out);
+}
+
+/* The lines that wait came after the lines that could not be written. */
+static void put_drops_first(struct audit *a)
+{
+	struct batch waiting = a->queue;
+
+	if (a->dropped == a->reported)
+		return;
+	a->queue = (struct batch){0};
+	report_drops(a);
+	batch_add(&a->queue, waiting.bytes, waiting.n);
+	a->queue.lines = waiting.lines;
+	a->queue.reported += waiting.reported;
+	batch_clear(&waiting);
 }
 
 static void on_event(const struct audit_event *event, void *arg)
@@ -285,6 +300,8 @@ static void audit_done(struct work *work)
 	}
 	a->failing = a->result < 0;
 	batch_clear(&a->writing);
+	if (a->queue.n)
+		put_drops_first(a);
 	if (a->reopening)
 		answer_reopened(a);
 	TAILQ_FOREACH (call, &a->calls, link)
