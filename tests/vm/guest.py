@@ -155,6 +155,11 @@ class Guest:
         self._qmp_path = f"{self._dir}/qmp"
         self._vsock = vsock
         self._device = self._qemu = self.qmp = self.console = None
+        if machine == PC:
+            # Linux counts timer interrupts for a few milliseconds of the guest's clock, and panics if it
+            # saw none. Without KVM, on a busy host, QEMU has not run meanwhile
+            # (Documentation/admin-guide/kernel-parameters.txt).
+            append = f"no_timer_check {append}"
         self._argv = [
             *machine, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-machine", "memory-backend=memory", "-accel", accel, "-smp", str(cpus), "-m", str(memory_mib),
