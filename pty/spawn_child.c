@@ -150,10 +150,13 @@ CHILD_CODE static void set_stdio(struct spawn_child *c)
 {
 	int i, fd;
 
-	for (i = 0; i < 3; i++) {
+	/* The input comes last: the outputs have left two descriptors for it to open. */
+	for (i = 2; i >= 0; i--) {
 		fd = c->fds[i] >= 0 ? c->fds[i] : open_nothing();
-		if (syscall(SYS_dup3, fd, i, 0) < 0)
+		if (fd < 0 || syscall(SYS_dup3, fd, i, 0) < 0)
 			fail(c, SPAWN_STDIO, errno);
+		if (!c->spawn->pty)
+			sys_close(fd);
 	}
 	/* Linux before 5.9 lacks this call; then the exec closes them. */
 	syscall(SYS_close_range, 3U, ~0U, 0);
@@ -364,8 +367,9 @@ CHILD_CODE void spawn_child_main(void *arg)
 	int errnum;
 
 	leave_daemon(c);
-	reset_process(c->defaults);
+	/* Before the limits: the child has all descriptors of the daemon, which may be more. */
 	set_stdio(c);
+	reset_process(c->defaults);
 	set_limits(c);
 	become_user(c);
 	enter_directory(c);

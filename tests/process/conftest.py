@@ -19,16 +19,17 @@ NOFILE = min(5000, HARD) if HARD > 0 else 5000  # the daemon's soft limit at its
 
 
 class Daemon(base.Daemon):
-    """A daemon on a unix socket of its own, with a client. `descriptors`: its limit of them. `processes`:
-    its user's limit of processes. `home`: the directory of its socket."""
+    """A daemon on a unix socket of its own, with a client. `descriptors`: its limit of them. `soft`: the soft
+    limit that it inherits, and raises for itself. `processes`: its user's limit of processes. `home`: the
+    directory of its socket."""
 
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "ENVD_TEST_SECRET": "daemon's own"}
     sockets = itertools.count(1)
 
-    def __init__(self, *flags, uid=None, descriptors=None, processes=None, home=None, **how):
+    def __init__(self, *flags, uid=None, descriptors=None, soft=NOFILE, processes=None, home=None, **how):
         home = home or (os.path.join(WORLD, "user") if uid else WORLD)
         self.socket = os.path.join(home, f"envd-{next(self.sockets)}.sock")
-        nofile = (descriptors, descriptors) if descriptors else (NOFILE, HARD)
+        nofile = (descriptors, descriptors) if descriptors else (soft, HARD)
 
         def prepare():
             if processes:

@@ -97,9 +97,9 @@ def test_more_processes_than_descriptors():
     continues."""
     daemon = Daemon(descriptors=128)
     refused = 0
-    for _ in range(60):
+    for i in range(60):
         try:
-            daemon.client.start("sleep", "100").close()
+            daemon.client.start("sleep", "100", stdin=i % 2 == 0).close()
         except Failed as failed:
             assert failed.code == "resource_exhausted", failed
             refused += 1
@@ -110,6 +110,22 @@ def test_more_processes_than_descriptors():
         daemon.client.kill(process["pid"])
     wait_for(lambda: not daemon.client.list(), 30)
     assert daemon.client.output("echo on") == ["on"]
+    daemon.stop()
+
+
+def test_more_descriptors_than_a_process_may_have():
+    """The child has all descriptors of the daemon, and opened /dev/null after it had taken the lower soft
+    limit of descriptors that its program gets, often 1,024. With so many connections, each start without a
+    standard input failed: "bad file descriptor"."""
+    daemon = Daemon(soft=64)
+    connections = [Connection(daemon.socket) for _ in range(100)]
+    for connection in connections:
+        connection.request("GET", "/health")
+        assert connection.getresponse().read() == b""
+    assert daemon.client.output("ulimit -n; readlink /proc/self/fd/0", stdin=False) == \
+        ["64", "/dev/null"]
+    for connection in connections:
+        connection.close()
     daemon.stop()
 
 
