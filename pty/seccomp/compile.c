@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,10 +140,13 @@ static bool execute(const struct sock_filter *step, const struct seccomp_data *d
 	return false;
 }
 
-/* Returns the action of the program for a system call of this architecture, with arguments of 0. */
-static uint32_t action_for(const struct sock_fprog *program, int call)
+/*
+ * Returns the action of the program for a system call of this architecture. All arguments but the
+ * first are 0.
+ */
+static uint32_t action_for(const struct sock_fprog *program, int call, uint64_t argument)
 {
-	struct seccomp_data data = {.nr = call, .arch = seccomp_arch_native()};
+	struct seccomp_data data = {.nr = call, .arch = seccomp_arch_native(), .args = {argument}};
 	uint32_t value = SECCOMP_RET_KILL_PROCESS;
 	size_t next = 0, i;
 
@@ -157,23 +161,27 @@ static uint32_t action_for(const struct sock_fprog *program, int call)
 /*
  * The child makes these calls after it has installed the filter. Without execve it can start no
  * program; without exit_group it could not end either, and would run for ever, in the daemon's
- * memory; without rt_sigprocmask the program would begin with all signals blocked.
+ * memory; without rt_sigprocmask the program would begin with all signals blocked. A rule may also
+ * compare the first argument: the child ends with status 126 or 127, as a shell does.
  */
 static int check(const struct sock_fprog *program, struct error *err)
 {
 	static const struct {
 		int number;
 		const char *name;
+		uint64_t argument;
 	} calls[] = {
-		{SYS_execve, "execve"},
-		{SYS_exit_group, "exit_group"},
-		{SYS_rt_sigprocmask, "rt_sigprocmask"},
+		{SYS_execve, "execve", 0},
+		{SYS_exit_group, "exit_group", 126},
+		{SYS_exit_group, "exit_group", 127},
+		{SYS_rt_sigprocmask, "rt_sigprocmask", SIG_SETMASK},
 	};
 	uint32_t action;
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(calls); i++) {
-		action = action_for(program, calls[i].number) & SECCOMP_RET_ACTION_FULL;
+		action = action_for(program, calls[i].number, calls[i].argument) &
+			 SECCOMP_RET_ACTION_FULL;
 		if (action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG)
 			return error_set(err, ERROR_INVALID_ARGUMENT,
 					 "it does not allow %s, without which no program starts",

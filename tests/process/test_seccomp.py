@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -193,12 +194,19 @@ def test_names_that_are_none(unfiltered):
         {"names": ["execve"], "action": "SCMP_ACT_ALLOW"}]}, "exit_group"),
     ({"defaultAction": "SCMP_ACT_LOG", "syscalls": [
         {"names": ["rt_sigprocmask"], "action": "SCMP_ACT_ERRNO"}]}, "rt_sigprocmask"),
+    ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["exit_group"], "action": "SCMP_ACT_ERRNO", "args": [
+            {"index": 0, "value": 126, "op": "SCMP_CMP_GT"}]}]}, "exit_group"),
+    ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["rt_sigprocmask"], "action": "SCMP_ACT_ERRNO", "args": [
+            {"index": 0, "value": signal.SIG_SETMASK, "op": "SCMP_CMP_EQ"}]}]}, "rt_sigprocmask"),
 ])
 def test_profiles_that_let_nothing_start(unfiltered, world, profile, call):
     """A profile that refused execve and exit_group (an empty list of calls, a forgotten architecture) made
     the child run for ever on one processor, in the daemon's memory, and kept a worker: the child could
     neither start its program nor end, and no process was listed that a client could have killed. Without
-    rt_sigprocmask a program began with all signals blocked. Such a profile is refused."""
+    rt_sigprocmask a program began with all signals blocked. Such a profile is refused, also if it refuses
+    only the arguments that the child uses: exit_group(127) of a command that does not exist."""
     write(world, "nothing", profile)
     fails("failed_precondition", f"does not allow {call}", unfiltered.run, "true",
           headers={"X-Envd-Seccomp": "nothing"})
