@@ -61,7 +61,7 @@ void arena_adopt(struct arena *a, struct arena *from)
 /* Adds a chunk with room for n bytes. Returns false if it would exceed the limit. */
 static bool arena_grow(struct arena *a, size_t n, bool limited)
 {
-	size_t bytes = a->chunks ? a->chunks->bytes * 2 : ARENA_FIRST_CHUNK;
+	size_t bytes = a->chunks ? a->chunks->bytes * 2 : ARENA_FIRST_CHUNK, left;
 	struct arena_chunk *chunk;
 
 	if (bytes > ARENA_MAX_CHUNK)
@@ -71,10 +71,12 @@ static bool arena_grow(struct arena *a, size_t n, bool limited)
 		fatal("arena: a piece of %zu bytes", n);
 	if (bytes < n + sizeof(*chunk))
 		bytes = n + sizeof(*chunk);
-	if (limited && a->limit_bytes && bytes > a->limit_bytes - a->total_bytes) {
+	/* arena_alloc may have passed the limit. */
+	left = a->limit_bytes > a->total_bytes ? a->limit_bytes - a->total_bytes : 0;
+	if (limited && a->limit_bytes && bytes > left) {
 		/* The last piece before the limit gets a chunk of just its size. */
 		bytes = n + sizeof(*chunk);
-		if (a->total_bytes > a->limit_bytes || bytes > a->limit_bytes - a->total_bytes)
+		if (bytes > left)
 			return false;
 	}
 	chunk = mem_alloc(bytes);

@@ -192,6 +192,12 @@ static void test_arena_limit(void **state)
 	assert_true(a.total_bytes <= 8192);
 	assert_null(arena_try_alloc(&a, SIZE_MAX / 4));
 	assert_string_equal(arena_printf(&a, "%s-%d", "x", 5), "x-5");
+	/* An arena that arena_alloc had taken past its limit had none any more. */
+	arena_alloc(&a, 8192);
+	assert_true(a.total_bytes > a.limit_bytes);
+	while (a.free < a.end)
+		arena_alloc(&a, 1);
+	assert_null(arena_try_alloc(&a, 1));
 	arena_clear(&a);
 	assert_int_equal(a.total_bytes, 0);
 }
