@@ -140,11 +140,22 @@ static struct watch_node *move_take(struct watch_tree *tree, uint32_t cookie)
  * renameat2(RENAME_EXCHANGE) causes the events of a move of the first name over the second, and of
  * a move back. According to these events the second name would be gone, but it exists. Therefore
  * the directory must be read.
+ *
+ * The event of the first move may be missing, because the watch was placed after it, or because it
+ * was lost in an overflow. A listing follows in both cases, and it ends after the second move: the
+ * kernel locks the directory until both moves are done. So the first event after a listing may be
+ * that of the second move if the event is older than the end of the scan.
  */
 static void suspect_exchange(struct watch_node *node, const struct inotify_record *r)
 {
-	if (node->replaced_name != watch_name_hash(r->name, r->name_bytes))
+	const struct watch_source *source = node->tree->source;
+
+	if (node->replaced_name == WATCH_REPLACED_ANY) {
+		if (watch_source_applied_bytes(source) > source->listed_bytes)
+			return;
+	} else if (node->replaced_name != watch_name_hash(r->name, r->name_bytes)) {
 		return;
+	}
 	watch_node_set_trust(node, WATCH_STALE);
 	watch_node_look(node, WATCH_LOOK_QUIET);
 }
@@ -240,8 +251,9 @@ static void follow_appear(struct watch_node *node, const struct inotify_record *
 	uint32_t place = watch_names_find(&node->names, r->name, r->name_bytes);
 	bool known = place != WATCH_NAME_NONE;
 
-	if (moved && (known || node->names.lacks_files))
-		node->replaced_name = watch_name_hash(r->name, r->name_bytes);
+	node->replaced_name = moved && (known || node->names.lacks_files)
+				      ? watch_name_hash(r->name, r->name_bytes)
+				      : WATCH_REPLACED_NONE;
 	if (known && moved && is_dir && is_listed_already(node, place, from)) {
 		watch_node_discard(from);
 		return;
@@ -329,7 +341,7 @@ static void follow_node(struct watch_node *node, const struct inotify_record *r)
 		follow_appear(node, r);
 	} else if (r->mask & (IN_DELETE | IN_MOVED_FROM)) {
 		follow_vanish(node, r);
-		node->replaced_name = 0;
+		node->replaced_name = WATCH_REPLACED_NONE;
 	} else if (r->mask & (IN_MODIFY | IN_ATTRIB)) {
 		follow_change(node, r);
 	}

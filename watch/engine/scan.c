@@ -243,6 +243,7 @@ static void begin_listing(struct watch_scan *scan, struct watch_scan_frame *fram
 	frame->lacks_dirs = !frame->fresh && node->names.lacks_dirs;
 	frame->again = may_miss(frame, st, unwatched);
 	node->names.lacks_files = node->names.lacks_dirs = false;
+	node->replaced_name = WATCH_REPLACED_ANY;
 	watch_node_set_trust(node, WATCH_CURRENT);
 	frame_push(scan, frame);
 }
@@ -534,6 +535,7 @@ static void scan_finish(struct watch_source *source)
 
 	if (source->scan.relist && tree->top)
 		watch_emit_look_again(tree->top);
+	source->listed_bytes = watch_source_queued_bytes(source);
 	watch_scan_abort(source);
 }
 

@@ -111,6 +111,7 @@ struct watch_source {
 	size_t raw_end;
 	size_t raw_capacity;
 	uint64_t read_bytes;	      /* since the source was created */
+	uint64_t listed_bytes;	      /* watch_source_queued_bytes at the end of the last scan */
 	struct watch_node *next_same; /* the next node of the event; watch_node_bind updates it */
 
 	struct watch_nodes look[WATCH_LOOK_NONE];

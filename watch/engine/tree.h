@@ -43,6 +43,13 @@ enum watch_attention {
 	WATCH_LOOK_NONE,
 };
 
+/*
+ * Special values of watch_node.replaced_name: the last event moved over no name; no event came since
+ * the last listing, so the event before may have moved over any name.
+ */
+#define WATCH_REPLACED_NONE 0
+#define WATCH_REPLACED_ANY  UINT32_MAX
+
 struct watch_node {
 	struct watch_tree *tree;
 	struct watch_node *parent;  /* NULL: the top, or a node outside of its tree */
@@ -55,7 +62,7 @@ struct watch_node {
 	uid_t uid;
 	gid_t gid;
 	uint32_t place;		/* place of its name in the parent's names */
-	uint32_t replaced_name; /* hash of the name that the last event moved over; 0: none */
+	uint32_t replaced_name; /* hash of the name that the last event moved over; see below */
 	int wd;			/* -1: not watched */
 	uint8_t attention;	/* enum watch_attention */
 	uint8_t trust;		/* enum watch_trust; written by watch_node_set_trust */
