@@ -185,7 +185,7 @@ static void test_wdmap(void **state)
 	/* Two nodes for every descriptor. */
 	for (i = 0; i < ARRAY_LEN(nodes); i++)
 		watch_wdmap_add(&map, 1 + (int)i / 2 * 3, &nodes[i]);
-	assert_int_equal(map.count, ARRAY_LEN(nodes) / 2);
+	assert_int_equal(map.n_nodes, ARRAY_LEN(nodes));
 	for (i = 0; i < 4000; i++) {
 		random = random * 1103515245u + 12345u;
 		unsigned k = (random >> 8) % ARRAY_LEN(nodes);

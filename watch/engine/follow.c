@@ -357,7 +357,7 @@ void watch_follow(struct watch_source *source, const struct inotify_record *reco
 		return;
 	}
 	for (node = watch_wdmap_find(&source->wds, record->wd); node; node = source->next_same) {
-		source->next_same = node->same_wd;
+		source->next_same = watch_wdmap_next(node);
 		follow_node(node, record);
 	}
 	source->next_same = NULL;

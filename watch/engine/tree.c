@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "watch/engine/source.h"
 
-/* The map of watch descriptors is at most half full, so each node also needs two of its slots. */
-#define NODE_BYTES (sizeof(struct watch_node) + 2 * sizeof(struct watch_wdmap_slot))
+/* The map of watch descriptors doubles, so it has at most two chains for each node. */
+#define NODE_BYTES (sizeof(struct watch_node) + 2 * sizeof(struct watch_node *))
 
 struct watch_tree *watch_tree_new(const char *path, dev_t dev, ino_t ino)
 {
@@ -187,7 +187,7 @@ void watch_node_bind(struct watch_node *node, int wd)
 		return;
 	if (old >= 0) {
 		if (source->next_same == node)
-			source->next_same = node->same_wd;
+			source->next_same = watch_wdmap_next(node);
 		if (watch_wdmap_remove(&source->wds, node))
 			inotify_unwatch(source->fd, old);
 	}

@@ -52,8 +52,8 @@ enum watch_attention {
 
 struct watch_node {
 	struct watch_tree *tree;
-	struct watch_node *parent;  /* NULL: the top, or a node outside of its tree */
-	struct watch_node *same_wd; /* watch/engine/wdmap.h */
+	struct watch_node *parent; /* NULL: the top, or a node outside of its tree */
+	struct watch_node *chain;  /* watch/engine/wdmap.h */
 	TAILQ_ENTRY(watch_node) link;
 	struct watch_names names;
 	dev_t dev;

@@ -7,90 +7,79 @@
 #include "base/mem.h"
 #include "watch/engine/tree.h"
 
-#define FIRST_CAPACITY 8
+#define FIRST_CHAINS 8
 
-/*
- * The slot of wd, or the free slot where it would go. The kernel counts descriptors up, so their
- * low bits are an even hash.
- */
-static uint32_t find_slot(const struct watch_wdmap *map, int wd)
+/* The kernel counts descriptors up, so their low bits are an even hash. */
+static struct watch_node **chain_of(const struct watch_wdmap *map, int wd)
 {
-	uint32_t mask = map->capacity - 1, slot = (uint32_t)wd & mask;
+	return &map->chains[(uint32_t)wd & (map->n_chains - 1)];
+}
 
-	while (map->slots[slot].wd != 0 && map->slots[slot].wd != wd)
-		slot = (slot + 1) & mask;
-	return slot;
+static void put(struct watch_wdmap *map, struct watch_node *node)
+{
+	struct watch_node **chain = chain_of(map, node->wd);
+
+	node->chain = *chain;
+	*chain = node;
 }
 
 static void grow(struct watch_wdmap *map)
 {
-	struct watch_wdmap_slot *old = map->slots;
-	uint32_t i, n = map->capacity;
+	struct watch_node **old = map->chains, *node, *next;
+	uint32_t i, n = map->n_chains;
 
-	map->capacity = n ? n * 2 : FIRST_CAPACITY;
-	map->slots = mem_zalloc(map->capacity * sizeof(*map->slots));
+	map->n_chains = n ? n * 2 : FIRST_CHAINS;
+	map->chains = mem_zalloc(map->n_chains * sizeof(struct watch_node *));
 	for (i = 0; i < n; i++)
-		if (old[i].wd != 0)
-			map->slots[find_slot(map, old[i].wd)] = old[i];
+		for (node = old[i]; node; node = next) {
+			next = node->chain;
+			put(map, node);
+		}
 	free(old);
 }
 
-/* Empties a slot. Later entries move up if a search for them would pass the slot. */
-static void free_slot(struct watch_wdmap *map, uint32_t gap)
+/* Returns the first node of the chain from `node` on that has this descriptor, or NULL. */
+static struct watch_node *find_from(struct watch_node *node, int wd)
 {
-	uint32_t mask = map->capacity - 1, slot = gap;
-
-	for (;;) {
-		slot = (slot + 1) & mask;
-		if (map->slots[slot].wd == 0)
-			break;
-		if (((slot - (uint32_t)map->slots[slot].wd) & mask) >= ((slot - gap) & mask)) {
-			map->slots[gap] = map->slots[slot];
-			gap = slot;
-		}
-	}
-	map->slots[gap] = (struct watch_wdmap_slot){0, NULL};
-	map->count--;
+	while (node && node->wd != wd)
+		node = node->chain;
+	return node;
 }
 
 struct watch_node *watch_wdmap_find(const struct watch_wdmap *map, int wd)
 {
-	return map->capacity ? map->slots[find_slot(map, wd)].first : NULL;
+	return map->n_chains ? find_from(*chain_of(map, wd), wd) : NULL;
+}
+
+struct watch_node *watch_wdmap_next(const struct watch_node *node)
+{
+	return find_from(node->chain, node->wd);
 }
 
 void watch_wdmap_add(struct watch_wdmap *map, int wd, struct watch_node *node)
 {
-	struct watch_wdmap_slot *slot;
-
-	if ((map->count + 1) * 2 > map->capacity)
+	if (map->n_nodes++ == map->n_chains)
 		grow(map);
-	slot = &map->slots[find_slot(map, wd)];
-	if (slot->wd == 0)
-		map->count++;
-	slot->wd = wd;
 	node->wd = wd;
-	node->same_wd = slot->first;
-	slot->first = node;
+	put(map, node);
 }
 
 bool watch_wdmap_remove(struct watch_wdmap *map, struct watch_node *node)
 {
-	uint32_t slot = find_slot(map, node->wd);
-	struct watch_node **link = &map->slots[slot].first;
+	struct watch_node **link = chain_of(map, node->wd);
+	int wd = node->wd;
 
 	while (*link != node)
-		link = &(*link)->same_wd;
-	*link = node->same_wd;
-	node->same_wd = NULL;
+		link = &(*link)->chain;
+	*link = node->chain;
+	node->chain = NULL;
 	node->wd = -1;
-	if (map->slots[slot].first)
-		return false;
-	free_slot(map, slot);
-	return true;
+	map->n_nodes--;
+	return !watch_wdmap_find(map, wd);
 }
 
 void watch_wdmap_clear(struct watch_wdmap *map)
 {
-	free(map->slots);
+	free(map->chains);
 	memset(map, 0, sizeof(*map));
 }
