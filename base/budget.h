@@ -16,7 +16,7 @@
  * | UNAUTHENTICATED | heads, bodies: requests without a token |  24 MiB |  5 MiB |      0 | 4 KiB |
  * | REQUESTS        | messages gathered and decoded           | 160 MiB | 96 MiB | 64 KiB | 4 KiB |
  * | RESPONSES       | listings and archives being made        |  96 MiB | 64 MiB | 64 KiB |     0 |
- * | WATCH           | queued events and their encodings       |  64 MiB |  8 MiB |  4 KiB |     0 |
+ * | WATCH           | queued events                           |  64 MiB |  8 MiB |  4 KiB |     0 |
  * | STDIN           | input that a process has not read       |  64 MiB | 33 MiB |  4 KiB |     0 |
  * | UPLOADS         | file pieces on their way to a worker    |  96 MiB | 16 MiB | 64 KiB |     0 |
  * | PROCESSES       | live processes, long tags of ended ones |  64 MiB | 33 MiB | 64 KiB |     0 |

@@ -195,7 +195,6 @@ unsigned rpc_call_encoding(const struct rpc_call *call); /* 0 … RPC_ENCODINGS 
 struct rpc_frame *rpc_frame_new(unsigned encoding, const ProtobufCMessage *message);
 struct rpc_frame *rpc_frame_ref(struct rpc_frame *frame);
 void rpc_frame_unref(struct rpc_frame *frame);				      /* NULL is fine */
-size_t rpc_frame_memory(const struct rpc_frame *frame);			      /* bytes of memory */
 enum rpc_flow rpc_send_frame(struct rpc_call *call, struct rpc_frame *frame); /* borrows */
 
 /*

@@ -65,11 +65,6 @@ struct rpc_frame *rpc_frame_ref(struct rpc_frame *frame)
 	return frame;
 }
 
-size_t rpc_frame_memory(const struct rpc_frame *frame)
-{
-	return sizeof(*frame) + frame->bytes;
-}
-
 void rpc_frame_unref(struct rpc_frame *frame)
 {
 	if (!frame || --frame->refs)

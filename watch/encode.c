@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/encode.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "fs/entry.h"
-#include "rpc/call.h"
 #include "watch/engine/event.h"
 #include "watch/entry.h"
 #include "watch/watcher.h"
@@ -37,50 +34,4 @@ Filesystem__FilesystemEvent *watch_message_fill(struct watch_message *m, const s
 	m->event.entry = &m->entry;
 	m->event.opt_entry_case = FILESYSTEM__FILESYSTEM_EVENT__OPT_ENTRY_ENTRY;
 	return &m->event;
-}
-
-/* ---- frames ---- */
-
-struct frames {
-	struct watch_attachment attachment;
-	struct rpc_frame *by_encoding[RPC_ENCODINGS];
-};
-
-static void frames_free(struct watch_attachment *attachment)
-{
-	struct frames *frames = (struct frames *)attachment;
-	unsigned i;
-
-	for (i = 0; i < RPC_ENCODINGS; i++)
-		rpc_frame_unref(frames->by_encoding[i]);
-	free(frames);
-}
-
-struct rpc_frame *watch_event_frame(const struct watch_event *event, unsigned encoding)
-{
-	return event->encoded ? ((struct frames *)event->encoded)->by_encoding[encoding] : NULL;
-}
-
-struct rpc_frame *watch_event_keep_frame(struct watch_event *event, unsigned encoding,
-					 const ProtobufCMessage *message)
-{
-	struct frames *frames = (struct frames *)event->encoded;
-	struct rpc_frame *frame = rpc_frame_new(encoding, message);
-	size_t bytes = rpc_frame_memory(frame);
-
-	if (!frames) {
-		frames = mem_zalloc(sizeof(*frames));
-		frames->attachment = (struct watch_attachment){sizeof(*frames), frames_free};
-		bytes += sizeof(*frames);
-		event->encoded = &frames->attachment;
-	}
-	frames->attachment.bytes += rpc_frame_memory(frame);
-	frames->by_encoding[encoding] = frame;
-	/*
-	 * The queues that hold the event also hold its frames. If they do not fit, they are not
-	 * charged.
-	 */
-	if (event->charge.holders > 0)
-		budget_share_take(&event->charge.share, bytes);
-	return frame;
 }

@@ -151,17 +151,22 @@ static void root_update_tree(struct watch_root *root)
 static void feed_deliver(struct watch_feed *feed)
 {
 	struct watch_source *source = feed->source;
+	struct rpc_frame *frames[RPC_ENCODINGS];
 	struct watch_output *output;
 	struct watch_root *root;
+	unsigned encoding;
 	struct watcher *w;
 	size_t i;
 
 	for (i = 0; i < source->n_outputs; i++) {
 		output = &source->outputs[i];
 		root = output->tree->user;
+		memset(frames, 0, sizeof(frames));
 		TAILQ_FOREACH (w, &root->watchers, link)
 			if (w->state == WATCHER_LIVE)
-				watcher_event(w, output->event);
+				watcher_event(w, output->event, frames);
+		for (encoding = 0; encoding < RPC_ENCODINGS; encoding++)
+			rpc_frame_unref(frames[encoding]);
 		watch_event_unref(output->event);
 	}
 	feed->events += (unsigned)source->n_outputs;

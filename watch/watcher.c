@@ -120,25 +120,24 @@ static void note_flow(struct watcher *w, enum rpc_flow flow)
 }
 
 /*
- * Sends an event. It is encoded once for all streams with the same message. A message with an entry
- * is different for each watcher, because it contains the watcher's path.
+ * Sends an event. `frames`: see watcher_event; NULL: the event goes to this watcher alone. A message
+ * with an entry is different for each watcher, because it contains the watcher's path.
  */
-static void send_event(struct watcher *w, struct watch_event *event)
+static void send_event(struct watcher *w, struct watch_event *event, struct rpc_frame **frames)
 {
 	Filesystem__WatchDirResponse response = FILESYSTEM__WATCH_DIR_RESPONSE__INIT;
-	unsigned encoding = rpc_call_encoding(w->call);
-	bool shared = w->root->n_watchers > 1 && !(event->entry && w->want_entry);
-	struct rpc_frame *frame = shared ? watch_event_frame(event, encoding) : NULL;
+	bool shared = frames && w->root->n_watchers > 1 && !(event->entry && w->want_entry);
+	struct rpc_frame **frame = shared ? &frames[rpc_call_encoding(w->call)] : NULL;
 	struct watch_message message;
 	struct arena arena = {0};
 
-	if (!frame) {
+	if (!frame || !*frame) {
 		response.event_case = FILESYSTEM__WATCH_DIR_RESPONSE__EVENT_FILESYSTEM;
 		response.filesystem = watch_message_fill(&message, w, event, &arena);
-		if (shared)
-			frame = watch_event_keep_frame(event, encoding, &response.base);
 	}
-	note_flow(w, frame ? rpc_send_frame(w->call, frame) : rpc_send(w->call, &response.base));
+	if (frame && !*frame)
+		*frame = rpc_frame_new(rpc_call_encoding(w->call), &response.base);
+	note_flow(w, frame ? rpc_send_frame(w->call, *frame) : rpc_send(w->call, &response.base));
 	arena_clear(&arena);
 }
 
@@ -148,7 +147,7 @@ static void send_look_again(struct watcher *w)
 	struct watch_event *event = watch_event_new(WATCH_WRITE, ".", 1);
 
 	event->look_again = true;
-	send_event(w, event);
+	send_event(w, event, NULL);
 	watch_event_unref(event);
 }
 
@@ -158,7 +157,7 @@ static void pump(struct watcher *w)
 	struct watch_event *event;
 
 	while (!w->full && (event = watch_queue_first(&w->queue))) {
-		send_event(w, event);
+		send_event(w, event, NULL);
 		watch_queue_pop(&w->queue);
 	}
 	if (!w->full && w->queue.dropped) {
@@ -256,13 +255,14 @@ void watcher_start(struct watcher *w)
 		start_stream(w);
 }
 
-void watcher_event(struct watcher *w, struct watch_event *event)
+void watcher_event(struct watcher *w, struct watch_event *event,
+		   struct rpc_frame *frames[RPC_ENCODINGS])
 {
 	if (w->only && !event->look_again && strcmp(event->name, ".") != 0 &&
 	    !watch_patterns_match(w->only, event->name))
 		return;
 	if (!w->polled && !w->full && !w->queue.n && !w->queue.dropped) {
-		send_event(w, event);
+		send_event(w, event, frames);
 		return;
 	}
 	watch_queue_push(&w->queue, event);

@@ -12,9 +12,9 @@
 #include <sys/queue.h>
 
 #include "base/loop.h"
+#include "rpc/call.h"
 #include "watch/queue.h"
 
-struct rpc_call;
 struct watch_event;
 struct watch_options;
 struct watch_patterns;
@@ -91,8 +91,13 @@ void watcher_start(struct watcher *w);
 /* Copies the options. Call it before the watcher joins a root. */
 void watcher_set_options(struct watcher *w, const struct watch_options *options);
 
-/* Sends the event, or queues it. Borrows it. */
-void watcher_event(struct watcher *w, struct watch_event *event);
+/*
+ * Sends the event, or queues it. Borrows it. `frames` has the event's message by encoding, for all
+ * watchers that get the event in the same turn; the first watcher of an encoding fills it in, and
+ * the caller frees the frames.
+ */
+void watcher_event(struct watcher *w, struct watch_event *event,
+		   struct rpc_frame *frames[RPC_ENCODINGS]);
 
 /* Call it when the client fetches the events of a polled watcher: restarts the expiry timer. */
 void watcher_asked(struct watcher *w);

@@ -68,7 +68,7 @@ static void emit(struct watcher *w, unsigned n)
 	for (i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "%u", i);
 		event = watch_event_new(WATCH_CREATE, name, strlen(name));
-		watcher_event(w, event);
+		watcher_event(w, event, NULL);
 		watch_event_unref(event);
 	}
 }

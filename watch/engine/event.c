@@ -26,23 +26,16 @@ struct watch_event *watch_event_ref(struct watch_event *event)
 	return event;
 }
 
-static void attachment_free(struct watch_attachment *attachment)
-{
-	if (attachment)
-		attachment->free(attachment);
-}
-
 void watch_event_unref(struct watch_event *event)
 {
 	if (!event || --event->refs > 0)
 		return;
-	attachment_free(event->entry);
-	attachment_free(event->encoded);
+	if (event->entry)
+		event->entry->free(event->entry);
 	free(event);
 }
 
 size_t watch_event_bytes(const struct watch_event *event)
 {
-	return sizeof(*event) + event->name_bytes + 1 + (event->entry ? event->entry->bytes : 0) +
-	       (event->encoded ? event->encoded->bytes : 0);
+	return sizeof(*event) + event->name_bytes + 1 + (event->entry ? event->entry->bytes : 0);
 }

@@ -23,7 +23,7 @@ enum watch_event_type {
 	WATCH_CHMOD = 5,
 };
 
-/* Data that the layer above (watch/) attaches to an event: an EntryInfo, encoded messages. */
+/* Data that the layer above (watch/) attaches to an event: an EntryInfo. */
 struct watch_attachment {
 	size_t bytes; /* of memory */
 	void (*free)(struct watch_attachment *attachment);
@@ -34,10 +34,9 @@ struct watch_event {
 	uint16_t name_bytes;
 	uint8_t type; /* enum watch_event_type */
 	bool is_dir;
-	bool look_again;		  /* a WRITE that stands for changes without events */
-	struct budget_charge charge;	  /* for its bytes, once for all queues that hold it */
-	struct watch_attachment *entry;	  /* NULL: none; owned */
-	struct watch_attachment *encoded; /* NULL: not yet; owned */
+	bool look_again;		/* a WRITE that stands for changes without events */
+	struct budget_charge charge;	/* for its bytes, once for all queues that hold it */
+	struct watch_attachment *entry; /* NULL: none; owned */
 	char name[]; /* relative to the watched directory, with a NUL; "." is that directory */
 };
 
@@ -46,7 +45,7 @@ struct watch_event *watch_event_new(enum watch_event_type type, const char *name
 struct watch_event *watch_event_ref(struct watch_event *event);
 void watch_event_unref(struct watch_event *event); /* NULL is fine */
 
-/* Returns the memory of an event with its attachments, in bytes. */
+/* Returns the memory of an event with its attachment, in bytes. */
 size_t watch_event_bytes(const struct watch_event *event);
 
 #endif
