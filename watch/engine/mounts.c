@@ -14,7 +14,7 @@
 
 struct mount {
 	char *path;
-	size_t line; /* of the table */
+	size_t bytes; /* of the path */
 	enum watch_mount_kind kind;
 };
 
@@ -22,7 +22,7 @@ struct watch_mounts {
 	pthread_mutex_t lock;
 	int fd; /* /proc/self/mountinfo; poll(2) reports changes of the table */
 	bool read;
-	struct mount *mounts; /* sorted by path; of several at one path the topmost */
+	struct mount *mounts; /* in the order of mounting */
 	size_t n;
 };
 
@@ -84,39 +84,12 @@ static void add_line(struct watch_mounts *mounts, char *line)
 {
 	struct mountinfo mount;
 
-	if (!mountinfo_parse(line, &mount))
-		return;
-	mounts->mounts[mounts->n] = (struct mount){
-		.path = mem_strdup(mount.path),
-		.line = mounts->n,
-		.kind = watch_mount_kind(mount.type),
-	};
-	mounts->n++;
-}
-
-/*
- * Sorts by path; mounts at the same path by their order in the table, which is the order of
- * mounting.
- */
-static int mount_order(const void *a, const void *b)
-{
-	const struct mount *x = a, *y = b;
-	int order = strcmp(x->path, y->path);
-
-	return order ? order : (x->line > y->line) - (x->line < y->line);
-}
-
-/* Keeps the last of several mounts at one path, which hides the others. */
-static void drop_hidden(struct watch_mounts *mounts)
-{
-	size_t i, kept = 0;
-
-	for (i = 0; i < mounts->n; i++) {
-		if (kept > 0 && strcmp(mounts->mounts[kept - 1].path, mounts->mounts[i].path) == 0)
-			free(mounts->mounts[--kept].path);
-		mounts->mounts[kept++] = mounts->mounts[i];
-	}
-	mounts->n = kept;
+	if (mountinfo_parse(line, &mount))
+		mounts->mounts[mounts->n++] = (struct mount){
+			.path = mem_strdup(mount.path),
+			.bytes = strlen(mount.path),
+			.kind = watch_mount_kind(mount.type),
+		};
 }
 
 /* Returns true if the table must be read again. poll(2) reports each change once. */
@@ -144,91 +117,61 @@ static void read_table(struct watch_mounts *mounts)
 	for (rest = text; (line = strsep(&rest, "\n")) != NULL;)
 		add_line(mounts, line);
 	free(text);
-	qsort(mounts->mounts, mounts->n, sizeof(*mounts->mounts), mount_order);
-	drop_hidden(mounts);
 }
 
-/* Returns the index of the first mount whose path does not sort before this path. */
-static size_t lower_bound(const struct watch_mounts *mounts, const char *path)
+/* Returns true if `path` is `top`, or below it. */
+static bool is_in(const char *path, const char *top, size_t top_bytes)
 {
-	size_t low = 0, high = mounts->n, middle;
-
-	while (low < high) {
-		middle = low + (high - low) / 2;
-		if (strcmp(mounts->mounts[middle].path, path) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* Returns the mount at exactly this path, or NULL. */
-static const struct mount *find_at(const struct watch_mounts *mounts, const char *path)
-{
-	size_t at = lower_bound(mounts, path);
-
-	if (at < mounts->n && strcmp(mounts->mounts[at].path, path) == 0)
-		return &mounts->mounts[at];
-	return NULL;
+	return strncmp(path, top, top_bytes) == 0 &&
+	       (!path[top_bytes] || path[top_bytes] == '/' || top[top_bytes - 1] == '/');
 }
 
 enum watch_mount_kind watch_mounts_of(struct watch_mounts *mounts, const char *path)
 {
-	char *above = mem_strdup(path), *slash;
-	const struct mount *mount = NULL;
-	enum watch_mount_kind kind;
+	enum watch_mount_kind kind = WATCH_MOUNT_LOCAL;
+	const struct mount *mount;
+	size_t i, longest = 0;
 
 	pthread_mutex_lock(&mounts->lock);
 	if (has_changed(mounts))
 		read_table(mounts);
-	while (!(mount = find_at(mounts, above))) {
-		slash = strrchr(above, '/');
-		if (!slash || !above[1])
-			break;
-		/* The root keeps its slash. */
-		slash[slash == above] = '\0';
+	/* Of several mounts at one path, the last one hides the others. */
+	for (i = 0; i < mounts->n; i++) {
+		mount = &mounts->mounts[i];
+		if (mount->bytes < longest || !is_in(path, mount->path, mount->bytes))
+			continue;
+		longest = mount->bytes;
+		kind = mount->kind;
 	}
-	kind = mount ? mount->kind : WATCH_MOUNT_LOCAL;
 	pthread_mutex_unlock(&mounts->lock);
-	free(above);
 	return kind;
 }
 
 bool watch_mounts_below(struct watch_mounts *mounts, const char *path)
 {
-	size_t n = strlen(path), at;
+	size_t n = strlen(path), i;
 	bool below = false;
-	char *prefix;
 
 	if (mounts->fd < 0)
 		return false;
-	prefix = mem_alloc(n + 2);
-	memcpy(prefix, path, n + 1);
-	if (n == 0 || path[n - 1] != '/')
-		memcpy(prefix + n++, "/", 2);
 	pthread_mutex_lock(&mounts->lock);
 	if (has_changed(mounts))
 		read_table(mounts);
-	/* "/" itself is not below "/". */
-	for (at = lower_bound(mounts, prefix); at < mounts->n && !below; at++) {
-		if (strncmp(mounts->mounts[at].path, prefix, n) != 0)
-			break;
-		below = mounts->mounts[at].path[n] != '\0';
-	}
+	for (i = 0; i < mounts->n && !below; i++)
+		below = mounts->mounts[i].bytes > n && is_in(mounts->mounts[i].path, path, n);
 	pthread_mutex_unlock(&mounts->lock);
-	free(prefix);
 	return below;
 }
 
 enum watch_mount_kind watch_mounts_at(struct watch_mounts *mounts, const char *path)
 {
-	const struct mount *mount;
-	enum watch_mount_kind kind;
+	enum watch_mount_kind kind = WATCH_MOUNT_NONE;
+	size_t n = strlen(path), i;
 
 	pthread_mutex_lock(&mounts->lock);
-	mount = find_at(mounts, path);
-	kind = mount ? mount->kind : WATCH_MOUNT_NONE;
+	for (i = 0; i < mounts->n; i++)
+		if (mounts->mounts[i].bytes == n && memcmp(mounts->mounts[i].path, path, n) == 0)
+			kind = mounts->mounts[i].kind;
 	pthread_mutex_unlock(&mounts->lock);
 	return kind;
 }
