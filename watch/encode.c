@@ -18,20 +18,32 @@ static const char *entry_path(const struct watcher *w, const char *name, struct 
 		arena);
 }
 
-Filesystem__FilesystemEvent *watch_message_fill(struct watch_message *m, const struct watcher *w,
-						const struct watch_event *event,
-						struct arena *arena)
+Filesystem__FilesystemEvent *watch_message(const struct watcher *w, const struct watch_event *event,
+					   struct arena *arena)
 {
-	filesystem__filesystem_event__init(&m->event);
-	m->event.name = fs_text(event->name, arena);
-	m->event.type = (Filesystem__EventType)event->type;
+	Filesystem__FilesystemEvent *message = arena_alloc(arena, sizeof(*message));
+
+	filesystem__filesystem_event__init(message);
+	message->name = fs_text(event->name, arena);
+	message->type = (Filesystem__EventType)event->type;
 	if (!event->entry || !w->want_entry)
-		return &m->event;
-	m->entry = *watch_entry_info(event->entry);
-	m->entry.path = entry_path(w, event->name, arena);
+		return message;
+	message->entry = watch_entry_unpack(event->entry, arena);
+	if (!message->entry)
+		return message;
+	message->entry->path = entry_path(w, event->name, arena);
 	if (strcmp(event->name, ".") == 0)
-		m->entry.name = fs_path_name(m->entry.path, arena);
-	m->event.entry = &m->entry;
-	m->event.opt_entry_case = FILESYSTEM__FILESYSTEM_EVENT__OPT_ENTRY_ENTRY;
-	return &m->event;
+		message->entry->name = fs_path_name(message->entry->path, arena);
+	message->opt_entry_case = FILESYSTEM__FILESYSTEM_EVENT__OPT_ENTRY_ENTRY;
+	return message;
+}
+
+Filesystem__FilesystemEvent *watch_message_look_again(struct arena *arena)
+{
+	Filesystem__FilesystemEvent *message = arena_alloc(arena, sizeof(*message));
+
+	filesystem__filesystem_event__init(message);
+	message->name = arena_strdup(arena, ".");
+	message->type = FILESYSTEM__EVENT_TYPE__EVENT_TYPE_WRITE;
+	return message;
 }

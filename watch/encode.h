@@ -10,17 +10,13 @@ struct watch_event;
 struct watcher;
 
 /*
- * An event in the form for one watcher's client. Must not be copied, because it contains pointers
- * into itself.
+ * Returns an event in the form for one watcher's client, in the arena. It may borrow the event's
+ * strings.
  */
-struct watch_message {
-	Filesystem__FilesystemEvent event;
-	Filesystem__EntryInfo entry;
-};
+Filesystem__FilesystemEvent *watch_message(const struct watcher *w, const struct watch_event *event,
+					   struct arena *arena);
 
-/* Fills the message. It borrows the event's strings; other strings lie in the arena. */
-Filesystem__FilesystemEvent *watch_message_fill(struct watch_message *m, const struct watcher *w,
-						const struct watch_event *event,
-						struct arena *arena);
+/* Returns "look again" as a client receives it after a loss: WRITE of ".". */
+Filesystem__FilesystemEvent *watch_message_look_again(struct arena *arena);
 
 #endif

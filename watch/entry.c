@@ -5,91 +5,48 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "rpc/codec/codec.h"
 
 struct watch_entry {
 	struct watch_attachment attachment;
-	Filesystem__EntryInfo info;
-	Google__Protobuf__Timestamp modified_time;
+	size_t n;
+	uint8_t packed[]; /* the message in protobuf's binary format */
 };
-
-/* The free rest of an entry's block of memory. */
-struct space {
-	char *free;
-};
-
-static char *put_string(struct space *space, const char *s)
-{
-	size_t n = strlen(s) + 1;
-	char *copy = space->free;
-
-	memcpy(copy, s, n);
-	space->free += n;
-	return copy;
-}
-
-static size_t entry_bytes(const Filesystem__EntryInfo *info)
-{
-	size_t bytes = sizeof(struct watch_entry), i;
-
-	bytes += strlen(info->name) + 1 + strlen(info->permissions) + 1;
-	bytes += strlen(info->owner) + 1 + strlen(info->group) + 1;
-	if (info->opt_symlink_target_case)
-		bytes += strlen(info->symlink_target) + 1;
-	for (i = 0; i < info->n_metadata; i++)
-		bytes += sizeof(*info->metadata) + sizeof(**info->metadata) +
-			 strlen(info->metadata[i]->key) + 1 + strlen(info->metadata[i]->value) + 1;
-	return bytes;
-}
-
-/*
- * Copies the metadata. The pointers and messages of the map come first in the block, for alignment.
- */
-static void put_metadata(struct space *space, Filesystem__EntryInfo *info)
-{
-	Filesystem__EntryInfo__MetadataEntry **from = info->metadata, **to, *entries;
-	size_t i, n = info->n_metadata;
-
-	if (!n)
-		return;
-	to = (Filesystem__EntryInfo__MetadataEntry **)(void *)space->free;
-	entries = (Filesystem__EntryInfo__MetadataEntry *)(void *)(to + n);
-	space->free = (char *)(entries + n);
-	for (i = 0; i < n; i++) {
-		entries[i] = *from[i];
-		entries[i].key = put_string(space, from[i]->key);
-		entries[i].value = put_string(space, from[i]->value);
-		to[i] = &entries[i];
-	}
-	info->metadata = to;
-}
 
 static void entry_free(struct watch_attachment *attachment)
 {
 	free(attachment);
 }
 
-static struct watch_entry *entry_pack(const Filesystem__EntryInfo *info)
+struct watch_attachment *watch_entry_pack(const Filesystem__EntryInfo *info)
 {
-	size_t bytes = entry_bytes(info);
-	struct watch_entry *entry = mem_alloc(bytes);
-	struct space space = {(char *)(entry + 1)};
+	Filesystem__EntryInfo shared = *info;
+	struct watch_entry *entry;
+	size_t n;
 
-	entry->attachment = (struct watch_attachment){bytes, entry_free};
-	entry->info = *info;
-	put_metadata(&space, &entry->info);
-	if (info->modified_time) {
-		entry->modified_time = *info->modified_time;
-		entry->info.modified_time = &entry->modified_time;
+	shared.path = NULL;
+	n = protobuf_c_message_get_packed_size(&shared.base);
+	entry = mem_alloc(sizeof(*entry) + n);
+	entry->attachment = (struct watch_attachment){sizeof(*entry) + n, entry_free};
+	entry->n = protobuf_c_message_pack(&shared.base, entry->packed);
+	return &entry->attachment;
+}
+
+Filesystem__EntryInfo *watch_entry_unpack(const struct watch_attachment *attachment,
+					  struct arena *arena)
+{
+	const struct watch_entry *entry = (const struct watch_entry *)attachment;
+	ProtobufCMessage *info;
+	struct error err;
+
+	if (codec_decode(RPC_CODEC_PROTO, &filesystem__entry_info__descriptor, entry->packed,
+			 entry->n, ERROR_INTERNAL, arena, &info, &err) < 0) {
+		log_error("watches: the entry of an event cannot be decoded: %s", err.message);
+		return NULL;
 	}
-	entry->info.path = "";
-	entry->info.name = put_string(&space, info->name);
-	entry->info.permissions = put_string(&space, info->permissions);
-	entry->info.owner = put_string(&space, info->owner);
-	entry->info.group = put_string(&space, info->group);
-	if (info->opt_symlink_target_case)
-		entry->info.symlink_target = put_string(&space, info->symlink_target);
-	return entry;
+	return (Filesystem__EntryInfo *)info;
 }
 
 void watch_entry_reader_init(struct watch_entry_reader *reader, struct user_db *users)
@@ -112,21 +69,11 @@ void watch_entry_reader_renew(struct watch_entry_reader *reader)
 struct watch_attachment *watch_entry_read(void *reader, const char *path)
 {
 	struct watch_entry_reader *r = reader;
-	struct watch_entry *entry = NULL;
+	struct watch_attachment *entry = NULL;
 	struct fs_entry read;
 
 	if (fs_entry_read_at(AT_FDCWD, path, path, NULL, &r->owners, &r->scratch, &read) == 0)
-		entry = entry_pack(&read.info);
+		entry = watch_entry_pack(&read.info);
 	arena_clear(&r->scratch);
-	return entry ? &entry->attachment : NULL;
-}
-
-const Filesystem__EntryInfo *watch_entry_info(const struct watch_attachment *entry)
-{
-	return &((const struct watch_entry *)entry)->info;
-}
-
-struct watch_attachment *watch_entry_copy(const Filesystem__EntryInfo *info)
-{
-	return &entry_pack(info)->attachment;
+	return entry;
 }

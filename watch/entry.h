@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The EntryInfo of an event, as an attachment of watch/engine/event.h. It is a single block of
- * memory, because many events may wait for their readers.
+ * The EntryInfo of an event, as an attachment of watch/engine/event.h. It waits in protobuf's binary
+ * format: one small block of memory, because many events may wait for their readers.
  */
 #ifndef WATCH_ENTRY_H
 #define WATCH_ENTRY_H
@@ -29,13 +29,13 @@ void watch_entry_reader_renew(struct watch_entry_reader *reader);
  */
 struct watch_attachment *watch_entry_read(void *reader, const char *path);
 
-/* Copies an entry that an earlier daemon has read. Returns an owned attachment. */
-struct watch_attachment *watch_entry_copy(const Filesystem__EntryInfo *info);
-
 /*
- * Returns the message in the attachment. Its path is empty, because each watcher has its own path
- * to the entry.
+ * watch_entry_pack makes an owned attachment of a message. watch_entry_unpack returns the message,
+ * in the arena; NULL if it can't be decoded. Its path is empty, because each watcher has its own
+ * path to the entry.
  */
-const Filesystem__EntryInfo *watch_entry_info(const struct watch_attachment *entry);
+struct watch_attachment *watch_entry_pack(const Filesystem__EntryInfo *info);
+Filesystem__EntryInfo *watch_entry_unpack(const struct watch_attachment *attachment,
+					  struct arena *arena);
 
 #endif

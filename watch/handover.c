@@ -18,7 +18,6 @@
 static Handover__HandoverWatcher *export_watcher(const struct watcher *w, struct arena *arena)
 {
 	Handover__HandoverWatcher *out = arena_zalloc(arena, sizeof(*out));
-	struct watch_message *messages;
 	uint32_t n = w->queue.n, i;
 
 	handover__handover_watcher__init(out);
@@ -29,18 +28,11 @@ static Handover__HandoverWatcher *export_watcher(const struct watcher *w, struct
 	out->allow_network_mounts = w->root && w->root->feed->network;
 	if (w->options)
 		out->options = w->options;
-	messages = arena_zalloc(arena, (n + 1) * sizeof(*messages));
 	out->pending_events = arena_zalloc(arena, (n + 1) * sizeof(out->pending_events[0]));
 	for (i = 0; i < n; i++)
-		out->pending_events[i] =
-			watch_message_fill(&messages[i], w, watch_queue_at(&w->queue, i), arena);
-	if (w->queue.dropped) {
-		/* "Look again", as a poller receives it after a loss. */
-		filesystem__filesystem_event__init(&messages[n].event);
-		messages[n].event.name = arena_strdup(arena, ".");
-		messages[n].event.type = (Filesystem__EventType)WATCH_WRITE;
-		out->pending_events[n++] = &messages[i].event;
-	}
+		out->pending_events[i] = watch_message(w, watch_queue_at(&w->queue, i), arena);
+	if (w->queue.dropped)
+		out->pending_events[n++] = watch_message_look_again(arena);
 	out->n_pending_events = n;
 	return out;
 }
@@ -77,7 +69,7 @@ static void restore_events(struct watcher *w, const Handover__HandoverWatcher *i
 		event = watch_event_new((enum watch_event_type)from->type, from->name,
 					strlen(from->name));
 		if (from->entry && w->want_entry)
-			event->entry = watch_entry_copy(from->entry);
+			event->entry = watch_entry_pack(from->entry);
 		watch_queue_push(&w->queue, event);
 		watch_event_unref(event);
 	}

@@ -3,7 +3,6 @@
 #include "base/arena.h"
 #include "filesystem.pb-c.h"
 #include "watch/encode.h"
-#include "watch/engine/event.h"
 #include "watch/service_impl.h"
 
 static void get_watcher_events_open(struct rpc_call *call, const ProtobufCMessage *message);
@@ -23,8 +22,6 @@ static void get_watcher_events_open(struct rpc_call *call, const ProtobufCMessag
 	const Filesystem__GetWatcherEventsRequest *request = (const void *)message;
 	Filesystem__GetWatcherEventsResponse response =
 		FILESYSTEM__GET_WATCHER_EVENTS_RESPONSE__INIT;
-	struct watch_message *messages;
-	struct watch_event *again;
 	struct arena arena = {0};
 	struct watcher *w;
 	struct error err;
@@ -38,19 +35,14 @@ static void get_watcher_events_open(struct rpc_call *call, const ProtobufCMessag
 	watcher_asked(w);
 	watch_say_legacy(call);
 	n = w->queue.n;
-	messages = arena_alloc(&arena, (n + 1) * sizeof(*messages));
 	response.events = arena_alloc(&arena, (n + 1) * sizeof(*response.events));
 	for (i = 0; i < n; i++)
-		response.events[i] =
-			watch_message_fill(&messages[i], w, watch_queue_at(&w->queue, i), &arena);
+		response.events[i] = watch_message(w, watch_queue_at(&w->queue, i), &arena);
 	response.n_events = n;
-	again = watch_event_new(WATCH_WRITE, ".", 1);
 	if (w->queue.dropped)
-		response.events[response.n_events++] =
-			watch_message_fill(&messages[n], w, again, &arena);
+		response.events[response.n_events++] = watch_message_look_again(&arena);
 	rpc_reply(call, &response.base);
 	arena_clear(&arena);
-	watch_event_unref(again);
 	while (n-- > 0)
 		watch_queue_pop(&w->queue);
 	if (w->queue.dropped) {

@@ -128,12 +128,11 @@ static void send_event(struct watcher *w, struct watch_event *event, struct rpc_
 	Filesystem__WatchDirResponse response = FILESYSTEM__WATCH_DIR_RESPONSE__INIT;
 	bool shared = frames && w->root->n_watchers > 1 && !(event->entry && w->want_entry);
 	struct rpc_frame **frame = shared ? &frames[rpc_call_encoding(w->call)] : NULL;
-	struct watch_message message;
 	struct arena arena = {0};
 
 	if (!frame || !*frame) {
 		response.event_case = FILESYSTEM__WATCH_DIR_RESPONSE__EVENT_FILESYSTEM;
-		response.filesystem = watch_message_fill(&message, w, event, &arena);
+		response.filesystem = watch_message(w, event, &arena);
 	}
 	if (frame && !*frame)
 		*frame = rpc_frame_new(rpc_call_encoding(w->call), &response.base);
