@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The EntryInfo of an event, as an attachment of watch/engine/event.h. It waits in protobuf's binary
- * format: one small block of memory, because many events may wait for their readers.
+ * The EntryInfo of an event, as an attachment of watch/engine/event.h. It waits in protobuf's
+ * binary format: one small block of memory, because many events may wait for their readers.
  */
 #ifndef WATCH_ENTRY_H
 #define WATCH_ENTRY_H

@@ -379,7 +379,7 @@ static void feed_update(struct watch_feed *feed)
 	feed_settle_roots(feed);
 	if (feed_may_rest(feed)) {
 		feed_set_state(feed, FEED_RESTING);
-		watch_source_rest(feed->source);
+		watch_scan_rest(feed->source);
 		feed_deliver(feed);
 		return;
 	}

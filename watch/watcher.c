@@ -120,8 +120,8 @@ static void note_flow(struct watcher *w, enum rpc_flow flow)
 }
 
 /*
- * Sends an event. `frames`: see watcher_event; NULL: the event goes to this watcher alone. A message
- * with an entry is different for each watcher, because it contains the watcher's path.
+ * Sends an event. `frames`: see watcher_event; NULL: the event goes to this watcher alone. A
+ * message with an entry is different for each watcher, because it contains the watcher's path.
  */
 static void send_event(struct watcher *w, struct watch_event *event, struct rpc_frame **frames)
 {

@@ -134,7 +134,7 @@ static enum watch_drive drive(struct run *run, const struct kind *kind)
 	if (result == WATCH_DRIVE_WORK)
 		result = watch_source_drive(run->source, true);
 	if (kind->rests && run->source->scan.tree && run->source->read_bytes % 3 == 0)
-		watch_source_rest(run->source);
+		watch_scan_rest(run->source);
 	take_outputs(run);
 	return result;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process creates a directory, renames it, creates a file in it, and then another directory, while
- * the engine looks at the directory. Each of these changes falls between any two system calls of the
- * engine; the last two of them between the same two.
+ * A process creates a directory, renames it, creates a file in it, and then another directory,
+ * while the engine looks at the directory. Each of these changes falls between any two system calls
+ * of the engine; the last two of them between the same two.
  *
  * This program defines the engine's system calls. Each of them first makes the changes that are
  * due, and then calls the kernel.

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/loop.h"
 #include "base/mem.h"
 #include "watch/engine/glob.h"
 #include "watch/engine/source.h"
@@ -82,26 +81,18 @@ static struct watch_node *move_end(struct watch_source *source, struct watch_pen
 	return node;
 }
 
-void watch_follow_expire(struct watch_source *source, uint64_t now_ms, bool all)
+void watch_follow_expire(struct watch_source *source, const struct watch_tree *tree,
+			 uint64_t now_ms)
 {
 	struct watch_pending_move *move, *next;
 
 	for (move = TAILQ_FIRST(&source->moves); move; move = next) {
 		next = TAILQ_NEXT(move, link);
+		if (tree && move->tree != tree)
+			continue;
 		if (!move->quiet_ms)
 			move->quiet_ms = now_ms;
-		if (all || now_ms - move->quiet_ms >= WATCH_MOVE_WAIT_MS)
-			watch_node_discard(move_end(source, move));
-	}
-}
-
-void watch_follow_forget(struct watch_source *source, const struct watch_tree *tree)
-{
-	struct watch_pending_move *move, *next;
-
-	for (move = TAILQ_FIRST(&source->moves); move; move = next) {
-		next = TAILQ_NEXT(move, link);
-		if (move->tree == tree)
+		if (!now_ms || now_ms - move->quiet_ms >= WATCH_MOVE_WAIT_MS)
 			watch_node_discard(move_end(source, move));
 	}
 }
@@ -353,7 +344,7 @@ void watch_follow(struct watch_source *source, const struct inotify_record *reco
 
 	if (record->mask & IN_Q_OVERFLOW) {
 		/* MOVED_TO events may be lost; the scan will find the directories again. */
-		watch_follow_expire(source, clock_monotonic_ms(), true);
+		watch_follow_expire(source, NULL, 0);
 		return;
 	}
 	for (node = watch_wdmap_find(&source->wds, record->wd); node; node = source->next_same) {

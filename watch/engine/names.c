@@ -11,10 +11,8 @@
  * NUL. Records are not aligned.
  */
 enum name_flag {
-	NAME_DIR = 1,
-	NAME_SEEN = 2,
-	NAME_DEAD = 4,
-	NAME_PENDING = 8,
+	NAME_DIR = 4, /* beside the marks of enum watch_name_mark */
+	NAME_DEAD = 8,
 };
 
 struct name_head {
@@ -74,31 +72,16 @@ void watch_names_set_node(struct watch_names *names, uint32_t at, struct watch_n
 	memcpy(head_at(names, at) + 1, &node, sizeof(struct watch_node *));
 }
 
-static void set_flag(struct watch_names *names, uint32_t at, enum name_flag flag, bool on)
+bool watch_names_marked(const struct watch_names *names, uint32_t at, enum watch_name_mark mark)
+{
+	return head_at(names, at)->flags & mark;
+}
+
+void watch_names_mark(struct watch_names *names, uint32_t at, enum watch_name_mark mark, bool on)
 {
 	struct name_head *head = head_at(names, at);
 
-	head->flags = (uint8_t)(on ? head->flags | flag : head->flags & ~flag);
-}
-
-bool watch_names_seen(const struct watch_names *names, uint32_t at)
-{
-	return head_at(names, at)->flags & NAME_SEEN;
-}
-
-void watch_names_set_seen(struct watch_names *names, uint32_t at, bool seen)
-{
-	set_flag(names, at, NAME_SEEN, seen);
-}
-
-bool watch_names_pending(const struct watch_names *names, uint32_t at)
-{
-	return head_at(names, at)->flags & NAME_PENDING;
-}
-
-void watch_names_set_pending(struct watch_names *names, uint32_t at, bool pending)
-{
-	set_flag(names, at, NAME_PENDING, pending);
+	head->flags = (uint8_t)(on ? head->flags | mark : head->flags & ~mark);
 }
 
 /* FNV-1a. The index uses the low bits, so the high ones are mixed into them. */

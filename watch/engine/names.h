@@ -6,8 +6,7 @@
  * The names are stored in a pool, one after the other. The *place* of a name is its offset in the
  * pool, and stays valid until watch_names_compact. A set of up to WATCH_NAMES_LINEAR names is
  * searched linearly; a larger one has an index. The name of a directory may have a node. Each name
- * has two marks for a listing: `seen` (the listing found the name) and `pending` (its CREATE is not
- * emitted yet).
+ * has two marks for a listing.
  */
 #ifndef WATCH_ENGINE_NAMES_H
 #define WATCH_ENGINE_NAMES_H
@@ -27,6 +26,11 @@
 #define WATCH_NAME_MAX_BYTES 1024
 
 struct watch_node;
+
+enum watch_name_mark {
+	WATCH_NAME_SEEN = 1,	/* the listing found the name */
+	WATCH_NAME_PENDING = 2, /* its CREATE is not emitted yet */
+};
 
 /* All zero is the empty set. */
 struct watch_names {
@@ -82,9 +86,7 @@ size_t watch_names_bytes(const struct watch_names *names, uint32_t at);
 bool watch_names_is_dir(const struct watch_names *names, uint32_t at);
 struct watch_node *watch_names_node(const struct watch_names *names, uint32_t at);
 void watch_names_set_node(struct watch_names *names, uint32_t at, struct watch_node *node);
-bool watch_names_seen(const struct watch_names *names, uint32_t at);
-void watch_names_set_seen(struct watch_names *names, uint32_t at, bool seen);
-bool watch_names_pending(const struct watch_names *names, uint32_t at);
-void watch_names_set_pending(struct watch_names *names, uint32_t at, bool pending);
+bool watch_names_marked(const struct watch_names *names, uint32_t at, enum watch_name_mark mark);
+void watch_names_mark(struct watch_names *names, uint32_t at, enum watch_name_mark mark, bool on);
 
 #endif

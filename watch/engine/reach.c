@@ -118,19 +118,20 @@ void watch_see_child(struct watch_node *parent, int dirfd, uint32_t place, bool 
 	see_open(parent->tree->source->fd, fd, ret);
 }
 
-void watch_see_below(struct watch_node *node, bool mounts_below, struct watch_seen *ret)
+void watch_see_node(struct watch_node *node, bool mounts_below, struct watch_seen *ret)
 {
-	int dirfd = watch_open_node(node->parent);
+	const struct watch_tree *tree = node->tree;
+	int dirfd;
 
+	if (!node->parent) {
+		see_open(tree->source->fd, open_same(tree->path, tree->dev, tree->ino), ret);
+		return;
+	}
+	dirfd = watch_open_node(node->parent);
 	if (dirfd < 0) {
 		ret->fd = -ESTALE;
 		return;
 	}
 	watch_see_child(node->parent, dirfd, node->place, mounts_below, ret);
 	fd_close(&dirfd);
-}
-
-void watch_see_top(struct watch_tree *tree, struct watch_seen *ret)
-{
-	see_open(tree->source->fd, open_same(tree->path, tree->dev, tree->ino), ret);
 }

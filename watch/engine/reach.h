@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 
 struct watch_node;
-struct watch_tree;
 
 /* A directory that was opened and watched. */
 struct watch_seen {
@@ -40,13 +39,10 @@ void watch_see_child(struct watch_node *parent, int dirfd, uint32_t place, bool 
 
 /*
  * Opens the node's directory by its name in its parent; -ESTALE if the parent's path leads to
- * another directory. The parent is watched, so a later change of the name causes an event.
+ * another directory. The parent is watched, so a later change of the name causes an event. For the
+ * top, opens the watched directory itself; -ESTALE if its path leads to another directory than the
+ * one that the client requested.
  */
-void watch_see_below(struct watch_node *node, bool mounts_below, struct watch_seen *ret);
-
-/*
- * Opens the watched directory itself; -ESTALE if it is not the directory that the client requested.
- */
-void watch_see_top(struct watch_tree *tree, struct watch_seen *ret);
+void watch_see_node(struct watch_node *node, bool mounts_below, struct watch_seen *ret);
 
 #endif

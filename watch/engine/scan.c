@@ -97,9 +97,9 @@ static void emit_directory(struct watch_node *parent, uint32_t place)
 {
 	struct watch_names *names = &parent->names;
 
-	if (!watch_names_pending(names, place))
+	if (!watch_names_marked(names, place, WATCH_NAME_PENDING))
 		return;
-	watch_names_set_pending(names, place, false);
+	watch_names_mark(names, place, WATCH_NAME_PENDING, false);
 	watch_emit(parent, WATCH_CREATE, watch_names_text(names, place),
 		   watch_names_bytes(names, place), true);
 }
@@ -111,7 +111,7 @@ static void end_listing(struct watch_node *node)
 
 	for (at = watch_names_from(&node->names, 0); at != WATCH_NAME_NONE;
 	     at = watch_names_next(&node->names, at)) {
-		watch_names_set_seen(&node->names, at, false);
+		watch_names_mark(&node->names, at, WATCH_NAME_SEEN, false);
 		emit_directory(node, at);
 	}
 }
@@ -343,13 +343,13 @@ static void see_new_name(struct watch_scan_frame *frame, const char *name, size_
 	if (is_dir || !node->names.lacks_files)
 		place = watch_node_add_name(node, name, n, is_dir);
 	if (place != WATCH_NAME_NONE && !frame->fresh)
-		watch_names_set_seen(&node->names, place, true);
+		watch_names_mark(&node->names, place, WATCH_NAME_SEEN, true);
 	if (found_no_room)
 		see_old_name(frame, name, n, is_dir);
 	else if (!is_dir)
 		emit_file(frame, name, n);
 	else if (node->tree->recursive && place != WATCH_NAME_NONE)
-		watch_names_set_pending(&node->names, place, true);
+		watch_names_mark(&node->names, place, WATCH_NAME_PENDING, true);
 	else
 		watch_emit(node, WATCH_CREATE, name, n, true);
 	if (place != WATCH_NAME_NONE)
@@ -385,7 +385,7 @@ static void see_name(struct watch_scan_frame *frame, const char *name, unsigned 
 	if (place == WATCH_NAME_NONE) {
 		see_new_name(frame, name, n, is_dir);
 	} else if (!frame->fresh) {
-		watch_names_set_seen(&node->names, place, true);
+		watch_names_mark(&node->names, place, WATCH_NAME_SEEN, true);
 		see_old_name(frame, name, n, is_dir);
 	}
 }
@@ -455,8 +455,8 @@ static void sweep_step(struct watch_scan_frame *frame)
 
 	for (count = 0; at != WATCH_NAME_NONE && count < SWEEP_NAMES; count++, at = next) {
 		next = watch_names_next(names, at);
-		if (watch_names_seen(names, at)) {
-			watch_names_set_seen(names, at, false);
+		if (watch_names_marked(names, at, WATCH_NAME_SEEN)) {
+			watch_names_mark(names, at, WATCH_NAME_SEEN, false);
 			continue;
 		}
 		watch_emit(node, WATCH_REMOVE, watch_names_text(names, at),
@@ -554,10 +554,7 @@ void watch_scan_begin(struct watch_source *source, struct watch_node *node, bool
 	scan->since_ns = since_ns;
 	scan->mounts_below =
 		node->tree->recursive && watch_mounts_below(source->mounts, node->tree->path);
-	if (node->parent)
-		watch_see_below(node, scan->mounts_below, &seen);
-	else
-		watch_see_top(node->tree, &seen);
+	watch_see_node(node, scan->mounts_below, &seen);
 	look_at(scan, node, &seen, relist, since_ns);
 	if (scan->n_frames == 0)
 		scan_finish(source);

@@ -51,7 +51,7 @@ void watch_scan_step(struct watch_source *source);
 /* Aborts the scan. */
 void watch_scan_abort(struct watch_source *source);
 
-/* Closes the open directories. The next step reopens them. */
+/* Closes the open directories, before a long pause. The next step reopens them. */
 void watch_scan_rest(struct watch_source *source);
 
 #endif

@@ -71,7 +71,7 @@ void watch_source_remove(struct watch_source *source, struct watch_tree *tree)
 
 	if (source->scan.tree == tree)
 		watch_scan_abort(source);
-	watch_follow_forget(source, tree);
+	watch_follow_expire(source, tree, 0);
 	drop_outputs(source, tree);
 	TAILQ_REMOVE(&source->trees, tree, link);
 	source->n_trees--;
@@ -331,7 +331,7 @@ static bool when_quiet(struct watch_source *source)
 			now_ms + (now_ms - source->relist_began_ms) * WATCH_RELIST_PAUSE;
 		source->relist_began_ms = 0;
 	}
-	watch_follow_expire(source, now_ms, false);
+	watch_follow_expire(source, NULL, now_ms);
 	return promote(source, WATCH_LOOK_QUIET) || begin_relist(source, now_ms) ||
 	       begin_poll(source, now_ms) || !TAILQ_EMPTY(&source->discarded);
 }
@@ -459,9 +459,4 @@ int64_t watch_source_due_ms(const struct watch_source *source, uint64_t now_ms)
 	if (due_ms == UINT64_MAX)
 		return -1;
 	return due_ms > now_ms ? (int64_t)(due_ms - now_ms) : 0;
-}
-
-void watch_source_rest(struct watch_source *source)
-{
-	watch_scan_rest(source);
 }

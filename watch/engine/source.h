@@ -180,22 +180,17 @@ uint64_t watch_source_applied_bytes(const struct watch_source *source);
 /* Returns true if a directory is being scanned, or must be scanned before the next event. */
 bool watch_source_is_looking(const struct watch_source *source);
 
-/*
- * Closes the directories that a scan holds open, before a long pause. The scan continues
- * afterwards.
- */
-void watch_source_rest(struct watch_source *source);
-
 /* ---- for the files of the engine ---- */
 
 /* Applies one event of the kernel. */
 void watch_follow(struct watch_source *source, const struct inotify_record *record);
 
-/* Ends the pending moves whose MOVED_TO is late, or all pending moves. */
-void watch_follow_expire(struct watch_source *source, uint64_t now_ms, bool all);
-
-/* Ends the pending moves of a tree. */
-void watch_follow_forget(struct watch_source *source, const struct watch_tree *tree);
+/*
+ * Ends the pending moves of a tree (NULL: of all trees) whose MOVED_TO is late at this time; 0: all
+ * of them.
+ */
+void watch_follow_expire(struct watch_source *source, const struct watch_tree *tree,
+			 uint64_t now_ms);
 
 /*
  * If the tree is live, emits an event for `name` in the node's directory (NULL: for the directory

@@ -44,8 +44,8 @@ enum watch_attention {
 };
 
 /*
- * Special values of watch_node.replaced_name: the last event moved over no name; no event came since
- * the last listing, so the event before may have moved over any name.
+ * Special values of watch_node.replaced_name: the last event moved over no name; no event came
+ * since the last listing, so the event before may have moved over any name.
  */
 #define WATCH_REPLACED_NONE 0
 #define WATCH_REPLACED_ANY  UINT32_MAX
