@@ -132,7 +132,7 @@ static bool gate_is_closed(void *arg)
 
 /*
  * Opens the state directory. If that fails, the daemon does not know whether a token was set. It
- * behaves as if one were: whoever asked for the directory wants a crash to open nothing.
+ * behaves as if one were, because the directory is there so that a crash opens nothing.
  */
 static void open_state_dir(struct daemon *d)
 {

@@ -14,7 +14,6 @@
 #define ENVELOPE_MAX_BYTES (16u * 1024 * 1024)
 
 #define ENVELOPE_HEAD_BYTES 5
-#define ENVELOPE_COMPRESSED 1u
 #define ENVELOPE_END	    2u /* the message is the JSON of the end of the stream */
 
 enum envelope_event {

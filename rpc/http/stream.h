@@ -34,7 +34,6 @@
 #include "rpc/http/http_head.h"
 
 struct body_loan;
-struct budget;
 struct budget_share;
 struct evbuffer;
 struct loop;
