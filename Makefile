@@ -354,7 +354,7 @@ $(DIST_ARCHS:%=dist-%):
 dist-stage: $(DAEMON)
 	+@$(MAKE) -s --no-print-directory install DESTDIR=build/dist/stage/$(or $(ARCH),amd64) PREFIX=/usr
 
-# Installs, upgrades and removes what make dist made: SYSTEMS="debian ubuntu alpine".
+# Installs, upgrades and removes what make dist made: SYSTEMS="debian ubuntu alpine arm64".
 .PHONY: test-dist
 test-dist: dist
 	@scripts/packages dist-test newcomer $(if $(filter arm64,$(DIST_ARCHS)),arm64)
@@ -633,7 +633,7 @@ help:
 #H make client       the commands on the host; PEER=another envd: against that too
 #H make versions     features by versions of E2B's SDKs; WRITE=1 writes docs/compatibility/sdks.md
 #H make test-newcomer  fresh Debian and Ubuntu: run, the documents' commands, test
-#H make test-dist    make dist, and install, upgrade and remove what it made; SYSTEMS="debian ubuntu alpine" ONLY=upgrade
+#H make test-dist    make dist, and install, upgrade and remove what it made; SYSTEMS="debian ubuntu alpine arm64" ONLY=upgrade
 #H make test-containers  envd in containers and Pods, by podman; ONLY=terminal
 #H make test-vm      boot guests with envd in them; PARTS="initramfs cgroup ..."
 #H make fuzz         SECONDS=60 for each fuzz target
