@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -119,8 +120,14 @@ void freeze_run(struct work *work)
 	struct freeze_tree tree;
 	uint64_t begun = clock_monotonic_us();
 	bool truncated = false;
+	int r = freeze_tree_init(&tree, f->root_fd, f->proc_file);
 
-	freeze_tree_init(&tree, f->root_fd, "/proc/self/cgroup");
+	if (r < 0 && sweep.hierarchy) {
+		log_error("only user and ptys are frozen: the daemon's cgroup is unknown: %s",
+			  error_errno_text(r));
+		sweep.hierarchy = false;
+		sweep.failed++;
+	}
 	/* While a freeze is in effect, it is not visible who froze a cgroup. */
 	if (!in_effect(f)) {
 		path_list_clear(&f->guest);
@@ -175,7 +182,7 @@ void thaw_run(struct work *work)
 	job->stale = job->by_watchdog && job->number != f->n_freezes;
 	if (job->stale)
 		return;
-	freeze_tree_init(&tree, f->root_fd, "/proc/self/cgroup");
+	freeze_tree_init(&tree, f->root_fd, f->proc_file);
 	audit(job, &tree);
 	f->unthawed = FREEZE_MODE_NONE;
 	/* If no freeze of the daemon is in effect, the guest froze every frozen cgroup itself. */

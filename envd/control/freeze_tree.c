@@ -190,36 +190,38 @@ static int add_children(int root_fd, const char *path, struct path_list *list)
 
 /* ---- the daemon's cgroup ---- */
 
-/* Returns true if this process is a member of the cgroup. */
-static bool is_here(int root_fd, const char *path)
+/* Returns 1 if this process is a member of the cgroup, 0 if not, or -errno. */
+static int is_here(int root_fd, const char *path)
 {
 	char *file = file_of(path, "cgroup.procs"), *text, *line;
 	char own[24];
 	size_t n = (size_t)snprintf(own, sizeof(own), "%d\n", (int)getpid());
 	bool found = false;
+	int r = fd_read_file(root_fd, file, PROC_FILE_MAX_BYTES, &text, NULL);
 
-	if (fd_read_file(root_fd, file, PROC_FILE_MAX_BYTES, &text, NULL) == 0) {
-		for (line = text; line && !found; line = strchr(line, '\n')) {
-			line += *line == '\n';
-			found = strncmp(line, own, n) == 0;
-		}
-		free(text);
-	}
 	free(file);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (line = text; line && !found; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		found = strncmp(line, own, n) == 0;
+	}
+	free(text);
 	return found;
 }
 
 /*
  * Finds the daemon's cgroup by the line "0::/path" (cgroups(7)). The path is relative to the root
  * of the mount or of the cgroup namespace, while root_fd may be a directory below. Therefore each
- * suffix of the path is tried, the longest one first.
+ * suffix of the path is tried, the longest one first. 0 or -errno.
  */
-static void locate(struct freeze_tree *tree, const char *proc_file)
+static int locate(struct freeze_tree *tree, const char *proc_file)
 {
 	char *text, *at, *end;
+	int r = fd_read_file(AT_FDCWD, proc_file, PROC_FILE_MAX_BYTES, &text, NULL);
 
-	if (fd_read_file(AT_FDCWD, proc_file, PROC_FILE_MAX_BYTES, &text, NULL) < 0)
-		return;
+	if (r < 0)
+		return r;
 	at = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
 	at = at ? strchr(at, '/') : NULL;
 	if (at) {
@@ -227,28 +229,30 @@ static void locate(struct freeze_tree *tree, const char *proc_file)
 		if (end)
 			*end = '\0';
 	}
-	for (; at; at = strchr(at, '/')) {
-		at++;
-		if (!is_here(tree->root_fd, at))
-			continue;
-		add_ancestors(&tree->chain, at, true);
-		tree->located = true;
-		break;
+	while (r == 0 && at) {
+		r = is_here(tree->root_fd, ++at);
+		if (r == 1)
+			add_ancestors(&tree->chain, at, true);
+		at = strchr(at, '/');
 	}
+	tree->located = r == 1;
 	free(text);
+	return r < 0 ? r : 0;
 }
 
-void freeze_tree_init(struct freeze_tree *tree, int root_fd, const char *proc_file)
+int freeze_tree_init(struct freeze_tree *tree, int root_fd, const char *proc_file)
 {
 	size_t i;
+	int r;
 
 	*tree = (struct freeze_tree){.root_fd = root_fd};
-	locate(tree, proc_file);
+	r = locate(tree, proc_file);
 	add_once(&tree->chain, "");
 	for (i = 0; i < tree->chain.n; i++)
 		path_list_add(&tree->descend, tree->chain.paths[i]);
 	for (i = 0; i < ARRAY_LEN(needed); i++)
 		add_ancestors(&tree->descend, needed[i], false);
+	return r;
 }
 
 void freeze_tree_clear(struct freeze_tree *tree)

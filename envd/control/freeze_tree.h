@@ -38,9 +38,11 @@ struct freeze_tree {
 
 /*
  * Finds the daemon's cgroup in the hierarchy. `proc_file` has the format of /proc/self/cgroup. If
- * the daemon lies outside the hierarchy, `located` is false. Borrows the descriptor.
+ * the daemon lies outside the hierarchy, `located` is false. Borrows the descriptor. Returns 0, or
+ * -errno if a file could not be read: then the chain is unknown, and a freeze of the hierarchy
+ * could freeze the daemon.
  */
-void freeze_tree_init(struct freeze_tree *tree, int root_fd, const char *proc_file);
+int freeze_tree_init(struct freeze_tree *tree, int root_fd, const char *proc_file);
 void freeze_tree_clear(struct freeze_tree *tree);
 
 /* Returns true if a resume needs this cgroup or one of its ancestors to run. */

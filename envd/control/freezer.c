@@ -401,6 +401,7 @@ struct freezer *freezer_new(struct loop *loop, int root_fd, uint64_t watchdog_ms
 	struct freezer *f = mem_zalloc(sizeof(*f));
 
 	f->root_fd = root_fd;
+	f->proc_file = "/proc/self/cgroup";
 	f->watchdog_ms = watchdog_ms;
 	f->hooks = *hooks;
 	f->generation = first_generation();

@@ -69,6 +69,7 @@ struct freezer {
 	struct workers *workers; /* one thread */
 	struct workers *spare;	 /* a pool that keeps a thread; NULL: none */
 	int root_fd;		 /* -1: no cgroups */
+	const char *proc_file;	 /* "/proc/self/cgroup"; tests set another */
 	struct freezer_hooks hooks;
 
 	/* Loop only. */

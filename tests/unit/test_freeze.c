@@ -26,6 +26,7 @@
 #include "base/work.h"
 #include "envd/control/freeze_tree.h"
 #include "envd/control/freezer.h"
+#include "envd/control/freezer_impl.h"
 #include "envd/control/lifecycle.h"
 #include "tests/unit/cgroup_tree.h"
 
@@ -132,6 +133,30 @@ static void test_freeze_and_thaw(void **state)
 	/* Audited once. */
 	thaw(f);
 	assert_string_equal(thawed_result.audit, "");
+	finish(f);
+}
+
+/*
+ * Without a free descriptor the daemon did not find its own cgroup, took itself for a process
+ * outside the hierarchy, and froze its own cgroup with the others: nobody was left to thaw.
+ */
+static void test_the_daemons_cgroup_is_unknown(void **state)
+{
+	struct freezer *f = start(FREEZER_WATCHDOG_MS);
+	char pids[64];
+
+	tree_make("agent");
+	snprintf(pids, sizeof(pids), "1\n%d\n", (int)getpid());
+	tree_put("agent", "cgroup.procs", pids);
+	f->proc_file = tree_top; /* a directory can't be read */
+	freeze(f, true, 0);
+	assert_false(frozen_result.hierarchy);
+	assert_int_equal(frozen_result.failed, 1);
+	assert_int_equal(frozen_result.requested, 2);
+	assert_int_equal(tree_asked("agent"), 0);
+	assert_int_equal(tree_asked("user"), 1);
+	thaw(f);
+	assert_true(thawed_result.complete);
 	finish(f);
 }
 
@@ -484,6 +509,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_freeze_and_thaw),
+		cmocka_unit_test(test_the_daemons_cgroup_is_unknown),
 		cmocka_unit_test(test_frozen_twice),
 		cmocka_unit_test(test_without_a_freeze_the_guests_own_stay),
 		cmocka_unit_test(test_after_another_daemons_freeze),

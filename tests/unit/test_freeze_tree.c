@@ -79,6 +79,26 @@ static void test_where_the_daemon_is(void **state)
 	}
 }
 
+/* A file that can't be read does not say that the daemon is elsewhere. */
+static void test_where_the_daemon_is_can_not_be_read(void **state)
+{
+	struct freeze_tree tree;
+	char path[128];
+
+	tree_begin();
+	tree_make("agent");
+	snprintf(path, sizeof(path), "%s/self", tree_top);
+	tree_put(".", "self", "0::/agent\n");
+	assert_int_equal(unlinkat(tree_root_fd, "agent/cgroup.procs", 0), 0);
+	assert_int_equal(mkdirat(tree_root_fd, "agent/cgroup.procs", 0755), 0);
+	assert_int_equal(freeze_tree_init(&tree, tree_root_fd, path), -EISDIR);
+	assert_false(tree.located);
+	freeze_tree_clear(&tree);
+	assert_int_equal(freeze_tree_init(&tree, tree_root_fd, "/none"), -ENOENT);
+	freeze_tree_clear(&tree);
+	tree_end();
+}
+
 static void test_what_is_needed(void **state)
 {
 	static const struct {
@@ -267,6 +287,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_where_the_daemon_is),
+		cmocka_unit_test(test_where_the_daemon_is_can_not_be_read),
 		cmocka_unit_test(test_what_is_needed),
 		cmocka_unit_test(test_the_hierarchy),
 		cmocka_unit_test(test_the_groups_come_before_the_bound),
