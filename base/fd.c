@@ -26,6 +26,14 @@ int fd_take(int *fd)
 	return taken;
 }
 
+bool fd_is_shortage(int errnum)
+{
+	int positive = errnum < 0 ? -errnum : errnum;
+
+	return positive == EMFILE || positive == ENFILE || positive == ENOMEM ||
+	       positive == ENOBUFS;
+}
+
 int fd_set_nonblock(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -5,6 +5,7 @@
 #ifndef BASE_FD_H
 #define BASE_FD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,6 +17,12 @@ void fd_close(int *fd);
 
 /* Returns the descriptor and sets *fd to -1: the caller becomes the owner. */
 int fd_take(int *fd);
+
+/*
+ * Returns true if an errno (of either sign) means that there is no free descriptor, or no memory:
+ * the same call may succeed later.
+ */
+bool fd_is_shortage(int errnum);
 
 /* 0 or -errno. */
 int fd_set_nonblock(int fd);

@@ -252,10 +252,8 @@ static int table_refresh(struct table *t)
 /* Sets the error for a table that could never be read: the user may exist. */
 static int table_unreadable(const struct table *t, int r, struct error *err)
 {
-	bool shortage = r == -EMFILE || r == -ENFILE || r == -ENOMEM;
-
-	return error_set_errno(err, shortage ? ERROR_RESOURCE_EXHAUSTED : ERROR_INTERNAL, r,
-			       "reading %s", t->path);
+	return error_set_errno(err, fd_is_shortage(r) ? ERROR_RESOURCE_EXHAUSTED : ERROR_INTERNAL,
+			       r, "reading %s", t->path);
 }
 
 static bool table_is_missing(const struct table *t)

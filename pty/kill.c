@@ -37,6 +37,10 @@ int kill_scope_parse(const char *text, enum kill_scope *ret)
 	return -1;
 }
 
+/* Without a free descriptor nobody can be found: the worker tries again, for 5 s. */
+#define SHORTAGE_PAUSE_MS 50
+#define SHORTAGE_TRIES	  100
+
 /* One KILL, from its signal to its answer. */
 struct kill {
 	struct work work;
@@ -71,9 +75,9 @@ int proc_terminate(struct proc *p, bool group)
 	return r;
 }
 
-static void kill_run(struct work *work)
+/* Kills the other processes: 0, or -errno if there is no free descriptor or no memory. */
+static int kill_others(const struct kill *kill)
 {
-	struct kill *kill = container_of(work, struct kill, work);
 	struct proc *p = kill->proc;
 	FD_AUTO int members = -1;
 	int r;
@@ -82,15 +86,30 @@ static void kill_run(struct work *work)
 		r = cgroup_kill(p->cgroup);
 		/* A privileged process may have moved the leader to another cgroup. */
 		signal_leader(p, SIGKILL);
-		if (r == 0)
-			return;
+		if (r == 0 || fd_is_shortage(r))
+			return r;
 		log_warn("process %d: cgroup.kill failed, so its session is killed: %s",
 			 (int)p->pid, error_errno_text(r));
 	}
 	if (kill->leader_exited)
-		return;
+		return 0;
 	members = p->cgroup ? cgroup_open_members(p->cgroup) : -1;
-	kill_session(p->pid, members);
+	r = kill_session(p->pid, members);
+	return r < 0 ? r : 0;
+}
+
+static void kill_run(struct work *work)
+{
+	static const struct timespec pause = {.tv_nsec = SHORTAGE_PAUSE_MS * 1000000L};
+	struct kill *kill = container_of(work, struct kill, work);
+	unsigned tries;
+	int r;
+
+	for (tries = 0; (r = kill_others(kill)) < 0 && tries < SHORTAGE_TRIES; tries++)
+		nanosleep(&pause, NULL);
+	if (r < 0)
+		log_warn("process %d: members of its session may live on: %s", (int)kill->proc->pid,
+			 error_errno_text(r));
 }
 
 static void kill_free(struct kill *kill)

@@ -2,6 +2,7 @@
 #include "pty/kill_session.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 struct seen {
 	pid_t *pids;
 	size_t n, room;
+	int shortage; /* 0, or -errno: a candidate could not be looked at */
 };
 
 static bool seen_before(const struct seen *seen, pid_t pid)
@@ -43,12 +45,20 @@ static void see(struct seen *seen, pid_t pid)
 	seen->pids[seen->n++] = pid;
 }
 
-static bool is_member(int proc_fd, pid_t pid, pid_t leader)
+/* Notes a shortage. Any other failure means that the process has ended. */
+static void note_failure(struct seen *seen, int r)
+{
+	if (fd_is_shortage(r))
+		seen->shortage = r;
+}
+
+static bool is_member(int proc_fd, pid_t pid, struct seen *seen, pid_t leader)
 {
 	struct proc_stat stat;
+	int r = proc_stat_read(proc_fd, pid, &stat);
 
-	return proc_stat_read(proc_fd, pid, &stat) == 0 && stat.session == leader &&
-	       stat.state != 'Z' && stat.state != 'X';
+	note_failure(seen, r);
+	return r == 0 && stat.session == leader && stat.state != 'Z' && stat.state != 'X';
 }
 
 /*
@@ -59,10 +69,12 @@ static unsigned kill_new_member(int proc_fd, pid_t pid, struct seen *seen, pid_t
 {
 	FD_AUTO int pidfd = -1;
 
-	if (pid <= 0 || seen_before(seen, pid) || !is_member(proc_fd, pid, leader))
+	if (pid <= 0 || seen_before(seen, pid) || !is_member(proc_fd, pid, seen, leader))
 		return 0;
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0 || !is_member(proc_fd, pid, leader) ||
+	if (pidfd < 0)
+		note_failure(seen, -errno);
+	if (pidfd < 0 || !is_member(proc_fd, pid, seen, leader) ||
 	    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
 		return 0;
 	see(seen, pid);
@@ -105,11 +117,14 @@ static unsigned search_cgroup(int members_fd, int proc_fd, struct seen *seen, pi
 	return found;
 }
 
-unsigned kill_session(pid_t leader, int members_fd)
+int kill_session(pid_t leader, int members_fd)
 {
 	DIR *proc = opendir("/proc");
 	struct seen seen = {0};
 	unsigned looks, found;
+
+	if (!proc)
+		note_failure(&seen, -errno);
 
 	/*
 	 * A process with a pending SIGKILL can't fork, so a pass that finds no new member is the
@@ -126,5 +141,5 @@ unsigned kill_session(pid_t leader, int members_fd)
 	if (proc)
 		closedir(proc);
 	free(seen.pids);
-	return (unsigned)seen.n;
+	return seen.shortage < 0 ? seen.shortage : (int)seen.n;
 }

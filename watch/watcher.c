@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "fs/text.h"
@@ -100,7 +101,7 @@ void watcher_fail(struct watcher *w, int error)
 		code = ERROR_NOT_FOUND;
 	else if (error == -ENOTDIR)
 		code = ERROR_INVALID_ARGUMENT;
-	else if (error == -EMFILE || error == -ENFILE || error == -ENOMEM)
+	else if (fd_is_shortage(error))
 		code = ERROR_RESOURCE_EXHAUSTED;
 	error_set_errno(&err, code, error, "error adding path %s to watcher",
 			fs_text(w->path, &arena));

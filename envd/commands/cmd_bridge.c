@@ -165,7 +165,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 			continue;
 		}
 		/* The event is level-triggered: without a pause it would fire at once again. */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		if (fd_is_shortage(errno)) {
 			log_warn("bridge: %s: %s", listener->spec.text, error_errno_text(errno));
 			timer_set_ms(&b->pause, BRIDGE_PAUSE_MS);
 		}

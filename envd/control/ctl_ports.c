@@ -23,6 +23,7 @@
 
 #include "base/budget.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -283,10 +284,11 @@ static void begin_stream(struct ports_call *call)
 
 static void fail_listing(struct ports *p)
 {
+	unsigned status = fd_is_shortage(p->result) ? 503 : 500;
 	struct ports_call *call;
 
 	while ((call = TAILQ_FIRST(&p->queues[CALL_LISTING]))) {
-		stream_reply_error(call->stream, 500, error_errno_text(p->result));
+		stream_reply_error(call->stream, status, error_errno_text(p->result));
 		call_end(call);
 	}
 }

@@ -24,7 +24,8 @@ struct dial {
 	struct dial_target target;
 	enum dial_state state;
 	uint64_t deadline_ms;
-	uint64_t step_ms; /* limit of the next connect or reply */
+	uint64_t shortage_ms; /* until then a try that has no descriptor is made again */
+	uint64_t step_ms;     /* limit of the next connect or reply */
 	bool once;
 	int fd; /* of the current try, or -1 */
 	int rc; /* -errno of the last try that failed */
@@ -59,7 +60,8 @@ static void dial_set_state(struct dial *d, enum dial_state state)
 	d->state = state;
 	switch (state) {
 	case DIAL_WAITING:
-		timer_set_ms(&d->timer, left < DIAL_RETRY_MS ? left : DIAL_RETRY_MS);
+		timer_set_ms(&d->timer,
+			     left < DIAL_RETRY_MS && !fd_is_shortage(d->rc) ? left : DIAL_RETRY_MS);
 		break;
 	case DIAL_CONNECTING:
 	case DIAL_ASKING:
@@ -85,10 +87,12 @@ static void finish(struct dial *d)
 /* A try failed: schedules the next one, or ends the dial if the deadline has passed. */
 static void fail(struct dial *d, int rc)
 {
+	uint64_t now = clock_monotonic_ms();
+
 	d->rc = rc;
 	dial_set_state(d, DIAL_WAITING);
 	fd_close(&d->fd);
-	if (clock_monotonic_ms() >= d->deadline_ms)
+	if (now >= d->deadline_ms && !(fd_is_shortage(rc) && now < d->shortage_ms))
 		finish(d);
 }
 
@@ -223,6 +227,7 @@ struct dial *dial_new(struct loop *loop, const struct dial_target *target, uint6
 	d->loop = loop;
 	d->target = *target;
 	d->deadline_ms = clock_monotonic_ms() + patience_ms;
+	d->shortage_ms = clock_monotonic_ms() + DIAL_SHORTAGE_MS;
 	d->once = patience_ms == 0;
 	d->step_ms = DIAL_STEP_MS;
 	d->fd = -1;

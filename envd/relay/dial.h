@@ -19,7 +19,9 @@
  */
 #define DIAL_STEP_MS 1000
 /* The same timeout if there is only one try: the accept queue of a busy server may be full. */
-#define DIAL_ONCE_MS	 30000
+#define DIAL_ONCE_MS 30000
+/* How long a dial with one try waits for a free descriptor. */
+#define DIAL_SHORTAGE_MS 10000
 #define DIAL_REPLY_BYTES 32 /* maximum length of the one-line reply of a host's proxy */
 
 /* The address of a peer. */
@@ -42,7 +44,8 @@ struct dial;
 typedef void dial_done_fn(struct dial *d, int fd, void *arg);
 
 /*
- * Starts to connect, and tries again for patience_ms; 0: one try. Copies the target. Returns an
+ * Starts to connect, and tries again for patience_ms; 0: one try, which
+ * may wait for a free descriptor. Copies the target. Returns an
  * owned dial, never NULL. Does not call `done` before it returns.
  */
 struct dial *dial_new(struct loop *loop, const struct dial_target *target, uint64_t patience_ms,

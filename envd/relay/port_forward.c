@@ -212,8 +212,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 			 * Without a free descriptor accept4 fails again at once, and a
 			 * level-triggered event would spin. The next scan tries again.
 			 */
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-			    errno == ENOMEM)
+			if (fd_is_shortage(errno))
 				forwarder_set_state(w, FORWARDER_PAUSED);
 			return;
 		}

@@ -50,18 +50,27 @@ struct search {
 	size_t left;		/* entries without a process */
 	size_t descriptors;	/* that may still be looked at */
 	uint64_t deadline_ms;
+	int shortage; /* 0, or -errno: there was no free descriptor, or no memory */
 };
 
 static bool search_is_over(const struct search *search)
 {
-	return search->left == 0 || search->descriptors == 0 ||
+	return search->left == 0 || search->descriptors == 0 || search->shortage < 0 ||
 	       clock_monotonic_ms() > search->deadline_ms;
 }
 
-/* Reads /proc/PID/comm, without its newline; "" if the process has ended. */
-static void read_command(int process, char command[PORT_COMMAND_BYTES])
+/* Notes why an open failed. Any other reason means that the process has ended, or is hidden. */
+static int noted(struct search *search, int fd)
 {
-	FD_AUTO int fd = openat(process, "comm", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && fd_is_shortage(errno))
+		search->shortage = -errno;
+	return fd;
+}
+
+/* Reads /proc/PID/comm, without its newline; "" if the process has ended. */
+static void read_command(struct search *search, int process, char command[PORT_COMMAND_BYTES])
+{
+	FD_AUTO int fd = noted(search, openat(process, "comm", O_RDONLY | O_CLOEXEC));
 	ssize_t n = fd < 0 ? 0 : read(fd, command, PORT_COMMAND_BYTES - 1);
 
 	memset(command + (n > 0 ? n : 0), 0, PORT_COMMAND_BYTES - (size_t)(n > 0 ? n : 0));
@@ -91,15 +100,16 @@ static void assign(struct search *search, uint32_t inode, pid_t pid, int process
 	if (!entry || entry->pid)
 		return;
 	entry->pid = pid;
-	read_command(process, entry->command);
+	read_command(search, process, entry->command);
 	search->left--;
 }
 
 /* Looks at the descriptors of a process. */
 static void search_process(struct search *search, int proc, const char *name, pid_t pid)
 {
-	FD_AUTO int process = openat(proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int fds = process < 0 ? -1 : openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	FD_AUTO int process = noted(search, openat(proc, name, flags));
+	int fds = process < 0 ? -1 : noted(search, openat(process, "fd", flags));
 	DIR *directory = fds < 0 ? NULL : fdopendir(fds);
 	const struct dirent *found;
 	char target[64];
@@ -122,8 +132,11 @@ static void search_process(struct search *search, int proc, const char *name, pi
 	closedir(directory);
 }
 
-/* Finds the process of each entry. readdir lists /proc by pid, so the lowest pid is found first. */
-static void find_processes(struct port_list *list)
+/*
+ * Finds the process of each entry. readdir lists /proc by pid, so the lowest pid is found first. 0
+ * or -errno.
+ */
+static int find_processes(struct port_list *list)
 {
 	struct search search = {
 		.list = list,
@@ -136,11 +149,12 @@ static void find_processes(struct port_list *list)
 	uint64_t pid;
 
 	if (!proc)
-		return;
+		return fd_is_shortage(errno) ? -errno : 0;
 	while (!search_is_over(&search) && (found = readdir(proc)))
 		if (decimal_parse_text(found->d_name, INT32_MAX, &pid))
 			search_process(&search, dirfd(proc), found->d_name, (pid_t)pid);
 	closedir(proc);
+	return search.shortage;
 }
 
 /* ---- the list ---- */
@@ -201,7 +215,9 @@ static void find_users(struct port_list *list, struct user_db *users)
 	arena_clear(&arena);
 }
 
-static struct port_list *make_list(const struct port_set *set, struct user_db *users)
+/* NULL and *ret_errno on failure. */
+static struct port_list *make_list(const struct port_set *set, struct user_db *users,
+				   int *ret_errno)
 {
 	struct port_list *list =
 		mem_zalloc(sizeof(*list) + set->n_listeners * sizeof(list->entries[0]));
@@ -214,7 +230,11 @@ static struct port_list *make_list(const struct port_set *set, struct user_db *u
 		list->entries[i].listener = set->listeners[i];
 	qsort(list->entries, list->n, sizeof(list->entries[0]), compare_inodes);
 	remove_doubles(list);
-	find_processes(list);
+	*ret_errno = find_processes(list);
+	if (*ret_errno < 0) {
+		free(list);
+		return NULL;
+	}
 	remove_own(list);
 	find_users(list, users);
 	qsort(list->entries, list->n, sizeof(list->entries[0]), compare_order);
@@ -232,7 +252,7 @@ struct port_list *port_list_read(const uint32_t *own_inodes, size_t n_own, struc
 		set->own[set->n_own] = own_inodes[set->n_own];
 	*ret_errno = netlink < 0 ? netlink : port_scan(netlink, set);
 	if (*ret_errno == 0)
-		list = make_list(set, users);
+		list = make_list(set, users, ret_errno);
 	free(set);
 	return list;
 }

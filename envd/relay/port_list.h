@@ -46,8 +46,9 @@ struct port_list {
 
 /*
  * Lists the listeners, without the n_own ones of these inodes and without those of this process.
- * Returns the owned list, or NULL and *ret_errno, negative. Takes as long as reading all of /proc:
- * call it on a worker.
+ * Returns the owned list, or NULL and *ret_errno, negative. A shortage of descriptors during the
+ * search for processes is a failure, because the process of a listener would seem unknown. Takes as
+ * long as reading all of /proc: call it on a worker.
  */
 struct port_list *port_list_read(const uint32_t *own_inodes, size_t n_own, struct user_db *users,
 				 int *ret_errno);

@@ -13,6 +13,7 @@
 
 enum flow_state {
 	FLOW_OPEN,     /* the source is not at EOF */
+	FLOW_STARVED,  /* the same, and there is no free descriptor for a pipe */
 	FLOW_DRAINING, /* the source is at EOF; the pipe has the last bytes */
 	FLOW_CLOSED,   /* EOF was passed to the destination */
 };
@@ -32,7 +33,8 @@ struct relay {
 	struct relay_hub *hub;
 	int fds[2];
 	struct flow flows[2];
-	int rc; /* the first failure */
+	int rc;		    /* the first failure */
+	struct timer retry; /* pending while a flow is starved */
 	struct defer over;
 	relay_done_fn *done;
 	void *arg;
@@ -60,6 +62,7 @@ static void flow_set_state(struct flow *f, enum flow_state state)
 {
 	static const char *const names[] = {
 		[FLOW_OPEN] = "open",
+		[FLOW_STARVED] = "starved",
 		[FLOW_DRAINING] = "draining",
 		[FLOW_CLOSED] = "closed",
 	};
@@ -119,6 +122,11 @@ static int fill(struct flow *f)
 	if (f->state != FLOW_OPEN || f->in_pipe_bytes == RELAY_PIPE_BYTES)
 		return 0;
 	rc = take_pipe(f->relay->hub, f);
+	if (fd_is_shortage(rc)) {
+		flow_set_state(f, FLOW_STARVED);
+		timer_set_ms(&f->relay->retry, RELAY_SHORTAGE_MS);
+		return 0;
+	}
 	if (rc < 0)
 		return rc;
 	/* The kernel counts pages, not bytes: a pipe of small pieces is full earlier (EAGAIN). */
@@ -214,6 +222,19 @@ static void flow_event(evutil_socket_t fd, short what, void *arg)
 	relay_settle(r);
 }
 
+/* A descriptor may be free by now: the next event of the source tries again. */
+static void on_retry(void *arg)
+{
+	struct relay *r = arg;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (r->flows[i].state == FLOW_STARVED)
+			flow_set_state(&r->flows[i], FLOW_OPEN);
+		flow_update(&r->flows[i]);
+	}
+}
+
 static void relay_over(void *arg)
 {
 	struct relay *r = arg;
@@ -239,6 +260,7 @@ struct relay *relay_new(struct relay_hub *hub, int a, int b, relay_done_fn *done
 	r->fds[1] = b;
 	r->done = done;
 	r->arg = arg;
+	timer_init(&r->retry, hub->loop, on_retry, r);
 	defer_init(&r->over, hub->loop, relay_over, r);
 	flow_init(&r->flows[0], r, a, b);
 	flow_init(&r->flows[1], r, b, a);
@@ -275,6 +297,7 @@ void relay_free(struct relay *r)
 	}
 	fd_close(&r->fds[0]);
 	fd_close(&r->fds[1]);
+	timer_cancel(&r->retry);
 	defer_cancel(&r->over);
 	r->hub->relays--;
 	free(r);

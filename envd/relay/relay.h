@@ -10,7 +10,8 @@
  * first part of the data for all of it.
  *
  * A direction has a pipe only while bytes are in flight: an idle relay costs two descriptors and a
- * few hundred bytes. SIGPIPE must be ignored.
+ * few hundred bytes. If there is no free descriptor for a pipe, the bytes wait in the socket.
+ * SIGPIPE must be ignored.
  */
 #ifndef ENVD_RELAY_H
 #define ENVD_RELAY_H
@@ -22,6 +23,8 @@
 #define RELAY_PIPE_BYTES (64 * 1024) /* maximum bytes in flight per direction */
 #define RELAY_TURNS	 16	     /* how often a direction fills its pipe in one turn */
 #define RELAY_IDLE_PIPES 16	     /* pipes kept open for reuse */
+
+#define RELAY_SHORTAGE_MS 100 /* between two tries to get a pipe */
 
 struct relay;
 

@@ -70,17 +70,19 @@ static int make_directory(struct cgroup *cg)
 	return -errno;
 }
 
-static void open_entry(const struct cgroup *cg, const char *directory, int *ret_dir_fd,
-		       int *ret_procs_fd)
+/* 0 or -errno. */
+static int open_entry(const struct cgroup *cg, const char *directory, int *ret_dir_fd,
+		      int *ret_procs_fd)
 {
 	char path[64];
 
 	if (cg->all->entry == CGROUP_ENTRY_CLONE) {
 		*ret_dir_fd = openat(group_fd(cg), directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		return;
+		return *ret_dir_fd < 0 ? -errno : 0;
 	}
 	snprintf(path, sizeof(path), "%s/cgroup.procs", directory);
 	*ret_procs_fd = openat(group_fd(cg), path, O_WRONLY | O_CLOEXEC);
+	return *ret_procs_fd < 0 ? -errno : 0;
 }
 
 int cgroup_enter(struct cgroup *cg, int *ret_dir_fd, int *ret_procs_fd, struct error *err)
@@ -97,7 +99,9 @@ int cgroup_enter(struct cgroup *cg, int *ret_dir_fd, int *ret_procs_fd, struct e
 	if (r < 0)
 		log_warn("no cgroup of its own for a process in %s: %s",
 			 cgroups_group_name(cg->group), error_errno_text(r));
-	open_entry(cg, cg->made ? cg->name : ".", ret_dir_fd, ret_procs_fd);
+	r = open_entry(cg, cg->made ? cg->name : ".", ret_dir_fd, ret_procs_fd);
+	if (fd_is_shortage(r))
+		return error_set_errno(err, ERROR_RESOURCE_EXHAUSTED, r, "entering a cgroup");
 	return 0;
 }
 

@@ -60,7 +60,8 @@ struct cgroup *cgroup_new(struct cgroups *c, enum cgroup_group group);
  * refer to the group itself.
  *
  * 0, or -1 with ERROR_UNAVAILABLE if the group is frozen: a child in a frozen cgroup stops before
- * its exec, which blocks the cloning thread. Worker.
+ * its exec, which blocks the cloning thread. -1 with ERROR_RESOURCE_EXHAUSTED if no descriptor is
+ * free: without one, the child would stay in the daemon's cgroup. Worker.
  */
 int cgroup_enter(struct cgroup *cg, int *ret_dir_fd, int *ret_procs_fd, struct error *err);
 

@@ -154,7 +154,7 @@ static bool accept_one(struct listener *l)
 	}
 	fd = accept4(l->fd, (struct sockaddr *)&peer, &peer_bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		if (fd_is_shortage(errno)) {
 			accept_pause(server);
 			timer_set_ms(&server->accept_timer, ACCEPT_PAUSE_MS);
 		}

@@ -2,8 +2,10 @@
 """System calls and allocations of the daemon fail. It lives, it leaks nothing, and each answer is right
 or an error."""
 
+import json
 import os
 import random
+import socket
 import tempfile
 
 import pytest
@@ -157,4 +159,24 @@ def test_an_archive_that_ends_lacks_nothing(daemon, kind):
             except ERRORS:
                 errors += 1
     assert errors
+    settled(daemon)
+
+
+def test_a_listener_that_is_listed_has_its_process(daemon):
+    """A listing of the ports left out the processes whose descriptors it could not look at for lack of its
+    own: a listener looked as if no process had it. Now the listing fails with 503."""
+    model = Model(daemon, random.Random(0), tempfile.mkdtemp(dir=WORLD))
+    wrong, statuses = [], set()
+    with socket.create_server(("127.0.0.1", 0)) as listener, daemon.faults(1, 100, ["EMFILE"]):
+        for _ in range(40):
+            try:
+                answer = model.client.request("GET", "/ports")
+            except ERRORS:
+                continue
+            statuses.add(answer.status)
+            if answer.status == 200:
+                wrong += [entry for entry in json.loads(answer.body)["ports"]
+                          if entry["port"] == listener.getsockname()[1] and entry.get("pid") != os.getpid()]
+    assert not wrong, wrong
+    assert statuses <= {200, 503} and 503 in statuses, statuses
     settled(daemon)

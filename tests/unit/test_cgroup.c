@@ -12,14 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/error.h"
 #include "base/fd.h"
+#include "base/loop.h"
 #include "base/mem.h"
+#include "base/work.h"
+#include "pty/cgroup/cgroup.h"
 #include "pty/cgroup/cgroup_file.h"
+#include "pty/cgroup/cgroups.h"
 #include "pty/cgroup/oom_count.h"
 
 static int dir_fd;
@@ -161,6 +167,54 @@ static void test_oom_count_goes_on(void **state)
 	assert_false(oom_count_claim(&oom, 100000));
 }
 
+static struct rlimit before;
+
+static void take_descriptors(void)
+{
+	struct rlimit none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+/*
+ * Without a free descriptor a process was started all the same, in the daemon's own cgroup: no
+ * limit of its group held for it, and no freeze reached it.
+ */
+static void test_enter_without_descriptors(void **state)
+{
+	struct cgroups c = {.root_fd = dir_fd, .entry = CGROUP_ENTRY_CLONE, .inotify_fd = -1};
+	int entered = -1, procs = -1;
+	struct cgroup *cg;
+	struct loop loop;
+	struct error err;
+
+	loop_init(&loop);
+	c.loop = &loop;
+	c.workers = workers_new(&loop, "test", 1);
+	c.group_fds[CGROUP_USER] = dir_fd;
+	cgroup_removal_init(&c);
+	for (int i = 0; i < 2; i++) {
+		cg = cgroup_new(&c, CGROUP_USER);
+		if (i == 0)
+			take_descriptors();
+		assert_int_equal(cgroup_enter(cg, &entered, &procs, &err), i == 0 ? -1 : 0);
+		if (i == 0)
+			assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_int_equal(entered >= 0, i == 1);
+		assert_int_equal(procs, -1);
+		cgroup_release(cg);
+	}
+	assert_int_equal(err.code, ERROR_RESOURCE_EXHAUSTED);
+	fd_close(&entered);
+	while (faccessat(dir_fd, "p1", F_OK, 0) == 0 || faccessat(dir_fd, "p2", F_OK, 0) == 0 ||
+	       workers_busy(c.workers))
+		event_base_loop(loop.base, EVLOOP_ONCE);
+	workers_free(c.workers);
+	loop_clear(&loop);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -168,6 +222,7 @@ int main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_oom_count),
 		cmocka_unit_test(test_oom_count_goes_on),
+		cmocka_unit_test(test_enter_without_descriptors),
 	};
 	char path[] = "/tmp/test-cgroup-XXXXXX", command[64];
 	int failed;

@@ -573,8 +573,51 @@ static void test_nothing_is_left(void **state)
 	assert_int_equal(daemon_state.budget.used[BUDGET_PROCESSES], 0);
 }
 
-/* ---- the store ---- */
+/* ---- without a free descriptor ---- */
 
+static struct rlimit before;
+
+static void take_descriptors(void)
+{
+	struct rlimit none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+static void give_descriptors(void)
+{
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+/*
+ * A KILL looks for the members of the session in /proc. Without a free descriptor it found none,
+ * was answered, and a member with a process group of its own lived on.
+ */
+static void test_kill_without_descriptors(void **state)
+{
+	struct rpc_call call = {0};
+	unsigned done = 0;
+	int other_group;
+	struct proc *p;
+
+	p = start("exec bash -c 'set -m; sleep 101 >&- 2>&- & echo $!; set +m; wait'", false, NULL,
+		  KILL_SCOPE_SESSION, &call);
+	WAIT_FOR(strchr(call.head, '\n'));
+	other_group = atoi(call.head);
+	take_descriptors();
+	assert_int_equal(proc_kill(p, p->scope, count_done, &done), PROC_KILL_WAITS);
+	for (int i = 0; i < 50; i++)
+		turn();
+	give_descriptors();
+	assert_int_equal(done, 0);
+	WAIT_FOR(done && call.finished);
+	WAIT_FOR(dead(other_group));
+	WAIT_FOR(table.n_live == 0 && workers_busy(daemon_state.kill_workers) == 0);
+}
+
+/* What the store was given. */
 static unsigned n_put;
 
 static bool count_put(void *arg, const char *name, const int *fds, size_t n)
@@ -595,16 +638,13 @@ static void test_store_without_descriptors(void **state)
 {
 	struct rpc_call call = {0};
 	struct proc *p = start("read x; exit 3", false, NULL, KILL_SCOPE_SESSION, &call);
-	struct rlimit before, none;
 
 	table.store = (struct pty_store){.put = count_put, .drop = ignore_drop};
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	n_put = 0;
+	take_descriptors();
 	pty_store_put(p);
 	turn();
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	give_descriptors();
 	assert_int_equal(n_put, 0);
 	WAIT_FOR(n_put == 2); /* the process and its stdin */
 	assert_true(TAILQ_EMPTY(&table.store_due));
@@ -650,6 +690,7 @@ int main(void)
 		cmocka_unit_test(test_end_to_a_full_reader),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_nothing_is_left),
+		cmocka_unit_test(test_kill_without_descriptors),
 		cmocka_unit_test(test_store_without_descriptors),
 	};
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -347,6 +348,48 @@ static void test_gone_reader(void **state)
 	fixture_clear(&f);
 }
 
+/* ---- without a free descriptor ---- */
+
+static struct rlimit before;
+
+static void take_descriptors(void)
+{
+	struct rlimit none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+static void give_descriptors(void)
+{
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+/* A connection was reset if its first bytes came while there was no descriptor for a pipe. */
+static void test_no_descriptor_for_a_pipe(void **state)
+{
+	struct fixture f;
+	char data[64];
+
+	fixture_init(&f, AF_INET, AF_INET);
+	take_descriptors();
+	assert_int_equal(send(f.a, "question", 8, 0), 8);
+	assert_int_equal(send(f.b, "answer", 6, 0), 6);
+	for (int i = 0; i < 50; i++)
+		turn(&f.loop);
+	give_descriptors();
+	assert_int_equal(f.done, 0);
+	assert_int_equal(receive(&f, f.b, data, sizeof(data)), 8);
+	assert_int_equal(receive(&f, f.a, data, sizeof(data)), 6);
+	assert_memory_equal(data, "answer", 6);
+	shutdown(f.a, SHUT_WR);
+	shutdown(f.b, SHUT_WR);
+	turn_until(&f.loop, f.done);
+	assert_int_equal(f.rc, 0);
+	fixture_clear(&f);
+}
+
 /* What `envd bridge` connects to: a proxy's end that the test plays. */
 struct proxy {
 	struct loop loop;
@@ -461,6 +504,24 @@ static void test_dial_asks_again(void **state)
 	proxy_clear(&p);
 }
 
+/* A dial with one try failed if there was no descriptor at that moment. */
+static void test_dial_waits_for_a_descriptor(void **state)
+{
+	struct proxy p;
+
+	proxy_init(&p, 0);
+	proxy_listen(&p);
+	p.dial = dial_new(&p.loop, &p.target, 0, on_dialled, &p);
+	take_descriptors();
+	for (int i = 0; i < 50; i++)
+		turn(&p.loop);
+	give_descriptors();
+	assert_false(p.done);
+	turn_until(&p.loop, p.done);
+	assert_int_equal(p.rc, 0);
+	proxy_clear(&p);
+}
+
 /* Patience ends: with the reason of the last try. */
 static void test_dial_gives_up(void **state)
 {
@@ -512,11 +573,18 @@ static void test_dial_reply(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_both_ways),	cmocka_unit_test(test_volume),
-		cmocka_unit_test(test_backpressure),	cmocka_unit_test(test_idle),
-		cmocka_unit_test(test_pipe_with_bytes), cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_gone_reader),	cmocka_unit_test(test_dial_proxy),
-		cmocka_unit_test(test_dial_asks_again), cmocka_unit_test(test_dial_gives_up),
+		cmocka_unit_test(test_both_ways),
+		cmocka_unit_test(test_volume),
+		cmocka_unit_test(test_backpressure),
+		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_pipe_with_bytes),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_gone_reader),
+		cmocka_unit_test(test_dial_proxy),
+		cmocka_unit_test(test_dial_asks_again),
+		cmocka_unit_test(test_no_descriptor_for_a_pipe),
+		cmocka_unit_test(test_dial_waits_for_a_descriptor),
+		cmocka_unit_test(test_dial_gives_up),
 		cmocka_unit_test(test_dial_reply),
 	};
 
