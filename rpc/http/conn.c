@@ -48,7 +48,38 @@
 #define FILE_LENT_BYTES	  (1024 * 1024)
 #define FILE_LENT_WAIT_MS 5
 
+/*
+ * How many connections with waiting input have their whole share of a turn. If there are more, the
+ * shares are smaller, down to one head. 4,000 clients that sent small requests without a pause,
+ * with 16 answers in each turn, made /health take 210 ms.
+ */
+#define WHOLE_SHARES 64
+
 static void conn_update(struct conn *c);
+
+/* Lets the connection continue in the next turn of the loop, or cancels that. */
+static void conn_set_waiting(struct conn *c, bool waiting)
+{
+	if (waiting == c->waiting)
+		return;
+	c->waiting = waiting;
+	if (waiting) {
+		c->server->n_waiting++;
+		timer_set_ms(&c->next_turn, 0);
+	} else {
+		c->server->n_waiting--;
+		timer_cancel(&c->next_turn);
+	}
+}
+
+/* The steps that the connection may take in this turn. */
+static unsigned conn_share(const struct conn *c)
+{
+	size_t n = c->server->n_waiting + 1;
+	size_t steps = n > WHOLE_SHARES ? HTTP1_TURN_STEPS * WHOLE_SHARES / n : HTTP1_TURN_STEPS;
+
+	return steps > HTTP1_HEAD_STEPS ? (unsigned)steps : HTTP1_HEAD_STEPS;
+}
 
 /* Notifies the pool when a large body begins and ends. */
 static void conn_set_large(struct conn *c, bool large)
@@ -81,7 +112,7 @@ void conn_free(struct conn *c)
 	fd_event_del(&c->readable);
 	fd_event_del(&c->writable);
 	defer_cancel(&c->update);
-	timer_cancel(&c->next_turn);
+	conn_set_waiting(c, false);
 	timer_cancel(&c->timer);
 	close(c->fd);
 	TAILQ_REMOVE(&server->conns, c, link);
@@ -150,7 +181,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	struct conn *c = arg;
 	int r = 0;
 
-	if (timer_pending(&c->next_turn))
+	if (c->waiting)
 		return;
 	/* The event may have become active before the body was lent to a worker. */
 	c->updating = true;
@@ -319,7 +350,7 @@ static void conn_set_phase(struct conn *c, enum conn_phase phase)
 static void conn_close(struct conn *c)
 {
 	if (http1_lingers(&c->http) && shutdown(c->fd, SHUT_WR) == 0) {
-		timer_cancel(&c->next_turn);
+		conn_set_waiting(c, false);
 		conn_set_phase(c, CONN_LINGERING);
 		conn_set_interest(c);
 		return;
@@ -333,8 +364,8 @@ static void conn_update(struct conn *c)
 
 	if (c->phase == CONN_LINGERING)
 		return;
-	if (!timer_pending(&c->next_turn))
-		http1_begin_turn(&c->http);
+	if (!c->waiting)
+		http1_begin_turn(&c->http, conn_share(c));
 	c->updating = true;
 	do {
 		http1_process(&c->http);
@@ -356,13 +387,21 @@ static void conn_update(struct conn *c)
 	 * would run in this turn, before the sockets of the others are looked at.
 	 */
 	if (writes == WRITES_A_TURN || http1_is_paused(&c->http))
-		timer_set_ms(&c->next_turn, 0);
+		conn_set_waiting(c, true);
 	conn_set_interest(c);
 }
 
 static void conn_update_deferred(void *arg)
 {
 	conn_update(arg);
+}
+
+static void on_next_turn(void *arg)
+{
+	struct conn *c = arg;
+
+	conn_set_waiting(c, false);
+	conn_update(c);
 }
 
 /* ---- callbacks of the engine ---- */
@@ -419,7 +458,7 @@ void conn_new(struct server *server, int fd, bool reserve, bool restricted)
 	fd_event_init(&c->readable, server->loop, fd, EV_READ | EV_PERSIST, on_readable, c);
 	fd_event_init(&c->writable, server->loop, fd, EV_WRITE, on_writable, c);
 	defer_init(&c->update, server->loop, conn_update_deferred, c);
-	timer_init(&c->next_turn, server->loop, conn_update_deferred, c);
+	timer_init(&c->next_turn, server->loop, on_next_turn, c);
 	conn_init_deadline(c);
 	TAILQ_INSERT_TAIL(&server->conns, c, link);
 	conn_set_interest(c);

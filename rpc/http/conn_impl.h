@@ -40,7 +40,7 @@ struct conn {
 	struct fd_event readable;
 	struct fd_event writable;
 	struct defer update;
-	struct timer next_turn; /* pending: the share of this turn of the loop is used up */
+	struct timer next_turn; /* pending while `waiting` */
 	struct timer timer;
 	enum conn_phase phase;
 	enum conn_wait wait;
@@ -53,6 +53,7 @@ struct conn {
 	bool large;		   /* a large body is being read: the pool keeps its memory */
 	bool reading;		   /* the event `readable` is added */
 	bool writing;		   /* the event `writable` is added */
+	bool waiting;		   /* the share of this turn is used up: input waits for the next */
 	bool updating;		   /* inside a call of the engine, whose `wake` needs no action */
 	bool slow;		   /* the client did not take what a worker sent last */
 	bool full;    /* a worker found the socket full: nothing is written until it is writable */

@@ -380,9 +380,9 @@ static bool http1_take_steps(struct http1 *h, unsigned n)
 	return true;
 }
 
-void http1_begin_turn(struct http1 *h)
+void http1_begin_turn(struct http1 *h, unsigned steps)
 {
-	h->steps_left = HTTP1_TURN_STEPS;
+	h->steps_left = steps;
 }
 
 bool http1_is_paused(const struct http1 *h)

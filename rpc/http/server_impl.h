@@ -38,6 +38,7 @@ struct server {
 	struct conn_list conns;
 	size_t n_conns;
 	size_t n_reserve; /* how many of n_conns are reserve connections */
+	size_t n_waiting; /* how many have input that waits for the next turn of the loop */
 	unsigned long long n_requests;
 	bool any_vsock_peer;
 	bool accept_paused;

@@ -4,6 +4,7 @@
 #include <event2/buffer.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,7 @@
 /* Clients that send requests without a pause, and the requests that each has sent. */
 #define N_FLOODERS     50
 #define FLOOD_REQUESTS 400
+#define N_CROWD	       300
 
 /* Deadlines of the tests: one that is to come, and one that is never reached. */
 #define SOON_MS	 100
@@ -347,6 +349,32 @@ static void test_a_flood_leaves_turns_to_others(void **state)
 	for (int i = 0; i < N_FLOODERS; i++)
 		close(flooders[i]);
 	f.client = honest;
+}
+
+/*
+ * With 4,000 such clients a turn was long although each had a bounded share: /health took 210 ms.
+ * The more connections wait, the smaller are their shares.
+ */
+static void test_shares_of_many_are_small(void **state)
+{
+	const unsigned share = HTTP1_TURN_STEPS / HTTP1_HEAD_STEPS;
+	unsigned long long served;
+	int flooders[N_CROWD];
+
+	for (int i = 0; i < N_CROWD; i++)
+		flooders[i] = flood();
+	while (f.server->n_waiting < N_CROWD)
+		turn_at_once();
+	served = server_requests(f.server);
+	turn_at_once();
+	assert_in_range(server_requests(f.server), served + N_CROWD, served + N_CROWD * share / 2);
+	for (int i = 0; i < N_CROWD; i++)
+		close(flooders[i]);
+	f.client = -1;
+	/* Who has gone does not count any more. */
+	while (server_connections(f.server))
+		turn_at_once();
+	assert_int_equal(f.server->n_waiting, 0);
 }
 
 /* Small chunks are a flood too. What a client sent before it shut down its side is not lost. */
@@ -692,6 +720,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_pipelined_requests_are_all_answered),
 		TEST(test_a_flood_leaves_turns_to_others),
+		TEST(test_shares_of_many_are_small),
 		TEST(test_a_turn_takes_some_chunks),
 		TEST(test_requests_before_an_end_are_answered),
 		TEST(test_a_body_before_an_end_is_dropped),
@@ -712,5 +741,7 @@ int main(void)
 		TEST(test_a_client_that_waits_is_not_gone),
 	};
 
+	/* As in the daemon. */
+	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
