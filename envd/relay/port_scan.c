@@ -44,32 +44,45 @@ int port_listener_compare(const struct port_listener *a, const struct port_liste
  */
 static struct port_found *entry_of(struct port_set *set, uint16_t port)
 {
-	struct port_found *highest = &set->ports[0];
-	size_t i;
+	size_t low = 0, high = set->n, middle;
 
-	for (i = 0; i < set->n; i++) {
-		if (set->ports[i].port == port)
-			return &set->ports[i];
-		if (set->ports[i].port > highest->port)
-			highest = &set->ports[i];
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (set->ports[middle].port < port)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	if (set->n < PORT_SCAN_MAX)
-		highest = &set->ports[set->n++];
-	else if (highest->port < port)
+	if (low < set->n && set->ports[low].port == port)
+		return &set->ports[low];
+	if (low == PORT_SCAN_MAX)
 		return NULL;
-	*highest = (struct port_found){.port = port};
-	return highest;
+	if (set->n == PORT_SCAN_MAX)
+		set->n--;
+	memmove(&set->ports[low + 1], &set->ports[low], (set->n++ - low) * sizeof(set->ports[0]));
+	set->ports[low] = (struct port_found){.port = port};
+	return &set->ports[low];
 }
 
-static void find_last_listener(struct port_set *set)
+/* Adds a listener. In a full set it replaces the last one, unless it comes after that. */
+static void insert_listener(struct port_set *set, const struct port_listener *listener)
 {
-	size_t i;
+	size_t low = 0, high = set->n_listeners, middle;
 
-	set->last_listener = 0;
-	for (i = 1; i < set->n_listeners; i++)
-		if (port_listener_compare(&set->listeners[i], &set->listeners[set->last_listener]) >
-		    0)
-			set->last_listener = i;
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (port_listener_compare(&set->listeners[middle], listener) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == PORT_SCAN_MAX)
+		return;
+	if (set->n_listeners == PORT_SCAN_MAX)
+		set->n_listeners--;
+	memmove(&set->listeners[low + 1], &set->listeners[low],
+		(set->n_listeners++ - low) * sizeof(set->listeners[0]));
+	set->listeners[low] = *listener;
 }
 
 static void add_v4(struct port_set *set, uint16_t port, struct in_addr address)
@@ -140,14 +153,7 @@ static void add_listener(struct port_set *set, const struct inet_diag_msg *messa
 	};
 	memcpy(listener.address, message->id.idiag_src,
 	       v6 ? sizeof(struct in6_addr) : sizeof(struct in_addr));
-	if (set->n_listeners < PORT_SCAN_MAX)
-		set->listeners[set->n_listeners++] = listener;
-	else if (port_listener_compare(&listener, &set->listeners[set->last_listener]) < 0)
-		set->listeners[set->last_listener] = listener;
-	else
-		return;
-	if (set->n_listeners == PORT_SCAN_MAX)
-		find_last_listener(set);
+	insert_listener(set, &listener);
 }
 
 /* Adds the port of a listener if only the guest can reach its address. */
@@ -216,8 +222,7 @@ int port_scan_parse(const void *p, size_t n, struct port_set *set)
 	return 0;
 }
 
-/* Requests and reads the dump of one address family. */
-static int scan_family(int netlink, unsigned char family, struct port_set *set)
+int port_scan_request(int netlink, unsigned char family)
 {
 	struct {
 		struct nlmsghdr head;
@@ -236,18 +241,24 @@ static int scan_family(int netlink, unsigned char family, struct port_set *set)
 				.idiag_states = 1u << TCP_LISTEN,
 			},
 	};
-	char answer[ANSWER_BYTES];
-	ssize_t n;
-	int r;
 
-	if (send(netlink, &message, sizeof(message), 0) < 0)
-		return -errno;
-	do {
-		n = recv(netlink, answer, sizeof(answer), 0);
-		if (n < 0)
-			return -errno;
-		r = port_scan_parse(answer, (size_t)n, set);
-	} while (r == 0);
+	return send(netlink, &message, sizeof(message), 0) < 0 ? -errno : 0;
+}
+
+int port_scan_read(int netlink, struct port_set *set)
+{
+	char answer[ANSWER_BYTES];
+	ssize_t n = recv(netlink, answer, sizeof(answer), 0);
+
+	return n < 0 ? -errno : port_scan_parse(answer, (size_t)n, set);
+}
+
+static int scan_family(int netlink, unsigned char family, struct port_set *set)
+{
+	int r = port_scan_request(netlink, family);
+
+	while (r == 0)
+		r = port_scan_read(netlink, set);
 	return r < 0 ? r : 0;
 }
 

@@ -44,11 +44,10 @@ struct port_listener {
 };
 
 struct port_set {
-	struct port_found ports[PORT_SCAN_MAX]; /* each port once, unordered */
+	struct port_found ports[PORT_SCAN_MAX]; /* each port once, sorted */
 	size_t n;
-	struct port_listener listeners[PORT_SCAN_MAX]; /* on any address, unordered */
+	struct port_listener listeners[PORT_SCAN_MAX]; /* on any address, sorted */
 	size_t n_listeners;
-	size_t last_listener; /* of a full set: the index of the last one in the order */
 	/*
 	 * The daemon's own listeners, by the inode that fstat(2) returns for the socket; the scan
 	 * excludes them. A daemon that is bound to loopback on purpose must not become reachable by
@@ -65,8 +64,20 @@ int port_listener_compare(const struct port_listener *a, const struct port_liste
 /* Opens a netlink socket for port_scan. Returns the descriptor, or -errno. */
 int port_scan_open(void);
 
-/* Fills in the ports of the set. 0 or -errno. Does not block: the kernel answers a dump at once. */
+/*
+ * Fills in the ports of the set. 0 or -errno. Takes as long as the guest has listeners (50 ms with
+ * 18,000): call it on a worker.
+ */
 int port_scan(int netlink, struct port_set *set);
+
+/*
+ * The same in steps, for the loop. For AF_INET and then AF_INET6: port_scan_request asks for the
+ * dump, and port_scan_read reads one answer whenever the socket is readable. It returns as
+ * port_scan_parse, or -errno; -ENOENT for AF_INET6 means that the kernel has no IPv6. After another
+ * error, close the socket: the rest of the answer would be read as the beginning of the next.
+ */
+int port_scan_request(int netlink, unsigned char family);
+int port_scan_read(int netlink, struct port_set *set);
 
 /*
  * Adds the n bytes of one answer to the set. Public for its fuzz target. Returns 1 when the dump is

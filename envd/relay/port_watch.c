@@ -1,42 +1,117 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envd/relay/port_watch.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
 #include "envd/relay/port_scan.h"
 
 struct port_watch {
+	struct loop *loop;
 	int netlink;
+	unsigned char family; /* of the dump that is being read; 0: none */
+	struct fd_event readable;
 	const uint64_t *young_since_ms;
-	struct timer timer;
+	struct timer timer; /* the next scan */
 	TAILQ_HEAD(, port_reader) readers;
 	struct port_set found;
 };
 
+static void schedule(struct port_watch *w)
+{
+	uint64_t now = clock_monotonic_ms(), since = *w->young_since_ms;
+	bool young = since && now - since < PORT_WATCH_YOUNG_MS;
+
+	if (!TAILQ_EMPTY(&w->readers))
+		timer_set_ms(&w->timer, young ? PORT_WATCH_POLL_YOUNG_MS : PORT_WATCH_POLL_MS);
+}
+
+/* Ends the dump that is being read. */
+static void end_dump(struct port_watch *w)
+{
+	if (w->family)
+		fd_event_del(&w->readable);
+	w->family = 0;
+}
+
+/* The rest of an answer must not be read as the beginning of the next one. */
+static void break_off(struct port_watch *w)
+{
+	end_dump(w);
+	fd_close(&w->netlink);
+}
+
+static void begin_dump(struct port_watch *w, unsigned char family)
+{
+	if (port_scan_request(w->netlink, family) < 0) {
+		break_off(w);
+		schedule(w);
+		return;
+	}
+	w->family = family;
+	fd_event_add(&w->readable);
+}
+
+static void finish(struct port_watch *w)
+{
+	struct port_reader *reader, *next;
+
+	for (reader = TAILQ_FIRST(&w->readers); reader; reader = next) {
+		next = TAILQ_NEXT(reader, link);
+		reader->scanned(reader->arg, &w->found);
+	}
+	schedule(w);
+}
+
+/*
+ * Reads one answer in a turn of the loop: a guest with very many listeners makes the scan long, but
+ * not the turn.
+ */
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct port_watch *w = arg;
+	unsigned char family = w->family;
+	int r = port_scan_read(w->netlink, &w->found);
+
+	if (r == 0 || r == -EAGAIN || r == -EINTR)
+		return;
+	if (r < 0 && !(family == AF_INET6 && r == -ENOENT)) {
+		break_off(w);
+		schedule(w);
+		return;
+	}
+	end_dump(w);
+	if (family == AF_INET)
+		begin_dump(w, AF_INET6);
+	else
+		finish(w);
+}
+
+static void set_netlink(struct port_watch *w, int fd)
+{
+	w->netlink = fd;
+	if (fd >= 0)
+		fd_event_init(&w->readable, w->loop, fd, EV_READ | EV_PERSIST, on_readable, w);
+}
+
 static void scan(void *arg)
 {
 	struct port_watch *w = arg;
-	uint64_t now = clock_monotonic_ms(), since = *w->young_since_ms;
-	bool young = since && now - since < PORT_WATCH_YOUNG_MS;
-	struct port_reader *reader, *next;
 
-	if (w->netlink >= 0 && port_scan(w->netlink, &w->found) == 0) {
-		for (reader = TAILQ_FIRST(&w->readers); reader; reader = next) {
-			next = TAILQ_NEXT(reader, link);
-			reader->scanned(reader->arg, &w->found);
-		}
-	} else {
-		/*
-		 * The rest of a malformed answer must not be read as the beginning of the next one.
-		 */
-		fd_close(&w->netlink);
-		w->netlink = port_scan_open();
+	if (w->family)
+		return; /* its end sets the timer */
+	if (w->netlink < 0)
+		set_netlink(w, port_scan_open());
+	if (w->netlink < 0) {
+		schedule(w);
+		return;
 	}
-	if (!TAILQ_EMPTY(&w->readers))
-		timer_set_ms(&w->timer, young ? PORT_WATCH_POLL_YOUNG_MS : PORT_WATCH_POLL_MS);
+	w->found.n = w->found.n_listeners = 0;
+	begin_dump(w, AF_INET);
 }
 
 int port_watch_new(struct loop *loop, const struct port_watch_options *options,
@@ -45,7 +120,8 @@ int port_watch_new(struct loop *loop, const struct port_watch_options *options,
 	struct port_watch *w = mem_zalloc(sizeof(*w));
 
 	w->young_since_ms = options->young_since_ms;
-	w->netlink = port_scan_open();
+	w->loop = loop;
+	set_netlink(w, port_scan_open());
 	if (w->netlink < 0) {
 		error_set_errno(err, ERROR_UNAVAILABLE, w->netlink, "listeners can't be listed");
 		free(w);
@@ -63,7 +139,7 @@ void port_watch_free(struct port_watch *w)
 	if (!w)
 		return;
 	timer_cancel(&w->timer);
-	fd_close(&w->netlink);
+	break_off(w);
 	free(w);
 }
 
@@ -94,6 +170,9 @@ void port_watch_add(struct port_watch *w, struct port_reader *reader)
 void port_watch_remove(struct port_watch *w, struct port_reader *reader)
 {
 	TAILQ_REMOVE(&w->readers, reader, link);
-	if (TAILQ_EMPTY(&w->readers))
-		timer_cancel(&w->timer);
+	if (!TAILQ_EMPTY(&w->readers))
+		return;
+	timer_cancel(&w->timer);
+	if (w->family)
+		break_off(w);
 }

@@ -26,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	for (size_t i = 0; i < set.n; i++) {
 		CHECK(set.ports[i].families & (PORT_IPV4 | PORT_IPV6));
 		CHECK(!seen[set.ports[i].port]++);
+		CHECK(i == 0 || set.ports[i - 1].port < set.ports[i].port);
 	}
 	for (size_t i = 0; i < set.n; i++)
 		seen[set.ports[i].port] = 0;
