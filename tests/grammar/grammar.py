@@ -26,19 +26,22 @@ class Request:
     """`data`: its bytes. `statuses`: those that are right. `answered`: False if it may wait for ever, or if
     its framing is broken, so that nothing can be said of what follows it on the connection. `watcher`:
     its answer has the id of a watcher. `wild`: its head or framing is broken. `resumes`: an /init that
-    closes connections without a request in work, to which one may be on its way."""
+    closes connections without a request in work, to which one may be on its way. `process`: a process runs
+    for it, and ends when the client closes its side."""
 
     def __init__(self, label, method, data, statuses, answered=True, watcher=False):
         self.label, self.method, self.data, self.statuses = label, method, data, statuses
         self.answered, self.watcher = answered, watcher
-        self.wild = self.resumes = False
+        self.wild = self.resumes = self.process = False
+        self.exact = None  # raises answers.Wrong if the answer is not the one that is known
 
 
 class Grammar:
-    """Requests of one generator. `known` has ids of watchers and pids that the daemon has told."""
+    """Requests of one generator. `known` has ids of watchers and pids that the daemon has told. `exact`: makes
+    the requests whose answers are known exactly (exact.py)."""
 
-    def __init__(self, rng, known):
-        self.rng, self.known = rng, known
+    def __init__(self, rng, known, exact=None):
+        self.rng, self.known, self.exact = rng, known, exact
         self.mischief = rng.choice((0, 0, 0.03, 0.3))
         self.command = COMMANDS[0]
 
@@ -47,6 +50,8 @@ class Grammar:
 
     def request(self):
         rng = self.rng
+        if self.exact:
+            return self.exact.request(self)
         make = rng.choices(
             (self.rpc, self.download, self.upload, self.compose, self.init, self.simple),
             (50, 14, 14, 4, 4, 10),
@@ -58,25 +63,25 @@ class Grammar:
 
     # ---- HTTP ----
 
-    def text(self, method, target, fields, body, statuses, **more):
-        """A request whose framing is right."""
+    def text(self, method, target, fields, body, statuses, clean=False, **more):
+        """A request whose framing is right. `clean`: nothing but the fields has an effect on its answer."""
         rng, fields = self.rng, list(fields)
-        if self.chance(0.95):
+        if clean or self.chance(0.95):
             fields.append(("X-Access-Token", TOKEN))
-        if self.chance(0.1):
+        if not clean and self.chance(0.1):
             name, values = rng.choice(EXTENSIONS)
             fields.append((name, rng.choice(values)))
-        if self.chance(0.04):
+        if not clean and self.chance(0.04):
             fields.append(
                 (
                     "Authorization",
                     rng.choice(("Basic dXNlcjo=", "Basic bm9ib2R5Og==", "Basic !", "Bearer x", "")),
                 )
             )
-        version = "1.0" if self.chance(0.03) else "1.1"
+        version = "1.0" if not clean and self.chance(0.03) else "1.1"
         if version == "1.1" or self.chance(0.5):
             fields.append(("Host", rng.choice(("sandbox", "", "[::1]:1", "x:65535"))))
-        if self.chance(0.04):
+        if not clean and self.chance(0.04):
             fields.append(
                 ("Connection", rng.choice(("close", "keep-alive", "upgrade, x", "Close, keep-alive")))
             )
@@ -98,7 +103,8 @@ class Grammar:
             + "\r\n"
         )
         # Without a Host, and with two fields of an extension.
-        statuses = statuses | {400, 401}
+        if not clean:
+            statuses = statuses | {400, 401}
         if version == "1.0" and method == "POST" and body is None:
             statuses = statuses | {411}
         return Request(
