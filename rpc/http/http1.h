@@ -61,10 +61,10 @@ enum http1_pace {
 #define HTTP1_READ_AHEAD_BYTES (64 * 1024)
 
 /*
- * The largest share of one connection in a turn of the loop: its input is processed in steps, and a step
- * takes a head, or a piece of a body. A head with its answer takes about as long as 16 pieces, such
- * as small chunks. Without a share, 50 clients that sent small requests without a pause had 500
- * requests each answered before the next request of another client.
+ * The largest share of one connection in a turn of the loop: its input is processed in steps, and a
+ * step takes a head, or a piece of a body. A head with its answer takes about as long as 16 pieces,
+ * such as small chunks. Without a share, 50 clients that sent small requests without a pause had
+ * 500 requests each answered before the next request of another client.
  */
 #define HTTP1_TURN_STEPS 256
 #define HTTP1_HEAD_STEPS 16
@@ -141,7 +141,8 @@ void http1_close_after(struct http1 *h);
 /*
  * Processes the bytes of `in` as far as possible, or until the share of this turn is used up. Then
  * http1_is_paused returns true: call http1_begin_turn, with at least HTTP1_HEAD_STEPS, and
- * http1_process in the next turn of the loop. Before the first http1_begin_turn the share has no limit. Call it from the loop.
+ * http1_process in the next turn of the loop. Before the first http1_begin_turn the share has no
+ * limit. Call it from the loop.
  */
 void http1_process(struct http1 *h);
 void http1_begin_turn(struct http1 *h, unsigned steps);

@@ -5,6 +5,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -142,6 +143,60 @@ static void test_waiting_clients_of_a_port_that_ends(void **state)
 	loop_clear(&loop);
 }
 
+/* Returns how many connections to the forwarded port this process has accepted, with keepalive. */
+static unsigned kept_alive(in_port_t port)
+{
+	struct sockaddr_in own, peer;
+	int fd, on, idle;
+	unsigned n = 0;
+
+	for (fd = 3; fd < 1024; fd++) {
+		socklen_t own_size = sizeof(own), peer_size = sizeof(peer), size = sizeof(int);
+
+		if (getsockname(fd, (struct sockaddr *)&own, &own_size) < 0 ||
+		    own.sin_family != AF_INET || ntohs(own.sin_port) != port ||
+		    own.sin_addr.s_addr != htonl(FORWARD_IP) ||
+		    getpeername(fd, (struct sockaddr *)&peer, &peer_size) < 0)
+			continue;
+		assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &size), 0);
+		assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, &size), 0);
+		n += on && idle == PORT_FORWARD_KEEPALIVE_IDLE_S;
+	}
+	return n;
+}
+
+/*
+ * A host that had disappeared kept its connections for ever: each of them used one of the
+ * connections that all forwarded ports share.
+ */
+static void test_hosts_that_disappear(void **state)
+{
+	struct loop loop;
+	struct port_forward *forward;
+	int listener = new_socket(), client;
+	in_port_t port = listen_on(listener, 0);
+	uint64_t started_ms = 0, until;
+	struct port_watch_options options = {.young_since_ms = &started_ms};
+	struct port_watch *watch;
+	struct error err;
+
+	loop_init(&loop);
+	assert_int_equal(port_watch_new(&loop, &options, &watch, &err), 0);
+	assert_int_equal(port_forward_new(&loop, watch, FORWARD_ADDRESS, &forward, &err), 0);
+	wait_forwarded(&loop, port);
+	assert_true((client = connect_to(port)) >= 0);
+	until = clock_monotonic_ms() + PATIENCE_MS;
+	while (kept_alive(port) == 0) {
+		assert_true(clock_monotonic_ms() < until);
+		turn(&loop);
+	}
+	close(client);
+	close(listener);
+	port_forward_free(forward);
+	port_watch_free(watch);
+	loop_clear(&loop);
+}
+
 /* ---- more listeners than a scan keeps ---- */
 
 enum { MANY = 3 * PORT_SCAN_MAX };
@@ -267,6 +322,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_waiting_clients_of_a_port_that_ends),
+		cmocka_unit_test(test_hosts_that_disappear),
 		cmocka_unit_test(test_the_cut_does_not_depend_on_the_order),
 		cmocka_unit_test(test_a_scan_is_read_in_steps),
 	};
