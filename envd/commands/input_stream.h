@@ -26,9 +26,9 @@ enum input_state {
 	INPUT_LOST,   /* input may be missing: `err` is the reason */
 };
 
-/* The keys so far. */
+/* The place of the next key, for the escape character. */
 enum input_line {
-	INPUT_LINE_BEGIN,  /* of a line */
+	INPUT_LINE_BEGIN,  /* at the beginning of a line */
 	INPUT_LINE_ESCAPE, /* after an escape character, which is not sent yet */
 	INPUT_LINE_INSIDE,
 };
@@ -47,7 +47,7 @@ struct input_stream {
 	struct call_stream stream;
 	struct error err;
 	size_t n;			   /* bytes of the piece */
-	char piece[INPUT_PIECE_BYTES + 1]; /* was read and not sent; the last byte is an escape's */
+	char piece[INPUT_PIECE_BYTES + 1]; /* read, not sent; one byte more for an escape */
 };
 
 /* Begins. 0, or -1 with the error. */

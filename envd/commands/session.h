@@ -5,7 +5,7 @@
  *
  * The first signal sends TERM to the process, the second one KILL. A third one, or one that arrives
  * while the daemon has not answered, ends this command at once: a guest that is silent, slow, or
- * sends without end can't hold it. On a raw terminal, keys are no signals; there the escape "~."
+ * sends without end can't hold it. On a raw terminal no key sends a signal; there the escape "~."
  * ends this command.
  *
  * One piece of output waits for stdout at a time, and no further piece is read meanwhile, so a slow
@@ -26,7 +26,7 @@
 #define SESSION_TIMEOUT	 124  /* exit status: killed at its deadline, as by timeout(1) */
 #define SESSION_PIECE	 4096 /* bytes of a write that poll(2) has announced room for: PIPE_BUF */
 #define SESSION_ESCAPE	 '~'
-#define SESSION_MESSAGES 64 /* of a turn: then signals are looked at */
+#define SESSION_MESSAGES 64 /* handled in a turn; then the session looks at signals */
 
 enum session_state {
 	SESSION_STARTING, /* before the start event */

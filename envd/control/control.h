@@ -37,7 +37,7 @@ struct control {
 	struct server *server;
 	struct token token;
 	bool is_not_fc;
-	bool has_cgroups;
+	bool has_cgroups;		  /* control_set_cgroups found a hierarchy */
 	uint64_t started_ms;		  /* CLOCK_MONOTONIC */
 	struct workers *collapse_workers; /* one thread per pool: a hang blocks no other pool */
 	struct workers *fsfreeze_workers;
