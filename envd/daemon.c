@@ -307,6 +307,9 @@ int daemon_serve(const struct options *options, const struct inherited *inherite
 	d->inherited = inherited;
 	if (options->resume_handover)
 		handover_read(&d->handover, HANDOVER_BLOB, inherited);
+	else if (takes_over(d))
+		/* A crash amid an upgrade leaves it, with variables and kept output of clients. */
+		unlink(HANDOVER_BLOB);
 	if (load_profiles(d) < 0) {
 		seccomp_profiles_free(d->profiles);
 		free(d);
