@@ -145,25 +145,25 @@ static void line_free(struct line *line)
 	free(line);
 }
 
-void log_export_line(const struct log_line *said, void *arg)
+void log_export_line(const struct log_line *line, void *arg)
 {
 	struct log_export *x = arg;
-	struct line *line = mem_zalloc(sizeof(*line)), *oldest;
+	struct line *queued = mem_zalloc(sizeof(*queued)), *oldest;
 	struct json_writer out;
 	uint64_t one = 1;
 	bool first;
 
 	json_writer_init(&out, 0, 256);
-	put_line(&out, said);
-	line->memory = sizeof(*line) + out.capacity + 2 * LINE_OVERHEAD_BYTES;
-	line->json = json_writer_take(&out, &line->n);
-	if (line->n > LOG_EXPORT_LINE_BYTES) {
+	put_line(&out, line);
+	queued->memory = sizeof(*queued) + out.capacity + 2 * LINE_OVERHEAD_BYTES;
+	queued->json = json_writer_take(&out, &queued->n);
+	if (queued->n > LOG_EXPORT_LINE_BYTES) {
 		x->dropped++;
-		line_free(line);
+		line_free(queued);
 		return;
 	}
 	pthread_mutex_lock(&x->lock);
-	while (x->queued_bytes + line->memory > LOG_EXPORT_QUEUE_BYTES) {
+	while (x->queued_bytes + queued->memory > LOG_EXPORT_QUEUE_BYTES) {
 		oldest = TAILQ_FIRST(&x->queue);
 		TAILQ_REMOVE(&x->queue, oldest, link);
 		x->queued_bytes -= oldest->memory;
@@ -171,8 +171,8 @@ void log_export_line(const struct log_line *said, void *arg)
 		line_free(oldest);
 	}
 	first = TAILQ_EMPTY(&x->queue);
-	TAILQ_INSERT_TAIL(&x->queue, line, link);
-	x->queued_bytes += line->memory;
+	TAILQ_INSERT_TAIL(&x->queue, queued, link);
+	x->queued_bytes += queued->memory;
 	pthread_mutex_unlock(&x->lock);
 	if (first && write(x->eventfd, &one, sizeof(one)) < 0)
 		x->dropped++;
