@@ -2,8 +2,10 @@
 #include "envd/commands/client_args.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/decimal.h"
 #include "base/error.h"
@@ -79,9 +81,27 @@ int client_args_process(struct args *a, struct client *c, const char *usage, con
 	return key == 0 && !*ret ? client_usage_error(c, "no process is named") : key;
 }
 
+/* Returns true if stdout has taken all that was printed, or nobody reads it any more. */
+static bool stdout_is_complete(const struct client *c)
+{
+	struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+	const char *why = "not all was written";
+
+	if (fflush(stdout) != 0)
+		why = error_errno_text(errno);
+	else if (!ferror(stdout))
+		return true;
+	if (poll(&p, 1, 0) > 0 && (p.revents & POLLERR))
+		return true;
+	fprintf(stderr, "envd %s: stdout: %s\n", c->command, why);
+	return false;
+}
+
 int client_end(struct client *c, int key, int status, int wrong)
 {
 	client_clear(c);
+	if (key != -1 && !stdout_is_complete(c))
+		return wrong == 2 ? 1 : wrong;
 	if (key == 0)
 		return status;
 	return key == CLIENT_HELP ? 0 : wrong;

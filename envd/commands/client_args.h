@@ -57,7 +57,8 @@ int client_args_process(struct args *a, struct client *c, const char *usage, con
 
 /*
  * Ends a command: frees the client. Returns its exit status: `status` if `key`, the result of the
- * arguments, is 0; 0 after --help; `wrong` after a wrong argument.
+ * arguments, is 0; 0 after --help; `wrong` after a wrong argument. If stdout did not take all, that
+ * is an error, unless its reader has left: SESSION_FAILED if `wrong` is that, else 1.
  */
 int client_end(struct client *c, int key, int status, int wrong);
 

@@ -205,6 +205,14 @@ static void on_winch(struct session *s)
 
 /* ---- output ---- */
 
+static void complain_of_output(const struct session *s, int errnum)
+{
+	struct error err;
+
+	error_set_errno(&err, ERROR_ABORTED, errnum, s->to == STDERR_FILENO ? "stderr" : "stdout");
+	client_complain(s->client, &err);
+}
+
 /* Writes a part of the waiting piece. */
 static void write_piece(struct session *s)
 {
@@ -213,7 +221,10 @@ static void write_piece(struct session *s)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n < 0) {
-		/* Nobody reads any more. A local process would get SIGPIPE. */
+		/* Nobody reads any more: a local process would get SIGPIPE. Or the disk is full. */
+		s->incomplete |= errno != EPIPE;
+		if (errno != EPIPE)
+			complain_of_output(s, errno);
 		s->discard = true;
 		s->n = 0;
 		leave(s, false);
@@ -584,5 +595,5 @@ int session_run(struct session *s, const char *method, const char *fields,
 	read_stream(s);
 	while (s->state <= SESSION_RUNNING)
 		turn(s);
-	return s->status;
+	return s->incomplete ? SESSION_FAILED : s->status;
 }

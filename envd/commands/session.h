@@ -61,6 +61,7 @@ struct session {
 	uint32_t pid;
 	unsigned signals;		   /* number of signals that asked the process to end */
 	bool discard;			   /* stdout is closed */
+	bool incomplete;		   /* because it took no more, although it has a reader */
 	uint64_t offsets[SESSION_OUTPUTS]; /* of the next byte of each output */
 	uint64_t written[SESSION_OUTPUTS]; /* replay: the end */
 	int signal_fd;			   /* signals that end this command or the process */

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from daemon import ENVD
 from wait import SECONDS, wait_for
 
 
@@ -97,6 +98,35 @@ def test_a_slow_reader_slows_the_command_down(host, tmp_path):
         assert resident_kib(process.pid) < 32 << 10  # with sanitizers 17 MiB from the start
         assert len(process.stdout.read()) == (64 << 20) - 1
         assert process.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize("args", [
+    ["ls", "/"], ["ls", "--json", "/"], ["ps"], ["ps", "--json"], ["top"], ["info"], ["cat", "/etc/passwd"],
+    ["exec", "echo", "x"], ["exec", "-d", "true"],
+], ids=" ".join)
+def test_a_full_disk(host, args):
+    """What did not fit was lost, with exit status 0."""
+    with open("/dev/full", "wb") as full:
+        with host.start(*args, stdin=subprocess.DEVNULL, stdout=full) as process:
+            _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == (125 if args[0] == "exec" else 1)
+    assert err.startswith(b"envd %b: " % args[0].encode()) and err.endswith(b": no space left on device\n")
+    assert err.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("args,redirection,expected", [
+    (["exec", "echo", "x"], ">&-", (125, b"", b"envd exec: stdout: bad file descriptor\n")),
+    (["ps"], ">&-", (1, b"", b"envd ps: stdout: bad file descriptor\n")),
+    (["exec", "-i", "cat"], "<&-", (0, b"", b"")),
+    (["exec", "sh", "-c", "echo x; exit 3"], "2>&- <&-", (3, b"x\n", b"")),
+    (["cat", "/no/such"], "<&- 2>&- >&-", (1, b"", b"")),
+])
+def test_closed_descriptors(host, args, redirection, expected):
+    """The socket got the number of the descriptor that was closed: the output of the guest was sent to the
+    guest, and the command waited for ever."""
+    done = subprocess.run(["sh", "-c", f'exec "$0" "$@" {redirection}', ENVD, *args], capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=SECONDS, env=host.environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == expected
 
 
 def test_a_reader_that_leaves_ends_the_command(host):
