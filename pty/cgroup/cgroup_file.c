@@ -134,7 +134,8 @@ static int remove_below(int dir_fd, const char *name, unsigned depth)
 		return -errno;
 	fd_take(&fd);
 	while (r == 0 && (entry = readdir(dir)))
-		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
+		    strcmp(entry->d_name, "..") != 0)
 			r = remove_at(dirfd(dir), entry->d_name, depth + 1);
 	closedir(dir);
 	return r;

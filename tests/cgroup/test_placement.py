@@ -64,9 +64,11 @@ def test_it_is_removed_when_the_last_in_it_ends(envd, tree):
 
 
 def test_it_is_removed_with_what_the_process_made_in_it(envd, tree):
+    """Once a name that begins with a dot was left out, and the cgroup stayed for ever."""
     stream = envd.start("sleep", "100")
     group = tree.at("user", tree.children("user")[0])
     os.makedirs(os.path.join(group, "a", "b"))
+    os.makedirs(os.path.join(group, ".hidden", ".below"))
     write(os.path.join(group, "a", "b", "cgroup.procs"), str(stream.pid))
     envd.kill(stream.pid)
     stream.drain()
