@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +13,7 @@ PROGRAMS = [None, *filter(None, [os.environ.get("ENVD_PEER")])]
 
 
 def check(*arguments):
-    return subprocess.run([f"{TOP}/scripts/check-sandbox", *arguments], capture_output=True, text=True,
+    return subprocess.run([sys.executable, f"{TOP}/scripts/check-sandbox", *arguments], capture_output=True, text=True,
                           timeout=150, check=False)
 
 
@@ -20,12 +21,13 @@ def check(*arguments):
 def test_a_running_daemon(program):
     daemon = Daemon(command=[program] if program else None)
     try:
-        done = check(f"http://127.0.0.1:{daemon.address[1]}", "--user", "root")
+        done = check(f"http://127.0.0.1:{daemon.address[1]}", "--user", "root", "--sdk")
     finally:
         daemon.process.terminate()
         daemon.process.wait(60)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1].endswith(" passed, 0 failed")
+    assert "ok      sdk command\n" in done.stdout
+    assert done.stdout.splitlines()[-1] == "16 passed, 0 failed"
 
 
 def test_no_daemon():
