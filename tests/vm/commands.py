@@ -51,5 +51,6 @@ def check_client(checks, run, way, here):
     equal(" -r", ("rm", "-r", "/tmp/there"), 0, "", "")
     equal(" of a directory that is gone", ("watch", "/tmp/there"), 1, "",
           "envd watch: path not found: stat /tmp/there: no such file or directory\n")
+    checks.ok(f"{way}: envd info", '"X-Envd-Keep-Output"' in succeeds("info", "--json"))
     checks.ok(f"{way}: envd top", succeeds("top").startswith("cpu "))
     checks.ok(f"{way}: envd ports", succeeds("ports").startswith(" PORT "))
