@@ -9,6 +9,7 @@ import assets
 import client
 import guest
 import rootfs
+from commands import on_the_host
 
 PORT = 49983
 SUITES_S = 1200
@@ -39,6 +40,19 @@ def run_suite(context, vm, *arguments):
     return passed, failed
 
 
+def check_upgrade(checks, vm, program):
+    """`envd upgrade` over the guest's vsock; the suites afterwards use the new daemon."""
+    run = on_the_host(program, f"uds:{vm.uds}")
+    status, _, _ = client.Client(lambda: vm.connect(PORT)).request("POST", "/init", b"{}")
+    checks.equal("POST /init", status, 204)
+    code, pid, _ = run("exec", "-d", "--tag", "stays", "--", "sleep", "1000")
+    checks.equal("a process before the upgrade", code, 0)
+    code, _, err = run("upgrade", program)
+    checks.equal("envd upgrade over vsock", (code, err), (0, ""))
+    checks.ok("the process goes on", f"{pid.strip()}  stays" in run("ps")[1])
+    checks.equal("it ends", run("kill", "stays"), (0, "", ""))
+
+
 def run(context):
     checks = context.checks
     checks.section("image guest: Debian, with envd as PID 1, and the SDKs on the host")
@@ -52,6 +66,7 @@ def run(context):
                        extra=rootfs.disk_arguments(disk)) as vm:
         stream = vm.first_connect(PORT, "listening on .*vsock")
         checks.equal("GET /health over vsock", client.health(stream), 204)
+        check_upgrade(checks, vm, context.envd)
         for language, arguments in (("python", ("-k", f"not ({LEFT_OUT})")),
                                     ("js", ("--test-skip-pattern", "many at once"))):
             passed, failed = run_suite(context, vm, language, *arguments)
