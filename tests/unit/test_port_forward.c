@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,8 +82,8 @@ static void turn(struct loop *loop)
 	event_base_loop(loop->base, EVLOOP_NONBLOCK);
 }
 
-/* Turns the loop until the port is forwarded. */
-static void wait_forwarded(struct loop *loop, in_port_t port)
+/* Turns the loop until the port is forwarded, and returns a connection to it. */
+static int wait_forwarded(struct loop *loop, in_port_t port)
 {
 	uint64_t until = clock_monotonic_ms() + PATIENCE_MS;
 	int fd;
@@ -91,34 +92,44 @@ static void wait_forwarded(struct loop *loop, in_port_t port)
 		assert_true(clock_monotonic_ms() < until);
 		turn(loop);
 	}
-	close(fd);
+	return fd;
 }
 
 /*
  * A scan missed a port whose program was restarting, and the forwarded listener was closed. Clients
  * in its queue were reset, although the program listened again and would have served them. Here the
- * second listener counts as the daemon's own, so that no scan finds it, and the loop has not turned
- * between the clients' arrival and the scan.
+ * second listener counts as the daemon's own, so that no scan finds it, and the clients stay in the
+ * queue until the scan because descriptors are short when they arrive.
  */
 static void test_waiting_clients_of_a_port_that_ends(void **state)
 {
 	struct loop loop;
 	struct port_forward *forward;
-	int first = new_socket(), second = new_socket(), clients[CLIENTS], served = 0, i, fd;
+	int first = new_socket(), second = new_socket(), clients[CLIENTS + 1], served = 0, i, fd,
+	    server;
 	in_port_t port = listen_on(first, 0);
 	uint32_t own = inode_of(second);
 	uint64_t started_ms = 0, until;
 	struct port_watch_options options = {
 		.young_since_ms = &started_ms, .own_inodes = &own, .n_own_inodes = 1};
 	struct port_watch *watch;
+	struct rlimit limit, none;
 	struct error err;
 
 	loop_init(&loop);
 	assert_int_equal(port_watch_new(&loop, &options, &watch, &err), 0);
 	assert_int_equal(port_forward_new(&loop, watch, FORWARD_ADDRESS, &forward, &err), 0);
-	wait_forwarded(&loop, port);
+	/* It stays: the end of a connection would let the port accept again. */
+	clients[CLIENTS] = wait_forwarded(&loop, port);
+	while ((server = accept(first, NULL, NULL)) < 0)
+		turn(&loop);
 	for (i = 0; i < CLIENTS; i++)
 		assert_true((clients[i] = connect_to(port)) >= 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	turn(&loop);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	close(first);
 	listen_on(second, port);
 	/* The next scan is due when the loop turns. */
@@ -135,8 +146,9 @@ static void test_waiting_clients_of_a_port_that_ends(void **state)
 	}
 	assert_true(served >= CLIENTS);
 	assert_int_equal(connect_to(port), -1); /* the port has ended */
-	for (i = 0; i < CLIENTS; i++)
+	for (i = 0; i <= CLIENTS; i++)
 		close(clients[i]);
+	close(server);
 	close(second);
 	port_forward_free(forward);
 	port_watch_free(watch);
@@ -183,7 +195,7 @@ static void test_hosts_that_disappear(void **state)
 	loop_init(&loop);
 	assert_int_equal(port_watch_new(&loop, &options, &watch, &err), 0);
 	assert_int_equal(port_forward_new(&loop, watch, FORWARD_ADDRESS, &forward, &err), 0);
-	wait_forwarded(&loop, port);
+	close(wait_forwarded(&loop, port));
 	assert_true((client = connect_to(port)) >= 0);
 	until = clock_monotonic_ms() + PATIENCE_MS;
 	while (kept_alive(port) == 0) {
