@@ -34,6 +34,16 @@ bool fd_is_shortage(int errnum)
 	       positive == ENOBUFS;
 }
 
+void fd_fill_standard(int flags)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", flags);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	fd_close(&fd);
+}
+
 int fd_set_nonblock(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

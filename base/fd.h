@@ -24,6 +24,12 @@ int fd_take(int *fd);
  */
 bool fd_is_shortage(int errnum);
 
+/*
+ * Opens /dev/null, with these flags of open(2), for each of stdin, stdout and stderr that is
+ * closed. Otherwise the next descriptor that is opened would get its number.
+ */
+void fd_fill_standard(int flags);
+
 /* 0 or -errno. */
 int fd_set_nonblock(int fd);
 

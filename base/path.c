@@ -81,3 +81,8 @@ int path_resolve(const char *path, const struct user *user, const char *default_
 	}
 	return 0;
 }
+
+bool path_is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}

@@ -5,6 +5,8 @@
 #ifndef BASE_PATH_H
 #define BASE_PATH_H
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/user.h"
@@ -20,5 +22,8 @@ int path_resolve(const char *path, const struct user *user, const char *default_
 
 /* Lexical cleaning as Go's filepath.Clean: no `.`, `..`, double or trailing slashes. */
 char *path_clean(struct arena *arena, const char *path);
+
+/* Returns true for "." and "..", which every directory has. */
+bool path_is_dots(const char *name);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/path.h"
 
 #define BUFFER_BYTES (16 * 1024)
 
@@ -176,7 +177,7 @@ static const struct dirent64 *next_entry(struct fs_remove *remove, struct fs_rem
 		d = (const void *)(level->buffer + level->at);
 		level->at += d->d_reclen;
 		level->position = (off_t)d->d_off;
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+		if (!path_is_dots(d->d_name))
 			return d;
 	}
 }

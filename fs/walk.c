@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/path.h"
 
 #define BUFFER_BYTES (64 * 1024)
 
@@ -119,7 +120,7 @@ static void add_buffer(struct fs_walk *walk, size_t n)
 		const struct dirent64 *d = (const void *)(walk->buffer + at);
 
 		at += d->d_reclen;
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+		if (!path_is_dots(d->d_name))
 			add_name(names, d->d_type, d->d_name);
 	}
 	walk->memory_bytes += names_bytes(names) - before;

@@ -36,7 +36,6 @@ static pthread_once_t inspect_once = PTHREAD_ONCE_INIT;
 void spawn_init(void)
 {
 	unsigned i;
-	int fd;
 
 	for (i = 0; i < RLIM_NLIMITS; i++)
 		/* Fatal: at the start. */
@@ -47,11 +46,8 @@ void spawn_init(void)
 	/* Fatal: at the start. */
 	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR)
 		fatal("signal failed");
-	/* Otherwise a pipe could get one of these numbers, and dup3 in the child would fail. */
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	fd_close(&fd);
+	/* A pipe with one of these numbers would make dup3 in the child fail. */
+	fd_fill_standard(O_RDWR);
 }
 
 void spawn_original_nofile(struct rlimit *ret)

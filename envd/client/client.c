@@ -113,20 +113,6 @@ int client_option(struct client *c, int key, const char *value)
 	return 1;
 }
 
-/*
- * Fills the place of a stdin, stdout or stderr that is closed. Otherwise the next socket would get
- * its number, and the output of a guest would be sent to the guest. Writes to it fail.
- */
-static void hold_standard_descriptors(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	fd_close(&fd);
-}
-
 int client_init(struct client *c, const char *command)
 {
 	const char *to = getenv("ENVD_TO"), *token = getenv("ENVD_TOKEN");
@@ -135,7 +121,8 @@ int client_init(struct client *c, const char *command)
 			     .to = to && *to ? to : CLIENT_TO,
 			     .timeout_ms = CLIENT_TIMEOUT_MS,
 			     .key_fd = -1};
-	hold_standard_descriptors();
+	/* As stdout, a socket would send the guest's output to the guest. Writes fail instead. */
+	fd_fill_standard(O_RDONLY | O_CLOEXEC);
 	/* A peer that closes the connection is an error like others. */
 	signal(SIGPIPE, SIG_IGN);
 	if (client_parse_to(c->to, &c->target) < 0) {

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "envd/commands/client_args.h"
 #include "envd/commands/cmd.h"
 #include "envd/commands/guest_entry.h"
@@ -63,7 +64,7 @@ static const char *last_element(const char *path, struct arena *arena)
 	for (from = n; from && path[from - 1] != '/'; from--)
 		;
 	path = arena_strndup(arena, path + from, n - from);
-	return strcmp(path, ".") == 0 || strcmp(path, "..") == 0 ? "" : path;
+	return path_is_dots(path) ? "" : path;
 }
 
 static char *join(struct arena *arena, const char *directory, const char *name)

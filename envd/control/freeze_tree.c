@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "pty/cgroup/cgroup_file.h"
 
 #define PROC_FILE_MAX_BYTES (4 * 1024 * 1024)
@@ -175,8 +176,7 @@ static int add_children(int root_fd, const char *path, struct path_list *list)
 		return -errno;
 	fd_take(&fd);
 	while ((entry = readdir(dir))) {
-		if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
+		if (entry->d_type != DT_DIR || path_is_dots(entry->d_name))
 			continue;
 		child = file_of(path, entry->d_name);
 		path_list_add(list, child);

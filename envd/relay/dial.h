@@ -44,9 +44,9 @@ struct dial;
 typedef void dial_done_fn(struct dial *d, int fd, void *arg);
 
 /*
- * Starts to connect, and tries again for patience_ms; 0: one try, which
- * may wait for a free descriptor. Copies the target. Returns an
- * owned dial, never NULL. Does not call `done` before it returns.
+ * Starts to connect, and tries again for patience_ms; 0: one try, which may wait for a free
+ * descriptor. Copies the target. Returns an owned dial, never NULL. Does not call `done` before it
+ * returns.
  */
 struct dial *dial_new(struct loop *loop, const struct dial_target *target, uint64_t patience_ms,
 		      dial_done_fn *done, void *arg);

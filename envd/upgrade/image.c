@@ -17,7 +17,7 @@
 #include "envd/control/control.h"
 #include "envd/control/freezer.h"
 #include "envd/control/volumes.h"
-#include "envd/upgrade/fuse.h"
+#include "envd/upgrade/exec_blocker.h"
 #include "envd/upgrade/handover.h"
 #include "envd/upgrade/sums.h"
 #include "envd/version.h"
@@ -342,7 +342,7 @@ int image_execute(const struct upgrade_parts *parts, const struct image *image, 
 	if (r < 0) {
 		error_set_errno(err, ERROR_INTERNAL, r, "relocate handover fds");
 	} else if (write_state(image->blob_fd, &state, err) == 0) {
-		why = fuse_blocks_exec();
+		why = exec_blocker();
 		r = why ? error_set(err, ERROR_ABORTED, "handover aborted: %s", why)
 			: execute(parts, image);
 		if (!why)

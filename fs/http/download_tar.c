@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "fs/entry.h"
 #include "fs/http/disposition.h"
 #include "fs/http/download.h"
@@ -38,7 +39,7 @@ static char *archive_name(struct download *d)
 {
 	const char *name = fs_path_name(d->path, &d->arena);
 
-	if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+	if (strchr(name, '/') || path_is_dots(name))
 		name = "files";
 	return arena_printf(&d->arena, "%s.tar%s", name, d->packed ? ".gz" : "");
 }

@@ -9,6 +9,7 @@
 
 #include "base/decimal.h"
 #include "base/fd.h"
+#include "base/path.h"
 
 int cgroup_file_write(int dir_fd, const char *path, const char *value)
 {
@@ -134,8 +135,7 @@ static int remove_below(int dir_fd, const char *name, unsigned depth)
 		return -errno;
 	fd_take(&fd);
 	while (r == 0 && (entry = readdir(dir)))
-		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
+		if (entry->d_type == DT_DIR && !path_is_dots(entry->d_name))
 			r = remove_at(dirfd(dir), entry->d_name, depth + 1);
 	closedir(dir);
 	return r;

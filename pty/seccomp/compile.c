@@ -22,11 +22,9 @@
 
 static int failed(struct error *err, int r, const char *what)
 {
-	return error_set_errno(err,
-			       r == -ENOMEM || r == -EMFILE || r == -ENFILE
-				       ? ERROR_RESOURCE_EXHAUSTED
-				       : ERROR_INVALID_ARGUMENT,
-			       r, "%s", what);
+	return error_set_errno(
+		err, fd_is_shortage(r) ? ERROR_RESOURCE_EXHAUSTED : ERROR_INVALID_ARGUMENT, r, "%s",
+		what);
 }
 
 static int add_call(scmp_filter_ctx filter, const struct seccomp_rule *rule, const char *name)

@@ -134,8 +134,8 @@ static struct watch_node *move_take(struct watch_tree *tree, uint32_t cookie)
  *
  * The event of the first move may be missing, because the watch was placed after it, or because it
  * was lost in an overflow. A listing follows in both cases, and it ends after the second move: the
- * kernel locks the directory until both moves are done. So the first event after a listing may be
- * that of the second move if the event is older than the end of the scan.
+ * kernel locks the directory until both moves are done. So if the first event after a listing is
+ * older than the end of the scan, it may report the second move.
  */
 static void suspect_exchange(struct watch_node *node, const struct inotify_record *r)
 {

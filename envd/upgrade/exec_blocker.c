@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envd/upgrade/fuse.h"
+#include "envd/upgrade/exec_blocker.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -124,13 +124,13 @@ static bool has_open_file(void)
 	return found;
 }
 
-const char *fuse_blocks_exec(void)
+const char *exec_blocker(void)
 {
 	unsigned waited_ms;
 	const char *why;
 
 	for (waited_ms = 0; any_entry("/proc/self/task", waits_for_guest, &why); waited_ms++) {
-		if (waited_ms == FUSE_PATIENCE_MS)
+		if (waited_ms == EXEC_BLOCKER_PATIENCE_MS)
 			return why;
 		usleep(1000);
 	}

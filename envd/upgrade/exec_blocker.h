@@ -13,18 +13,18 @@
  * (fsfreeze(8)): the thread can't be killed (percpu_rwsem_wait, kernel/locking/percpu-rwsem.c), and
  * the process that would thaw the file system has stopped.
  */
-#ifndef ENVD_UPGRADE_FUSE_H
-#define ENVD_UPGRADE_FUSE_H
+#ifndef ENVD_UPGRADE_EXEC_BLOCKER_H
+#define ENVD_UPGRADE_EXEC_BLOCKER_H
 
 #include <stdbool.h>
 
 /*
  * Returns the reason why the execve would not end; NULL if it would. Call it immediately before the
- * execve. Blocks for up to FUSE_PATIENCE_MS, for requests to a server that is not frozen: a host's,
- * for virtiofs, answers soon.
+ * execve. Blocks for up to EXEC_BLOCKER_PATIENCE_MS, for requests to a server that is not frozen: a
+ * host's, for virtiofs, answers soon.
  */
-const char *fuse_blocks_exec(void);
+const char *exec_blocker(void);
 
-#define FUSE_PATIENCE_MS 20
+#define EXEC_BLOCKER_PATIENCE_MS 20
 
 #endif
