@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from conftest import ENVD, PORT, Daemon, wait_until
+from world import mount_disk
 
 # More than there are workers for files.
 WRITERS = 80
@@ -19,12 +20,9 @@ WRITERS = 80
 @pytest.fixture
 def guest(tmp_path):
     """A daemon whose "/" is a file system of its own, with its log in a file there."""
-    image, root = tmp_path / "image", tmp_path / "root"
+    root = tmp_path / "root"
     root.mkdir()
-    with open(image, "wb") as f:
-        f.truncate(32 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, root], check=True)
+    mount_disk(tmp_path / "image", root, 32)
     try:
         for name in ("etc", "proc", "run", "root"):
             (root / name).mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ import pytest
 from client import Files
 from daemon import Daemon, Daemons, ports  # noqa: F401
 from wait import SECONDS, wait_for  # noqa: F401
-from world import mount
+from world import mount, mount_disk
 
 WORLD = os.environ["WORLD"]
 
@@ -53,11 +53,7 @@ def mounts(tmp_path):
         elif kind == "tmpfs":
             mount("-t", "tmpfs", "-o", f"size={mebibytes}m,nr_inodes=500{options}", "tmpfs", where)
         else:
-            image = tmp_path / f"image-{len(made)}"
-            with open(image, "wb") as f:
-                f.truncate(mebibytes << 20)
-            subprocess.run(["mke2fs", "-q", "-F", "-t", kind, *mke2fs, image], check=True)
-            mount("-o", f"loop{options}", image, where)
+            mount_disk(tmp_path / f"image-{len(made)}", where, mebibytes, kind, options, mke2fs)
             if (where / "lost+found").exists():
                 (where / "lost+found").rmdir()
         made.append(where)

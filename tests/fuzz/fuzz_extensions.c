@@ -58,10 +58,8 @@ static void check_watch(const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	char *text = malloc(n + 1);
+	char *text = fuzz_text(data, n);
 
-	memcpy(text, data, n);
-	text[n] = '\0';
 	check_limits(text);
 	check_watch(text);
 	free(text);

@@ -38,11 +38,9 @@ static void check_date(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct arena arena = {0};
-	char *text = malloc(n + 1);
+	char *text = fuzz_text(data, n);
 	const char *user;
 
-	memcpy(text, data, n);
-	text[n] = '\0';
 	header_list_has(text, "close");
 	header_accept_encoding(text);
 	header_content_encoding(text);

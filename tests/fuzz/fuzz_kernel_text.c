@@ -12,11 +12,9 @@
 
 static void check_mountinfo(const uint8_t *data, size_t n)
 {
-	char *text = malloc(n + 1), *rest = text, *line;
+	char *text = fuzz_text(data, n), *rest = text, *line;
 	struct mountinfo mount;
 
-	memcpy(text, data, n);
-	text[n] = '\0';
 	while ((line = strsep(&rest, "\n"))) {
 		if (!mountinfo_parse(line, &mount))
 			continue;

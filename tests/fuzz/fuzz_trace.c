@@ -41,10 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct http_head head = {.fields = fields};
 	struct log_request request;
 	struct arena arena = {0};
-	char *text = malloc(n + 1), *line, *next;
+	char *text = fuzz_text(data, n), *line, *next;
 
-	memcpy(text, data, n);
-	text[n] = '\0';
 	if (memchr(text, '\0', n)) {
 		free(text);
 		return 0;

@@ -95,10 +95,8 @@ static void check_path(const char *raw)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	char *text = malloc(n + 1);
+	char *text = fuzz_text(data, n);
 
-	memcpy(text, data, n);
-	text[n] = '\0';
 	check_query(text);
 	check_path(text);
 	free(text);

@@ -30,6 +30,15 @@ def mount(*arguments):
     subprocess.run(["mount", *map(str, arguments)], check=True)
 
 
+def mount_disk(image, where, mebibytes, kind="ext4", options="", mke2fs=()):
+    """Makes a file with an ext file system, and mounts it at an existing directory. `options` begin with a
+    comma; `mke2fs` are further arguments of mke2fs(8)."""
+    with open(image, "wb") as f:
+        f.truncate(mebibytes << 20)
+    subprocess.run(["mke2fs", "-q", "-F", "-t", kind, *mke2fs, image], check=True)
+    mount("-o", f"loop{options}", image, where)
+
+
 def bind(source, target):
     os.makedirs(target, exist_ok=True) if os.path.isdir(source) else None
     mount("--bind", source, target)

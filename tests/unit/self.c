@@ -6,10 +6,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* The limit of descriptors before take_descriptors. */
+static struct rlimit before;
 
 unsigned count_descriptors(void)
 {
@@ -34,4 +38,18 @@ int exit_status_of(int (*child)(void))
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
+}
+
+void take_descriptors(void)
+{
+	struct rlimit none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+void give_descriptors(void)
+{
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }

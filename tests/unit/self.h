@@ -12,4 +12,8 @@ unsigned count_descriptors(void);
  */
 int exit_status_of(int (*child)(void));
 
+/* From take_descriptors to give_descriptors no descriptor can be opened (EMFILE). */
+void take_descriptors(void);
+void give_descriptors(void);
+
 #endif

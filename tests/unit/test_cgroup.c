@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +26,7 @@
 #include "pty/cgroup/cgroup_file.h"
 #include "pty/cgroup/cgroups.h"
 #include "pty/cgroup/oom_count.h"
+#include "tests/unit/self.h"
 
 static int dir_fd;
 
@@ -167,17 +167,6 @@ static void test_oom_count_goes_on(void **state)
 	assert_false(oom_count_claim(&oom, 100000));
 }
 
-static struct rlimit before;
-
-static void take_descriptors(void)
-{
-	struct rlimit none;
-
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-}
-
 /*
  * Without a free descriptor a process was started all the same, in the daemon's own cgroup: no
  * limit of its group held for it, and no freeze reached it.
@@ -201,7 +190,7 @@ static void test_enter_without_descriptors(void **state)
 			take_descriptors();
 		assert_int_equal(cgroup_enter(cg, &entered, &procs, &err), i == 0 ? -1 : 0);
 		if (i == 0)
-			assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+			give_descriptors();
 		assert_int_equal(entered >= 0, i == 1);
 		assert_int_equal(procs, -1);
 		cgroup_release(cg);

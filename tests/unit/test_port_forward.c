@@ -12,7 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,6 +24,7 @@
 #include "envd/relay/port_list.h"
 #include "envd/relay/port_scan.h"
 #include "envd/relay/port_watch.h"
+#include "tests/unit/self.h"
 
 #define FORWARD_ADDRESS "127.0.0.9"
 #define FORWARD_IP	0x7f000009
@@ -113,7 +113,6 @@ static void test_waiting_clients_of_a_port_that_ends(void **state)
 	struct port_watch_options options = {
 		.young_since_ms = &started_ms, .own_inodes = &own, .n_own_inodes = 1};
 	struct port_watch *watch;
-	struct rlimit limit, none;
 	struct error err;
 
 	loop_init(&loop);
@@ -125,11 +124,9 @@ static void test_waiting_clients_of_a_port_that_ends(void **state)
 		turn(&loop);
 	for (i = 0; i < CLIENTS; i++)
 		assert_true((clients[i] = connect_to(port)) >= 0);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	take_descriptors();
 	turn(&loop);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	give_descriptors();
 	close(first);
 	listen_on(second, port);
 	/* The next scan is due when the loop turns. */

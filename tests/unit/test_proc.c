@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -574,22 +573,6 @@ static void test_nothing_is_left(void **state)
 }
 
 /* ---- without a free descriptor ---- */
-
-static struct rlimit before;
-
-static void take_descriptors(void)
-{
-	struct rlimit none;
-
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-}
-
-static void give_descriptors(void)
-{
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-}
 
 /*
  * A KILL looks for the members of the session in /proc. Without a free descriptor it found none,

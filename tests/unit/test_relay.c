@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "base/mem.h"
 #include "envd/relay/dial.h"
 #include "envd/relay/relay.h"
+#include "tests/unit/self.h"
 
 #define PATIENCE_MS 5000
 
@@ -349,22 +349,6 @@ static void test_gone_reader(void **state)
 }
 
 /* ---- without a free descriptor ---- */
-
-static struct rlimit before;
-
-static void take_descriptors(void)
-{
-	struct rlimit none;
-
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-}
-
-static void give_descriptors(void)
-{
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-}
 
 /* A connection was reset if its first bytes came while there was no descriptor for a pipe. */
 static void test_no_descriptor_for_a_pipe(void **state)

@@ -20,6 +20,7 @@ from client import Client
 from conftest import (ADDRESS, BLOB, CGROUP_ROOT, ENVD, FIRST_FD, HERE, LISTEN, NEXT, NONE, PART,
                       TOO_SLOW, WORLD, Daemon, compiled, wait_for)
 from connect import Connection
+from world import mount_disk
 
 BEFORE = b"the program of an upgrade before\n"
 HALF = b"POST /upgrade HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n" + bytes(1000000)
@@ -455,12 +456,9 @@ if kernel_has_fuse():
 def test_a_file_system_that_the_guest_has_frozen(daemon, echo_beside, tmp_path):
     """A worker that writes to it can't be killed, so the execve waited for the thaw of the file system; and the
     process of the guest that would thaw it was frozen by the upgrade. The sandbox was lost."""
-    image, disk = tmp_path / "image", tmp_path / "disk"
+    disk = tmp_path / "disk"
     disk.mkdir()
-    with open(image, "wb") as file:
-        file.truncate(32 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, disk], check=True)
+    mount_disk(tmp_path / "image", disk, 32)
     answers = []
 
     def write():
