@@ -40,8 +40,8 @@ def served(box, tmp_path):
     tmp_path.chmod(0o755)
 
     def start(*flags, command=(), name=IMAGE):
-        container = box(*flags, "-isnotfc", "-listen", "unix:/work/envd.sock", *command, image=name,
-                        options=["-v", f"{tmp_path}:/work"])
+        container = box(*flags, "-isnotfc", "-listen", "unix:/sandbox/envd.sock", *command, image=name,
+                        options=["-v", f"{tmp_path}:/sandbox"])
         to = f"unix:{tmp_path}/envd.sock"
         wait_for(lambda: subprocess.run([ENVD, "health", "--to", to], check=False,
                                         capture_output=True).returncode == 0,

@@ -49,8 +49,8 @@ def test_restricted(play):
 def test_a_sidecar_sees_the_workload(play):
     play("sidecar.yaml")
     healthy("sidecar-envd", "/usr/bin/envd")
-    inside("sidecar-workload", "/bin/touch", "/work/file")
-    assert inside("sidecar-envd", "/usr/bin/envd", "ls", *TO, "/work").split()[-1] == "file"
+    inside("sidecar-workload", "/bin/touch", "/sandbox/file")
+    assert inside("sidecar-envd", "/usr/bin/envd", "ls", *TO, "/sandbox").split()[-1] == "file"
     assert inside("sidecar-envd", "/usr/bin/envd", "ready", "--process", "sleep", "--timeout",
                   "10") == ""
 
